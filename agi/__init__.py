@@ -1,0 +1,1 @@
+"""The voice lines that the dialplan itself asks for, over FastAGI (panoramisk)."""

@@ -1,0 +1,1 @@
+"""The money: talk from the event log, tariff, rating, ledger, receipts."""

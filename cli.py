@@ -1,0 +1,82 @@
+"""The command `taxiphone`: each room brings its own verbs in a commands.py, here they are put together."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from taxiphone import __version__
+from taxiphone.console import App, err
+from taxiphone.errors import TaxiphoneError
+
+# The verbs in the order of --help, each with the module that has it. A module is imported only when its verb is
+# used, so that `taxiphone --help` answers at once.
+_COMMANDS = {
+    "init": "taxiphone.commands",
+    "serve": "taxiphone.commands",
+    "doctor": "taxiphone.commands",
+    "demo": "taxiphone.demo.commands",
+    "consultant": "taxiphone.directory.commands",
+    "client": "taxiphone.directory.commands",
+    "number": "taxiphone.directory.commands",
+    "call": "taxiphone.billing.commands",
+    "receipt": "taxiphone.billing.commands",
+    "ledger": "taxiphone.billing.commands",
+    "recording": "taxiphone.recordings.commands",
+    "asterisk": "taxiphone.dialplan.commands",
+    "prompts": "taxiphone.dialplan.prompt_commands",
+    "db": "taxiphone.store.commands",
+}
+
+
+class _Rooms(click.Group):
+    """A group whose commands are found by name in the rooms."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name])
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+
+@click.command(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="taxiphone")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The settings file; else $TAXIPHONE_CONFIG, ./taxiphone.toml, /etc/taxiphone/taxiphone.toml.",
+)
+@click.pass_context
+def taxiphone(ctx: click.Context, config: Path | None) -> None:
+    """Paid phone consultations on Asterisk.
+
+    A client dials a number, is told the price, is bridged to a consultant on the consultant's own phone; the talk
+    is recorded if both want it, and priced to the cent after the hang-up.
+
+    \b
+    See it work, with nothing to set up:    taxiphone demo
+    Set it up:                              taxiphone init, taxiphone doctor, taxiphone serve
+    Who is who:                             taxiphone consultant add, client add, number add
+    What happened and what it cost:         taxiphone call list, call explain ID, ledger check
+    """  # noqa: D301 - click reads \b as "keep these lines"
+    ctx.obj = App(config=config)
+
+
+def main() -> None:
+    """Run the command; a known failure is one sentence on standard error and its exit code."""
+    try:
+        taxiphone(prog_name="taxiphone")
+    except TaxiphoneError as error:
+        err.print(f"[bold red]taxiphone:[/] {_escape(str(error))}")
+        sys.exit(error.exit_code)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

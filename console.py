@@ -1,0 +1,136 @@
+"""What every command shares: settings and database on demand, tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from taxiphone import settings as settings_file
+from taxiphone.settings import Settings
+from taxiphone.store.database import Database
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class App:
+    """What a command works with; click hands it on as its context object."""
+
+    config: Path | None = None
+    _cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The checked settings.
+
+        Raises:
+            SettingsError: there is no usable file.
+        """
+        if "settings" not in self._cache:
+            self._cache["settings"] = settings_file.load(settings_file.find(self.config))
+        found: Settings = self._cache["settings"]
+        return found
+
+    @property
+    def database(self) -> Database:
+        """The database, at this program's schema version; SQLite's file is made where there is none yet.
+
+        Raises:
+            SchemaError: it is at another version.
+        """
+        if "database" not in self._cache:
+            database = Database(self.settings.database_url)
+            database.create_if_new()
+            database.check_version()
+            self._cache["database"] = database
+        opened: Database = self._cache["database"]
+        return opened
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def json_option(command: Command) -> Command:
+    """Give a command that prints data its `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def show(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    empty: str = "Nothing there yet.",
+) -> None:
+    """Print rows: with `as_json` every key of each, else a table of `columns`."""
+    listed = [dict(row) for row in rows]
+    if as_json:
+        print_json(listed)
+        return
+    if not listed:
+        out.print(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        numeric = all(isinstance(row.get(column), int | Decimal | None) for row in listed)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in listed:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    out.print(table)
+
+
+def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one thing: an object with `as_json`, else a line for each key."""
+    if as_json:
+        print_json(dict(row))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in row.items():
+        table.add_row(key.replace("_", " "), _cell(value))
+    out.print(table)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; amounts and times are strings."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}Z"
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(item) for item in value) or "-"
+    return str(value)
+
+
+@functools.cache
+def examples(*lines: str) -> str:
+    r"""Click's epilog with one example a line, kept as written (`\b`)."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

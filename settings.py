@@ -1,0 +1,308 @@
+"""taxiphone.toml, read into one frozen and checked object; nothing else reads the file or the environment.
+
+Every section below is a table of the file. An unknown key, a wrong type or an impossible value is refused
+with one sentence that names the key. Relative paths are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from decimal import Decimal
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import babel.numbers
+import phonenumbers
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from taxiphone.errors import SettingsError
+
+FILE_NAME = "taxiphone.toml"
+
+
+def _exact(value: Any) -> Any:
+    """An amount is a string ("1.55") or a whole number; a float has lost its cents already."""
+    if isinstance(value, bool | float):
+        raise ValueError(f'write it in quotes, "{value}", so that it stays exact')  # noqa: TRY004 - pydantic's way
+    return value
+
+
+def _e164(value: Any) -> Any:
+    """A phone number in E.164: `+` and the country code first (ITU-T E.164)."""
+    try:
+        number = phonenumbers.parse(str(value), None)
+    except phonenumbers.NumberParseException:
+        raise ValueError(f"{value!r} is not a number in E.164, such as +33123456789") from None
+    if not phonenumbers.is_possible_number(number):
+        raise ValueError(f"{value!r} has too few or too many digits for its country")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _network(value: Any) -> Any:
+    try:
+        return str(ip_network(str(value)))
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not an IP address or network, such as 192.0.2.10 or 192.0.2.0/24"
+        ) from None
+
+
+def _currency(value: Any) -> Any:
+    if value not in babel.numbers.list_currencies():
+        raise ValueError(f"{value!r} is not a currency's code of ISO 4217, such as EUR")
+    return value
+
+
+def _prefix(value: Any) -> Any:
+    if not re.fullmatch(r"\+[1-9][0-9]{0,14}", str(value)):
+        raise ValueError(f"{value!r} is not the beginning of a number in E.164, such as +33")
+    return value
+
+
+# A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
+_PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
+E164 = Annotated[str, BeforeValidator(_e164)]
+Network = Annotated[str, BeforeValidator(_network)]
+Currency = Annotated[str, BeforeValidator(_currency)]
+Prefix = Annotated[str, BeforeValidator(_prefix)]
+PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Share = Annotated[Exact, Field(ge=0, le=1)]
+Amount = Annotated[Exact, Field(ge=0, max_digits=12)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Platform(Section):
+    """Who the platform is to those who call and are called."""
+
+    name: str = "Taxiphone"
+    cli: E164  # the one number that every consultant's phone shows
+    currency: Currency = "EUR"
+    language: str = "fr"
+    dial_prefixes: tuple[Prefix, ...] = ("+33",)  # numbers that may be rung; all others cost somebody money
+
+
+class Paths(Section):
+    """Where the state lies: database, recordings, Asterisk's folders, secrets. Owner only."""
+
+    state: Path = Path("var")
+
+
+class DatabaseSection(Section):
+    """Where the calls and the money are kept; without an URL, SQLite in the state folder."""
+
+    url: str | None = None
+
+
+class AsteriskSection(Section):
+    """The Asterisk that answers."""
+
+    embedded: bool = True  # started and watched by `taxiphone serve`; false: somebody else runs it
+    binary: Path | None = None  # else the PATH, else the cache folder
+    sip_address: PlainName = "0.0.0.0"  # noqa: S104 - the trunk's SIP comes from outside; who may call is [trunk] match
+    sip_port: Port = 5060
+    external_address: PlainName | None = None  # what the carrier sees of us behind a NAT
+    rtp_start: Port = 10000
+    rtp_end: Port = 10999
+    http_port: Port = 8088  # ARI; always on loopback
+    agi_port: Port = 4573  # FastAGI; always on loopback
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.rtp_end <= self.rtp_start:
+            raise ValueError("rtp_end must be above rtp_start")
+        return self
+
+
+class Trunk(Section):
+    """The carrier's end of the SIP trunk (RFC 3261)."""
+
+    mode: Literal["address", "registration"] = "address"
+    host: PlainName
+    port: Port = 5060
+    match: tuple[Network, ...] = ()  # whence the carrier's INVITEs come; empty: `host`
+    username: PlainName | None = None
+    password_file: Path | None = None  # a file of its own, 0600; never in this one
+    codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
+
+    @model_validator(mode="after")
+    def _registration(self) -> Self:
+        if self.mode == "registration" and not (self.username and self.password_file):
+            raise ValueError('mode = "registration" needs username and password_file')
+        return self
+
+
+class Call(Section):
+    """How long each step of a call waits, in seconds, and how often it asks."""
+
+    ring_seconds: Annotated[int, Field(ge=1, le=300)] = 30
+    accept_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+    key_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+    code_tries: Annotated[int, Field(ge=1, le=10)] = 3
+    longest_minutes: Annotated[int, Field(ge=1, le=1440)] = 180
+
+
+class Billing(Section):
+    """The rules of the price that are the same for every consultant (amounts in the platform's currency)."""
+
+    first_seconds: Annotated[int, Field(ge=1, le=3600)] = 1  # increments: the first block ...
+    step_seconds: Annotated[int, Field(ge=1, le=3600)] = 1  # ... and every one after it
+    short_call_seconds: Annotated[int, Field(ge=0, le=3600)] = (
+        30  # a package shorter than this: a network fault
+    )
+    commission: Share = Decimal("0.30")
+    commission_on_recording: bool = True
+    recording_fee: Amount = Decimal("5.00")
+    vat: Share = Decimal(0)  # inside the price
+    free_minutes_scope: Literal["consultant", "platform"] = "consultant"
+
+
+class Recording(Section):
+    """What becomes of a talk that both agreed to record."""
+
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    bitrate: Annotated[int, Field(ge=16, le=128)] = 32  # kbit/s of the MP3; speech at 8 kHz
+
+
+class Settings(Section):
+    """All of taxiphone.toml.
+
+    Raises:
+        SettingsError: from `load`, naming the file, the key and what it may be.
+    """
+
+    platform: Platform
+    trunk: Trunk
+    paths: Paths = Paths()
+    database: DatabaseSection = DatabaseSection()
+    asterisk: AsteriskSection = AsteriskSection()
+    call: Call = Call()
+    billing: Billing = Billing()
+    recording: Recording = Recording()
+
+    file: Path = Field(default=Path(FILE_NAME), exclude=True)
+
+    @property
+    def state(self) -> Path:
+        """The state folder, absolute."""
+        return (self.file.parent / self.paths.state).resolve()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy's URL of the database."""
+        return self.database.url or f"sqlite:///{self.state / 'taxiphone.db'}"
+
+    @property
+    def asterisk_home(self) -> Path:
+        """The folder of the embedded Asterisk: etc, log, spool, run."""
+        return self.state / "asterisk"
+
+    @property
+    def cel_file(self) -> Path:
+        """Asterisk's channel event log, which the meter follows."""
+        return self.asterisk_home / "log" / "cel-custom" / "taxiphone.csv"
+
+    @property
+    def captured(self) -> Path:
+        """Where MixMonitor writes its WAVs."""
+        return self.asterisk_home / "spool" / "captured"
+
+    @property
+    def recordings(self) -> Path:
+        """Where the finished MP3s lie."""
+        return self.state / "recordings"
+
+    @property
+    def currency_digits(self) -> int:
+        """Decimals of the currency: 2 for EUR, 0 for JPY, 3 for TND (ISO 4217)."""
+        return int(babel.numbers.get_currency_precision(self.platform.currency))
+
+    def trunk_password(self) -> str | None:
+        """The trunk's password from its own file.
+
+        Raises:
+            SettingsError: the file is missing, readable by others, or holds more than one line.
+        """
+        if self.trunk.password_file is None:
+            return None
+        path = self.file.parent / self.trunk.password_file
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            secret = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"the trunk's password can't be read from {path}: {error.strerror}. "
+                "Write it there and run: chmod 600 on that file."
+            ) from None
+        if mode & 0o077:
+            raise SettingsError(f"others can read the trunk's password in {path}. Run: chmod 600 {path}")
+        if not secret or not secret.isprintable() or ";" in secret:
+            raise SettingsError(f"the trunk's password in {path} must be one line without a semicolon.")
+        return secret
+
+
+def find(given: Path | None) -> Path:
+    """The settings file to use: the one given, else $TAXIPHONE_CONFIG, else ./taxiphone.toml, else /etc/taxiphone/.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if given is not None or "TAXIPHONE_CONFIG" in os.environ:
+        path = given or Path(os.environ["TAXIPHONE_CONFIG"])
+        if not path.is_file():
+            raise SettingsError(f"there is no settings file {path}. `taxiphone init` writes one.")
+        return path
+    for path in (Path(FILE_NAME), Path("/etc/taxiphone") / FILE_NAME):
+        if path.is_file():
+            return path
+    raise SettingsError(
+        f"there is no {FILE_NAME} here. `taxiphone init` writes one; `taxiphone --config FILE` names another."
+    )
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file.
+
+    Raises:
+        SettingsError: naming the file, the key and what is wrong with it.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}.") from None
+    if "file" in data:
+        raise SettingsError(f"{path}: file: there is no such setting.")
+    try:
+        return Settings(**data, file=path.resolve())
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key}: there is no such setting."
+    if first["type"] == "missing":
+        return f"{key} is missing."
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {text[0].lower()}{text[1:]}."
+
+
+def cache_folder() -> Path:
+    """Where the unpacked Asterisk is kept between projects (XDG_CACHE_HOME)."""
+    return platformdirs.user_cache_path("taxiphone")

@@ -1,0 +1,1 @@
+"""The ground floor: engine, transactions, tables and their migrations. It knows no rule of the trade."""

@@ -1,0 +1,102 @@
+"""A call's row: its id, the statuses that may follow each other, and the program's marks.
+
+The status is written before the command to Asterisk that it announces, so that a program which dies in between
+leaves a row that says at most too much, never too little. It is a record, not the control flow.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import time
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from taxiphone.store.models import Call, Mark
+from taxiphone.store.types import now
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read out on the phone
+
+
+class Status(enum.StrEnum):
+    """Where a call stands."""
+
+    RECEIVED = "received"  # it is in the application
+    OFFERED = "offered"  # client and consultant are known, the price is being told
+    RINGING = "ringing"  # the consultant's phone is being called
+    ACCEPTED = "accepted"  # the tariff is frozen, what it may cost is held
+    TALKING = "talking"  # the two are being bridged
+    ENDED = "ended"  # the program has let both legs go; the meter has not priced it yet
+    RATED = "rated"  # priced, posted, receipt written
+    CLOSED = "closed"  # nobody talked; nothing was charged, what was held is given back
+
+
+class Outcome(enum.StrEnum):
+    """How a call ended, in one word."""
+
+    TALKED = "talked"
+    CALLER_GONE = "caller_gone"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    NOT_ACCEPTED = "not_accepted"  # answered, but nobody pressed 1: a voicemail
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    UNAVAILABLE = "unavailable"  # the consultant does not take calls now
+    UNKNOWN_NUMBER = "unknown_number"
+    UNKNOWN_CALLER = "unknown_caller"
+    UNKNOWN_CODE = "unknown_code"
+    BLOCKED = "blocked"
+    NO_CREDIT = "no_credit"
+    FAILED = "failed"  # a fault of ours or of Asterisk's
+
+
+FINAL = frozenset({Status.RATED, Status.CLOSED})
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.RECEIVED: frozenset({Status.OFFERED, Status.ENDED}),
+    Status.OFFERED: frozenset({Status.RINGING, Status.ENDED}),
+    Status.RINGING: frozenset({Status.ACCEPTED, Status.ENDED}),
+    Status.ACCEPTED: frozenset({Status.TALKING, Status.ENDED}),
+    Status.TALKING: frozenset({Status.ENDED}),
+    Status.ENDED: FINAL,
+    Status.RATED: frozenset(),
+    Status.CLOSED: frozenset(),
+}
+
+
+def new_id(at: datetime) -> str:
+    """A call's id, such as `261122-7gq4mk`: the day (UTC) and six letters that nobody guesses."""
+    return f"{at:%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+def step(call: Call, status: Status) -> bool:
+    """Move a call to `status`; False where that is no step forward from where it stands.
+
+    The meter may finish a call that the program still believes in (Asterisk's log knows first): so a late step of
+    the program's is not an error, it just does nothing.
+    """
+    if status not in NEXT[Status(call.status)]:
+        return False
+    call.status = status
+    return True
+
+
+def finish(call: Call, status: Status) -> None:
+    """The meter's step: rated or closed, from wherever the call stands; Asterisk's log has the last word."""
+    if status not in FINAL or Status(call.status) in FINAL:
+        raise ValueError(f"call {call.id} can't go from {call.status} to {status}")
+    call.status = status
+
+
+def mark(session: Session, call_id: str, what: str, detail: str | None = None) -> None:
+    """Note what the program did or saw, by the wall clock and the monotonic one."""
+    session.add(
+        Mark(
+            call_id=call_id,
+            at=now(),
+            monotonic_us=time.monotonic_ns() // 1000,
+            what=what,
+            detail=None if detail is None else detail[:200],
+        )
+    )

@@ -1,0 +1,278 @@
+"""The tables. Amounts are whole minor units of the platform's currency (cents of EUR); prices are exact decimals.
+
+Who is who:   Consultant, Client, ClientNumber, Did
+The calls:    Call (its row is written before each command to Asterisk), Mark (what the program saw, when)
+The meter:    CelRow, CelPosition (Asterisk's own event log, and how far it was read)
+The money:    Account, Posting, Entry (double entry), Receipt
+The record:   Recording
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from taxiphone.store.types import ExactDecimal, UtcDateTime, now
+
+_id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that a migration can speak of it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        Decimal: ExactDecimal,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class Consultant(Base):
+    """Who is called, on which phone, and at what prices."""
+
+    __tablename__ = "consultant"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    code: Mapped[str] = mapped_column(String(8), unique=True)  # what a client keys in
+    name: Mapped[str] = mapped_column(String(120))
+    phone: Mapped[str] = mapped_column(String(16))  # E.164
+    language: Mapped[str] = mapped_column(String(8))
+    price_per_minute: Mapped[Decimal]
+    free_minutes: Mapped[int] = mapped_column(default=0)
+    package_price: Mapped[Decimal | None]
+    package_minutes: Mapped[int | None]
+    recording_allowed: Mapped[bool] = mapped_column(default=False)
+    commission: Mapped[Decimal | None]  # else the platform's
+    available: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    dids: Mapped[list[Did]] = relationship(back_populates="consultant")
+
+    __table_args__ = (
+        CheckConstraint("(package_price IS NULL) = (package_minutes IS NULL)", name="package_whole"),
+        CheckConstraint("free_minutes >= 0", name="free_minutes"),
+    )
+
+
+class Client(Base):
+    """Who calls and pays."""
+
+    __tablename__ = "client"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    code: Mapped[str] = mapped_column(String(8), unique=True)
+    name: Mapped[str] = mapped_column(String(120))
+    language: Mapped[str] = mapped_column(String(8))
+    blocked: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    numbers: Mapped[list[ClientNumber]] = relationship(back_populates="client", cascade="all, delete-orphan")
+
+
+class ClientNumber(Base):
+    """A phone that a client calls from; it belongs to one client only."""
+
+    __tablename__ = "client_number"
+
+    number: Mapped[str] = mapped_column(String(16), primary_key=True)  # E.164
+    client_id: Mapped[int] = mapped_column(ForeignKey("client.id"), index=True)
+
+    client: Mapped[Client] = relationship(back_populates="numbers")
+
+
+class Did(Base):
+    """A number of the platform's that clients dial: one consultant's own, or everybody's (then a code is keyed in)."""
+
+    __tablename__ = "did"
+
+    number: Mapped[str] = mapped_column(String(16), primary_key=True)  # E.164
+    consultant_id: Mapped[int | None] = mapped_column(ForeignKey("consultant.id"), index=True)
+    language: Mapped[str] = mapped_column(String(8))
+
+    consultant: Mapped[Consultant | None] = relationship(back_populates="dids")
+
+
+class Call(Base):
+    """One call from its arrival to its receipt. `store.calls` says which statuses follow which."""
+
+    __tablename__ = "call"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    outcome: Mapped[str | None] = mapped_column(String(24))  # how it ended, in one word
+    client_channel: Mapped[str] = mapped_column(
+        String(80), unique=True
+    )  # Asterisk's unique id of the client's leg
+    dialled: Mapped[str] = mapped_column(String(40))  # as the trunk sent it; E.164 where it is one
+    caller: Mapped[str | None] = mapped_column(String(40))
+    language: Mapped[str] = mapped_column(String(8))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey("client.id"), index=True)
+    consultant_id: Mapped[int | None] = mapped_column(ForeignKey("consultant.id"), index=True)
+    mode: Mapped[str] = mapped_column(String(16), default="per_minute")
+    tariff: Mapped[dict[str, Any] | None]  # frozen when the consultant accepts
+    recording_asked: Mapped[bool] = mapped_column(default=False)
+    max_seconds: Mapped[int | None]  # Asterisk itself cuts the talk here: the end of the credit
+    arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
+    talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
+    talk_to: Mapped[datetime | None]  # the first has left it
+    billed_seconds: Mapped[int | None]
+    review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
+
+    client: Mapped[Client | None] = relationship()
+    consultant: Mapped[Consultant | None] = relationship()
+    marks: Mapped[list[Mark]] = relationship(order_by="Mark.id")
+    recording: Mapped[Recording | None] = relationship(back_populates="call")
+    receipt: Mapped[Receipt | None] = relationship(back_populates="call")
+
+
+class Mark(Base):
+    """What the program did or saw in a call, by this machine's two clocks: the second witness beside the CEL."""
+
+    __tablename__ = "mark"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
+    at: Mapped[datetime]
+    monotonic_us: Mapped[int] = mapped_column(BigInteger)
+    what: Mapped[str] = mapped_column(String(40))
+    detail: Mapped[str | None] = mapped_column(String(200))
+
+
+class CelRow(Base):
+    """A line of Asterisk's channel event log, as it was read, once."""
+
+    __tablename__ = "cel_row"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    file: Mapped[str] = mapped_column(String(64))  # the file's identity (device, inode)
+    offset: Mapped[int] = mapped_column(BigInteger)  # the line's first byte in it
+    event: Mapped[str] = mapped_column(String(32))
+    at: Mapped[datetime]
+    channel: Mapped[str] = mapped_column(String(80), index=True)  # unique id
+    linked: Mapped[str] = mapped_column(String(80), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    extra: Mapped[dict[str, Any]]
+
+    __table_args__ = (UniqueConstraint("file", "offset"),)
+
+
+class CelPosition(Base):
+    """How far a log file was read; moves in the same transaction as its rows and their postings."""
+
+    __tablename__ = "cel_position"
+
+    file: Mapped[str] = mapped_column(String(64), primary_key=True)
+    path: Mapped[str] = mapped_column(String(400))
+    offset: Mapped[int] = mapped_column(BigInteger)
+    read_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Account(Base):
+    """An account of the ledger: of a kind, and whose (a client, a consultant, a call, or nobody: the platform's)."""
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    owner: Mapped[str] = mapped_column(String(24), default="")
+    currency: Mapped[str] = mapped_column(String(3))
+    balance: Mapped[int] = mapped_column(BigInteger, default=0)  # the sum of its entries; credit is positive
+
+    __table_args__ = (
+        UniqueConstraint("kind", "owner", "currency"),
+        CheckConstraint("kind NOT IN ('wallet', 'hold') OR balance >= 0", name="never_negative"),
+    )
+
+
+class Posting(Base):
+    """A posting: entries that sum to zero. Its key says what for and which kind, and can't come twice."""
+
+    __tablename__ = "posting"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    key: Mapped[str] = mapped_column(String(80), unique=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    memo: Mapped[str] = mapped_column(String(200), default="")
+
+    entries: Mapped[list[Entry]] = relationship(back_populates="posting", order_by="Entry.id")
+
+
+class Entry(Base):
+    """One account's part of a posting, in minor units; credit is positive, debit negative."""
+
+    __tablename__ = "entry"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    posting_id: Mapped[int] = mapped_column(ForeignKey("posting.id"), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+    posting: Mapped[Posting] = relationship(back_populates="entries")
+    account: Mapped[Account] = relationship()
+
+    __table_args__ = (CheckConstraint("amount <> 0", name="not_nothing"),)
+
+
+class Receipt(Base):
+    """What the client is shown of a priced call, and the consultant's statement line; amounts in minor units."""
+
+    __tablename__ = "receipt"
+
+    number: Mapped[int] = mapped_column(_id, primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), unique=True)
+    issued_at: Mapped[datetime] = mapped_column(default=now)
+    currency: Mapped[str] = mapped_column(String(3))
+    lines: Mapped[list[Any]]  # {"what", "seconds", "amount"}; their amounts sum to total
+    total: Mapped[int] = mapped_column(BigInteger)
+    commission: Mapped[int] = mapped_column(BigInteger)
+    consultant_share: Mapped[int] = mapped_column(BigInteger)
+    recording_pending: Mapped[bool] = mapped_column(default=False)
+
+    call: Mapped[Call] = relationship(back_populates="receipt")
+
+    __table_args__ = (CheckConstraint("commission + consultant_share = total", name="shares_sum"),)
+
+
+class Recording(Base):
+    """A talk's sound on its way from MixMonitor's WAV to a verified MP3, until its day of deletion."""
+
+    __tablename__ = "recording"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    wav: Mapped[str] = mapped_column(String(80))  # the file's name in the capture folder
+    mp3: Mapped[str | None] = mapped_column(String(80))  # the file's name in the recordings folder
+    milliseconds: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[str | None] = mapped_column(String(200))
+    tries: Mapped[int] = mapped_column(default=0)
+    delete_on: Mapped[date | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    call: Mapped[Call] = relationship(back_populates="recording")
