@@ -15,9 +15,9 @@ from taxiphone.errors import TaxiphoneError
 # The verbs in the order of --help, each with the module that has it. A module is imported only when its verb is
 # used, so that `taxiphone --help` answers at once.
 _COMMANDS = {
-    "init": "taxiphone.commands",
-    "serve": "taxiphone.commands",
-    "doctor": "taxiphone.commands",
+    "init": "taxiphone.server.commands",
+    "serve": "taxiphone.server.commands",
+    "doctor": "taxiphone.server.commands",
     "demo": "taxiphone.demo.commands",
     "consultant": "taxiphone.directory.commands",
     "client": "taxiphone.directory.commands",

@@ -57,8 +57,17 @@ class Database:
             yield session
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own, in a thread: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.do, work)
+        """Do `work` in a transaction of its own, in a thread: the event loop goes on meanwhile.
+
+        A caller that is cancelled leaves only when the work is done: what comes after it in the call's life must
+        also come after it in the database.
+        """
+        doing = asyncio.ensure_future(asyncio.to_thread(self.do, work))
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait({doing})
+            raise
 
     def do(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in a transaction of its own."""

@@ -1,0 +1,154 @@
+"""The Stasis application: connects to Asterisk, gives each arriving call a task of its own, and waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from taxiphone.ari_app import recovery
+from taxiphone.ari_app.client import AriClient, Event, path
+from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.ari_app.router import Leg, Router
+from taxiphone.ari_app.verbs import Lines
+from taxiphone.errors import AriError, TaxiphoneError
+from taxiphone.settings import Settings
+from taxiphone.store.database import Database
+
+log = logging.getLogger(__name__)
+
+# Asterisk sends no others: an event that nobody reads costs two processes their time.
+_EVENTS = (
+    "StasisStart",
+    "ChannelDtmfReceived",
+    "PlaybackFinished",
+    "Dial",
+    "ChannelHangupRequest",
+    "ChannelDestroyed",
+)
+
+
+class Application:
+    """All calls of one Asterisk.
+
+    Args:
+        settings: checked.
+        database: at this program's schema.
+        ari_password: of ari.conf's user `taxiphone`.
+        on_end: called with a call's id when its legs have gone; the meter then looks at its log at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        ari_password: str,
+        on_end: Callable[[str], None] | None = None,
+    ) -> None:
+        self._router = Router(self._arrived)
+        self._ari = AriClient(
+            f"127.0.0.1:{settings.asterisk.http_port}",
+            "taxiphone",
+            ari_password,
+            recovery.APPLICATION,
+            self._router.route,
+        )
+        self._house = House(settings, database, Lines(self._ari, self._router))
+        self._on_end = on_end or (lambda _: None)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._connected: asyncio.Task[None] | None = None
+        self._recovered = False
+        self.ready = asyncio.Event()
+        self.draining = False
+
+    async def run(self) -> None:
+        """Take calls until cancelled.
+
+        Raises:
+            AriRequestError: Asterisk refuses the password.
+        """
+        await self._ari.run(self._on_connect)
+
+    @property
+    def calls(self) -> int:
+        """How many calls are in progress."""
+        return len(self._calls)
+
+    async def drain(self) -> None:
+        """Take no new call, and wait for those in progress."""
+        self.draining = True
+        while self._calls:
+            await asyncio.wait(set(self._calls))
+
+    async def hang_up_all(self) -> None:
+        """Take no new call, and end those in progress: both legs are hung up, what was talked is priced."""
+        self.draining = True
+        for call in self._calls:
+            call.cancel()
+        await self.drain()
+
+    # -- what Asterisk brings ---------------------------------------------------------------------------------------
+
+    def _on_connect(self) -> None:
+        self._connected = asyncio.create_task(self._set_up(), name="after the connection")
+
+    async def _set_up(self) -> None:
+        try:
+            await self._ari.request(
+                "PUT",
+                path("applications", recovery.APPLICATION, "eventFilter"),
+                body={"allowed": [{"type": name} for name in _EVENTS]},
+            )
+            if self._recovered:
+                self._router.reconcile(await recovery.living_channels(self._house))
+            else:
+                for talk in await recovery.recover(self._house):
+                    self._start(talk.id, talk.resume())
+                self._recovered = True
+        except AriError as error:
+            log.warning("after the connection to Asterisk: %s", error)
+            return
+        self.ready.set()
+
+    def _arrived(self, leg: Leg, event: Event) -> None:
+        match event.get("args", []):
+            case ["inbound", dialled] if not self.draining:
+                consultation = Consultation(
+                    self._house, leg, dialled=dialled, caller=event["channel"]["caller"]["number"]
+                )
+                self._start(consultation.id, consultation.run())
+            case ["inbound", _]:
+                self._start(leg.id, self._turn_away(leg))
+            case _:
+                log.warning("%s came without a call of ours and is hung up", leg.id)
+                self._start(leg.id, self._house.lines.hang_up(leg))
+
+    async def _turn_away(self, leg: Leg) -> None:
+        """The server is being stopped: say so, charge nothing."""
+        lines = self._house.lines
+        await lines.answer(leg)
+        await lines.speak_language(leg, self._house.settings.platform.language)
+        await lines.say(leg, "unavailable")
+        await lines.hang_up(leg)
+        self._router.close(leg)
+
+    def _start(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(self._live(name, life), name=name)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _live(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
+        """One call's life; whatever goes wrong in it is this call's own misfortune."""
+        try:
+            await life
+        except (TaxiphoneError, SQLAlchemyError) as error:
+            log.error("call %s: %s What was talked is priced from Asterisk's log.", name, error)  # noqa: TRY400 - it is told in full
+        except Exception:
+            log.exception(
+                "call %s ended by a fault of ours; what was talked is priced from Asterisk's log", name
+            )
+        finally:
+            self._on_end(name)

@@ -1,0 +1,233 @@
+"""ARI over one websocket: events come in, requests go out and are answered, on the same connection.
+
+Asterisk carries its REST interface over the event websocket since 20.14 and 22.4 ("REST over WebSocket"); it
+spares a TCP connection and an HTTP exchange for each command. docs/adr/0001 says why this is our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+
+from taxiphone.errors import (
+    AriConnectionError,
+    AriError,
+    AriRequestError,
+    AriTimeoutError,
+    ConflictError,
+    NotFoundError,
+)
+
+log = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_UNAUTHORIZED = 401
+
+
+class AriClient:
+    """A connection to Asterisk's ARI that comes back by itself.
+
+    Args:
+        address: host and port of Asterisk's HTTP server, such as `127.0.0.1:8088`.
+        user: of ari.conf.
+        password: likewise.
+        application: the Stasis application's name; its channels' events come here.
+        on_event: called with each event, in Asterisk's order, on the event loop; must not block.
+        on_connect: awaited after each (re)connection, before anyone else learns of it.
+        answer_seconds: how long a request may wait for its answer.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        user: str,
+        password: str,
+        application: str,
+        on_event: Callable[[Event], None],
+        *,
+        answer_seconds: float = 5.0,
+    ) -> None:
+        self.application = application
+        # Every channel of this Asterisk is ours: subscribing to all spares a request, and a race, for each leg.
+        query = urlencode({"app": application, "subscribeAll": "true"})
+        self._url = f"ws://{address}/ari/events?{query}"
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {login}"}
+        self._on_event = on_event
+        self._answer_seconds = answer_seconds
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._connection: ClientConnection | None = None
+        self._up = asyncio.Event()
+        self.connections = 0  # how often it was established; 2 and more: something was missed in between
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can go out now."""
+        return self._up.is_set()
+
+    async def wait_connected(self, seconds: float) -> None:
+        """Wait until requests can go out.
+
+        Raises:
+            AriConnectionError: not within `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
+        except TimeoutError:
+            raise AriConnectionError(f"Asterisk's ARI did not answer within {seconds:g} s.") from None
+
+    async def run(self, on_connect: Callable[[], None] | None = None) -> None:
+        """Stay connected until cancelled; each time it is (again), call `on_connect`.
+
+        Raises:
+            AriRequestError: the password is refused; trying again would not help.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                async with connect(
+                    self._url, additional_headers=self._headers, max_size=None, proxy=None, ping_interval=10
+                ) as connection:
+                    log.info("connected to Asterisk's ARI")
+                    self._connection = connection
+                    self.connections += 1
+                    self._up.set()
+                    pause = _FIRST_PAUSE
+                    if on_connect is not None:
+                        on_connect()
+                    await self._read(connection)
+            except InvalidStatus as error:
+                if error.response.status_code == _UNAUTHORIZED:
+                    raise AriRequestError(
+                        "Asterisk's ARI refuses our password: its ari.conf is not the one that Taxiphone wrote. "
+                        "Run `taxiphone asterisk config` and reload it.",
+                        _UNAUTHORIZED,
+                    ) from None
+                log.warning("Asterisk's ARI answered %s", error.response.status_code)
+            except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
+                log.debug("no connection to Asterisk's ARI: %s", error)
+            finally:
+                self._lost()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _read(self, connection: ClientConnection) -> None:
+        async for message in connection:
+            event: Event = json.loads(message)
+            if event.get("type") == "RESTResponse":
+                answer = self._waiting.pop(event["request_id"], None)
+                if answer is not None and not answer.done():
+                    answer.set_result(event)
+                continue
+            try:
+                self._on_event(event)
+            except Exception:
+                # One event that we can't digest must not take every call's connection with it.
+                log.exception("an event of Asterisk's could not be handled: %s", event.get("type"))
+
+    def _lost(self) -> None:
+        if self._up.is_set():
+            log.warning("the connection to Asterisk's ARI is lost; talks go on, commands wait")
+        self._up.clear()
+        self._connection = None
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(
+                    AriConnectionError("the connection to Asterisk was lost before it answered.")
+                )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send a request and return the decoded answer (None where it has no body).
+
+        Args:
+            method: of HTTP.
+            path: below `/ari/`, its parts quoted already (see `path`).
+            query: query parameters; None values are left out.
+            body: JSON body.
+
+        Raises:
+            NotFoundError: 404.
+            ConflictError: 409.
+            AriRequestError: any other status from 400.
+            AriConnectionError: no connection, or lost before the answer.
+            AriTimeoutError: no answer in time.
+        """
+        connection = self._connection
+        if connection is None:
+            raise AriConnectionError("there is no connection to Asterisk.")
+        number = str(next(self._numbers))
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        message: dict[str, Any] = {
+            "type": "RESTRequest",
+            "request_id": number,
+            "method": method,
+            "uri": path + ("?" + urlencode(given, quote_via=quote) if given else ""),
+        }
+        if body is not None:
+            message["content_type"] = "application/json"
+            message["message_body"] = json.dumps(body)
+        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await connection.send(json.dumps(message))
+                response = await answer
+        except TimeoutError:
+            raise AriTimeoutError(
+                f"Asterisk did not answer {method} {path} in {self._answer_seconds:g} s."
+            ) from None
+        except ConnectionClosed:
+            raise AriConnectionError("the connection to Asterisk was lost before it answered.") from None
+        finally:
+            self._waiting.pop(number, None)
+            with contextlib.suppress(asyncio.InvalidStateError):
+                answer.cancel()
+        return _decode(response, f"{method} {path}")
+
+
+def path(*parts: str) -> str:
+    """A request's path from its parts, each quoted (RFC 3986)."""
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _decode(response: Event, request: str) -> Any:
+    status = int(response["status_code"])
+    text = response.get("message_body") or ""
+    if status < 400:  # noqa: PLR2004 - HTTP: from 400 on it is an error
+        return json.loads(text) if text else None
+    try:
+        reason = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        reason = text or response.get("reason_phrase", "")
+    sentence = f"Asterisk refused {request}: {status} {reason}"
+    match status:
+        case 404:
+            raise NotFoundError(sentence, status)
+        case 409:
+            raise ConflictError(sentence, status)
+        case _:
+            raise AriRequestError(sentence, status)
+
+
+__all__ = ["AriClient", "AriError", "Event", "path"]

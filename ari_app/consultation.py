@@ -1,0 +1,371 @@
+"""One call's whole life, top-down: who calls, whom, at what price, recorded or not, reached or not, the talk.
+
+Each step gives None, and the next one follows, or the outcome with which the call ends. The status is written before
+the command to Asterisk that it announces (store.calls). Every wait of the steps races against the caller's hang-up
+(`staying`); the talk itself ends when either leaves; and whatever happens, both legs are hung up at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import CallerGoneError, Confirmed, Left, Lines, Rang, Sounds, staying
+from taxiphone.billing import holds
+from taxiphone.dialplan.speech import Speech
+from taxiphone.directory import numbers, people
+from taxiphone.errors import AriError, InsufficientFundsError
+from taxiphone.recordings import capture
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Client, Consultant
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+# What the client is told of an outcome, and whether it has to be said that it cost nothing.
+FAREWELLS: dict[Outcome, str] = {
+    Outcome.BUSY: "busy",
+    Outcome.NO_ANSWER: "no-answer",
+    Outcome.NOT_ACCEPTED: "not-accepted",
+    Outcome.REFUSED: "refused",
+    Outcome.UNREACHABLE: "unreachable",
+    Outcome.UNAVAILABLE: "consultant-unavailable",
+    Outcome.UNKNOWN_NUMBER: "unknown-number",
+    Outcome.UNKNOWN_CALLER: "unknown-caller",
+    Outcome.UNKNOWN_CODE: "unknown-code",
+    Outcome.BLOCKED: "blocked",
+    Outcome.NO_CREDIT: "no-credit",
+    Outcome.FAILED: "failed",
+}
+
+_RANG: dict[Rang, Outcome] = {
+    Rang.BUSY: Outcome.BUSY,
+    Rang.NO_ANSWER: Outcome.NO_ANSWER,
+    Rang.REFUSED: Outcome.REFUSED,
+    Rang.UNREACHABLE: Outcome.UNREACHABLE,
+}
+_CONFIRMED: dict[Confirmed, Outcome] = {
+    Confirmed.REFUSED: Outcome.REFUSED,
+    Confirmed.SILENT: Outcome.NOT_ACCEPTED,
+    Confirmed.GONE: Outcome.NOT_ACCEPTED,
+}
+# Asterisk cuts a little before the last paid second is over, so that the hang-up's own way does not start another.
+_CUT_EARLY_SECONDS = 0.5
+
+Step = Callable[[], Awaitable[Outcome | None]]
+
+
+@dataclass(frozen=True)
+class House:
+    """What every consultation works with."""
+
+    settings: Settings
+    database: Database
+    lines: Lines
+
+
+class Consultation:
+    """A call that has just arrived.
+
+    Args:
+        house: settings, database, verbs.
+        leg: the client's.
+        dialled: the number dialled, as the trunk sent it.
+        caller: the caller's number, likewise; empty where it is withheld.
+        call_id: of a call that an earlier process began (ari_app.recovery).
+    """
+
+    def __init__(
+        self, house: House, leg: Leg, *, dialled: str = "", caller: str = "", call_id: str = ""
+    ) -> None:
+        self.settings, self.database, self.lines = house.settings, house.database, house.lines
+        self.id = call_id or calls.new_id(now())
+        self.client_leg = leg
+        self.consultant_leg = self.lines.router.open(f"{self.id}.consultant")
+        self.bridge = f"{self.id}.talk"
+        self.dialled, self.caller = dialled, caller
+        self.speech = Speech(self.settings.platform.language)
+        self.own_did = False
+        self.recorded = False
+        self.client: Client
+        self.consultant: Consultant
+
+    async def run(self) -> Outcome:
+        """Live the call to its end; whatever ends it, no leg and no bridge is left."""
+        outcome = Outcome.FAILED
+        try:
+            await self.database.run(self._received)
+            outcome = await self._until_accepted() or await self.talk()
+        except AriError as error:
+            log.error(
+                "call %s: %s The call is ended; nothing that was not talked is charged.", self.id, error
+            )  # noqa: TRY400 - it is told in full
+        finally:
+            await self.end(outcome)
+        return outcome
+
+    async def resume(self) -> Outcome:
+        """Take over a talk that is already going on, and see it to its end."""
+        try:
+            await self._write(None, "taken over")
+            await self.lines.until_one_leaves(self.client_leg, self.consultant_leg)
+        finally:
+            await self.end(Outcome.TALKED)
+        return Outcome.TALKED
+
+    async def end(self, outcome: Outcome) -> None:
+        """Let both legs and the bridge go, and say in the call's row how it ended."""
+        await asyncio.gather(self.lines.hang_up(self.client_leg), self.lines.hang_up(self.consultant_leg))
+        await self._write(Status.ENDED, "ended", outcome=outcome)
+        await self.lines.end_bridge(self.bridge)
+        self.lines.router.close(self.client_leg)
+        self.lines.router.close(self.consultant_leg)
+
+    async def _until_accepted(self) -> Outcome | None:
+        steps: tuple[Step, ...] = (
+            self.identify,
+            self.choose,
+            self.offer,
+            self.offer_recording,
+            self.reach,
+            self.agree,
+        )
+        try:
+            async with staying(self.client_leg):
+                await self.lines.answer(self.client_leg)
+                for step in steps:
+                    outcome = await step()
+                    if outcome is not None:
+                        await self.farewell(outcome)
+                        return outcome
+        except CallerGoneError:
+            return Outcome.CALLER_GONE
+        return None
+
+    # -- the steps, in their order --------------------------------------------------------------------------------
+
+    async def identify(self) -> Outcome | None:
+        """Which number was dialled, and who calls."""
+        outcome = await self.database.run(self._look_up)
+        await self.lines.speak_language(self.client_leg, self.speech.language)
+        if outcome is None:
+            await self.say("welcome")
+        return outcome
+
+    async def choose(self) -> Outcome | None:
+        """Whom: the dialled number is one consultant's own, or the consultant's code is keyed in."""
+        for _ in range(0 if self.own_did else self.settings.call.code_tries):
+            pressed = await self.lines.ask(
+                self.client_leg,
+                self.speech.prompt("enter-code"),
+                seconds=self.settings.call.key_seconds,
+                end="#",
+                most=8,
+            )
+            found = await self.database.run(lambda session: people.consultant_by_code(session, pressed.keys))  # noqa: B023 - it is awaited in this turn
+            if found is not None:
+                self.consultant = found
+                break
+            await self.say("wrong-code")
+        else:
+            if not self.own_did:
+                return Outcome.UNKNOWN_CODE
+        await self._write(None, "consultant", self.consultant.code, consultant_id=self.consultant.id)
+        return None if self.consultant.available else Outcome.UNAVAILABLE
+
+    async def offer(self) -> Outcome | None:
+        """Tell the price, tax included, before anything costs."""
+        offered = await self.database.run(
+            lambda session: holds.offer(session, self.settings, self.client, self.consultant)
+        )
+        if not offered.affordable:
+            return Outcome.NO_CREDIT
+        await self._write(Status.OFFERED, "price told", str(self.consultant.price_per_minute))
+        currency = self.settings.platform.currency
+        speech = self.speech
+        told: Sounds = (
+            *speech.prompt("price-is"),
+            *speech.price_per_minute(self.consultant.price_per_minute, currency),
+            *speech.prompt("tax-included"),
+        )
+        if offered.free_minutes:
+            told += (*speech.prompt("free-minutes"), *speech.minutes(offered.free_minutes))
+        await self.lines.ask(self.client_leg, told, seconds=0.5, valid="#")
+        return None
+
+    async def offer_recording(self) -> Outcome | None:
+        """Ask whether to record, where the consultant allows it; only the key 1 says yes."""
+        if not self.consultant.recording_allowed:
+            return None
+        await self._write(None, "recording offered")
+        fee = holds.recording_fee(self.settings)
+        question: Sounds = (
+            *self.speech.prompt("recording-offer"),
+            *self.speech.amount(fee, self.settings.platform.currency),
+            *self.speech.prompt("recording-keys"),
+        )
+        pressed = await self.lines.ask(
+            self.client_leg, question, seconds=self.settings.call.key_seconds, valid="12"
+        )
+        self.recorded = pressed.keys == "1"
+        await self.say("recording-yes" if self.recorded else "recording-no")
+        await self._write(
+            None, "recording asked", "yes" if self.recorded else "no", recording_asked=self.recorded
+        )
+        return None
+
+    async def reach(self) -> Outcome | None:
+        """Ring the consultant from the platform's number while the client hears ringing; only the key 1 accepts."""
+        if not numbers.may_dial(self.consultant.phone, self.settings.platform.dial_prefixes):
+            log.error(
+                "call %s: %s's phone is not on the list of prefixes that may be dialled.",
+                self.id,
+                self.consultant.code,
+            )
+            return Outcome.UNREACHABLE
+        await self.say("connecting")
+        await self._write(Status.RINGING, "ringing")
+        await self.lines.ringing(self.client_leg)
+        rang = await self.lines.ring(
+            self.consultant_leg,
+            f"PJSIP/{self.consultant.phone}@trunk",
+            seconds=self.settings.call.ring_seconds,
+            originate={
+                "context": "consultant-leg",
+                "extension": "s",
+                "priority": 1,
+                "callerId": f'"{self.settings.platform.name}" <{self.settings.platform.cli}>',
+                "originator": self.client_leg.id,
+                "variables": {
+                    "TAXIPHONE_CALL": self.id,
+                    "TAXIPHONE_RECORD": self.id if self.recorded else "",
+                    "CHANNEL(language)": self.consultant.language,
+                },
+            },
+        )
+        if rang is not Rang.ANSWERED:
+            await self.lines.hang_up(self.consultant_leg)
+            await self.lines.quiet(self.client_leg)
+            return _RANG[rang]
+        await self._write(None, "consultant answered")
+        speech = Speech(self.consultant.language)
+        confirmed = await self.lines.confirm(
+            self.consultant_leg,
+            (
+                *speech.prompt("consultant-call"),
+                *speech.prompt("mode-per-minute"),
+                *(speech.prompt("talk-recorded") if self.recorded else ()),
+                *speech.prompt("accept-menu"),
+            ),
+            seconds=self.settings.call.accept_seconds,
+        )
+        await self.lines.quiet(self.client_leg)
+        if confirmed is not Confirmed.ACCEPTED:
+            await self.lines.hang_up(self.consultant_leg)
+            return _CONFIRMED[confirmed]
+        return None
+
+    async def agree(self) -> Outcome | None:
+        """Freeze the tariff and hold what the talk can cost; a short tone to both."""
+        try:
+            accepted = await self.database.run(self._accepted)
+        except InsufficientFundsError:
+            return Outcome.NO_CREDIT  # spent by another call of the same client's while this one rang
+        if accepted.max_seconds is not None:
+            await self.lines.set_variable(
+                self.client_leg, "TIMEOUT(absolute)", f"{accepted.max_seconds - _CUT_EARLY_SECONDS:.1f}"
+            )
+        tone = self.speech.prompt("tone-start")
+        await asyncio.gather(*(self.lines.say(leg, *tone) for leg in (self.client_leg, self.consultant_leg)))
+        return None
+
+    async def talk(self) -> Outcome:
+        """Bridge the two, and only now does the meter start; over when either leaves."""
+        await self._write(Status.TALKING, "bridging")
+        left = await self.lines.talk(self.bridge, self.client_leg, self.consultant_leg)
+        await self._write(None, "left", left.value)
+        if left is Left.NEVER_BRIDGED:
+            return Outcome.CALLER_GONE if self.client_leg.gone.is_set() else Outcome.FAILED
+        return Outcome.TALKED
+
+    async def farewell(self, outcome: Outcome) -> None:
+        """Say why there is no consultation, and that it cost nothing."""
+        await self.say(FAREWELLS[outcome], "nothing-charged", "goodbye")
+
+    async def say(self, *names: str) -> None:
+        """Play prompts to the client."""
+        await self.lines.say(
+            self.client_leg, *(sound for name in names for sound in self.speech.prompt(name))
+        )
+
+    # -- the call's row -------------------------------------------------------------------------------------------
+
+    def _received(self, session: Session) -> None:
+        region = numbers.region_of(self.settings.platform.cli)
+        session.add(
+            Call(
+                id=self.id,
+                status=Status.RECEIVED,
+                client_channel=self.client_leg.id,
+                dialled=(numbers.dialled(self.dialled, region) or self.dialled)[:40],
+                caller=numbers.caller(self.caller, region),
+                language=self.settings.platform.language,
+            )
+        )
+        session.flush()
+        calls.mark(session, self.id, "received")
+
+    def _look_up(self, session: Session) -> Outcome | None:
+        call = session.get_one(Call, self.id)
+        did = people.did(session, call.dialled)
+        client = people.client_calling(session, call.caller) if call.caller else None
+        self.speech = Speech(client.language if client else did.language if did else call.language)
+        call.language = self.speech.language
+        if did is None:
+            return Outcome.UNKNOWN_NUMBER
+        if client is None:
+            return Outcome.UNKNOWN_CALLER
+        self.client, call.client_id = client, client.id
+        if did.consultant is not None:
+            self.consultant, self.own_did = did.consultant, True
+        calls.mark(session, self.id, "identified", client.code)
+        return Outcome.BLOCKED if client.blocked else None
+
+    def _accepted(self, session: Session) -> holds.Accepted:
+        call = session.get_one(Call, self.id)
+        calls.step(call, Status.ACCEPTED)
+        accepted = holds.accept(session, self.settings, call)
+        if self.recorded:
+            capture.ask(session, call)
+        calls.mark(session, self.id, "accepted")
+        return accepted
+
+    async def _write(
+        self, status: Status | None, what: str, detail: str | None = None, **columns: object
+    ) -> None:
+        """Note a step in the call's row and among its marks, in one transaction."""
+
+        def work(session: Session) -> None:
+            call = session.get_one(Call, self.id)
+            if status is not None:
+                calls.step(call, status)
+            if "outcome" in columns:
+                columns["ended_at"] = now()
+            for name, value in columns.items():
+                setattr(call, name, value)
+            calls.mark(
+                session,
+                self.id,
+                what,
+                detail if detail is not None else str(columns.get("outcome", "")) or None,
+            )
+
+        await self.database.run(work)

@@ -1,0 +1,144 @@
+"""Each event of Asterisk's goes to the leg that it is about; it decides nothing.
+
+A `Leg` is the inbox of one channel: it keeps what was heard of it (answered, keys, finished playbacks, gone), in the
+order in which Asterisk said it. It is open before the request that makes the channel goes out, so no event is too
+early; and the verbs wait on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from taxiphone.ari_app.client import Event
+
+log = logging.getLogger(__name__)
+
+Arrival = Callable[["Leg", Event], None]
+
+
+class Leg:
+    """One channel, as far as its events tell.
+
+    Attributes:
+        id: the channel's unique id.
+        entered: set when it is in the application (StasisStart).
+        gone: set when it has been hung up.
+        cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
+        media: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.id = channel
+        self.entered = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.cause: int | None = None
+        self.dialled = ""
+        self._keys: deque[str] = deque()
+        self._key_came = asyncio.Event()
+        self._playbacks: dict[str, asyncio.Event] = {}
+
+    def __repr__(self) -> str:
+        return f"<Leg {self.id}{' gone' if self.gone.is_set() else ''}>"
+
+    # -- what the verbs wait for ----------------------------------------------------------------------------------
+
+    async def key(self) -> str:
+        """The next key (DTMF, RFC 4733) that was pressed and not yet taken."""
+        while not self._keys:
+            self._key_came.clear()
+            await self._key_came.wait()
+        return self._keys.popleft()
+
+    def forget_keys(self) -> None:
+        """Drop what was pressed before: an answer belongs to a question that was asked."""
+        self._keys.clear()
+
+    def expect_playback(self, playback: str) -> asyncio.Event:
+        """The fact that a playback has finished; ask before the request goes out."""
+        return self._playbacks.setdefault(playback, asyncio.Event())
+
+    def forget_playback(self, playback: str) -> None:
+        """It is over, or never began."""
+        self._playbacks.pop(playback, None)
+
+    # -- what the router tells ------------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Note what an event says of this channel."""
+        match event["type"]:
+            case "StasisStart":
+                self.entered.set()
+            case "ChannelDtmfReceived":
+                self._keys.append(event["digit"])
+                self._key_came.set()
+            case "PlaybackFinished":
+                finished = self._playbacks.get(event["playback"]["id"])
+                if finished is not None:
+                    finished.set()
+            case "Dial":
+                self.dialled = event.get("dialstatus") or self.dialled
+            case "ChannelHangupRequest":
+                self.cause = event.get("cause") or self.cause
+            case "ChannelDestroyed":
+                self.cause = event.get("cause") or self.cause
+                self.lost()
+
+    def lost(self) -> None:
+        """The channel is no more; whoever waits for a playback of it need not."""
+        self.gone.set()
+        for finished in self._playbacks.values():
+            finished.set()
+
+
+class Router:
+    """Knows every leg by its channel's id, and hands a channel that it does not know to `on_arrival`."""
+
+    def __init__(self, on_arrival: Arrival) -> None:
+        self._on_arrival = on_arrival
+        self._legs: dict[str, Leg] = {}
+
+    def open(self, channel: str) -> Leg:
+        """The leg of a channel; made where there is none, so that its inbox is open before it exists."""
+        return self._legs.setdefault(channel, Leg(channel))
+
+    def close(self, leg: Leg) -> None:
+        """Nobody waits for this leg any more."""
+        self._legs.pop(leg.id, None)
+
+    def route(self, event: Event) -> None:
+        """Give an event to its leg."""
+        channel = _channel_of(event)
+        if channel is None:
+            return
+        leg = self._legs.get(channel)
+        if leg is None:
+            if event["type"] != "StasisStart":
+                return
+            leg = self.open(channel)
+            leg.take(event)
+            self._on_arrival(leg, event)
+            return
+        leg.take(event)
+
+    def reconcile(self, living: set[str]) -> None:
+        """After a gap in the connection: legs that Asterisk no longer has are gone, though no event said so."""
+        for leg in list(self._legs.values()):
+            if leg.id not in living and (leg.entered.is_set() or leg.dialled):
+                log.info("%s was hung up while the connection was down", leg.id)
+                leg.lost()
+
+    def __len__(self) -> int:
+        return len(self._legs)
+
+
+def _channel_of(event: Event) -> str | None:
+    playback: dict[str, Any] | None = event.get("playback")
+    if playback is not None:
+        kind, _, name = str(playback.get("target_uri", "")).partition(":")
+        return name if kind == "channel" else None
+    channel = event.get("channel") or event.get("peer")  # Dial events call the called party "peer"
+    return None if channel is None else str(channel["id"])

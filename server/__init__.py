@@ -1,0 +1,1 @@
+"""The process: what `taxiphone serve` brings up and takes down, `init` writes and `doctor` looks at."""

@@ -1,0 +1,105 @@
+"""`taxiphone init`, `serve` and `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import click
+import jinja2
+from rich.logging import RichHandler
+
+from taxiphone import settings as settings_file
+from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
+from taxiphone.errors import UsageError
+
+
+@click.command(epilog=examples("taxiphone init --cli +33199001200 --trunk sip.carrier.example"))
+@click.argument(
+    "file", type=click.Path(path_type=Path, dir_okay=False), default=Path(settings_file.FILE_NAME)
+)
+@click.option(
+    "--cli", required=True, help="The platform's own number, in E.164: consultants see it, always this one."
+)
+@click.option("--trunk", "host", required=True, help="The carrier's host name or IP address.")
+@click.option("--trunk-port", type=click.IntRange(1, 65535), default=5060, show_default=True)
+@click.option("--language", type=click.Choice(["fr", "en"]), default="fr", show_default=True)
+def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> None:
+    """Write a commented settings file (taxiphone.toml)."""
+    from taxiphone.directory import numbers  # noqa: PLC0415 - the other verbs of this module don't need its data
+
+    number = numbers.e164(cli)
+    template = (Path(__file__).parent / "taxiphone.toml.j2").read_text(encoding="utf-8")
+    text = (
+        jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+        .from_string(template)
+        .render(  # noqa: S701 - TOML, not HTML
+            cli=number, host=host, port=trunk_port, language=language, prefix=numbers.country_prefix(number)
+        )
+    )
+    try:
+        with open(
+            file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)
+        ) as made:
+            made.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} is there already; it was not touched.") from None
+    except OSError as error:
+        raise UsageError(f"{file} can't be written: {error.strerror}.") from None
+    try:
+        settings_file.load(file)
+    except UsageError:
+        file.unlink()
+        raise
+    out.print(f"Wrote {file}. Next: taxiphone doctor, then taxiphone serve.")
+
+
+@click.command()
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="On the first signal, wait for the calls in progress; a second one ends them.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Log each step of each call.")
+@pass_app
+def serve(app: App, drain: bool, verbose: bool) -> None:
+    """Take calls: Asterisk, the application, the meter and the recordings, in one process, until Ctrl-C or SIGTERM."""
+    from taxiphone.server.process import Process  # noqa: PLC0415 - `init` works where the rest is broken
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[RichHandler(console=err, show_path=False, rich_tracebacks=False)],
+    )
+    settings, database = app.settings, app.database
+
+    async def run() -> None:
+        await Process(settings, database, drain=drain, say=click.echo).run()
+
+    try:
+        asyncio.run(run())
+    finally:
+        database.close()
+
+
+@click.command()
+@json_option
+@pass_app
+def doctor(app: App, as_json: bool) -> None:
+    """Look whether everything is there and in order; each fault with what to do about it. Exit 1 if calls can't be taken."""
+    from taxiphone.server import doctor as rounds  # noqa: PLC0415 - `init` works where the rest is broken
+
+    findings = rounds.findings(app)
+    if as_json:
+        print_json([{"ok": found.ok, "what": found.what, "advice": found.advice} for found in findings])
+    else:
+        for found in findings:
+            sign = {True: "[green]ok[/]  ", False: "[bold red]no[/]  ", None: "[yellow]?[/]   "}[found.ok]
+            out.print(
+                f"{sign} {found.what}" + ("" if found.ok or not found.advice else f"\n     {found.advice}")
+            )
+    if any(found.ok is False for found in findings):
+        raise SystemExit(1)

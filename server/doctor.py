@@ -1,0 +1,40 @@
+"""`taxiphone doctor`: every room's own look at itself, in one list."""
+
+from __future__ import annotations
+
+from taxiphone.console import App
+from taxiphone.dialplan import checks
+from taxiphone.dialplan.checks import Finding
+from taxiphone.errors import TaxiphoneError
+from taxiphone.recordings import checks as recording_checks
+from taxiphone.store.database import Database, head
+
+
+def findings(app: App) -> list[Finding]:
+    """What was found, the settings first: without them nothing else can be looked at."""
+    try:
+        settings = app.settings
+    except TaxiphoneError as error:
+        return [Finding(ok=False, what="the settings can't be used", advice=str(error))]
+    return [
+        Finding(ok=True, what=f"settings: {settings.file}", advice=""),
+        _database(settings.database_url),
+        *checks.check(settings),
+        *recording_checks.check(settings),
+    ]
+
+
+def _database(url: str) -> Finding:
+    try:
+        database = Database(url)
+        try:
+            if database.file is not None and not database.file.exists():
+                return Finding(
+                    ok=True, what=f"database: none yet; `taxiphone serve` makes {database.file}", advice=""
+                )
+            database.check_version()
+        finally:
+            database.close()
+    except TaxiphoneError as error:
+        return Finding(ok=False, what="the database can't be used", advice=str(error))
+    return Finding(ok=True, what=f"database: at this program's version ({head()})", advice="")

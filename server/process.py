@@ -1,0 +1,221 @@
+"""`taxiphone serve`: one process that brings up Asterisk, the application, the lines, the meter and the recordings.
+
+Order matters twice. Up: Asterisk first, since all others talk to it. Down: calls first, then the meter reads
+Asterisk's log to its end, so that what was talked until the last moment is priced before the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import IO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.agi.apology import Apology
+from taxiphone.agi.server import AgiServer
+from taxiphone.ari_app.application import Application
+from taxiphone.billing.meter import Meter
+from taxiphone.dialplan import config, locate
+from taxiphone.dialplan.prompts_folder import link_prompts
+from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
+from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.settings import Settings
+from taxiphone.store.calls import Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call
+
+log = logging.getLogger(__name__)
+
+_READY_SECONDS = 15
+_PRICED_SECONDS = 5
+
+Say = Callable[[str], None]
+
+
+class Process:
+    """Everything that `taxiphone serve` runs.
+
+    Args:
+        settings: checked.
+        database: at this program's schema.
+        drain: on the first signal, wait for the calls in progress instead of ending them.
+        say: prints a line for the person who started it.
+    """
+
+    def __init__(self, settings: Settings, database: Database, *, drain: bool, say: Say) -> None:
+        self._settings, self._database, self._drain, self._say = settings, database, drain, say
+        self._signals = 0
+        self._signalled = asyncio.Event()
+        self._signalled_again = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._worker = RecordingWorker(settings, database)
+        self._meter = Meter(settings, database, on_rated=lambda _: self._worker.nudge())
+
+    async def run(self) -> None:
+        """Serve until a signal.
+
+        Raises:
+            SetupError: it can't start; nothing is left running.
+            AsteriskStartError: Asterisk ended by itself.
+        """
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            stack.callback(_lock(self._settings).close)
+            asterisk = await self._start_asterisk(stack)
+            agi = AgiServer(
+                self._settings.asterisk.agi_port, {"apology": Apology(self._settings, self._database)}
+            )
+            await agi.start()
+            stack.push_async_callback(agi.stop)
+            application = Application(
+                self._settings,
+                self._database,
+                config.ari_password(self._settings),
+                on_end=lambda _: self._meter.nudge(),
+            )
+            tasks = [
+                asyncio.create_task(application.run(), name="application"),
+                asyncio.create_task(self._meter.run(self._ended), name="meter"),
+                asyncio.create_task(self._worker.run(self._ended), name="recordings"),
+            ]
+            if asterisk is not None:
+                tasks.append(asyncio.create_task(asterisk.wait_ended(), name="asterisk"))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._signal)
+                stack.callback(loop.remove_signal_handler, number)
+            try:
+                await self._up(application, tasks)
+                await _first(asyncio.create_task(self._signalled.wait()), tasks)
+            finally:
+                await self._down(application, tasks)
+
+    # -- up -------------------------------------------------------------------------------------------------------
+
+    async def _start_asterisk(self, stack: AsyncExitStack) -> AsteriskServer | None:
+        if not self._settings.asterisk.embedded:
+            self._say("Asterisk: yours; its files come from `taxiphone asterisk config`")
+            return None
+        found = locate.find(self._settings)
+        server = AsteriskServer(found, self._settings.asterisk_home)
+        link_prompts(self._settings)
+        if server.adopt():
+            self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
+        else:
+            server.write(config.render(self._settings, found))
+            await server.start()
+            self._say(f"Asterisk {found.version_text}: started")
+        stack.push_async_callback(server.stop)
+        return server
+
+    async def _up(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await _first(asyncio.create_task(application.ready.wait()), tasks)
+        except TimeoutError:
+            raise AsteriskStartError(
+                f"Asterisk's ARI on 127.0.0.1:{self._settings.asterisk.http_port} did not answer within "
+                f"{_READY_SECONDS} s. `taxiphone asterisk check` tells more."
+            ) from None
+        asterisk, trunk = self._settings.asterisk, self._settings.trunk
+        self._say(
+            f"SIP:      udp {asterisk.sip_address}:{asterisk.sip_port}, trunk to {trunk.host}:{trunk.port}"
+        )
+        self._say(f"RTP:      udp {asterisk.rtp_start}-{asterisk.rtp_end}")
+        self._say(f"ARI:      127.0.0.1:{asterisk.http_port}, FastAGI 127.0.0.1:{asterisk.agi_port}")
+        self._say(f"State:    {self._settings.state}")
+        self._say("Ready for calls. Ctrl-C stops.")
+
+    # -- down -----------------------------------------------------------------------------------------------------
+
+    def _signal(self) -> None:
+        self._signals += 1
+        self._signalled.set()
+        if self._signals > 1:
+            self._signalled_again.set()
+
+    async def _down(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
+        if self._drain and application.calls and self._signals:
+            self._say(f"Waiting for {application.calls} call(s) to end; once more to end them.")
+            await _either(application.drain(), self._signalled_again.wait())
+        if application.calls:
+            self._say(f"Ending {application.calls} call(s); what was talked is priced.")
+        await application.hang_up_all()
+        await self._priced()
+        self._ended.set()
+        tasks[0].cancel()
+        results = await asyncio.gather(*tasks[:3], return_exceptions=True)
+        for task in tasks[3:]:
+            task.cancel()
+        for result in results:
+            if isinstance(result, TaxiphoneError):
+                log.error("%s", result)
+        self._say("Stopped.")
+
+    async def _priced(self) -> None:
+        """Wait until the meter has dealt with every ended call; what it does not get to now, it does at the next start."""
+        self._meter.nudge()
+        try:
+            async with asyncio.timeout(_PRICED_SECONDS):
+                while await self._database.run(_unpriced):
+                    self._meter.nudge()
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            log.warning(
+                "calls have ended whose end Asterisk has not logged; they are priced at the next start"
+            )
+
+
+def _unpriced(session: Session) -> bool:
+    return session.scalar(select(Call.id).where(Call.status == Status.ENDED).limit(1)) is not None
+
+
+def _lock(settings: Settings) -> IO[str]:
+    """One process for each state folder: two would both answer the calls."""
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = open(  # noqa: SIM115 - held open as long as the process lives
+        settings.state / "serve.lock",
+        "w",
+        encoding="utf-8",
+        opener=lambda path, flags: os.open(path, flags, 0o600),
+    )
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise SetupError(
+            f"another `taxiphone serve` is running on {settings.state}. Stop it first."
+        ) from None
+    return file
+
+
+async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for `wanted`; a task that ends before it takes the process with it, with its own error or ours."""
+    try:
+        done, _ = await asyncio.wait({wanted, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        wanted.cancel()
+    if wanted in done:
+        return
+    for task in done:
+        if error := task.exception():
+            raise error
+        raise AsteriskStartError(
+            f"{task.get_name()} has ended by itself; see the log. Calls can't be taken any more."
+        )
+
+
+async def _either(*waits: Callable[[], None] | object) -> None:
+    tasks = {asyncio.ensure_future(wait) for wait in waits}  # type: ignore[arg-type]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
