@@ -14,6 +14,7 @@ from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation, House
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
+from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriError, TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -131,7 +132,7 @@ class Application:
         lines = self._house.lines
         await lines.answer(leg)
         await lines.speak_language(leg, self._house.settings.platform.language)
-        await lines.say(leg, "unavailable")
+        await lines.say(leg, *Speech(self._house.settings.platform.language).prompt("unavailable"))
         await lines.hang_up(leg)
         self._router.close(leg)
 
@@ -145,7 +146,7 @@ class Application:
         try:
             await life
         except (TaxiphoneError, SQLAlchemyError) as error:
-            log.error("call %s: %s What was talked is priced from Asterisk's log.", name, error)  # noqa: TRY400 - it is told in full
+            log.error("call %s: %s What was talked is priced from Asterisk's log.", name, error)
         except Exception:
             log.exception(
                 "call %s ended by a fault of ours; what was talked is priced from Asterisk's log", name

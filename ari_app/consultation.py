@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -30,20 +31,21 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-# What the client is told of an outcome, and whether it has to be said that it cost nothing.
-FAREWELLS: dict[Outcome, str] = {
-    Outcome.BUSY: "busy",
-    Outcome.NO_ANSWER: "no-answer",
-    Outcome.NOT_ACCEPTED: "not-accepted",
-    Outcome.REFUSED: "refused",
-    Outcome.UNREACHABLE: "unreachable",
-    Outcome.UNAVAILABLE: "consultant-unavailable",
-    Outcome.UNKNOWN_NUMBER: "unknown-number",
-    Outcome.UNKNOWN_CALLER: "unknown-caller",
-    Outcome.UNKNOWN_CODE: "unknown-code",
-    Outcome.BLOCKED: "blocked",
-    Outcome.NO_CREDIT: "no-credit",
-    Outcome.FAILED: "failed",
+# What the client is told of an outcome that is no talk; each says, in one prompt or another, that it cost nothing.
+_REFUSAL = ("nothing-charged", "goodbye")
+FAREWELLS: dict[Outcome, tuple[str, ...]] = {
+    Outcome.BUSY: ("busy", *_REFUSAL),
+    Outcome.NO_ANSWER: ("no-answer", *_REFUSAL),
+    Outcome.NOT_ACCEPTED: ("not-accepted", *_REFUSAL),
+    Outcome.REFUSED: ("refused", *_REFUSAL),
+    Outcome.UNREACHABLE: ("unreachable", *_REFUSAL),
+    Outcome.UNAVAILABLE: ("consultant-unavailable", *_REFUSAL),
+    Outcome.UNKNOWN_CODE: ("unknown-code", *_REFUSAL),
+    Outcome.UNKNOWN_NUMBER: ("unknown-number",),
+    Outcome.UNKNOWN_CALLER: ("unknown-caller",),
+    Outcome.BLOCKED: ("blocked",),
+    Outcome.NO_CREDIT: ("no-credit", "goodbye"),
+    Outcome.FAILED: ("failed", *_REFUSAL),
 }
 
 _RANG: dict[Rang, Outcome] = {
@@ -107,7 +109,7 @@ class Consultation:
         except AriError as error:
             log.error(
                 "call %s: %s The call is ended; nothing that was not talked is charged.", self.id, error
-            )  # noqa: TRY400 - it is told in full
+            )
         finally:
             await self.end(outcome)
         return outcome
@@ -162,7 +164,8 @@ class Consultation:
 
     async def choose(self) -> Outcome | None:
         """Whom: the dialled number is one consultant's own, or the consultant's code is keyed in."""
-        for _ in range(0 if self.own_did else self.settings.call.code_tries):
+        tries = 0 if self.own_did else self.settings.call.code_tries
+        for turn in range(tries):
             pressed = await self.lines.ask(
                 self.client_leg,
                 self.speech.prompt("enter-code"),
@@ -174,7 +177,8 @@ class Consultation:
             if found is not None:
                 self.consultant = found
                 break
-            await self.say("wrong-code")
+            if turn + 1 < tries:
+                await self.say("unknown-code")
         else:
             if not self.own_did:
                 return Outcome.UNKNOWN_CODE
@@ -197,7 +201,7 @@ class Consultation:
             *speech.prompt("tax-included"),
         )
         if offered.free_minutes:
-            told += (*speech.prompt("free-minutes"), *speech.minutes(offered.free_minutes))
+            told += speech.free_minutes(offered.free_minutes)
         await self.lines.ask(self.client_leg, told, seconds=0.5, valid="#")
         return None
 
@@ -210,7 +214,10 @@ class Consultation:
         question: Sounds = (
             *self.speech.prompt("recording-offer"),
             *self.speech.amount(fee, self.settings.platform.currency),
-            *self.speech.prompt("recording-keys"),
+            *self.speech.prompt("tax-included"),
+            *self.speech.prompt("recording-kept-until"),
+            *self.speech.date((now() + timedelta(days=self.settings.recording.keep_days)).date()),
+            *self.speech.prompt("recording-choice"),
         )
         pressed = await self.lines.ask(
             self.client_leg, question, seconds=self.settings.call.key_seconds, valid="12"
@@ -298,7 +305,7 @@ class Consultation:
 
     async def farewell(self, outcome: Outcome) -> None:
         """Say why there is no consultation, and that it cost nothing."""
-        await self.say(FAREWELLS[outcome], "nothing-charged", "goodbye")
+        await self.say(*FAREWELLS[outcome])
 
     async def say(self, *names: str) -> None:
         """Play prompts to the client."""

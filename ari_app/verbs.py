@@ -214,7 +214,7 @@ class Lines:
         """Play sounds during the block; what is still playing at its end is stopped."""
         name = f"{leg.id}.say{next(self._playbacks)}"
         finished = leg.expect_playback(name)
-        media = ",".join(f"sound:taxiphone/{sound}" for sound in sounds)
+        media = ",".join(f"sound:{sound}" for sound in sounds)
         try:
             started = bool(sounds) and await self.command(
                 leg, "POST", "channels", leg.id, "play", name, query={"media": media}

@@ -35,7 +35,7 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     text = (
         jinja2.Environment(autoescape=False, keep_trailing_newline=True)
         .from_string(template)
-        .render(  # noqa: S701 - TOML, not HTML
+        .render(
             cli=number, host=host, port=trunk_port, language=language, prefix=numbers.country_prefix(number)
         )
     )
