@@ -1,0 +1,289 @@
+"""Settings in, the text of Asterisk's files out: pure, so that a test or `asterisk config` can look at it.
+
+Everything that a person may have written passes one gate (`_one_line`): a value that could end a line, begin a
+comment or open a section is refused, never cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import phonenumbers
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from taxiphone.dialplan.credentials import ARI_USER, Secrets
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.errors import SettingsError
+from taxiphone.settings import Settings
+
+_SOCKET_NAME = "asterisk.ctl"
+_SOCKET_LIMIT = 107  # bytes: sun_path of unix(7) without its closing zero
+
+# The order is that in which they are loaded: what another needs goes first.
+BASE_MODULES = (
+    # sorcery keeps PJSIP's objects, from the file and in memory
+    "res_sorcery_config",
+    "res_sorcery_memory",
+    "res_sorcery_astdb",
+    "res_timing_timerfd",
+    "pbx_config",
+    "func_callerid",
+    "func_channel",
+    "func_logic",
+    "func_strings",
+    "func_timeout",
+    "codec_alaw",
+    "codec_ulaw",
+    "codec_a_mu",
+    "codec_g722",
+    "codec_resample",
+    "format_pcm",
+    "format_sln",
+    "format_wav",
+    "bridge_simple",
+    "bridge_softmix",
+    "res_rtp_asterisk",
+)
+PJSIP_MODULES = (
+    "res_pjproject",
+    "res_geolocation",
+    "res_statsd",
+    "res_pjsip",
+    "res_pjsip_session",
+    "res_pjsip_sdp_rtp",
+    "res_pjsip_caller_id",
+    "res_pjsip_dtmf_info",
+    "res_pjsip_nat",
+    "res_pjsip_rfc3326",
+    "res_pjsip_dlg_options",
+    "res_pjsip_logger",
+    "res_pjsip_acl",
+    "res_pjsip_authenticator_digest",
+    "res_pjsip_outbound_authenticator_digest",
+    "res_pjsip_endpoint_identifier_ip",
+    "res_pjsip_outbound_registration",
+    "res_pjsip_pubsub",
+    "chan_pjsip",
+)
+APPLICATION_MODULES = (
+    "res_speech",
+    "res_agi",
+    "app_playback",
+    "app_mixmonitor",
+    "res_http_websocket",
+    "res_websocket_client",
+    "res_stasis",
+    "res_stasis_answer",
+    "res_stasis_playback",
+    "res_stasis_recording",
+    "res_stasis_snoop",
+    "res_ari",
+    "res_ari_model",
+    "res_ari_applications",
+    "res_ari_asterisk",
+    "res_ari_bridges",
+    "res_ari_channels",
+    "res_ari_endpoints",
+    "res_ari_events",
+    "res_ari_playbacks",
+    "app_stasis",
+    "chan_bridge_media",
+    "res_cdrel_custom",
+    "cel_custom",
+)
+MODULES = (*BASE_MODULES, *PJSIP_MODULES, *APPLICATION_MODULES)
+
+# The columns of the CEL file, in order; billing/talk.py reads them.
+_CEL_COLUMNS = (
+    "${eventtype}",
+    "${eventtime}",
+    "${CHANNEL(uniqueid)}",
+    "${CHANNEL(linkedid)}",
+    "${CHANNEL(channame)}",
+    "${CALLERID(num)}",
+    "${CHANNEL(exten)}",
+    "${CHANNEL(appname)}",
+    "${CHANNEL(appdata)}",
+    "${eventextra}",
+)
+
+# Asterisk complains of each of these that it does not find, though it needs nothing in them.
+_EMPTY_FILES = {
+    "acl.conf": "",
+    "ccss.conf": "[general]\n",
+    "features.conf": "[general]\n",
+    "geolocation.conf": "",
+    "manager.conf": "[general]\nenabled = no\n",
+    "pjproject.conf": "",
+    "stasis.conf": "[threadpool]\n",
+    "statsd.conf": "[general]\nenabled = no\n",
+    "udptl.conf": "[general]\n",
+    "websocket_client.conf": "",
+}
+
+_TONES = {
+    "FR": "fr",
+    "GB": "uk",
+    "US": "us",
+    "CA": "us",
+    "BE": "be",
+    "CH": "ch",
+    "DE": "de",
+    "ES": "es",
+    "IT": "it",
+    "NL": "nl",
+}
+_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f;=,#$|&\\\"'(){}<>\[\]]")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one Asterisk's home."""
+
+    home: Path
+
+    @property
+    def etc(self) -> Path:
+        """Its configuration."""
+        return self.home / "etc"
+
+    @property
+    def log(self) -> Path:
+        """Its own log; below it, in cel-custom, the channel event log."""
+        return self.home / "log"
+
+    @property
+    def spool(self) -> Path:
+        """What it records."""
+        return self.home / "spool"
+
+    @property
+    def db(self) -> Path:
+        """Its small database."""
+        return self.home / "db"
+
+    @property
+    def keys(self) -> Path:
+        """Its key files; there are none."""
+        return self.home / "keys"
+
+    @property
+    def data(self) -> Path:
+        """Sounds, linked from the program and from the operator's own (see prompt_files.py)."""
+        return self.home / "data"
+
+    @property
+    def run(self) -> Path:
+        """Its process id and control socket; a short path elsewhere where the home's own would be too long."""
+        inside = self.home / "run"
+        if len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_LIMIT:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"taxiphone-{os.getuid()}-{digest}"
+
+    def all(self) -> tuple[Path, ...]:
+        """Every folder that must exist before Asterisk starts: it makes none of them by itself."""
+        return (
+            *(self.home, self.etc, self.log, self.log / "cel-custom", self.spool, self.spool / "captured"),
+            *(self.db, self.keys, self.data, self.data / "sounds", self.run),
+        )
+
+
+def render(settings: Settings, secrets: Secrets, asterisk: Asterisk | None) -> dict[str, str]:
+    """All of Asterisk's files for these settings.
+
+    Args:
+        settings: the checked settings.
+        secrets: the passwords (see credentials.py).
+        asterisk: whose modules are loaded; None where it runs elsewhere, with the folder it was built for.
+
+    Returns:
+        File name to text; the texts hold passwords.
+
+    Raises:
+        SettingsError: a value can't be written into Asterisk's files.
+    """
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(settings.platform.cli, None))
+    values = {
+        **_asterisk_conf_values(settings.asterisk_home, asterisk, settings.platform.language),
+        "module_names": MODULES,
+        "sip_address": settings.asterisk.sip_address,
+        "sip_port": settings.asterisk.sip_port,
+        "external_address": settings.asterisk.external_address,
+        "rtp_start": settings.asterisk.rtp_start,
+        "rtp_end": settings.asterisk.rtp_end,
+        "http_port": settings.asterisk.http_port,
+        "agi_port": settings.asterisk.agi_port,
+        "trunk": settings.trunk,
+        "registers": settings.trunk.mode == "registration",
+        "match": settings.trunk.match or (settings.trunk.host,),
+        "trunk_password": secrets.trunk_password,
+        "ari_user": ARI_USER,
+        "ari_password": secrets.ari_password,
+        "cel_file": _path(settings.cel_file),
+        "cel_columns": _CEL_COLUMNS,
+        "captured": _path(settings.captured),
+        "country": _TONES.get(str(region), "fr"),
+    }
+    environment = _environment()
+    return _EMPTY_FILES | {
+        name.removesuffix(".j2"): environment.get_template(name).render(values)
+        for name in sorted(environment.list_templates())
+    }
+
+
+def render_asterisk_conf(home: Path, asterisk: Asterisk | None, language: str = "en") -> str:
+    """asterisk.conf alone, with every folder below `home`: for another Asterisk, such as the demo's network.
+
+    Raises:
+        SettingsError: the home's path can't be written into Asterisk's files.
+    """
+    values = _asterisk_conf_values(home, asterisk, language)
+    return _environment().get_template("asterisk.conf.j2").render(values)
+
+
+def _asterisk_conf_values(home: Path, asterisk: Asterisk | None, language: str) -> dict[str, Any]:
+    _path(home)
+    modules = _path(asterisk.modules) if asterisk else None
+    return {"folders": Folders(home), "modules": modules, "language": language}
+
+
+def _path(path: Path) -> Path:
+    if _UNSAFE_IN_PATH.search(str(path)):
+        raise SettingsError(
+            f"the folder {str(path)!r} has a character that Asterisk's files can't hold. "
+            "Choose a [paths] state of letters, digits, '-', '_' and '.'."
+        )
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(  # noqa: S701 - not HTML; every value passes `_one_line`
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        finalize=_one_line,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["escaped"] = _escaped
+    return environment
+
+
+def _one_line(value: Any) -> Any:
+    """Every value that a template writes goes through here."""
+    text = str(value)
+    if not text.isprintable() or re.search(r"(?<!\\);", text):
+        raise SettingsError("a setting holds a line break, a control character or a semicolon; remove it.")
+    return value
+
+
+def _escaped(text: str) -> str:
+    r"""Free text, as a value of Asterisk's files: `;` would begin a comment, `\;` does not."""
+    return text.replace(";", r"\;")

@@ -1,0 +1,148 @@
+"""Which Asterisk is used: the one that the settings name, else the PATH's, else the one in the cache folder.
+
+Only a version that has the security fixes of 2026 is taken: 20.20.1, 22.10.1, 23.4.1, or a later one of those
+series, or any later series. Older ones can be made to crash, or worse, by a caller.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from taxiphone.errors import AsteriskMissingError
+from taxiphone.settings import Settings, cache_folder
+
+Version = tuple[int, int, int]
+
+OLDEST: dict[int, Version] = {20: (20, 20, 1), 22: (22, 10, 1), 23: (23, 4, 1)}
+"""The first version of each series that is safe to put on a public network."""
+
+INSTALL = "Run: taxiphone asterisk install"
+
+
+@dataclass(frozen=True)
+class Asterisk:
+    """An Asterisk that can be started.
+
+    Attributes:
+        command: what to run, up to and without Asterisk's own options. For an unpacked tree that begins with
+            the tree's own loader, so that the machine's libraries don't matter.
+        modules: the folder of its modules (*.so).
+        data: the folder of what it ships with, such as its documentation.
+        version: major, minor, patch.
+        version_text: the version as Asterisk tells it.
+        origin: whence it is: the settings' `binary`, the PATH, or the cache folder.
+    """
+
+    command: tuple[str, ...]
+    modules: Path
+    data: Path
+    version: Version
+    version_text: str
+    origin: Literal["settings", "path", "cache"]
+
+
+def parse_version(text: str) -> Version | None:
+    """Read what `asterisk -V` prints, such as "Asterisk 22.10.1+dfsg"; None for what is not a release's number."""
+    found = re.match(r"Asterisk (\d+)\.(\d+)(?:\.(\d+))?(?![\d.]*-(?:rc|cert))", text.strip())
+    if found is None:
+        return None
+    major, minor, patch = found.groups(default="0")
+    return int(major), int(minor), int(patch)
+
+
+def new_enough(version: Version) -> bool:
+    """Whether a version has the fixes that are needed (see `OLDEST`)."""
+    return version[0] > max(OLDEST) or version >= OLDEST.get(version[0], (version[0] + 1, 0, 0))
+
+
+def asterisk_tree() -> Path:
+    """Where `taxiphone asterisk install` puts the unpacked Asterisk."""
+    return cache_folder() / "asterisk"
+
+
+def find(settings: Settings | None = None) -> Asterisk:
+    """The Asterisk to use.
+
+    Args:
+        settings: whose [asterisk] binary goes first; None where there are no settings, as in the demo.
+
+    Raises:
+        AsteriskMissingError: there is none that is new enough; says what was found and the line to run.
+    """
+    if settings is not None and settings.asterisk.binary is not None:
+        # Somebody chose this one, so no other is taken in its stead.
+        return _usable((settings.file.parent / settings.asterisk.binary).resolve(), "settings")
+    refused = ""
+    on_path = shutil.which("asterisk")
+    if on_path is not None:
+        try:
+            return _usable(Path(on_path), "path")
+        except AsteriskMissingError as error:
+            refused = f"{error} "
+    tree = asterisk_tree()
+    if (tree / "usr/sbin/asterisk").exists():
+        return from_tree(tree)
+    raise AsteriskMissingError(refused or f"there is no Asterisk on the PATH or in {tree}. {INSTALL}")
+
+
+@functools.cache
+def from_tree(root: Path) -> Asterisk:
+    """The Asterisk in a folder that Debian's packages were unpacked into.
+
+    Raises:
+        AsteriskMissingError: it is not whole, can't be run on this machine, or is too old.
+    """
+    loader = next(root.glob("usr/lib/*/ld-linux*.so.*"), None)
+    if loader is None:
+        raise AsteriskMissingError(f"the Asterisk in {root} is not whole. {INSTALL} --force")
+    libraries = loader.parent
+    binary = root / "usr/sbin/asterisk"
+    command = (str(loader), "--library-path", str(libraries), str(binary))
+    return _checked(command, libraries / "asterisk/modules", root / "usr/share/asterisk", "cache")
+
+
+def _usable(binary: Path, origin: Literal["settings", "path"]) -> Asterisk:
+    prefix = binary.resolve().parent.parent
+    modules = _first_with(
+        "res_ari.so",
+        *prefix.glob("lib/*/asterisk/modules"),
+        *(prefix / place / "asterisk/modules" for place in ("lib64", "lib")),
+    )
+    if binary.exists() and modules is None:
+        raise AsteriskMissingError(
+            f"{binary} has no modules with ARI under {prefix}. Install Asterisk's modules, or use ours. {INSTALL}"
+        )
+    data = prefix / "share/asterisk"
+    if not data.is_dir():
+        data = Path("/var/lib/asterisk")
+    return _checked((str(binary),), modules or prefix, data, origin)
+
+
+def _first_with(name: str, *folders: Path) -> Path | None:
+    return next((folder for folder in folders if (folder / name).exists()), None)
+
+
+def _checked(
+    command: tuple[str, ...], modules: Path, data: Path, origin: Literal["settings", "path", "cache"]
+) -> Asterisk:
+    try:
+        done = subprocess.run([*command, "-V"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AsteriskMissingError(f"{command[-1]} can't be run: {error}. {INSTALL}") from None
+    text = done.stdout.strip()
+    version = parse_version(text)
+    if version is None:
+        said = text or done.stderr.strip()
+        raise AsteriskMissingError(f"{command[-1]} does not tell a release's version ({said!r}). {INSTALL}")
+    if not new_enough(version):
+        needed = ", ".join(".".join(map(str, oldest)) for oldest in OLDEST.values())
+        raise AsteriskMissingError(
+            f"{command[-1]} is {text}, which lacks security fixes; needed is {needed} or later. {INSTALL}"
+        )
+    return Asterisk(command, modules, data, version, text.removeprefix("Asterisk "), origin)
