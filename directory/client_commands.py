@@ -1,0 +1,158 @@
+"""`taxiphone client`: who calls, from which numbers, with how much credit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import ledger, money
+from taxiphone.console import App, examples, json_option, pass_app, show, show_one
+from taxiphone.directory import checks, people
+from taxiphone.directory.options import NEGATIVE, amount, given
+from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
+from taxiphone.store.models import Client
+
+_LONGEST_KEY = 50
+
+
+@click.group()
+def client() -> None:
+    """Clients: who calls, from which numbers, with how much credit.
+
+    A client is addressed by the code that `client add` prints, or by one of their numbers.
+    """
+
+
+@client.command(
+    "add",
+    epilog=examples("taxiphone client add Paul --number +33639985678 --number 0199005566 --language fr"),
+)
+@click.argument("name")
+@click.option(
+    "--number", "phones", multiple=True, required=True, help="A phone they call from; may come again."
+)
+@click.option("--language", metavar="LANG", help="What the client hears, such as fr or en.")
+@json_option
+@pass_app
+def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | None, as_json: bool) -> None:
+    """Add the client NAME, known by the numbers that they call from."""
+    row = app.database.do(
+        lambda session: _client_row(
+            session,
+            app.settings,
+            people.add_client(session, app.settings, name=name, phones=phones, language=language),
+        )
+    )
+    show_one(row, as_json=as_json)
+
+
+@client.command("list")
+@json_option
+@pass_app
+def client_list(app: App, /, as_json: bool) -> None:
+    """List the clients by name, with their credit."""
+
+    def work(session: Session) -> list[dict[str, Any]]:
+        found = session.scalars(select(Client).order_by(Client.name, Client.id))
+        return [_client_row(session, app.settings, each) for each in found]
+
+    columns = ("code", "name", "numbers", "language", "balance", "blocked")
+    empty = "No clients yet. Add one: taxiphone client add --help"
+    show(app.database.do(work), columns, as_json=as_json, empty=empty)
+
+
+@client.command(
+    "show", epilog=examples("taxiphone client show 48210377", "taxiphone client show +33639985678")
+)
+@click.argument("who", metavar="CLIENT")
+@json_option
+@pass_app
+def client_show(app: App, /, who: str, as_json: bool) -> None:
+    """Show a client, by code or by one of their numbers."""
+    row = app.database.do(
+        lambda session: _client_row(session, app.settings, people.the_client(session, app.settings, who))
+    )
+    show_one(row, as_json=as_json)
+
+
+@client.command(
+    "set",
+    epilog=examples(
+        "taxiphone client set 48210377 --block", "taxiphone client set 48210377 --add-number +33199005566"
+    ),
+)
+@click.argument("who", metavar="CLIENT")
+@click.option("--name", help="Another name.")
+@click.option("--language", metavar="LANG", help="Another language.")
+@click.option("--add-number", "add_phones", multiple=True, help="One more phone they call from.")
+@click.option("--remove-number", "remove_phones", multiple=True, help="A phone they call from no more.")
+@click.option("--block/--unblock", "blocked", default=None, help="Whether their calls are refused.")
+@json_option
+@pass_app
+def client_set(app: App, /, who: str, as_json: bool, **changes: Any) -> None:
+    """Change a client; only what is given changes."""
+    wanted = given(changes)
+    if not wanted:
+        raise UsageError("nothing to change was given. See: taxiphone client set --help")
+    row = app.database.do(
+        lambda session: _client_row(
+            session, app.settings, people.set_client(session, app.settings, who, **wanted)
+        )
+    )
+    show_one(row, as_json=as_json)
+
+
+@client.command(
+    "top-up",
+    context_settings=NEGATIVE,
+    epilog=examples(
+        "taxiphone client top-up 48210377 20", "taxiphone client top-up +33639985678 20.00 --key invoice-2291"
+    ),
+)
+@click.argument("who", metavar="CLIENT")
+@click.argument("amount", type=amount)
+@click.option("--key", help="Names this payment: a second top-up with the same key adds nothing.")
+@json_option
+@pass_app
+def client_top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_json: bool) -> None:
+    """Put AMOUNT on a client's wallet and print the new balance.
+
+    Give the payment's own number as --key where there is one: then the command can be repeated without harm.
+    """
+    digits, currency = app.settings.currency_digits, app.settings.platform.currency
+    minor = money.to_minor(checks.amount("the amount", amount, digits), digits)
+    if minor == 0:
+        raise UsageError("the amount is nothing; give more than 0.")
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        raise UsageError(f"a key is one line of 1 to {_LONGEST_KEY} characters.")
+
+    def work(session: Session) -> dict[str, Any]:
+        found = people.the_client(session, app.settings, who)
+        balance = ledger.top_up(session, found.id, minor, currency, key)
+        return {
+            "code": found.code,
+            "name": found.name,
+            "balance": money.from_minor(balance, digits),
+            "currency": currency,
+        }
+
+    show_one(app.database.do(work), as_json=as_json)
+
+
+def _client_row(session: Session, settings: Settings, found: Client) -> dict[str, Any]:
+    return {
+        "code": found.code,
+        "name": found.name,
+        "numbers": sorted(entry.number for entry in found.numbers),
+        "language": found.language,
+        "balance": money.from_minor(
+            ledger.balance(session, ledger.WALLET, found.id), settings.currency_digits
+        ),
+        "currency": settings.platform.currency,
+        "blocked": found.blocked,
+    }

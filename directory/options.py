@@ -1,0 +1,28 @@
+"""What the directory's commands share: exact amounts on the command line, and which options were given."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import click
+
+# So that "-5" reaches the check that says what is wrong with it, instead of being "no such option".
+NEGATIVE = {"ignore_unknown_options": True}
+
+
+def amount(text: str) -> Decimal:
+    """An exact decimal, such as 1.55, from its digits: no exponent, no comma, no NaN.
+
+    Raises:
+        click.BadParameter: it is not one. Its range is checked by the directory.
+    """
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII):
+        raise click.BadParameter(f"{text!r} is not a number such as 20 or 1.55.")
+    return Decimal(text)
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were on the command line; click gives None or () for the others."""
+    return {key: value for key, value in options.items() if value not in (None, ())}
