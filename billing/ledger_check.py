@@ -1,0 +1,161 @@
+"""The proof of the ledger: what must be true of every posting, balance, call and receipt, and where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.ledger import COMMISSION, EARNINGS, HOLD, WALLET
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.models import Account, Call, Entry, Posting, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in the ledger that must not be.
+
+    Attributes:
+        what: the rule that does not hold, in one word.
+        where: the posting's key, the account or the call.
+        text: one sentence with the amounts, in minor units.
+    """
+
+    what: str
+    where: str
+    text: str
+
+
+def check(session: Session) -> list[Problem]:
+    """Everything that is wrong; an empty list is the proof that nothing is.
+
+    Every posting sums to zero over two entries or more; every balance is the sum of its entries; no wallet and no hold
+    is below zero; every priced call was posted as its receipt says, and exactly once; what was held for a call that
+    is over has gone where it belongs.
+    """
+    return [
+        *_unbalanced(session),
+        *_balances(session),
+        *_negative(session),
+        *_receipts(session),
+        *_unpriced(session),
+        *_left_held(session),
+    ]
+
+
+def _unbalanced(session: Session) -> Iterator[Problem]:
+    sums = (
+        select(Posting.key, Account.currency, func.sum(Entry.amount))
+        .join(Entry, Entry.posting_id == Posting.id)
+        .join(Account, Account.id == Entry.account_id)
+        .group_by(Posting.key, Account.currency)
+        .having(func.sum(Entry.amount) != 0)
+    )
+    for key, currency, amount in session.execute(sums):
+        yield Problem("unbalanced", key, f"its entries in {currency} sum to {amount}, not to zero")
+    halves = (
+        select(Posting.key, func.count(Entry.id))
+        .outerjoin(Entry, Entry.posting_id == Posting.id)
+        .group_by(Posting.key)
+        .having(func.count(Entry.id) < 2)  # noqa: PLR2004 - double entry
+    )
+    for key, entries in session.execute(halves):
+        yield Problem("unbalanced", key, f"it has {entries} entries, not two or more")
+
+
+def _balances(session: Session) -> Iterator[Problem]:
+    entered = func.coalesce(func.sum(Entry.amount), 0)
+    wrong = (
+        select(Account.kind, Account.owner, Account.balance, entered)
+        .outerjoin(Entry, Entry.account_id == Account.id)
+        .group_by(Account.id, Account.kind, Account.owner, Account.balance)
+        .having(Account.balance != entered)
+    )
+    for kind, owner, balance, total in session.execute(wrong):
+        yield Problem(
+            "balance", f"{kind} {owner}".strip(), f"its balance is {balance}, its entries sum to {total}"
+        )
+
+
+def _negative(session: Session) -> Iterator[Problem]:
+    below = select(Account.kind, Account.owner, Account.balance).where(
+        Account.kind.in_((WALLET, HOLD)), Account.balance < 0
+    )
+    for kind, owner, balance in session.execute(below):
+        yield Problem("negative", f"{kind} {owner}", f"its balance is {balance}, below zero")
+
+
+def _receipts(session: Session) -> Iterator[Problem]:
+    """Receipts against the postings of their calls."""
+
+    def earned(kind: str) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((Account.kind == kind, Entry.amount), else_=0)), 0)
+
+    rows = session.execute(
+        select(
+            Receipt.call_id,
+            Receipt.lines,
+            Receipt.total,
+            Receipt.commission,
+            Receipt.consultant_share,
+            earned(COMMISSION),
+            earned(EARNINGS),
+        )
+        .outerjoin(Posting, Posting.call_id == Receipt.call_id)
+        .outerjoin(Entry, Entry.posting_id == Posting.id)
+        .outerjoin(Account, Account.id == Entry.account_id)
+        .group_by(Receipt.number)
+    ).yield_per(1000)
+    for call_id, lines, total, commission, share, posted_commission, posted_share in rows:
+        listed = sum(line["amount"] for line in lines)
+        if listed != total:
+            yield Problem("receipt", call_id, f"its lines sum to {listed}, its total is {total}")
+        if commission + share != total:
+            yield Problem(
+                "receipt", call_id, f"commission {commission} and share {share} do not sum to {total}"
+            )
+        if (commission, share) != (posted_commission, posted_share):
+            yield Problem(
+                "receipt",
+                call_id,
+                f"it says commission {commission} and share {share}, "
+                f"posted were {posted_commission} and {posted_share}",
+            )
+
+
+def _unpriced(session: Session) -> Iterator[Problem]:
+    without = select(Call.id).where(Call.status == Status.RATED, ~exists().where(Receipt.call_id == Call.id))
+    for (call_id,) in session.execute(without):
+        yield Problem("unpriced", call_id, "the call is marked as priced and has no receipt")
+    early = (
+        select(Receipt.call_id, Call.status)
+        .join(Call, Call.id == Receipt.call_id)
+        .where(Call.status != Status.RATED)
+    )
+    for call_id, status in session.execute(early):
+        yield Problem("unpriced", call_id, f"the call has a receipt and is marked as {status}")
+    charged = (
+        select(Posting.key, Posting.call_id)
+        .where(Posting.kind == "charge", ~exists().where(Receipt.call_id == Posting.call_id))
+        .order_by(Posting.id)
+    )
+    for key, charged_call in session.execute(charged):
+        yield Problem("unpriced", key, f"call {charged_call} was charged and has no receipt")
+
+
+def _left_held(session: Session) -> Iterator[Problem]:
+    held = (
+        select(Account.owner, Account.balance, Call.status)
+        .outerjoin(Call, Call.id == Account.owner)
+        .outerjoin(Receipt, Receipt.call_id == Call.id)
+        .where(
+            and_(Account.kind == HOLD, Account.balance != 0),
+            Call.id.is_(None)
+            | (Call.status.in_(FINAL) & func.coalesce(Receipt.recording_pending, False).is_(False)),
+        )
+    )
+    for call_id, balance, status in session.execute(held):
+        state = "there is no such call" if status is None else f"the call is {status}"
+        yield Problem("held", call_id, f"{balance} are still held, and {state}")

@@ -1,0 +1,121 @@
+"""A small house to bill in: settings, a database of its own, a client with credit and a consultant with a price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taxiphone.billing import holds, ledger
+from taxiphone.settings import Billing, Platform, Settings, Trunk
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Client, Consultant, Recording
+
+
+@dataclass
+class House:
+    """What the tests of the money share."""
+
+    settings: Settings
+    database: Database
+    calls: int = 0
+
+    def client(self, credit: int = 10_000, code: str = "7001") -> int:
+        def add(session: Any) -> int:
+            client = Client(code=code, name="Claire", language="fr")
+            session.add(client)
+            session.flush()
+            if credit:
+                ledger.top_up(session, client.id, credit, "EUR", "first")
+            return client.id
+
+        return self.database.do(add)
+
+    def consultant(self, price: str = "1.55", code: str = "101", **fields: Any) -> int:
+        def add(session: Any) -> int:
+            consultant = Consultant(
+                code=code,
+                name="Anne",
+                phone="+33612345678",
+                language="fr",
+                price_per_minute=Decimal(price),
+                **fields,
+            )
+            session.add(consultant)
+            session.flush()
+            return consultant.id
+
+        return self.database.do(add)
+
+    def call(
+        self,
+        client: int,
+        consultant: int,
+        *,
+        accept: bool = True,
+        recorded: bool = False,
+        mode: str = "per_minute",
+    ) -> str:
+        """A call that is talking (or ringing, where it is not accepted), the way the application leaves it."""
+        self.calls += 1
+        call_id = f"261122-call{self.calls:02d}"
+
+        def begin(session: Any) -> None:
+            call = Call(
+                id=call_id,
+                status=Status.TALKING if accept else Status.RINGING,
+                client_channel=f"channel-{self.calls}",
+                dialled="+33199000001",
+                language="fr",
+                client_id=client,
+                consultant_id=consultant,
+                mode=mode,
+                recording_asked=recorded,
+                outcome=Outcome.TALKED if accept else None,
+            )
+            session.add(call)
+            session.flush()
+            if accept:
+                holds.accept(session, self.settings, call)
+            if recorded:
+                session.add(Recording(call_id=call_id, status="asked", wav=f"{call_id}.wav"))
+
+        self.database.do(begin)
+        return call_id
+
+    def get(self, call_id: str) -> Call:
+        with self.database.transaction() as session:
+            call = session.get_one(Call, call_id)
+            _ = call.receipt, call.recording, call.client, call.consultant
+            return call
+
+    def balance(self, kind: str, owner: int | str = "") -> int:
+        return self.database.do(lambda session: ledger.balance(session, kind, owner))
+
+    def problems(self) -> list[str]:
+        return self.database.do(lambda session: [problem.what for problem in ledger_check(session)])
+
+
+def ledger_check(session: Any) -> list[Any]:
+    from taxiphone.billing import ledger_check as room  # noqa: PLC0415 - the fixtures are for other rooms' tests too
+
+    return room.check(session)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    settings = Settings(
+        platform=Platform(cli="+33199000000"),
+        trunk=Trunk(host="127.0.0.1"),
+        billing=Billing(),
+        file=tmp_path / "taxiphone.toml",
+    )
+    database = Database(settings.database_url)
+    database.create_if_new()
+    yield House(settings, database)
+    database.close()

@@ -1,0 +1,231 @@
+"""Every posting sums to zero and is made at most once; no wallet and no hold falls below zero."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from sqlalchemy import func, select, update
+
+from taxiphone.billing import holds, ledger
+from taxiphone.billing.ledger import Change
+from taxiphone.billing.money import format_money, from_minor, to_minor
+from taxiphone.billing.tariff_json import from_json
+from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
+from taxiphone.store.models import Account, Call, Client, Consultant, Entry, Posting
+
+
+def eur(kind: str, owner: str, amount: int) -> Change:
+    return Change(kind, owner, "EUR", amount)
+
+
+def test_a_top_up_credits_the_wallet_and_the_same_key_credits_nothing_more(house: Any) -> None:
+    client = house.client(credit=0)
+    for _ in range(3):
+        assert house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", "cheque 12")) == 2000
+    assert house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", None)) == 4000
+    assert house.balance("top_up") == -4000
+    assert house.problems() == []
+
+
+def test_a_key_that_was_used_for_another_amount_is_refused(house: Any) -> None:
+    client = house.client(credit=0)
+    house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", "k"))
+    with pytest.raises(LedgerError, match="other amounts"):
+        house.database.do(lambda s: ledger.top_up(s, client, 2001, "EUR", "k"))
+    assert house.balance("wallet", client) == 2000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [eur("a", "", 5)],
+        [eur("a", "", 5), eur("b", "", -4)],
+        [eur("a", "", 5), Change("b", "", "USD", -5)],
+        [eur("a", "", 0), eur("b", "", 0)],
+        [eur("a", "", 5), eur("a", "", -5)],
+        [eur("a", "", 1.5), eur("b", "", -1.5)],  # type: ignore[arg-type]
+    ],
+)
+def test_what_does_not_balance_is_not_posted(house: Any, changes: list[Change]) -> None:
+    with pytest.raises(LedgerError):
+        house.database.do(lambda s: ledger.post(s, "key", "test", changes))
+    assert house.database.do(lambda s: s.scalar(select(func.count()).select_from(Posting))) == 0
+
+
+def test_a_refused_posting_leaves_nothing_in_the_transaction_that_goes_on(house: Any) -> None:
+    client = house.client(credit=100)
+
+    def work(session: Any) -> None:
+        with pytest.raises(InsufficientFundsError):
+            ledger.post(
+                session,
+                "too much",
+                "test",
+                [eur("commission", "", 101), eur("wallet", str(client), -101)],
+            )
+        ledger.top_up(session, client, 1, "EUR")
+
+    house.database.do(work)
+    assert house.balance("wallet", client) == 101
+    assert house.balance("commission") == 0
+    assert house.problems() == []
+
+
+@profile(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("abc"), st.integers(1, 500)), max_size=15
+    )
+)
+def test_whatever_is_posted_the_books_balance_and_nothing_is_negative(
+    house: Any, steps: list[tuple[str, str, int]]
+) -> None:
+    class Undo(Exception): ...  # noqa: N818 - not an error
+
+    def work(session: Any) -> None:
+        ledger.post(session, "seed", "test", [eur("wallet", "a", 1000), eur("top_up", "", -1000)])
+        for number, (source, target, amount) in enumerate(steps):
+            if source != target:
+                changes = [eur("wallet", source, -amount), eur("wallet", target, amount)]
+                try:
+                    ledger.post(session, f"step {number}", "test", changes)
+                except InsufficientFundsError:
+                    assert ledger.balance(session, "wallet", source) < amount
+        assert sum(ledger.balance(session, "wallet", owner) for owner in "abc") == 1000
+        from taxiphone.billing.ledger_check import check  # noqa: PLC0415
+
+        assert check(session) == []
+        raise Undo
+
+    with pytest.raises(Undo):
+        house.database.do(work)
+
+
+@pytest.mark.parametrize(
+    ("what", "harm"),
+    [
+        ("balance", lambda s: s.execute(update(Account).where(Account.kind == "wallet").values(balance=7))),
+        ("unbalanced", lambda s: s.execute(update(Entry).where(Entry.amount < 0).values(amount=-1))),
+        ("unpriced", lambda s: s.execute(update(Call).values(status="rated"))),
+        ("held", lambda s: s.execute(update(Call).values(status="closed"))),
+    ],
+)
+def test_the_check_names_what_is_wrong(house: Any, what: str, harm: Callable[[Any], Any]) -> None:
+    house.call(house.client(), house.consultant())
+    assert house.problems() == []
+    house.database.do(harm)
+    assert what in house.problems()
+
+
+# -- what is held -----------------------------------------------------------------------------------------------------
+
+
+def test_an_accepted_call_holds_what_the_credit_pays_for_and_the_wallet_keeps_the_rest(house: Any) -> None:
+    # 20.00 EUR at 1.55: 774 s cost 19.995, so 20.00 half up; 775 s cost 20.02.
+    client, consultant = house.client(credit=2000), house.consultant()
+    call = house.get(house.call(client, consultant))
+    assert call.max_seconds == 774
+    assert house.balance("hold", call.id) == 2000
+    assert house.balance("wallet", client) == 0
+    assert from_json(call.tariff).segments[0].price_per_minute == Decimal("1.55")
+
+
+def test_a_hold_never_exceeds_the_longest_call_that_the_settings_allow(house: Any) -> None:
+    client, consultant = house.client(credit=1_000_000), house.consultant("1.00")
+    call = house.get(house.call(client, consultant))
+    assert call.max_seconds == 180 * 60
+    assert house.balance("hold", call.id) == 18_000
+
+
+def test_the_fee_of_a_recording_is_held_too(house: Any) -> None:
+    client, consultant = house.client(credit=1000), house.consultant("1.00", recording_allowed=True)
+    call = house.get(house.call(client, consultant, recorded=True))
+    assert call.max_seconds == 5 * 60
+    assert house.balance("hold", call.id) == 1000
+
+
+def test_two_calls_at_once_cannot_hold_the_same_euro(house: Any) -> None:
+    client, consultant = house.client(credit=500), house.consultant("1.00")
+    house.call(client, consultant)
+    with pytest.raises(InsufficientFundsError, match=r"7001 holds €0\.00, and €1\.00"):
+        house.call(client, consultant)
+    assert house.problems() == []
+
+
+def test_accepting_the_same_call_again_holds_nothing_more(house: Any) -> None:
+    client, consultant = house.client(), house.consultant()
+    call_id = house.call(client, consultant)
+    again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    assert (again.held_minor, again.max_seconds) == (
+        house.balance("hold", call_id),
+        house.get(call_id).max_seconds,
+    )
+    assert house.balance("wallet", client) + again.held_minor == 10_000
+
+
+def test_the_tariff_of_an_accepted_call_does_not_follow_a_new_price(house: Any) -> None:
+    client, consultant = house.client(), house.consultant()
+    call_id = house.call(client, consultant)
+    house.database.do(lambda s: setattr(s.get_one(Consultant, consultant), "price_per_minute", Decimal(9)))
+    again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    assert again.tariff.segments[0].price_per_minute == Decimal("1.55")
+
+
+def test_a_wallet_that_does_not_pay_the_first_minute_or_the_package_is_told_before(house: Any) -> None:
+    client = house.client(credit=154)
+    consultant = house.consultant(package_price=Decimal(1), package_minutes=10)
+
+    def ask(session: Any) -> holds.Offer:
+        who = session.get_one(Client, client), session.get_one(Consultant, consultant)
+        assert not holds.can_afford_first_minute(session, house.settings, *who, "per_minute")
+        assert holds.can_afford_first_minute(session, house.settings, *who, "package")
+        assert not holds.can_afford_recording(session, house.settings, *who, "package")
+        return holds.offer(session, house.settings, *who)
+
+    offered = house.database.do(ask)
+    assert offered.affordable == {"package"}
+    assert offered.lasts_seconds == 59
+    assert offered.recording_fee is None
+    with pytest.raises(InsufficientFundsError):
+        house.call(client, consultant)
+
+
+def test_free_minutes_are_offered_to_a_new_client_and_not_twice_at_once(house: Any) -> None:
+    client, consultant = house.client(), house.consultant(free_minutes=10)
+
+    def ask(session: Any) -> int:
+        who = session.get_one(Client, client), session.get_one(Consultant, consultant)
+        return int(holds.offer(session, house.settings, *who).free_minutes)
+
+    assert house.database.do(ask) == 10
+    call = house.get(house.call(client, consultant))
+    assert [s.start for s in from_json(call.tariff).segments] == [0, 600]
+    assert house.database.do(ask) == 0
+
+
+# -- amounts ----------------------------------------------------------------------------------------------------------
+
+
+def test_amounts_are_exact_or_refused() -> None:
+    assert to_minor(Decimal("1.55"), 2) == 155
+    assert to_minor(Decimal("1.550"), 2) == 155
+    assert to_minor(Decimal(7), 0) == 7
+    assert str(from_minor(150, 2)) == "1.50"
+    assert str(from_minor(7, 0)) == "7"
+    with pytest.raises(UsageError, match="more decimals"):
+        to_minor(Decimal("1.555"), 2)
+    with pytest.raises(UsageError):
+        to_minor(Decimal("NaN"), 2)
+    with pytest.raises(TypeError):
+        to_minor(1.5, 2)  # type: ignore[arg-type]
+
+
+def test_amounts_are_written_as_the_language_does() -> None:
+    assert format_money(123_456, "EUR", "fr").replace("\u202f", " ").replace("\xa0", " ") == "1 234,56 €"
+    assert format_money(155, "EUR", "en") == "€1.55"
+    assert format_money(500, "JPY", "en") == "¥500"
