@@ -1,0 +1,190 @@
+"""Makes the sounds of dialplan/sounds from the texts of dialplan/prompts, with espeak-ng.
+
+The sounds are part of the package, so espeak-ng is needed only by who changes a text. Each language's folder has a
+manifest that tells from which text each sound was made; only what has changed is made anew, and the same text gives the
+same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taxiphone.dialplan import sound_files
+from taxiphone.dialplan.speech_texts import TONES, Clip, Texts, Voice
+from taxiphone.errors import SetupError, UsageError
+
+SOUNDS = Path(__file__).parent / "sounds"
+MANIFEST = "manifest.json"
+
+_RECIPE = 1  # to be raised when the same text shall become another sound
+_WORKERS = 2
+_TIMEOUT = 60  # seconds for one text
+# Silence at a sound's ends in ms: words that follow each other must flow, sentences must stand apart.
+_SENTENCE_PAUSE = 100
+_PART_PAUSE = 25
+_SENTENCE_ENDS = (".", "!", "?")
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sound that is not speech: hertz (0 is silence) and milliseconds."""
+
+    hertz: int
+    milliseconds: int
+
+
+_TONES = {"tone-start": Tone(880, 400), "silence": Tone(0, 300)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a build did: the names of the sounds made and removed, and how many were as they had to be."""
+
+    built: tuple[str, ...]
+    removed: tuple[str, ...]
+    kept: int
+
+
+def sound_path(language: str, name: str, folder: Path = SOUNDS) -> Path:
+    """The file of a sound that belongs to the package."""
+    return folder / language / f"{name}{sound_files.ENDING}"
+
+
+def outdated(texts: Texts, folder: Path = SOUNDS) -> tuple[str, ...]:
+    """The names of the sounds that are missing, or were made from another text, or were changed since."""
+    made = _manifest(texts.language, folder)
+    found = {
+        name: _entry(clip, texts.voice, sound_path(texts.language, name, folder))
+        for name, clip in texts.clips.items()
+    }
+    return tuple(name for name, entry in found.items() if entry is None or entry != made.get(name))
+
+
+def build(
+    texts: Texts, folder: Path = SOUNDS, progress: Callable[[str], object] = lambda _name: None
+) -> Outcome:
+    """Make the sounds that are outdated, and remove those that have no text any more.
+
+    Args:
+        texts: what is to be said.
+        folder: where the languages' folders lie.
+        progress: told the name of each sound that was made.
+
+    Raises:
+        SetupError: espeak-ng is missing or failed, or the folder can't be written.
+        UsageError: there is a tone that nobody can play.
+    """
+    todo = outdated(texts, folder)
+    espeak = _espeak() if any(texts.clips[name].table != TONES for name in todo) else ""
+
+    def make(name: str) -> None:
+        clip = texts.clips[name]
+        sound = _tone(clip) if clip.table == TONES else _speech(clip, texts.voice, espeak)
+        sound_files.write(sound, sound_path(texts.language, name, folder))
+        progress(name)
+
+    try:
+        with ThreadPoolExecutor(_WORKERS) as workers:
+            list(workers.map(make, todo))
+        removed = _remove_others(texts, folder)
+        _write_manifest(texts, folder)
+    except OSError as error:
+        raise SetupError(f"the sounds can't be written to {folder}: {error.strerror}.") from None
+    return Outcome(todo, removed, len(texts.clips) - len(todo))
+
+
+def _espeak() -> str:
+    found = shutil.which("espeak-ng")
+    if found is None:
+        raise SetupError(
+            "espeak-ng is missing, which speaks the prompts. Install it: apt-get install espeak-ng"
+        )
+    return found
+
+
+def _speech(clip: Clip, voice: Voice, espeak: str) -> Any:
+    sentence = clip.say.endswith(_SENTENCE_ENDS)
+    # With a comma the voice stays up, as it does in the middle of a sentence.
+    words = clip.say if sentence else f"{clip.say},"
+    with tempfile.TemporaryDirectory(prefix="taxiphone-") as folder:
+        wav = Path(folder) / "speech.wav"
+        run = subprocess.run(
+            [
+                *(espeak, "-v", voice.name, "-s", str(voice.speed), "-p", str(voice.pitch)),
+                *("-b", "1", "--stdin", "-w", str(wav)),
+            ],
+            input=words.encode(),
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if run.returncode or not wav.exists():
+            reason = run.stderr.decode(errors="replace").strip() or f"exit code {run.returncode}"
+            raise SetupError(f"espeak-ng could not say {clip.name!r} with the voice {voice.name!r}: {reason}")
+        sound = sound_files.decode(wav)
+    before = _SENTENCE_PAUSE if clip.table == "sentences" else _PART_PAUSE
+    after = _SENTENCE_PAUSE if sentence else _PART_PAUSE
+    return sound_files.trim(sound_files.level(sound), before, after)
+
+
+def _tone(clip: Clip) -> Any:
+    if clip.name not in _TONES:
+        raise UsageError(f"there is no tone {clip.name!r}. The tones are: {', '.join(_TONES)}.")
+    tone = _TONES[clip.name]
+    silence = sound_files.from_samples(bytes(2 * sound_files.RATE * tone.milliseconds // 1000))
+    if not tone.hertz:
+        return silence
+    from pydub.generators import Sine  # noqa: PLC0415 - sound_files has kept pydub's warnings away by now
+
+    sine = Sine(tone.hertz, sample_rate=sound_files.RATE).to_audio_segment(tone.milliseconds)
+    return sound_files.level(sine.fade_in(10).fade_out(10))
+
+
+def _entry(clip: Clip, voice: Voice, path: Path) -> dict[str, str] | None:
+    """What the manifest says of an up-to-date sound: what it was made from, and what came of it."""
+    if not path.is_file():
+        return None
+    tone = _TONES.get(clip.name) if clip.table == TONES else None
+    made_from = (_RECIPE, clip.say, clip.table, repr(tone) if tone else repr(voice))
+    return {"from": _digest(repr(made_from).encode()), "sound": _digest(path.read_bytes())}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _manifest(language: str, folder: Path) -> dict[str, Any]:
+    try:
+        read = json.loads((folder / language / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # without it everything is made anew
+    return read if isinstance(read, dict) else {}
+
+
+def _write_manifest(texts: Texts, folder: Path) -> None:
+    entries = {
+        name: _entry(clip, texts.voice, sound_path(texts.language, name, folder))
+        for name, clip in sorted(texts.clips.items())
+    }
+    path = folder / texts.language / MANIFEST
+    path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _remove_others(texts: Texts, folder: Path) -> tuple[str, ...]:
+    home = folder / texts.language
+    removed = []
+    for path in sorted(home.rglob(f"*{sound_files.ENDING}")):
+        name = path.relative_to(home).with_suffix("").as_posix()
+        if name not in texts.clips:
+            path.unlink()
+            removed.append(name)
+    return tuple(removed)
