@@ -6,11 +6,7 @@ comment or open a section is refused, never cut.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +14,10 @@ import phonenumbers
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
+from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
-
-_SOCKET_NAME = "asterisk.ctl"
-_SOCKET_LIMIT = 107  # bytes: sun_path of unix(7) without its closing zero
 
 # The order is that in which they are loaded: what another needs goes first.
 BASE_MODULES = (
@@ -42,8 +36,10 @@ BASE_MODULES = (
     "codec_ulaw",
     "codec_a_mu",
     "codec_g722",
+    "codec_gsm",
     "codec_resample",
     "format_pcm",
+    "format_gsm",
     "format_sln",
     "format_wav",
     "bridge_simple",
@@ -142,66 +138,16 @@ _TONES = {
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f;=,#$|&\\\"'(){}<>\[\]]")
 
 
-@dataclass(frozen=True)
-class Folders:
-    """The folders of one Asterisk's home."""
-
-    home: Path
-
-    @property
-    def etc(self) -> Path:
-        """Its configuration."""
-        return self.home / "etc"
-
-    @property
-    def log(self) -> Path:
-        """Its own log; below it, in cel-custom, the channel event log."""
-        return self.home / "log"
-
-    @property
-    def spool(self) -> Path:
-        """What it records."""
-        return self.home / "spool"
-
-    @property
-    def db(self) -> Path:
-        """Its small database."""
-        return self.home / "db"
-
-    @property
-    def keys(self) -> Path:
-        """Its key files; there are none."""
-        return self.home / "keys"
-
-    @property
-    def data(self) -> Path:
-        """Sounds, linked from the program and from the operator's own (see prompt_files.py)."""
-        return self.home / "data"
-
-    @property
-    def run(self) -> Path:
-        """Its process id and control socket; a short path elsewhere where the home's own would be too long."""
-        inside = self.home / "run"
-        if len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_LIMIT:
-            return inside
-        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"taxiphone-{os.getuid()}-{digest}"
-
-    def all(self) -> tuple[Path, ...]:
-        """Every folder that must exist before Asterisk starts: it makes none of them by itself."""
-        return (
-            *(self.home, self.etc, self.log, self.log / "cel-custom", self.spool, self.spool / "captured"),
-            *(self.db, self.keys, self.data, self.data / "sounds", self.run),
-        )
-
-
-def render(settings: Settings, secrets: Secrets, asterisk: Asterisk | None) -> dict[str, str]:
+def render(
+    settings: Settings, secrets: Secrets, asterisk: Asterisk | None, *, etc: Path | None = None
+) -> dict[str, str]:
     """All of Asterisk's files for these settings.
 
     Args:
         settings: the checked settings.
         secrets: the passwords (see credentials.py).
-        asterisk: whose modules are loaded; None where it runs elsewhere, with the folder it was built for.
+        asterisk: whose modules are loaded; None where it is not known: it then has the folder it was built for.
+        etc: where the files will lie, if not in the home.
 
     Returns:
         File name to text; the texts hold passwords.
@@ -211,7 +157,7 @@ def render(settings: Settings, secrets: Secrets, asterisk: Asterisk | None) -> d
     """
     region = phonenumbers.region_code_for_number(phonenumbers.parse(settings.platform.cli, None))
     values = {
-        **_asterisk_conf_values(settings.asterisk_home, asterisk, settings.platform.language),
+        **_asterisk_conf_values(settings.asterisk_home, asterisk, settings.platform.language, etc),
         "module_names": MODULES,
         "sip_address": settings.asterisk.sip_address,
         "sip_port": settings.asterisk.sip_port,
@@ -248,10 +194,12 @@ def render_asterisk_conf(home: Path, asterisk: Asterisk | None, language: str = 
     return _environment().get_template("asterisk.conf.j2").render(values)
 
 
-def _asterisk_conf_values(home: Path, asterisk: Asterisk | None, language: str) -> dict[str, Any]:
-    _path(home)
+def _asterisk_conf_values(
+    home: Path, asterisk: Asterisk | None, language: str, etc: Path | None = None
+) -> dict[str, Any]:
+    folders = Folders(_path(home))
     modules = _path(asterisk.modules) if asterisk else None
-    return {"folders": Folders(home), "modules": modules, "language": language}
+    return {"folders": folders, "etc": _path(etc or folders.etc), "modules": modules, "language": language}
 
 
 def _path(path: Path) -> Path:

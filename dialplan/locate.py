@@ -6,7 +6,6 @@ series, or any later series. Older ones can be made to crash, or worse, by a cal
 
 from __future__ import annotations
 
-import functools
 import re
 import shutil
 import subprocess
@@ -91,7 +90,6 @@ def find(settings: Settings | None = None) -> Asterisk:
     raise AsteriskMissingError(refused or f"there is no Asterisk on the PATH or in {tree}. {INSTALL}")
 
 
-@functools.cache
 def from_tree(root: Path) -> Asterisk:
     """The Asterisk in a folder that Debian's packages were unpacked into.
 

@@ -11,12 +11,10 @@ import logging
 import os
 import re
 import signal
-import stat
 import subprocess
-import tempfile
 from pathlib import Path
 
-from taxiphone.dialplan.config import Folders
+from taxiphone.dialplan.home import Folders, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import AsteriskStartError, SetupError
 
@@ -25,7 +23,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-_LOG_LIMIT = 20_000_000  # bytes of Asterisk's own log before a start puts it aside
+_LOG_LIMIT = 20_000_000  # bytes of Asterisk's own log before it is put aside
+_LOG_LOOK_SECONDS = 3600.0
 _LOG_KEPT = 5
 
 
@@ -50,6 +49,7 @@ class AsteriskServer:
         self._child: subprocess.Popen[bytes] | None = None
         self._ended = asyncio.Event()
         self._ended.set()
+        self._rotation: asyncio.Task[None] | None = None
 
     @property
     def conf(self) -> Path:
@@ -62,22 +62,13 @@ class AsteriskServer:
         return not self._ended.is_set()
 
     def write(self, files: dict[str, str]) -> None:
-        """Make the folders, 0700, and put the files into etc, 0600, each in one step.
+        """Make the home's folders, 0700, and put the files into etc, 0600, each in one step.
 
         Raises:
             SetupError: a folder or file can't be written.
         """
-        try:
-            for folder in self.folders.all():
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _own_only(self.folders.run)
-            self._link_documentation()
-            for name, text in files.items():
-                _replace(self.folders.etc / name, text)
-        except OSError as error:
-            raise SetupError(
-                f"Asterisk's home {self.home} can't be written: {error.strerror} ({error.filename})."
-            ) from None
+        write_files(self.folders, files)
+        link_documentation(self.folders, self.asterisk)
 
     async def start(self) -> None:
         """Start it and return once it is fully booted.
@@ -87,7 +78,7 @@ class AsteriskServer:
         """
         if self.running:
             return
-        if _find_process(self.conf) is not None:
+        if find_process(self.conf) is not None:
             raise AsteriskStartError(
                 f"an Asterisk with {self.conf} runs already; it is adopted, not started."
             )
@@ -121,12 +112,12 @@ class AsteriskServer:
         """
         if self.running:
             return True
-        pid = _find_process(self.conf)
+        pid = find_process(self.conf)
         if pid is None:
             return False
         try:
             self._watch(pid)
-        except ProcessLookupError:
+        except ProcessLookupError:  # it ended just now
             return False
         self.adopted = True
         try:
@@ -137,19 +128,9 @@ class AsteriskServer:
             raise AsteriskStartError(
                 f"the Asterisk with pid {pid}, left from before, does not answer. Stop it: kill {pid}"
             ) from None
-        if not self.running:
-            return False
-        log.info("Asterisk taken over, pid %s", pid)
-        return True
-
-    async def start_or_adopt(self) -> None:
-        """Take over the one that runs, else start one.
-
-        Raises:
-            AsteriskStartError: neither worked.
-        """
-        if not await self.adopt():
-            await self.start()
+        if self.running:
+            log.info("Asterisk taken over, pid %s", pid)
+        return self.running
 
     async def stop(self, *, graceful: bool = False) -> None:
         """End it: calls are cut, or, with `graceful`, awaited however long they take while no new one is let in.
@@ -180,6 +161,9 @@ class AsteriskServer:
 
     def release(self) -> None:
         """Stop watching and leave it running, as a kill -9 would; a later `adopt` finds it."""
+        if self._rotation is not None:
+            self._rotation.cancel()
+            self._rotation = None
         if self._pidfd is not None:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -220,15 +204,6 @@ class AsteriskServer:
             raise SetupError(f"Asterisk does not answer at its control socket: {said}")
         return out.decode(errors="replace")
 
-    def _link_documentation(self) -> None:
-        """Asterisk learns its own settings from its documentation, and does not start without it."""
-        link = self.folders.data / "documentation"
-        target = self.asterisk.data / "documentation"
-        if link.is_symlink() and link.readlink() == target:
-            return
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
-
     def _arguments(self, *options: str) -> list[str]:
         return [*self.asterisk.command, "-C", str(self.conf), *options]
 
@@ -250,7 +225,9 @@ class AsteriskServer:
         self._pidfd = os.pidfd_open(pid)
         self.pid = pid
         self._ended.clear()
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, self._on_end)
+        self._rotation = loop.create_task(self._keep_log_short())
 
     def _on_end(self) -> None:
         if self._child is not None:
@@ -283,16 +260,26 @@ class AsteriskServer:
         path = self.folders.log / "messages.log"
         return path.stat().st_size if path.exists() else 0
 
-    def _rotate_log(self) -> None:
-        """Asterisk never shortens its log by itself; before a start is the moment when nobody writes to it."""
+    def _rotate_log(self) -> bool:
+        """Put a log aside that has grown large, and forget the oldest: Asterisk never shortens it by itself."""
         path = self.folders.log / "messages.log"
         if self._log_size() < _LOG_LIMIT:
-            return
+            return False
         for number in range(_LOG_KEPT - 1, 0, -1):
             older = path.with_name(f"{path.name}.{number}")
             if older.exists():
                 older.replace(path.with_name(f"{path.name}.{number + 1}"))
         path.replace(path.with_name(f"{path.name}.1"))
+        return True
+
+    async def _keep_log_short(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_LOOK_SECONDS)
+            if self._rotate_log():
+                try:
+                    await self.rx("logger reload")
+                except SetupError as error:
+                    log.warning("Asterisk goes on writing its old log: %s", error)
 
     def _last_words(self, begin: int) -> str:
         """What its log says about the failure since byte `begin`, errors first."""
@@ -308,47 +295,3 @@ class AsteriskServer:
         errors = [line for line in lines if re.search(r"\bERROR\b", line)]
         said = " / ".join((errors or lines)[-3:]) or "nothing"
         return f"Its log says: {said} (all of it: {messages})"
-
-
-def _find_process(conf: Path) -> int | None:
-    """The process that runs Asterisk with this configuration file, a console (-r) of it excepted."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            owner = entry.stat().st_uid
-        except OSError:  # it ended while we looked
-            continue
-        if os.fsencode(conf) not in arguments or owner != os.getuid():
-            continue
-        place = arguments.index(os.fsencode(conf))
-        program = [argument for argument in arguments[:place] if argument.endswith(b"/asterisk")]
-        if (
-            program
-            and arguments[place - 1 : place] == [b"-C"]
-            and arguments[place + 1 : place + 2] == [b"-f"]
-        ):
-            return int(entry.name)
-    return None
-
-
-def _own_only(folder: Path) -> None:
-    """Refuse a folder that somebody else made or may write to: in /tmp anybody can be first."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise SetupError(
-            f"the folder {folder} belongs to somebody else. Remove it, or shorten [paths] state."
-        )
-    folder.chmod(0o700)
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,0 +1,238 @@
+"""What can be wrong around Asterisk, looked at one by one and told in plain words, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from taxiphone.dialplan import config, locate, prompts_folder
+from taxiphone.dialplan.home import Folders, find_process
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.errors import AsteriskMissingError, SettingsError
+from taxiphone.settings import Settings, Trunk
+
+TRUNK_SECONDS = 2.0
+_DISK_NEEDED = 500 * 1024**2
+_DISK_WISE = 5 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        ok: True when it is as it should be, False when it must be put right, None when it should be known.
+        what: what was found, in a few words.
+        advice: what to do; empty when there is nothing.
+    """
+
+    ok: bool | None
+    what: str
+    advice: str = ""
+
+
+def check(settings: Settings) -> list[Finding]:
+    """Everything below, for these settings."""
+    return list(_all(settings))
+
+
+def _all(settings: Settings) -> Iterator[Finding]:
+    pid = find_process(Folders(settings.asterisk_home).etc / "asterisk.conf")
+    if settings.asterisk.embedded:
+        yield from _asterisk(settings)
+        yield from ports(settings, running=pid is not None)
+    else:
+        yield ari_answers(settings.asterisk.http_port)
+    yield passwords(settings)
+    yield trunk_answers(settings.trunk)
+    yield state_is_private(settings.state)
+    yield cel_writable(settings.cel_file.parent)
+    yield disk_space(settings.state)
+    yield prompts(settings)
+
+
+def _asterisk(settings: Settings) -> Iterator[Finding]:
+    try:
+        asterisk = locate.find(settings)
+    except AsteriskMissingError as error:
+        text, _, advice = str(error).rpartition(". ")
+        yield Finding(ok=False, what=text, advice=advice)
+        return
+    yield Finding(ok=True, what=f"Asterisk {asterisk.version_text}: {asterisk.command[-1]}")
+    yield modules_present(asterisk)
+
+
+def modules_present(asterisk: Asterisk) -> Finding:
+    """Whether every module that is loaded has its file."""
+    missing = [name for name in config.MODULES if not (asterisk.modules / f"{name}.so").exists()]
+    if not missing:
+        return Finding(ok=True, what=f"all {len(config.MODULES)} modules are in {asterisk.modules}")
+    return Finding(
+        ok=False,
+        what=f"modules missing in {asterisk.modules}: {', '.join(missing)}",
+        advice="Install them for this Asterisk, or use ours: taxiphone asterisk install",
+    )
+
+
+def ports(settings: Settings, *, running: bool) -> list[Finding]:
+    """Whether the ports can be listened at; while our Asterisk runs, it is that which holds them."""
+    if running:
+        return [Finding(ok=True, what="our Asterisk is running and holds its ports")]
+    asterisk = settings.asterisk
+    return [
+        port_free("SIP", socket.SOCK_DGRAM, asterisk.sip_address, asterisk.sip_port, "sip_port"),
+        port_free("ARI", socket.SOCK_STREAM, "127.0.0.1", asterisk.http_port, "http_port"),
+        port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", asterisk.agi_port, "agi_port"),
+    ]
+
+
+def port_free(name: str, kind: socket.SocketKind, address: str, port: int, key: str) -> Finding:
+    """Whether nobody listens at a port yet.
+
+    Args:
+        name: what it is for.
+        kind: SOCK_DGRAM for UDP, SOCK_STREAM for TCP.
+        address: the address to listen at.
+        port: the port.
+        key: its name in [asterisk].
+    """
+    where = f"{name} at {'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {address}:{port}"
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return Finding(
+                ok=False,
+                what=f"{where}: {error.strerror or error}",
+                advice=f"See who holds it (ss -lunpt 'sport = :{port}'), or choose another: [asterisk] {key}",
+            )
+    return Finding(ok=True, what=f"{where} is free")
+
+
+def ari_answers(port: int) -> Finding:
+    """Whether somebody else's Asterisk has its HTTP server up."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=TRUNK_SECONDS).close()
+    except OSError as error:
+        return Finding(
+            ok=False,
+            what=f"your Asterisk's ARI at 127.0.0.1:{port} does not answer: {error.strerror or error}",
+            advice="Give it the files of `taxiphone asterisk config`, and start it.",
+        )
+    return Finding(ok=True, what=f"your Asterisk's HTTP server answers at 127.0.0.1:{port}")
+
+
+def passwords(settings: Settings) -> Finding:
+    """Whether the trunk's password can be read, and by us alone."""
+    try:
+        settings.trunk_password()
+    except SettingsError as error:
+        return Finding(ok=False, what="the trunk's password can't be used", advice=str(error))
+    return Finding(ok=True, what="the trunk's password is in place, or not needed")
+
+
+def trunk_answers(trunk: Trunk, seconds: float = TRUNK_SECONDS) -> Finding:
+    """Send the carrier one OPTIONS (RFC 3261, section 11) and wait for any answer.
+
+    A carrier that we register with may answer only those that have registered: then silence is no fault yet.
+    """
+    where = f"{trunk.host}:{trunk.port}"
+    silent = None if trunk.mode == "registration" else False
+    advice = "Check [trunk] host and port, and that UDP passes your firewall both ways."
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(seconds)
+            probe.connect((trunk.host, trunk.port))
+            probe.send(_options(trunk, *probe.getsockname()))
+            answer = probe.recv(65535)
+    except socket.gaierror:
+        return Finding(ok=False, what=f"the trunk's host {trunk.host} is not known by name", advice=advice)
+    except TimeoutError:
+        what = f"the trunk {where} did not answer within {seconds:.0f} s"
+        return Finding(ok=silent, what=what, advice=advice)
+    except OSError as error:
+        what = f"the trunk {where} can't be reached: {error.strerror or error}"
+        return Finding(ok=silent, what=what, advice=advice)
+    status = answer.split(b"\r\n", 1)[0].decode("ascii", errors="replace")
+    return Finding(ok=True, what=f"the trunk {where} answers: {status}")
+
+
+def _options(trunk: Trunk, address: str, port: int) -> bytes:
+    mark = secrets.token_hex(8)
+    lines = (
+        f"OPTIONS sip:{trunk.host}:{trunk.port} SIP/2.0",
+        f"Via: SIP/2.0/UDP {address}:{port};rport;branch=z9hG4bK{mark}",
+        "Max-Forwards: 70",
+        f"From: <sip:taxiphone@{address}:{port}>;tag={mark}",
+        f"To: <sip:{trunk.host}:{trunk.port}>",
+        f"Call-ID: {mark}@{address}",
+        "CSeq: 1 OPTIONS",
+        f"Contact: <sip:taxiphone@{address}:{port}>",
+        "Accept: application/sdp",
+        "Content-Length: 0",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode("ascii")
+
+
+def state_is_private(state: Path) -> Finding:
+    """Whether others are kept out of the state folder: it holds recordings and passwords."""
+    if not state.exists():
+        return Finding(ok=True, what=f"state: none yet; the first start makes {state}")
+    mode = stat.S_IMODE(state.stat().st_mode)
+    if mode & 0o077:
+        what = f"others can look into the state folder {state} (mode {mode:04o})"
+        return Finding(ok=False, what=what, advice=f"Run: chmod 700 {state}")
+    return Finding(ok=True, what=f"the state folder {state} is ours alone")
+
+
+def cel_writable(folder: Path) -> Finding:
+    """Whether Asterisk can write the channel event log: without it no talk is priced."""
+    there = _existing(folder)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Finding(
+            ok=False,
+            what=f"the folder of Asterisk's event log, {folder}, can't be written: no talk would be priced",
+            advice=f"Make {there} a folder that this user can write to.",
+        )
+    return Finding(ok=True, what=f"the folder of Asterisk's event log, {folder}, can be written")
+
+
+def disk_space(folder: Path) -> Finding:
+    """Whether there is room for recordings: an hour takes 58 MB until it is an MP3."""
+    there = _existing(folder)
+    free = shutil.disk_usage(there).free
+    what = f"{free / 1024**3:.1f} GB are free for {folder}"
+    if free < _DISK_NEEDED:
+        return Finding(ok=False, what=what, advice="Make room: Asterisk could lose recordings and events.")
+    if free < _DISK_WISE:
+        return Finding(ok=None, what=what, advice="An hour of recorded talk takes 58 MB until it is an MP3.")
+    return Finding(ok=True, what=what)
+
+
+def prompts(settings: Settings) -> Finding:
+    """Whether there are sounds in the platform's language."""
+    known = prompts_folder.languages(settings)
+    language = settings.platform.language
+    if language not in known:
+        return Finding(
+            ok=False,
+            what=f"there are no sounds for the platform's language {language!r}; there are: {', '.join(known) or 'none'}",
+            advice=f"Set [platform] language, or put your own into {prompts_folder.own_sounds(settings) / language}",
+        )
+    counted = ", ".join(f"{name} ({len(prompts_folder.sounds(settings, name))})" for name in known)
+    return Finding(ok=True, what=f"sounds: {counted}")
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())

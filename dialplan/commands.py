@@ -1,0 +1,175 @@
+"""`taxiphone asterisk`: install one, see what is wrong with it, write its files for somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
+from taxiphone.dialplan import checks, config, credentials, locate, packages
+from taxiphone.dialplan.home import Folders, find_process, link_documentation, write_files
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.errors import AsteriskMissingError, SettingsError, SetupError
+from taxiphone.settings import Settings
+
+PACKAGES = ("asterisk",)
+
+
+@click.group()
+def asterisk() -> None:
+    """The Asterisk that answers: ours, or yours."""
+
+
+@asterisk.command(epilog=examples("taxiphone asterisk install", "taxiphone asterisk install --force"))
+@click.option("--force", is_flag=True, help="Fetch the newest anew, even if there is one already.")
+@click.option("--mirror", metavar="ADDRESS", help="A Debian mirror; else the one this machine uses already.")
+@pass_app
+def install(app: App, *, force: bool, mirror: str | None) -> None:
+    """Put a current Asterisk from Debian's packages into the cache folder. Needs no root, changes nothing else.
+
+    An Asterisk on the PATH that is new enough, or the one that the settings name, is used instead.
+    """
+    found = None if force else _usable(app)
+    if found is None:
+        found = _fetched(mirror=mirror, force=force)
+    out.print(f"Asterisk {found.version_text}: {found.command[-1]}")
+
+
+@asterisk.command()
+def uninstall() -> None:
+    """Remove the Asterisk in the cache folder."""
+    tree = locate.asterisk_tree()
+    out.print(f"Removed {tree}." if packages.remove(tree) else f"There is none in {tree}.")
+
+
+@asterisk.command("config")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to write to; else the one of the embedded Asterisk.",
+)
+@pass_app
+def write_config(app: App, output: Path | None) -> None:
+    """Write Asterisk's files, for a server that somebody else runs.
+
+    Run that server as this user, so that it may write into the state folder: asterisk -C FOLDER/asterisk.conf
+    """
+    settings = app.settings
+    try:
+        found = locate.find(settings)
+    except AsteriskMissingError as error:
+        found = None
+        err.print(f"note: {_escape(str(error))} asterisk.conf does not say where the modules are.")
+    folders = Folders(settings.asterisk_home)
+    etc = output.resolve() if output else folders.etc
+    files = config.render(settings, credentials.load(settings), found, etc=etc)
+    write_files(folders, files, etc)
+    if found is not None:
+        link_documentation(folders, found)
+    for name in sorted(files):
+        out.print(str(etc / name))
+
+
+@asterisk.command()
+@json_option
+@pass_app
+def check(app: App, *, as_json: bool) -> None:
+    """Say what is wrong around Asterisk; exit code 1 when something must be put right."""
+    findings = checks.check(app.settings)
+    if as_json:
+        print_json([{"ok": found.ok, "what": found.what, "advice": found.advice} for found in findings])
+    else:
+        for found in findings:
+            mark = {True: "[green]ok[/]  ", None: "[yellow]note[/]", False: "[bold red]bad[/] "}[found.ok]
+            out.print(f"{mark}  {_escape(found.what)}")
+            if found.advice:
+                out.print(f"      {_escape(found.advice)}")
+    if any(found.ok is False for found in findings):
+        raise SystemExit(1)
+
+
+@asterisk.command()
+@pass_app
+def status(app: App) -> None:
+    """Say whether the embedded Asterisk runs, and with how many calls; exit code 1 when it does not."""
+    server = _running(app.settings)
+    out.print(f"Asterisk runs, pid {find_process(server.conf)}.")
+    out.print(asyncio.run(server.rx("core show channels count")).strip())
+
+
+@asterisk.command()
+@click.option("--graceful", is_flag=True, help="Let no new call in and wait for those in progress to end.")
+@pass_app
+def stop(app: App, *, graceful: bool) -> None:
+    """End an embedded Asterisk that was left running, as after a kill -9 of `taxiphone serve`."""
+    server = _running(app.settings)
+
+    async def end() -> None:
+        await server.adopt()
+        await server.stop(graceful=graceful)
+
+    asyncio.run(end())
+    out.print("Stopped.")
+
+
+@asterisk.command(epilog=examples("taxiphone asterisk cli pjsip show registrations"))
+@click.argument("command", nargs=-1, required=True)
+@pass_app
+def cli(app: App, command: tuple[str, ...]) -> None:
+    """Run a command of Asterisk's own command line."""
+    click.echo(asyncio.run(_running(app.settings).rx(" ".join(command))), nl=False)
+
+
+def installed(*, quiet: bool = False) -> Asterisk:
+    """The Asterisk to use where there are no settings; fetched, with progress unless `quiet`, if there is none.
+
+    Raises:
+        SetupError: it can't be had; says why, and what to do.
+    """
+    try:
+        return locate.find()
+    except AsteriskMissingError:
+        return _fetched(quiet=quiet)
+
+
+def _fetched(*, mirror: str | None = None, force: bool = False, quiet: bool = False) -> Asterisk:
+    tree = locate.asterisk_tree()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet) as progress:
+        task = progress.add_task("Asterisk", total=1.0)
+
+        def tell(what: str, part: float) -> None:
+            progress.update(task, description=f"Asterisk: {what}", completed=part)
+
+        packages.fetch(PACKAGES, tree, mirror=mirror, force=force, tell=tell)
+    return locate.from_tree(tree)
+
+
+def _usable(app: App) -> Asterisk | None:
+    """The Asterisk that is used as things are, with settings or without; None when there is none."""
+    settings: Settings | None = None
+    with contextlib.suppress(SettingsError):
+        settings = app.settings
+    try:
+        return locate.find(settings)
+    except AsteriskMissingError:
+        return None
+
+
+def _running(settings: Settings) -> AsteriskServer:
+    server = AsteriskServer(locate.find(settings), settings.asterisk_home)
+    if find_process(server.conf) is None:
+        raise SetupError(
+            f"no Asterisk of {server.home} is running for user {os.getuid()}. Run: taxiphone serve"
+        )
+    return server
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

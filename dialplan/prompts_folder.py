@@ -1,0 +1,79 @@
+"""The sounds that Asterisk plays: the shipped ones and the operator's own, linked into one folder per language.
+
+Asterisk looks for `taxiphone/price-told` in `data/sounds/<the channel's language>/taxiphone/`. The operator's own
+recordings lie in `<state>/sounds/<language>/`, under the same names, in any format below, and win over the shipped.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from taxiphone.dialplan.home import Folders
+from taxiphone.errors import SetupError
+from taxiphone.settings import Settings
+
+FORMATS = frozenset({".alaw", ".ulaw", ".g722", ".sln", ".wav", ".gsm"})
+"""Suffixes of what Asterisk plays with the modules that are loaded (see config.py); a .wav is 8 kHz, 16 bit, mono."""
+
+SHIPPED = Path(__file__).parent / "sounds"
+_LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
+
+
+def own_sounds(settings: Settings) -> Path:
+    """Where the operator's own recordings lie, one folder for each language."""
+    return settings.state / "sounds"
+
+
+def languages(settings: Settings) -> list[str]:
+    """The languages for which there is any sound."""
+    places = [place for place in (SHIPPED, own_sounds(settings)) if place.is_dir()]
+    found = {folder.name for place in places for folder in place.iterdir() if folder.is_dir()}
+    return sorted(name for name in found if _LANGUAGE.fullmatch(name))
+
+
+def sounds(settings: Settings, language: str) -> dict[str, list[Path]]:
+    """Each sound's files by its name, such as `price-is` or `n/12`: the operator's own where there is any."""
+    return _files(SHIPPED / language) | _files(own_sounds(settings) / language)
+
+
+def link_prompts(settings: Settings) -> None:
+    """Build the folders that Asterisk reads; each language's is put in place in one step, so a call hears no gap.
+
+    Raises:
+        SetupError: the folder can't be written.
+    """
+    root = Folders(settings.asterisk_home).data / "sounds"
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for language in languages(settings):
+            _link(sounds(settings, language), root / language)
+    except OSError as error:
+        raise SetupError(f"the sounds can't be linked at {error.filename}: {error.strerror}.") from None
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in FORMATS and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, []).append(path.resolve())
+    return found
+
+
+def _link(files: dict[str, list[Path]], folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder, prefix="links-"))
+    for name, paths in files.items():
+        for path in paths:  # where there are several formats, Asterisk takes the one nearest to the line's
+            link = fresh / f"{name}{path.suffix}"
+            link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            link.symlink_to(path)
+    draft = folder / f".{fresh.name}"
+    draft.symlink_to(fresh.name)
+    draft.replace(folder / "taxiphone")
+    for old in folder.glob("links-*"):
+        if old != fresh:
+            shutil.rmtree(old)
