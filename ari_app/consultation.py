@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import CallerGoneError, Confirmed, Left, Lines, Rang, Sounds, staying
 from taxiphone.billing import holds
+from taxiphone.billing.money import to_minor
+from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import numbers, people
 from taxiphone.errors import AriError, InsufficientFundsError
@@ -173,7 +175,7 @@ class Consultation:
                 end="#",
                 most=8,
             )
-            found = await self.database.run(lambda session: people.consultant_by_code(session, pressed.keys))  # noqa: B023 - it is awaited in this turn
+            found = await self.database.look(lambda session: people.consultant_by_code(session, pressed.keys))  # noqa: B023 - it is awaited in this turn
             if found is not None:
                 self.consultant = found
                 break
@@ -187,10 +189,10 @@ class Consultation:
 
     async def offer(self) -> Outcome | None:
         """Tell the price, tax included, before anything costs."""
-        offered = await self.database.run(
+        offered = await self.database.look(
             lambda session: holds.offer(session, self.settings, self.client, self.consultant)
         )
-        if not offered.affordable:
+        if PER_MINUTE not in offered.affordable:
             return Outcome.NO_CREDIT
         await self._write(Status.OFFERED, "price told", str(self.consultant.price_per_minute))
         currency = self.settings.platform.currency
@@ -207,10 +209,14 @@ class Consultation:
 
     async def offer_recording(self) -> Outcome | None:
         """Ask whether to record, where the consultant allows it; only the key 1 says yes."""
-        if not self.consultant.recording_allowed:
+        if not self.consultant.recording_allowed or not await self.database.look(
+            lambda session: holds.can_afford_recording(
+                session, self.settings, self.client, self.consultant, PER_MINUTE
+            )
+        ):
             return None
         await self._write(None, "recording offered")
-        fee = holds.recording_fee(self.settings)
+        fee = to_minor(holds.recording_fee(self.settings), self.settings.currency_digits)
         question: Sounds = (
             *self.speech.prompt("recording-offer"),
             *self.speech.amount(fee, self.settings.platform.currency),

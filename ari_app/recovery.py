@@ -38,7 +38,7 @@ async def recover(house: House) -> list[Consultation]:
     """
     living = await living_channels(house)
     talks = []
-    for call_id, client_channel, status in await house.database.run(_open_calls):
+    for call_id, client_channel, status in await house.database.look(_open_calls):
         leg = house.lines.router.open(client_channel)
         consultation = Consultation(house, leg, call_id=call_id)
         legs = (consultation.client_leg, consultation.consultant_leg)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import jinja2
+import phonenumbers
 from rich.logging import RichHandler
 
 from taxiphone import settings as settings_file
@@ -33,10 +34,14 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     number = numbers.e164(cli)
     template = (Path(__file__).parent / "taxiphone.toml.j2").read_text(encoding="utf-8")
     text = (
-        jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+        jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 - TOML, not HTML
         .from_string(template)
         .render(
-            cli=number, host=host, port=trunk_port, language=language, prefix=numbers.country_prefix(number)
+            cli=number,
+            host=host,
+            port=trunk_port,
+            language=language,
+            prefix=f"+{phonenumbers.parse(number).country_code}",
         )
     )
     try:

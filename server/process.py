@@ -11,9 +11,9 @@ import fcntl
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import IO
+from typing import IO, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.application import Application
 from taxiphone.billing.meter import Meter
-from taxiphone.dialplan import config, locate
+from taxiphone.dialplan import config, credentials, locate
 from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
@@ -78,7 +78,7 @@ class Process:
             application = Application(
                 self._settings,
                 self._database,
-                config.ari_password(self._settings),
+                credentials.ari_password(self._settings),
                 on_end=lambda _: self._meter.nudge(),
             )
             tasks = [
@@ -106,10 +106,10 @@ class Process:
         found = locate.find(self._settings)
         server = AsteriskServer(found, self._settings.asterisk_home)
         link_prompts(self._settings)
-        if server.adopt():
+        if await server.adopt():
             self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
         else:
-            server.write(config.render(self._settings, found))
+            server.write(config.render(self._settings, credentials.load(self._settings), found))
             await server.start()
             self._say(f"Asterisk {found.version_text}: started")
         stack.push_async_callback(server.stop)
@@ -164,7 +164,7 @@ class Process:
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
-                while await self._database.run(_unpriced):
+                while await self._database.look(_unpriced):
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:
@@ -212,8 +212,8 @@ async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) ->
         )
 
 
-async def _either(*waits: Callable[[], None] | object) -> None:
-    tasks = {asyncio.ensure_future(wait) for wait in waits}  # type: ignore[arg-type]
+async def _either(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = {asyncio.create_task(wait) for wait in waits}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -25,6 +25,7 @@ from taxiphone.errors import SchemaError, SettingsError
 Result = TypeVar("Result")
 
 _BUSY_MILLISECONDS = 10_000
+_READS = "taxiphone_reads"
 
 
 class Database:
@@ -55,6 +56,21 @@ class Database:
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads: it sees one moment of the database and holds up no writer."""
+        with Session(self.engine.execution_options(**{_READS: True}), expire_on_commit=False) as session:
+            yield session
+
+    async def look(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work`, which only reads, in a thread."""
+
+        def reads() -> Result:
+            with self.reading() as session:
+                return work(session)
+
+        return await asyncio.to_thread(reads)
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in a transaction of its own, in a thread: the event loop goes on meanwhile.
@@ -159,4 +175,4 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")

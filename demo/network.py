@@ -1,0 +1,164 @@
+"""The public network on this machine: a second Asterisk that is the carrier, and its telephones.
+
+It has its own home, ports and loopback address (127.0.0.2), so that the platform knows the carrier by its address as
+it would a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from taxiphone.ari_app.client import AriClient, Event
+from taxiphone.ari_app.router import Leg, Router
+from taxiphone.ari_app.verbs import Lines
+from taxiphone.demo import sound
+from taxiphone.demo.phone import Phone
+from taxiphone.demo.ports import free_port, free_range
+from taxiphone.dialplan.config import MODULES, render_asterisk_conf
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.server import AsteriskServer
+
+ADDRESS = "127.0.0.2"
+_TONE_SECONDS = 120
+
+
+@dataclass
+class Softphone:
+    """An account for somebody's own softphone (`--keep`)."""
+
+    name: str
+    number: str
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
+
+
+class PublicNetwork:
+    """A carrier with telephones.
+
+    Args:
+        asterisk: what to run.
+        home: its folder.
+        platform_port: where the platform's SIP listens, on 127.0.0.1.
+        account: name and password with which the platform registers; None: it is known by its address.
+        softphones: accounts for real softphones.
+    """
+
+    def __init__(
+        self,
+        asterisk: Asterisk,
+        home: Path,
+        *,
+        platform_port: int,
+        account: tuple[str, str] | None = None,
+        softphones: tuple[Softphone, ...] = (),
+    ) -> None:
+        self.server = AsteriskServer(asterisk, home)
+        self.sip_port = free_port(ADDRESS)
+        self.softphones = softphones
+        self._asterisk = asterisk
+        self._http_port = free_port("127.0.0.1")
+        self._password = secrets.token_urlsafe(24)
+        self._platform_port = platform_port
+        self._account = account
+        self._phones: dict[str, Phone] = {}
+        self.router = Router(self._arrived)
+        self.ari = AriClient(
+            f"127.0.0.1:{self._http_port}", "network", self._password, "network", self.router.route
+        )
+        self.lines = Lines(self.ari, self.router)
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Bring it up.
+
+        Raises:
+            SetupError: it can't be.
+        """
+        self.server.write(self._files())
+        await self.server.start()
+        self._running = asyncio.create_task(self.ari.run(), name="public network")
+        await self.ari.wait_connected(10)
+
+    async def stop(self) -> None:
+        """Take it down."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self.server.stop()
+
+    def phone(self, name: str, number: str, hertz: int) -> Phone:
+        """A telephone with this number."""
+        tone = self._tones / f"{hertz}.wav"
+        if not tone.exists():
+            self._tones.mkdir(parents=True, exist_ok=True)
+            sound.write_tone(tone, hertz, _TONE_SECONDS)
+        phone = Phone(name, number, hertz, self.ari, self.router, self.lines, self._spool, self._tones)
+        self._phones[number] = phone
+        return phone
+
+    async def channels(self) -> int:
+        """How many channels it has."""
+        return len(await self.ari.request("GET", "channels"))
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _spool(self) -> Path:
+        return self.server.folders.spool / "heard"
+
+    @property
+    def _tones(self) -> Path:
+        return self.server.folders.data / "tones"
+
+    def _arrived(self, leg: Leg, event: Event) -> None:
+        match event.get("args", []):
+            case ["called", number] if number in self._phones:
+                # In the application, but not answered yet: the phone itself says when it is.
+                caller = event["channel"]["caller"]
+                self._phones[number].ring(leg, caller["number"], caller["name"])
+            case _:
+                self._closing = asyncio.create_task(self.lines.hang_up(leg))
+
+    def _files(self) -> dict[str, str]:
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        start, end = free_range(400)
+        values = {
+            "address": ADDRESS,
+            "sip_port": self.sip_port,
+            "platform_address": "127.0.0.1",
+            "platform_port": self._platform_port,
+            "account": self._account[0] if self._account else None,
+            "account_password": self._account[1] if self._account else None,
+            "softphones": self.softphones,
+            "http_port": self._http_port,
+            "ari_password": self._password,
+            "rtp_start": start,
+            "rtp_end": end,
+            "spool": self._spool,
+            "module_names": (*MODULES, *_MORE_MODULES),
+        }
+        environment = Environment(  # noqa: S701 - not HTML; every value is ours
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        files = {
+            name.removesuffix(".j2"): environment.get_template(name).render(values)
+            for name in environment.list_templates()
+        }
+        files["asterisk.conf"] = render_asterisk_conf(self.server.home, self._asterisk)
+        return files
+
+
+# What a carrier needs beyond what the platform does: phones that register, and Dial() between them and the trunk.
+_MORE_MODULES = (
+    "res_pjsip_registrar",
+    "res_pjsip_endpoint_identifier_user",
+    "func_devstate",
+    "app_dial",
+)

@@ -1,0 +1,146 @@
+"""A telephone on the public network: it dials, rings, answers, presses keys, speaks a tone, and records what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from taxiphone.ari_app.client import AriClient, path
+from taxiphone.ari_app.router import Leg, Router
+from taxiphone.ari_app.verbs import Lines
+from taxiphone.demo.sound import Heard, find_tone, read_wav
+from taxiphone.errors import AriError
+
+
+@dataclass
+class Phone:
+    """One telephone with its number.
+
+    Attributes:
+        name: for people.
+        number: its own, E.164.
+        hertz: the tone that it speaks.
+        leg: of the call that it is in or was in last.
+        caller: the number that its display showed when it rang.
+    """
+
+    name: str
+    number: str
+    hertz: int
+    ari: AriClient
+    router: Router
+    lines: Lines
+    spool: Path
+    tones: Path
+    leg: Leg | None = None
+    caller: str | None = None
+    caller_name: str | None = None
+    _rings: asyncio.Event = field(default_factory=asyncio.Event)
+    _calls: int = 0
+
+    # -- calling --------------------------------------------------------------------------------------------------
+
+    async def dial(self, number: str, *, caller_id: str | None = None) -> None:
+        """Call a number over the trunk; returns at once.
+
+        Args:
+            number: as it is dialled.
+            caller_id: what the carrier shows instead of this phone's number; empty: withheld.
+        """
+        self._calls += 1
+        self.leg = self.router.open(f"{self.name}-{self._calls}-{self.number.lstrip('+')}")
+        shown = self.number if caller_id is None else caller_id
+        await self.ari.request(
+            "POST",
+            path("channels"),
+            {
+                "endpoint": f"PJSIP/{number}@platform",
+                "channelId": self.leg.id,
+                "context": "phone",
+                "extension": "s",
+                "priority": 1,
+                "callerId": f"<{shown}>" if shown else "Anonymous <anonymous>",
+                "timeout": 30,
+            },
+            {"variables": {} if shown else {"CALLERID(pres)": "prohib"}},
+        )
+
+    # -- being called ---------------------------------------------------------------------------------------------
+
+    def ring(self, leg: Leg, caller: str, caller_name: str) -> None:
+        """The network says that this phone is called."""
+        self.leg, self.caller, self.caller_name = leg, caller, caller_name
+        self._rings.set()
+
+    async def ringing(self, seconds: float = 20) -> None:
+        """Wait until it rings, and let the caller's network know."""
+        async with asyncio.timeout(seconds):
+            await self._rings.wait()
+        self._rings.clear()
+        await self.lines.ringing(self._active)
+
+    async def answer(self) -> None:
+        """Pick it up."""
+        await self.lines.answer(self._active)
+
+    async def decline(self, reason: str = "busy") -> None:
+        """Not pick it up: `busy`, `congestion`, `no_answer`, `normal`."""
+        await self.lines.command(
+            self._active, "DELETE", "channels", self._active.id, query={"reason": reason}
+        )
+
+    # -- in a call ------------------------------------------------------------------------------------------------
+
+    @property
+    def _active(self) -> Leg:
+        if self.leg is None:
+            raise RuntimeError(f"{self.name} is in no call")
+        return self.leg
+
+    async def connected(self, seconds: float = 20) -> None:
+        """Wait until the call is answered."""
+        await self._fact(self._active.entered, seconds)
+
+    async def press(self, keys: str) -> None:
+        """Press keys, 100 ms each (RFC 4733)."""
+        await self.lines.command(
+            self._active,
+            *("POST", "channels", self._active.id, "dtmf"),
+            query={"dtmf": keys, "duration": 100, "between": 100},
+        )
+
+    async def speak(self) -> None:
+        """Speak its tone from now on, until the call ends."""
+        await self.lines.command(
+            self._active,
+            *("POST", "channels", self._active.id, "play"),
+            query={"media": f"sound:{self.tones / str(self.hertz)}"},
+        )
+
+    async def hang_up(self) -> None:
+        """Put it down; nothing to do where the call is over."""
+        if self.leg is not None:
+            await self.lines.hang_up(self.leg)
+
+    async def ended(self, seconds: float = 20) -> None:
+        """Wait until the call is over."""
+        await self._fact(self._active.gone, seconds)
+
+    async def _fact(self, fact: asyncio.Event, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await fact.wait()
+        except TimeoutError:
+            raise AriError(f"{self.name} waited {seconds:g} s in vain ({self.leg}).") from None
+
+    # -- afterwards -----------------------------------------------------------------------------------------------
+
+    @property
+    def recording(self) -> Path:
+        """What it heard, as a WAV file; whole when the call is over."""
+        return self.spool / f"{self._active.id}.heard.wav"
+
+    def heard(self, hertz: int) -> Heard:
+        """A tone in what it heard."""
+        return find_tone(read_wav(self.recording), hertz)

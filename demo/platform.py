@@ -1,0 +1,255 @@
+"""The platform as an operator would run it: a settings file, entries in its directory, and `taxiphone serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone import settings as settings_file
+from taxiphone.demo.ports import free_port, free_range
+from taxiphone.dialplan import locate
+from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.errors import SetupError
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Mark
+
+ADDRESS = "127.0.0.1"
+CLI = "+33199001200"  # this and all below: numbers that the French regulator keeps free for fiction
+
+Found = TypeVar("Found")
+
+_TOML = """\
+[platform]
+name = "Taxiphone"
+cli = "{cli}"
+language = "{language}"
+dial_prefixes = ["+33"]
+
+[trunk]
+{trunk}
+
+[asterisk]
+sip_address = "{address}"
+sip_port = {sip_port}
+rtp_start = {rtp_start}
+rtp_end = {rtp_end}
+http_port = {http_port}
+agi_port = {agi_port}
+
+[call]
+ring_seconds = {ring_seconds}
+accept_seconds = {accept_seconds}
+key_seconds = {key_seconds}
+"""
+
+
+@dataclass
+class Timing:
+    """Seconds of [call] in the settings; the tests shorten them."""
+
+    ring_seconds: int = 20
+    accept_seconds: int = 5
+    key_seconds: int = 3
+
+
+class Platform:
+    """A platform in a folder of its own, on free ports of loopback.
+
+    Args:
+        folder: for its settings and state.
+        language: of callers whom nobody knows.
+        timing: how long it waits for what.
+        asterisk_binary: in place of the one that is found.
+    """
+
+    def __init__(self, folder: Path, *, language: str = "en", timing: Timing | None = None) -> None:
+        self.folder = folder
+        self.sip_port = free_port(ADDRESS)
+        self._language = language
+        self._timing = timing or Timing()
+        self.settings: Settings
+        self.database: Database
+        self._process: asyncio.subprocess.Process | None = None
+        self.said: list[str] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    def write(self, trunk: str) -> None:
+        """Write the settings, with this [trunk] section, and make the database."""
+        start, end = free_range(400)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self.folder / settings_file.FILE_NAME
+        text = _TOML.format(
+            cli=CLI,
+            language=self._language,
+            trunk=trunk,
+            address=ADDRESS,
+            sip_port=self.sip_port,
+            rtp_start=start,
+            rtp_end=end,
+            http_port=free_port(ADDRESS),
+            agi_port=free_port(ADDRESS),
+            **vars(self._timing),
+        )
+        file.write_text(text, encoding="utf-8")
+        self.settings = settings_file.load(file)
+        self.database = Database(self.settings.database_url)
+        self.database.create_if_new()
+
+    @property
+    def file(self) -> Path:
+        """The settings file."""
+        return self.folder / settings_file.FILE_NAME
+
+    # -- the process ----------------------------------------------------------------------------------------------
+
+    async def start(self, *options: str, seconds: float = 30) -> None:
+        """Run `taxiphone serve` and wait until it is ready for calls.
+
+        Raises:
+            SetupError: it ended, or was not ready in time; with what it said.
+        """
+        log = os.open(self.folder / "serve.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(
+                    sys.executable,
+                    "-m",
+                    "taxiphone",
+                    "--config",
+                    str(self.file),
+                    "serve",
+                    "--verbose",
+                    *options,
+                ),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which then stops this in its order
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        finally:
+            os.close(log)
+        ready = asyncio.Event()
+        self.said = []
+        self._reader = asyncio.create_task(self._read(self._process, ready))
+        try:
+            async with asyncio.timeout(seconds):
+                await ready.wait()
+        except TimeoutError:
+            await self.stop()
+        if self._process is None or self._process.returncode is not None or not self._is_ready():
+            raise SetupError(f"taxiphone serve did not start: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of what `taxiphone serve` said."""
+        log = (self.folder / "serve.log").read_text(encoding="utf-8").strip().splitlines()
+        return " / ".join([*self.said[-2:], *log[-3:]])
+
+    def _is_ready(self) -> bool:
+        return any(line.startswith("Ready") for line in self.said)
+
+    async def _read(self, process: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
+        if process.stdout is None:
+            return
+        async for line in process.stdout:
+            self.said.append(line.decode().rstrip())
+            if self._is_ready():
+                ready.set()
+        ready.set()
+
+    @property
+    def pid(self) -> int:
+        """Of `taxiphone serve`."""
+        if self._process is None:
+            raise RuntimeError("the platform does not run")
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send `taxiphone serve` a signal."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def ended(self, seconds: float = 30) -> int:
+        """Wait until `taxiphone serve` has ended; its exit code."""
+        if self._process is None:
+            return 0
+        async with asyncio.timeout(seconds):
+            code = await self._process.wait()
+        if self._reader is not None:
+            await self._reader
+        self._process = None
+        return code
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait; its exit code."""
+        self.signal(signal.SIGTERM)
+        try:
+            return await self.ended()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            return await self.ended()
+
+    async def stop_stray_asterisk(self) -> None:
+        """Stop the Asterisk that a killed `taxiphone serve` has left running."""
+        server = AsteriskServer(locate.find(self.settings), self.settings.asterisk_home)
+        if await server.adopt():
+            await server.stop()
+
+    async def channels(self) -> int:
+        """How many channels its Asterisk has."""
+        server = AsteriskServer(locate.find(self.settings), self.settings.asterisk_home)
+        listed = await server.rx("core show channels concise")
+        return len([line for line in listed.splitlines() if "!" in line])
+
+    # -- what its database says -----------------------------------------------------------------------------------
+
+    async def until(self, look: Callable[[Session], Found | None], what: str, seconds: float = 20) -> Found:
+        """Wait for a fact in the database.
+
+        Raises:
+            TimeoutError: it did not come, with `what` it is.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not (found := await self.database.look(look)):
+                    await asyncio.sleep(0.03)
+                return found
+        except TimeoutError:
+            raise TimeoutError(f"{what}: not within {seconds:g} s; {self.last_words()}") from None
+
+    async def marked(self, call_id: str, what: str, seconds: float = 20) -> Mark:
+        """Wait until the platform has done something in a call (store.models.Mark)."""
+        return await self.until(
+            lambda session: session.scalar(
+                select(Mark).where(Mark.call_id == call_id, Mark.what == what).limit(1)
+            ),
+            f"{what!r} in call {call_id}",
+            seconds,
+        )
+
+    async def new_call(self, after: set[str], seconds: float = 20) -> str:
+        """Wait for a call that is not among `after`; its id."""
+        return await self.until(
+            lambda session: session.scalar(select(Call.id).where(Call.id.not_in(after)).limit(1)),
+            "a call arrives",
+            seconds,
+        )
+
+    async def finished(self, call_id: str, seconds: float = 20) -> Call:
+        """Wait until the meter is done with a call."""
+        return await self.until(
+            lambda session: session.scalar(select(Call).where(Call.id == call_id, Call.status.in_(FINAL))),
+            f"call {call_id} is priced or closed",
+            seconds,
+        )

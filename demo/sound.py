@@ -1,0 +1,108 @@
+"""What a phone says and what it heard: tones as WAV files, and how loud a tone is in one (Goertzel's algorithm).
+
+Everything is 8 kHz, 16 bit, mono, as a telephone line is.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+import sys
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+RATE = 8000
+_BLOCK = 400  # samples: 50 ms, so that a tone is told from another 20 Hz away
+_PRESENT_DBFS = -30.0  # our tones are spoken at -12 dBFS
+_PRESENT_SHARE = (
+    0.2  # of the block's whole power: a voice has some at every frequency, never this much at one
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A tone in a recording.
+
+    Attributes:
+        hertz: which.
+        level: its level where it is loudest, in dBFS.
+        first: seconds from the recording's begin to its first 50 ms; None if it never sounds.
+        last: seconds to the end of its last 50 ms; None likewise.
+    """
+
+    hertz: int
+    level: float
+    first: float | None
+    last: float | None
+
+    @property
+    def seconds(self) -> float:
+        """From its first to its last sound."""
+        return 0.0 if self.first is None or self.last is None else self.last - self.first
+
+    @property
+    def present(self) -> bool:
+        """Whether it can be heard at all."""
+        return self.first is not None
+
+
+def write_tone(path: Path, hertz: int, seconds: float, *, dbfs: float = -12.0) -> None:
+    """Write a tone as a WAV file."""
+    peak = 32767 * 10 ** (dbfs / 20)
+    samples = array.array(
+        "h", (round(peak * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(int(RATE * seconds)))
+    )
+    if sys.byteorder == "big":
+        samples.byteswap()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
+
+
+def read_wav(path: Path) -> array.array[int]:
+    """The samples of a WAV file."""
+    with wave.open(str(path), "rb") as file:
+        samples = array.array("h", file.readframes(file.getnframes()))
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples
+
+
+def find_tone(samples: array.array[int], hertz: int) -> Heard:
+    """Look for a tone, in blocks of 50 ms."""
+    blocks = [samples[at : at + _BLOCK] for at in range(0, len(samples) - _BLOCK + 1, _BLOCK)]
+    amplitudes = [_amplitude(block, hertz) for block in blocks]
+    levels = [_dbfs(amplitude) for amplitude in amplitudes]
+    present = [
+        number
+        for number, (block, amplitude) in enumerate(zip(blocks, amplitudes, strict=True))
+        if levels[number] >= _PRESENT_DBFS and amplitude * amplitude / 2 >= _PRESENT_SHARE * _power(block)
+    ]
+    step = _BLOCK / RATE
+    return Heard(
+        hertz,
+        round(max(levels, default=-math.inf), 1),
+        present[0] * step if present else None,
+        (present[-1] + 1) * step if present else None,
+    )
+
+
+def _amplitude(block: array.array[int], hertz: int) -> float:
+    """The amplitude of one frequency in a block (Goertzel 1958), in steps of the 16-bit scale."""
+    turn = 2 * math.cos(2 * math.pi * hertz / RATE)
+    before = last = 0.0
+    for sample in block:
+        before, last = last, sample + turn * last - before
+    power = before * before + last * last - turn * before * last
+    return 2 * math.sqrt(max(power, 0.0)) / len(block)
+
+
+def _power(block: array.array[int]) -> float:
+    return sum(sample * sample for sample in block) / len(block)
+
+
+def _dbfs(amplitude: float) -> float:
+    return 20 * math.log10(amplitude / 32767) if amplitude >= 1 else -90.0

@@ -1,0 +1,217 @@
+"""The demo's call, told from the outside: what each person does, and what is shown of it while it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import ledger
+from taxiphone.billing.money import to_minor
+from taxiphone.demo import network
+from taxiphone.demo.network import PublicNetwork, Softphone
+from taxiphone.demo.phone import Phone
+from taxiphone.demo.platform import Platform
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.directory import people
+from taxiphone.store.models import Mark, Recording
+
+DID = "+33199001234"
+CLIENT_NUMBER = "+33639980001"
+CONSULTANT_NUMBER = "+33639980002"
+CLIENT_HERTZ, CONSULTANT_HERTZ = 700, 1100  # neither is in a ringing tone or in the other's harmonics
+PRICE = Decimal("1.55")
+CREDIT = Decimal("50.00")
+TALK_SECONDS = 7.3
+_KEY_AGAIN_SECONDS = 2.0
+
+_TOLD = {
+    "received": "the call has reached the platform, from {caller}",
+    "identified": "the caller is known: client {detail}",
+    "price told": "the price is told: {detail} a minute",
+    "recording offered": "a recording is offered",
+    "recording asked": "recorded: {detail}",
+    "ringing": "the consultant's phone rings",
+    "consultant answered": "it is answered; whose call it is, is said",
+    "accepted": "the consultant has pressed 1",
+    "bridging": "the two are bridged: the meter runs",
+    "left": "the {detail} has hung up",
+    "ended": "both legs are free",
+}
+
+
+@dataclass
+class Set:
+    """A whole working set: the platform, the public network, two phones.
+
+    Args:
+        folder: where all of it lies.
+        asterisk: what both sides run.
+        language: in which the platform speaks.
+    """
+
+    folder: Path
+    asterisk: Asterisk
+    language: str = "en"
+    softphones: tuple[Softphone, ...] = ()
+    platform: Platform = field(init=False)
+    network: PublicNetwork = field(init=False)
+    client: Phone = field(init=False)
+    consultant: Phone = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.platform = Platform(self.folder / "platform", language=self.language)
+        self.network = PublicNetwork(
+            self.asterisk,
+            self.folder / "network",
+            platform_port=self.platform.sip_port,
+            softphones=self.softphones,
+        )
+
+    async def start(self) -> None:
+        """Bring everything up.
+
+        Raises:
+            SetupError: something could not be.
+        """
+        self.platform.write(f'host = "{network.ADDRESS}"\nport = {self.network.sip_port}')
+        self.platform.database.do(self._fill_directory)
+        self.client = self.network.phone("client", CLIENT_NUMBER, CLIENT_HERTZ)
+        self.consultant = self.network.phone("consultant", CONSULTANT_NUMBER, CONSULTANT_HERTZ)
+        await asyncio.gather(self.network.start(), self.platform.start())
+
+    async def stop(self) -> None:
+        """Take everything down, whatever state it is in."""
+        results = await asyncio.gather(self.network.stop(), self.platform.stop(), return_exceptions=True)
+        self.platform.database.close()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _fill_directory(self, session: Session) -> None:
+        settings = self.platform.settings
+        camille = people.add_consultant(
+            session,
+            settings,
+            name="Camille Martin",
+            phone=CONSULTANT_NUMBER,
+            price_per_minute=PRICE,
+            language=self.language,
+            recording_allowed=True,
+        )
+        alex = people.add_client(
+            session, settings, name="Alex Bernard", phones=[CLIENT_NUMBER], language=self.language
+        )
+        people.add_number(session, settings, number=DID, consultant_code=camille.code, language=self.language)
+        ledger.top_up(
+            session, alex.id, to_minor(CREDIT, settings.currency_digits), settings.platform.currency
+        )
+
+
+@dataclass
+class Call:
+    """What the phones saw of the call, in seconds since the client dialled.
+
+    Attributes:
+        id: the call's.
+        freed: how long after the client's hang-up the consultant's phone was free.
+        priced: how long after it the call was priced.
+        recorded: how long after it the MP3 was there, with the fee posted.
+        left: channels that were left on both Asterisks, in the end.
+    """
+
+    id: str = ""
+    freed: float = 0.0
+    priced: float = 0.0
+    recorded: float = 0.0
+    left: int = 0
+
+
+async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
+    """Live the call: dial, choose, answer, accept, talk, hang up; returns when it is priced and the MP3 is there.
+
+    Args:
+        everyone: up and running.
+        show: called with the seconds since dialling and a sentence.
+
+    Raises:
+        TimeoutError: something that should have happened did not, with what it is.
+    """
+    begin = time.monotonic()
+    client, consultant, taxiphone = everyone.client, everyone.consultant, everyone.platform
+
+    def tell(sentence: str) -> None:
+        show(time.monotonic() - begin, sentence)
+
+    tell(f"{client.number} dials {DID}")
+    await client.dial(DID)
+    call = Call(await taxiphone.new_call(set()))
+    showing = asyncio.create_task(_show_marks(taxiphone, call.id, client.number, tell))
+    try:
+        await taxiphone.marked(call.id, "recording offered")
+        await press_until(taxiphone, call.id, client, "1", "recording asked")
+        await consultant.ringing()
+        tell(f"its display shows {consultant.caller} ({consultant.caller_name})")
+        await asyncio.sleep(1)
+        await consultant.answer()
+        await taxiphone.marked(call.id, "consultant answered")
+        await press_until(taxiphone, call.id, consultant, "1", "accepted")
+        await asyncio.gather(client.speak(), consultant.speak())
+        await taxiphone.marked(call.id, "bridging")
+        await asyncio.sleep(TALK_SECONDS)
+        hung_up = time.monotonic()
+        await client.hang_up()
+        await consultant.ended()
+        call.freed = time.monotonic() - hung_up
+        await taxiphone.finished(call.id)
+        call.priced = time.monotonic() - hung_up
+        tell("priced, posted, receipt written")
+        await taxiphone.until(lambda session: _recording_ready(session, call.id), "the MP3 is ready", 30)
+        call.recorded = time.monotonic() - hung_up
+        tell("the MP3 is ready")
+        await taxiphone.marked(call.id, "ended")
+    finally:
+        showing.cancel()
+    call.left = await everyone.network.channels() + await taxiphone.channels()
+    return call
+
+
+async def press_until(taxiphone: Platform, call_id: str, phone: Phone, keys: str, mark: str) -> None:
+    """Press keys, and again like a person who sees that nothing happens, until the platform has taken them."""
+    for _ in range(4):
+        await phone.press(keys)
+        try:
+            await taxiphone.marked(call_id, mark, _KEY_AGAIN_SECONDS)
+        except TimeoutError:
+            continue
+        return
+    await taxiphone.marked(call_id, mark, _KEY_AGAIN_SECONDS)
+
+
+async def _show_marks(taxiphone: Platform, call_id: str, caller: str, tell: Callable[[str], None]) -> None:
+    """Tell each step of the platform's when it comes."""
+    seen = 0
+    while True:
+
+        def later(session: Session, after: int = seen) -> list[Mark]:
+            return list(
+                session.scalars(
+                    select(Mark).where(Mark.call_id == call_id, Mark.id > after).order_by(Mark.id)
+                )
+            )
+
+        for mark in await taxiphone.database.look(later):
+            seen = mark.id
+            if mark.what in _TOLD:
+                tell(_TOLD[mark.what].format(detail=mark.detail, caller=caller))
+        await asyncio.sleep(0.05)
+
+
+def _recording_ready(session: Session, call_id: str) -> Recording | None:
+    return session.scalar(select(Recording).where(Recording.call_id == call_id, Recording.status == "ready"))
