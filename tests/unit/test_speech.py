@@ -19,7 +19,7 @@ LANGUAGES = st.sampled_from(languages())
 
 
 def test_french_and_english_are_there() -> None:
-    assert languages() == ("en", "fr")
+    assert {"en", "fr"} <= set(languages())
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_digits_are_said_one_by_one_with_signs_and_letters() -> None:
         Speech("en").digits("1/2")
 
 
-@given(LANGUAGES, st.one_of(st.integers(0, 2000), st.integers(0, 999_999)))
+@given(st.sampled_from(["en", "fr"]), st.one_of(st.integers(0, 2000), st.integers(0, 999_999)))
 def test_numbers_are_those_of_num2words(language: str, n: int) -> None:
     expected = num2words(n, lang=language).replace(",", "").replace("-", " ")
     assert as_text(Speech(language).number(n), language).replace("-", " ") == expected
