@@ -15,8 +15,11 @@ from taxiphone.dialplan.home import Folders
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 
-FORMATS = frozenset({".alaw", ".ulaw", ".g722", ".sln", ".wav", ".gsm"})
-"""Suffixes of what Asterisk plays with the modules that are loaded (see config.py); a .wav is 8 kHz, 16 bit, mono."""
+FORMATS = (".alaw", ".wav", ".ulaw", ".g722", ".sln", ".gsm")
+"""Suffixes of what Asterisk plays with the modules that are loaded (see config.py); a .wav is 8 kHz, 16 bit, mono.
+
+Where a sound is there in several, the first of these is taken.
+"""
 
 SHIPPED = Path(__file__).parent / "sounds"
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
@@ -34,8 +37,8 @@ def languages(settings: Settings) -> list[str]:
     return sorted(name for name in found if _LANGUAGE.fullmatch(name))
 
 
-def sounds(settings: Settings, language: str) -> dict[str, list[Path]]:
-    """Each sound's files by its name, such as `price-is` or `n/12`: the operator's own where there is any."""
+def sounds(settings: Settings, language: str) -> dict[str, Path]:
+    """Each sound's file by its name, such as `price-is` or `n/12`: the operator's own where there is one."""
     return _files(SHIPPED / language) | _files(own_sounds(settings) / language)
 
 
@@ -54,23 +57,19 @@ def link_prompts(settings: Settings) -> None:
         raise SetupError(f"the sounds can't be linked at {error.filename}: {error.strerror}.") from None
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in FORMATS and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            found.setdefault(name, []).append(path.resolve())
-    return found
+def _files(folder: Path) -> dict[str, Path]:
+    paths = [path for path in folder.rglob("*") if path.suffix in FORMATS and path.is_file()]
+    paths.sort(key=lambda path: FORMATS.index(path.suffix), reverse=True)
+    return {path.relative_to(folder).with_suffix("").as_posix(): path.resolve() for path in paths}
 
 
-def _link(files: dict[str, list[Path]], folder: Path) -> None:
+def _link(files: dict[str, Path], folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix="links-"))
-    for name, paths in files.items():
-        for path in paths:  # where there are several formats, Asterisk takes the one nearest to the line's
-            link = fresh / f"{name}{path.suffix}"
-            link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            link.symlink_to(path)
+    for name, path in files.items():
+        link = fresh / f"{name}{path.suffix}"
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.symlink_to(path)
     draft = folder / f".{fresh.name}"
     draft.symlink_to(fresh.name)
     draft.replace(folder / "taxiphone")
