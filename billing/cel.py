@@ -1,0 +1,93 @@
+"""Lines of the file that Asterisk's cel_custom writes, as rows; and events for `talk`. No database, no file.
+
+A line is CSV with ten quoted columns: event, time (seconds since 1970 with six decimals), unique id, linked id, channel
+name, caller's number, extension, application, its data, extra (JSON or empty).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from taxiphone.billing.talk import Event
+from taxiphone.store.models import CelRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS = 10
+_TIME = re.compile(r"([0-9]{1,11})\.([0-9]{6})")
+# Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
+_BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,11}\.[0-9]{6}",')
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the log, as wide as its table's columns."""
+
+    event: str
+    at: datetime
+    channel: str
+    linked: str
+    name: str
+    extra: dict[str, Any]
+
+
+def parse(line: str) -> Row:
+    """A row from a line without its line break.
+
+    Raises:
+        ValueError: it is not such a line, or only the tail end of one; the sentence says what is wrong.
+    """
+    try:
+        return _parse(line)
+    except ValueError:
+        begins = [found.start() for found in _BEGIN.finditer(line)]
+        if not begins or begins[-1] == 0:
+            raise
+        return _parse(line[begins[-1] :])
+
+
+def event_of(row: CelRow) -> Event:
+    """A kept row as the event that `talk` reads."""
+    bridge, cause = row.extra.get("bridge_id"), row.extra.get("hangupcause")
+    return Event(
+        event=row.event,
+        at=row.at,
+        channel=row.channel,
+        bridge=bridge if isinstance(bridge, str) else None,
+        cause=cause if isinstance(cause, int) else None,
+    )
+
+
+def _parse(line: str) -> Row:
+    try:
+        columns = next(csv.reader([line.replace("\0", "")], strict=True))
+    except (csv.Error, StopIteration):
+        raise ValueError("it is not CSV") from None
+    if len(columns) != _COLUMNS:
+        raise ValueError(f"it has {len(columns)} columns, not {_COLUMNS}")
+    event, time, channel, linked, name, *_, extra = columns
+    found = _TIME.fullmatch(time)
+    if found is None:
+        raise ValueError(
+            f"its time {time[:40]!r} is not in seconds with six decimals (cel.conf: dateformat unset)"
+        )
+    microseconds = int(found[1]) * 1_000_000 + int(found[2])
+    try:
+        at = _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise ValueError(f"its time {time} is beyond all calendars") from None
+    return Row(event[:32], at, channel[:80], linked[:80], name[:120], _extra(extra))
+
+
+def _extra(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        raise ValueError("its last column is not JSON") from None
+    return extra if isinstance(extra, dict) else {}

@@ -1,0 +1,240 @@
+"""The meter: it follows Asterisk's event log and prices each call that is over.
+
+Asterisk writes the log by itself, whether this program lives or not. The rows that were taken, the price, the postings
+and the place in the file go into the database in one transaction: a program that is killed reads on where it was, misses
+nothing and charges nothing twice (docs/adr).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import cel, cel_files
+from taxiphone.billing.cel_files import LogFile
+from taxiphone.billing.idempotent import insert_if_new
+from taxiphone.billing.rating import rate
+from taxiphone.billing.talk import GONE, is_over, talk
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, CelPosition, CelRow
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1  # between two looks at the file's size
+_AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
+_AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
+_FAILED_SECONDS = 60.0  # until the next attempt to price a call that could not be priced
+_OPEN = tuple(status for status in Status if status not in FINAL)
+
+
+class Meter:
+    """Reads `settings.cel_file` and prices.
+
+    Args:
+        settings: where the log is.
+        database: where its rows, the calls and the ledger are.
+        on_rated: called with a call's id after its price is committed; from `run`, on the event loop. A program that is
+            killed in between does not call it: who needs every call asks the database at its start.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, on_rated: Callable[[str], None] | None = None
+    ) -> None:
+        self._settings, self._database, self._on_rated = settings, database, on_rated
+        self._path = settings.cel_file
+        self._nudged = asyncio.Event()
+        self._seen: object = None  # the file's state when it was read to its end
+        self._current: str | None = None  # the identity of the file that Asterisk writes to
+        self._started = False
+        self._failed: dict[str, float] = {}  # calls that could not be priced, and when that was tried
+        self._rated: list[str] = []
+
+    def nudge(self) -> None:
+        """Look at once: a call has just ended. From the event loop's thread."""
+        self._nudged.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the log until `stop` is set, and read it once more then.
+
+        Where the database or the file can't be reached it waits and reads again; nothing is lost meanwhile.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: self._nudged.set())
+        away, last = False, 0.0
+        try:
+            while True:
+                ending = stop.is_set()
+                nudged = self._nudged.is_set()
+                self._nudged.clear()
+                pause = _LOOK_SECONDS
+                try:
+                    late = time.monotonic() - last >= _AGAIN_SECONDS
+                    if nudged or late or ending or self._seen != self._state():
+                        last = time.monotonic()
+                        await asyncio.to_thread(self._read)
+                        self._announce()
+                    if away:
+                        away = False
+                        log.warning("the meter reads on; nothing was lost")
+                except (DBAPIError, OSError) as error:
+                    reason = error.orig if isinstance(error, DBAPIError) else error
+                    if not away:
+                        log.warning(
+                            "the meter can't read or write now (%s); it tries again every second", reason
+                        )
+                    away, pause = True, _AWAY_SECONDS
+                if ending:
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudged.wait(), pause)
+        finally:
+            stopping.cancel()
+
+    def read_once(self) -> int:
+        """Read all that is there and price what is over; the number of rows that were new.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database can't be reached; nothing of the chunk in hand was kept.
+            OSError: the file can't be read.
+        """
+        rows = self._read()
+        self._announce()
+        return rows
+
+    def _announce(self) -> None:
+        rated, self._rated = self._rated, []
+        if self._on_rated is not None:
+            for call_id in rated:
+                self._on_rated(call_id)
+
+    def _state(self) -> object:
+        """What changes when Asterisk has written."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _read(self) -> int:
+        state, current = self._state(), cel_files.identify(self._path)
+        identity = None if current is None else current.identity
+        files = [] if current is None else [current]
+        if not self._started or identity != self._current:
+            # Another file than before: what the old one still holds, wherever it was moved to, comes first.
+            files = [file for file in cel_files.beside(self._path) if file.identity != identity] + files
+        rows = 0
+        for file in files:
+            while taken := self._take(file):
+                rows += taken
+        if not rows:
+            self._database.do(self._price)
+        self._seen, self._current, self._started = state, identity, True
+        return rows
+
+    def _take(self, file: LogFile) -> int:
+        """One chunk of a file, in one transaction; the number of lines that were consumed."""
+
+        def work(session: Session) -> int:
+            position = self._position(session, file)
+            rows, lines = [], 0
+            for offset, line, following in cel_files.whole_lines(file, position.offset):
+                try:
+                    rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
+                except ValueError as error:
+                    log.warning("%s, byte %d: left out, %s: %.200r", file.path, offset, error, line)
+                position.offset, position.read_at, lines = following, now(), lines + 1
+            if not lines:
+                return 0
+            position.path = str(file.path)[:400]
+            insert_if_new(session, CelRow, rows)
+            self._price(session)
+            return lines
+
+        before = len(self._rated)
+        try:
+            return self._database.do(work)
+        except BaseException:
+            del self._rated[before:]  # rolled back with the rest
+            raise
+
+    def _position(self, session: Session, file: LogFile) -> CelPosition:
+        """How far this file was read; another reader waits until this transaction ends."""
+        identity, tries = file.identity, 1
+        while True:
+            insert_if_new(
+                session,
+                CelPosition,
+                [{"file": identity, "path": str(file.path)[:400], "offset": 0, "read_at": now()}],
+            )
+            position = session.execute(
+                select(CelPosition).where(CelPosition.file == identity).with_for_update()
+            ).scalar_one()
+            if position.offset <= file.size:
+                return position
+            # Emptied in place and begun again with the very same line: read it as one more file.
+            tries += 1
+            identity = f"{file.identity}-{tries}"
+
+    # -- pricing --------------------------------------------------------------------------------------------------
+
+    def _price(self, session: Session) -> None:
+        """Price every call that is over by the rows that are there. Looks at open calls only."""
+        session.flush()
+        consultant_leg = Call.id + ".consultant"
+        due = session.scalars(
+            select(Call)
+            .where(
+                Call.status.in_(_OPEN),
+                or_(
+                    exists().where(CelRow.channel == Call.client_channel, CelRow.event.in_(GONE)),
+                    exists().where(CelRow.channel == consultant_leg, CelRow.event.in_(GONE)),
+                ),
+            )
+            .order_by(Call.arrived_at, Call.id)
+            .with_for_update(of=Call)
+        ).all()
+        for call in due:
+            if time.monotonic() - self._failed.get(call.id, -_FAILED_SECONDS) >= _FAILED_SECONDS:
+                self._price_call(session, call)
+
+    def _price_call(self, session: Session, call: Call) -> None:
+        call_id, client, consultant = call.id, call.client_channel, f"{call.id}.consultant"
+        rows = session.scalars(
+            select(CelRow).where(CelRow.channel.in_((client, consultant))).order_by(CelRow.at, CelRow.id)
+        )
+        events = [cel.event_of(row) for row in rows]
+        found = talk(events, client, consultant, f"{call.id}.talk")
+        if not is_over(events, client, consultant, talked=found is not None):
+            return
+        try:
+            with session.begin_nested():
+                receipt = rate(session, self._settings, call, found)
+        except DBAPIError as error:
+            if not isinstance(error, IntegrityError):
+                raise
+            self._put_aside(call_id, error)
+        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
+            self._put_aside(call_id, error)
+        else:
+            self._failed.pop(call_id, None)
+            if receipt is not None:
+                self._rated.append(call_id)
+
+    def _put_aside(self, call_id: str, error: Exception) -> None:
+        self._failed[call_id] = time.monotonic()
+        log.error(
+            "call %s can't be priced, it is tried again every minute: %s", call_id, error, exc_info=error
+        )

@@ -1,0 +1,142 @@
+"""A call that is over becomes money: price, postings, receipt. All in the caller's transaction, at most once each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import ledger
+from taxiphone.billing.talk import Talk
+from taxiphone.billing.tariff import Line, Tariff, longest_talk, minor, price, shares
+from taxiphone.billing.tariff_json import from_json
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL, Outcome, Status, finish
+from taxiphone.store.models import Call, Receipt, Recording
+
+_OVERRUN_SECONDS = 2  # Asterisk cuts at the end of the credit within this; more is worth a look
+_NOT_COMING = ("failed", "empty")
+
+
+def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) -> Receipt | None:
+    """Price a call that is over, post it and write its receipt; a call without a talk is closed, and nothing charged.
+
+    A call that was rated or closed before is left as it is. The fee of a recording stays held until
+    `settle_recording`.
+
+    Returns:
+        the receipt; None where nobody talked.
+    """
+    if Status(call.status) in FINAL:
+        return call.receipt
+    if talk is None or talk.microseconds == 0 or call.tariff is None:
+        if talk is not None and call.tariff is None:
+            call.review = "they talked, but the call was never accepted: there is no tariff to price it by"
+        _close(session, call)
+        return None
+
+    tariff = from_json(call.tariff)
+    recording = session.get(Recording, call.id)
+    recorded = recording is not None and recording.status not in _NOT_COMING
+    reserved = minor(tariff.recording_fee, tariff.digits) if recorded else 0
+    held = ledger.balance(session, ledger.HOLD, call.id, tariff.currency)
+    seconds = billable(call, tariff, talk.seconds, held - reserved)
+    cost = price(tariff, seconds)
+    pending = reserved if not cost.network_fault else 0
+    ledger.charge(
+        session,
+        f"call:{call.id}:talk",
+        call.id,
+        client_id=call.client_id or 0,
+        consultant_id=call.consultant_id or 0,
+        currency=tariff.currency,
+        commission=cost.commission,
+        consultant=cost.consultant,
+        give_back=held - cost.total - pending,
+    )
+    receipt = Receipt(
+        call_id=call.id,
+        currency=tariff.currency,
+        lines=[asdict(line) for line in cost.lines],
+        total=cost.total,
+        commission=cost.commission,
+        consultant_share=cost.consultant,
+        recording_pending=pending > 0,
+    )
+    session.add(receipt)
+    call.receipt = receipt
+    call.talk_from, call.talk_to, call.billed_seconds = talk.start, talk.end, cost.billed_seconds
+    call.outcome = call.outcome or Outcome.TALKED
+    if not talk.complete:
+        call.review = "Asterisk's log has no end of the talk; it was priced to the last event that is written"
+    elif talk.seconds - seconds > _OVERRUN_SECONDS:
+        over = talk.seconds - seconds
+        call.review = f"the talk went on {over:f} s beyond what was held for it; they were not charged"
+    finish(call, Status.RATED)
+    session.flush()
+    if recording is not None and recording.status == "ready":
+        settle_recording(session, settings, call, ready=True)
+    return receipt
+
+
+def billable(call: Call, tariff: Tariff, seconds: Decimal, held: int) -> Decimal:
+    """The seconds of a talk that are priced: never more than the call was allowed, nor more than is held for it.
+
+    Asterisk cuts the talk where the credit ends, and needs a moment to; that moment is the platform's to bear.
+    """
+    allowed = seconds if call.max_seconds is None else min(seconds, Decimal(call.max_seconds))
+    if price(tariff, allowed).total <= held:
+        return allowed
+    return min(allowed, Decimal(longest_talk(tariff, held) or 0))
+
+
+def settle_recording(session: Session, _settings: Settings, call: Call, ready: bool) -> Receipt | None:
+    """Charge the fee of a recording that can be played, or give it back where none came of it. At most once.
+
+    The commission becomes that of the whole total, rounded once.
+
+    Returns:
+        the receipt as it is now; None where the call is not priced yet, and so nothing was done.
+    """
+    receipt = call.receipt
+    if receipt is None or not receipt.recording_pending or call.tariff is None:
+        return receipt
+    tariff = from_json(call.tariff)
+    fee = minor(tariff.recording_fee, tariff.digits)
+    key = f"call:{call.id}:recording"
+    if not ready:
+        ledger.release(session, key, call.id, call.client_id or 0, fee, tariff.currency)
+        receipt.recording_pending = False
+        return receipt
+    total = receipt.total + fee
+    commission, consultant = shares(tariff, total, fee)
+    ledger.charge(
+        session,
+        key,
+        call.id,
+        client_id=call.client_id or 0,
+        consultant_id=call.consultant_id or 0,
+        currency=tariff.currency,
+        commission=commission - receipt.commission,
+        consultant=consultant - receipt.consultant_share,
+        give_back=0,
+    )
+    receipt.lines = [*receipt.lines, asdict(Line("recording", 0, fee))]
+    receipt.total, receipt.commission, receipt.consultant_share = total, commission, consultant
+    receipt.recording_pending = False
+    session.flush()
+    return receipt
+
+
+def _close(session: Session, call: Call) -> None:
+    """Nobody talked: what was held goes back, and there is no recording to wait for."""
+    recording = session.get(Recording, call.id)
+    if recording is not None:
+        recording.status = "empty"
+    if call.tariff is not None and call.client_id is not None:
+        currency = from_json(call.tariff).currency
+        held = ledger.balance(session, ledger.HOLD, call.id, currency)
+        ledger.release(session, f"call:{call.id}:release", call.id, call.client_id, held, currency)
+    finish(call, Status.CLOSED)
+    session.flush()
