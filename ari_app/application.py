@@ -21,8 +21,10 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-# Asterisk sends no others: an event that nobody reads costs two processes their time.
+# Asterisk sends no others: an event that nobody reads costs two processes their time. The filter applies to the
+# answers of REST over WebSocket too: without RESTResponse in it, every request is carried out and none answered.
 _EVENTS = (
+    "RESTResponse",
     "StasisStart",
     "ChannelDtmfReceived",
     "PlaybackFinished",
