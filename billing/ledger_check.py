@@ -27,6 +27,9 @@ class Problem:
     where: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
 
 def check(session: Session) -> list[Problem]:
     """Everything that is wrong; an empty list is the proof that nothing is.

@@ -16,7 +16,7 @@ from taxiphone.store.calls import FINAL, Outcome, Status, finish
 from taxiphone.store.models import Call, Receipt, Recording
 
 _OVERRUN_SECONDS = 2  # Asterisk cuts at the end of the credit within this; more is worth a look
-_NOT_COMING = ("failed", "empty")
+_NOT_COMING = ("failed", "empty", "deleted")
 
 
 def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) -> Receipt | None:
