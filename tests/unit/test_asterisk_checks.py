@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from taxiphone.cli import taxiphone
+from taxiphone.dialplan import checks, config, locate
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.settings import Settings, Trunk
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        platform={"cli": "+33199001200"},
+        trunk={"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)},
+        file=tmp_path / "taxiphone.toml",
+    )
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_taken_port_is_told_with_the_setting_that_moves_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        found = checks.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port")
+    assert found.ok is False
+    assert f"udp 127.0.0.1:{port}" in found.what
+    assert "[asterisk] sip_port" in found.advice
+    assert checks.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port").ok is True
+
+
+def test_our_own_running_asterisk_is_no_fault(settings: Settings) -> None:
+    assert [found.ok for found in checks.ports(settings, running=True)] == [True]
+
+
+def test_a_module_without_its_file_is_named(tmp_path: Path) -> None:
+    for name in config.MODULES:
+        (tmp_path / f"{name}.so").touch()
+    asterisk = Asterisk(("/x/asterisk",), tmp_path, tmp_path, (22, 10, 1), "22.10.1", "path")
+    assert checks.modules_present(asterisk).ok is True
+    (tmp_path / "res_ari.so").unlink()
+    found = checks.modules_present(asterisk)
+    assert found.ok is False
+    assert found.what.endswith("missing in " + str(tmp_path) + ": res_ari")
+
+
+def answer_one(carrier: socket.socket, seen: list[bytes]) -> None:
+    request, sender = carrier.recvfrom(65535)
+    seen.append(request)
+    carrier.sendto(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", sender)
+
+
+def test_a_trunk_that_answers_options_is_reachable() -> None:
+    seen: list[bytes] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
+        carrier.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=answer_one, args=(carrier, seen))
+        thread.start()
+        found = checks.trunk_answers(Trunk(host="127.0.0.1", port=carrier.getsockname()[1]), 5)
+        thread.join()
+    assert found.ok is True
+    assert "SIP/2.0 200 OK" in found.what
+    assert seen[0].startswith(b"OPTIONS sip:127.0.0.1:")
+    assert seen[0].endswith(b"\r\n\r\n")
+
+
+def test_a_silent_trunk_is_wrong_by_address_and_only_a_note_when_we_register(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
+        carrier.bind(("127.0.0.1", 0))
+        port = carrier.getsockname()[1]
+        assert checks.trunk_answers(Trunk(host="127.0.0.1", port=port), 0.05).ok is False
+        registering = Trunk(
+            host="127.0.0.1", port=port, mode="registration", username="a", password_file=tmp_path / "pw"
+        )
+        assert checks.trunk_answers(registering, 0.05).ok is None
+
+
+def test_a_closed_trunk_port_is_told_at_once() -> None:
+    found = checks.trunk_answers(Trunk(host="127.0.0.1", port=free_port(socket.SOCK_DGRAM)), 30)
+    assert found.ok is False
+    assert "refused" in found.what
+
+
+def test_a_state_folder_that_others_can_look_into_is_wrong(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    assert checks.state_is_private(folder).ok is True
+    folder.mkdir(mode=0o755)
+    found = checks.state_is_private(folder)
+    assert found.ok is False
+    assert found.advice == f"Run: chmod 700 {folder}"
+
+
+def test_an_event_log_folder_that_cannot_be_written_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checks.cel_writable(tmp_path / "not" / "there" / "yet").ok is True
+    (tmp_path / "file").touch()
+    assert checks.cel_writable(tmp_path / "file" / "log").ok is False
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert checks.cel_writable(tmp_path).ok is False
+
+
+@pytest.mark.parametrize(("gigabytes", "ok"), [(0.1, False), (2, None), (50, True)])
+def test_little_room_is_a_note_and_none_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: float, ok: bool | None
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(gigabytes * 1024**3)))
+    assert checks.disk_space(tmp_path / "later").ok is ok
+
+
+def test_a_language_without_sounds_is_wrong(settings: Settings) -> None:
+    assert checks.prompts(settings).ok is True
+    klingon = settings.model_copy(
+        update={"platform": settings.platform.model_copy(update={"language": "tlh"})}
+    )
+    found = checks.prompts(klingon)
+    assert found.ok is False
+    assert "en, fr" in found.what
+
+
+def test_an_open_password_file_is_told_with_the_line_that_closes_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "pw").write_text("x")
+    (tmp_path / "pw").chmod(0o644)
+    trunk = Trunk(host="sip.example", mode="registration", username="a", password_file=Path("pw"))
+    found = checks.passwords(settings.model_copy(update={"trunk": trunk}))
+    assert found.ok is False
+    assert "chmod 600" in found.advice
+
+
+def test_a_missing_asterisk_is_a_finding_and_not_a_failure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(locate, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    missing = [found for found in checks.check(settings) if "no Asterisk" in found.what]
+    assert [found.ok for found in missing] == [False]
+    assert missing[0].advice == "Run: taxiphone asterisk install"
+
+
+def test_the_check_ends_with_1_when_something_is_wrong(settings: Settings) -> None:
+    port = settings.trunk.port
+    settings.file.write_text(
+        f'[platform]\ncli = "+33199001200"\n[trunk]\nhost = "127.0.0.1"\nport = {port}\n', encoding="utf-8"
+    )
+    done = CliRunner().invoke(taxiphone, ["--config", str(settings.file), "asterisk", "check", "--json"])
+    assert done.exit_code == 1
+    wrong = [found["what"] for found in json.loads(done.output) if found["ok"] is False]
+    assert any("the trunk 127.0.0.1" in what for what in wrong)
+
+
+def test_the_files_for_another_server_are_written_for_the_owner_alone_and_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.file.write_text(
+        '[platform]\ncli = "+33199001200"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8"
+    )
+    theirs = tmp_path / "theirs"
+    done = CliRunner().invoke(
+        taxiphone, ["--config", str(settings.file), "asterisk", "config", "--output", str(theirs)]
+    )
+    assert done.exit_code == 0, done.output
+    assert str(theirs / "pjsip.conf") in done.output.splitlines()
+    assert {path.stat().st_mode & 0o777 for path in theirs.iterdir()} == {0o600}
+    assert settings.cel_file.parent.is_dir()

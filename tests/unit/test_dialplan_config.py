@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan.credentials import Secrets
+from taxiphone.dialplan.home import Folders
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.errors import SettingsError
+from taxiphone.settings import Settings
+
+SECRETS = Secrets("ari-secret", "trunk;secret")
+ASTERISK = Asterisk(
+    ("/opt/asterisk",), Path("/opt/modules"), Path("/opt/data"), (22, 10, 1), "22.10.1", "cache"
+)
+
+
+def settings(folder: Path, trunk: dict[str, Any] | None = None, **sections: Any) -> Settings:
+    return Settings(
+        platform={"cli": "+33199001200"},
+        trunk={"host": "192.0.2.7", **(trunk or {})},
+        file=folder / "taxiphone.toml",
+        **sections,
+    )
+
+
+def registering(folder: Path) -> Settings:
+    trunk = {
+        "host": "sip.example",
+        "mode": "registration",
+        "username": "account1",
+        "password_file": "pw",
+        "match": ["192.0.2.0/24", "198.51.100.9"],
+    }
+    return settings(folder, trunk)
+
+
+def sections(text: str) -> list[tuple[str, dict[str, list[str]]]]:
+    """The sections of an Asterisk file, comments left out; a key may come more than once."""
+    found: list[tuple[str, dict[str, list[str]]]] = []
+    for raw in text.splitlines():
+        line = re.split(r"(?<!\\);", raw)[0].strip()
+        if head := re.fullmatch(r"\[([^\]]+)\]", line):
+            found.append((head.group(1), {}))
+        elif line:
+            key, value = re.split(r"\s*=>?\s*", line, maxsplit=1)
+            found[-1][1].setdefault(key, []).append(value)
+    return found
+
+
+def one(text: str, kind: str) -> dict[str, list[str]]:
+    (found,) = [values for _, values in sections(text) if values.get("type") == [kind]]
+    return found
+
+
+def test_a_trunk_by_address_is_known_by_its_host_and_has_no_password(tmp_path: Path) -> None:
+    text = config.render(settings(tmp_path), SECRETS, ASTERISK)["pjsip.conf"]
+    assert one(text, "identify")["match"] == ["192.0.2.7"]
+    assert one(text, "aor")["contact"] == ["sip:192.0.2.7:5060"]
+    assert one(text, "endpoint")["allow"] == ["alaw,ulaw"]
+    assert "secret" not in text
+    assert not [values for _, values in sections(text) if values["type"] in (["registration"], ["auth"])]
+
+
+def test_a_registering_trunk_has_its_account_and_is_known_by_line_and_networks(tmp_path: Path) -> None:
+    text = config.render(registering(tmp_path), SECRETS, ASTERISK)["pjsip.conf"]
+    registration = one(text, "registration")
+    assert registration["line"] == ["yes"]
+    assert registration["endpoint"] == ["trunk"]
+    assert registration["client_uri"] == ["sip:account1@sip.example"]
+    assert one(text, "auth")["password"] == [r"trunk\;secret"]
+    assert one(text, "endpoint")["outbound_auth"] == ["trunk"]
+    assert one(text, "identify")["match"] == ["192.0.2.0/24", "198.51.100.9/32"]
+
+
+def test_nobody_is_let_in_unknown_and_neither_party_learns_the_others_number(tmp_path: Path) -> None:
+    files = config.render(settings(tmp_path), SECRETS, ASTERISK)
+    endpoints = [(name, v) for name, v in sections(files["pjsip.conf"]) if v["type"] == ["endpoint"]]
+    assert [name for name, _ in endpoints] == ["trunk"]
+    endpoint = endpoints[0][1]
+    assert endpoint["identify_by"] == ["ip"]
+    assert endpoint["send_connected_line"] == ["no"]
+    assert endpoint["direct_media"] == ["no"]
+    assert "anonymous" not in files["modules.conf"].split("[modules]")[1]
+    assert "app_dial.so" not in files["modules.conf"]
+    assert sections(files["manager.conf"]) == [("general", {"enabled": ["no"]})]
+
+
+def test_http_is_on_loopback_only(tmp_path: Path) -> None:
+    ports = settings(tmp_path, asterisk={"http_port": 8123, "sip_address": "192.0.2.1"})
+    ((_, http),) = sections(config.render(ports, SECRETS, ASTERISK)["http.conf"])
+    assert http["bindaddr"] == ["127.0.0.1"]
+    assert http["bindport"] == ["8123"]
+
+
+def test_an_address_behind_a_nat_is_told_to_the_carrier_and_not_to_the_local_network(tmp_path: Path) -> None:
+    behind = settings(tmp_path, asterisk={"external_address": "203.0.113.5"})
+    transport = one(config.render(behind, SECRETS, ASTERISK)["pjsip.conf"], "transport")
+    assert transport["external_media_address"] == ["203.0.113.5"]
+    assert "192.168.0.0/16" in transport["local_net"]
+    plain = one(config.render(settings(tmp_path), SECRETS, ASTERISK)["pjsip.conf"], "transport")
+    assert "external_media_address" not in plain
+
+
+def test_every_folder_is_named_and_lies_in_the_home(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    directories = dict(sections(config.render(chosen, SECRETS, ASTERISK)["asterisk.conf"]))["directories"]
+    modules = directories.pop("astmoddir")
+    assert modules == ["/opt/modules"]
+    run = Folders(chosen.asterisk_home).run
+    inside = [Path(value[0]) for key, value in directories.items() if key != "astrundir"]
+    assert all(folder.is_relative_to(chosen.asterisk_home) for folder in inside)
+    assert directories["astrundir"] == [str(run)]
+
+
+def test_files_for_another_server_name_the_folder_they_lie_in(tmp_path: Path) -> None:
+    text = config.render(settings(tmp_path), SECRETS, None, etc=tmp_path / "theirs")["asterisk.conf"]
+    directories = dict(sections(text))["directories"]
+    assert directories["astetcdir"] == [str(tmp_path / "theirs")]
+    assert "astmoddir" not in directories
+
+
+def test_the_control_socket_is_never_too_long_for_the_system(tmp_path: Path) -> None:
+    short = Folders(Path("/srv/taxiphone/asterisk"))
+    assert short.run == Path("/srv/taxiphone/asterisk/run")
+    long = Folders(tmp_path / ("deep" * 30))
+    assert len(os.fsencode(long.run / "asterisk.ctl")) < 108
+    assert long.run != Folders(tmp_path / ("deep" * 31)).run
+
+
+def test_the_event_log_lands_in_the_meters_file_with_the_columns_of_the_meter(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    files = config.render(chosen, SECRETS, ASTERISK)
+    ((_, mapping),) = sections(files["cel_custom.conf"])
+    ((file, (columns,)),) = mapping.items()
+    assert file == str(chosen.cel_file)
+    wanted = "eventtype eventtime uniqueid linkedid channame num exten appname appdata eventextra"
+    assert re.findall(r"(\w+)[)}]+(?:,|$)", columns) == wanted.split()
+    assert "dateformat" not in dict(sections(files["cel.conf"]))["general"]
+
+
+def test_the_dialplan_knows_the_ports_and_folders_and_says_sorry_by_itself(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, asterisk={"agi_port": 4999})
+    text = config.render(chosen, SECRETS, ASTERISK)["extensions.conf"]
+    assert "Stasis(taxiphone,inbound,${FILTER(+0-9,${EXTEN})})" in text
+    assert "AGI(agi://127.0.0.1:4999/apology)" in text
+    assert "Playback(taxiphone/unavailable)" in text
+    assert f"MixMonitor({chosen.captured}/${{FILTER(a-z0-9-,${{TAXIPHONE_RECORD}})}}.wav,b)" in text
+
+
+@pytest.mark.parametrize("password", ["a\nb = c", "a\r", "tab\there", "nul\0"])
+def test_a_line_break_in_a_free_text_is_refused(tmp_path: Path, password: str | None) -> None:
+    with pytest.raises(SettingsError, match="line break"):
+        config.render(registering(tmp_path), Secrets("x", password), ASTERISK)
+
+
+@pytest.mark.parametrize("state", ["a;b", "a[b", "a,b", "a$b", "a\nb", 'a"b'])
+def test_a_folder_that_asterisks_files_cannot_hold_is_refused(tmp_path: Path, state: str) -> None:
+    with pytest.raises(SettingsError, match="folder"):
+        config.render(settings(tmp_path, paths={"state": state}), SECRETS, ASTERISK)
+
+
+@pytest.mark.parametrize(
+    ("cli", "country"), [("+33199001200", "fr"), ("+442079460000", "uk"), ("+35226123456", "fr")]
+)
+def test_the_ringing_tone_is_that_of_the_platforms_country(tmp_path: Path, cli: str, country: str) -> None:
+    chosen = settings(tmp_path).model_copy(
+        update={"platform": settings(tmp_path).platform.model_copy(update={"cli": cli})}
+    )
+    tones = dict(sections(config.render(chosen, SECRETS, ASTERISK)["indications.conf"]))
+    assert tones["general"]["country"] == [country]
+    assert tones[country]["ring"]
+
+
+def test_aris_password_is_made_once_for_us_alone(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    first = credentials.ari_password(chosen)
+    assert len(first) >= 40
+    assert credentials.ari_password(chosen) == first
+    file = chosen.state / "ari.password"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert chosen.state.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in chosen.state.iterdir()] == ["ari.password"]
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    credentials.ari_password(chosen)
+    (chosen.state / "ari.password").chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        credentials.ari_password(chosen)
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "secret" not in repr(SECRETS)
