@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from taxiphone import settings as settings_file
@@ -21,7 +23,10 @@ from taxiphone.store.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a pipe or a file nothing is cut: a table is as wide as what it holds.
+_WIDTH = None if sys.stdout.isatty() else 1000
+
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -86,7 +91,8 @@ def show(
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         numeric = all(isinstance(row.get(column), int | Decimal | None) for row in listed)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
     for row in listed:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     out.print(table)
@@ -127,7 +133,7 @@ def _cell(value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}Z"
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value) or "-"
-    return str(value)
+    return escape(str(value))  # a name may have brackets in it; they are no markup of ours
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -88,6 +89,35 @@ class House:
         self.database.do(begin)
         return call_id
 
+    def talk(self, call_id: str, seconds: str = "60", *, at: int = 1_763_846_400) -> list[str]:
+        """The lines that Asterisk writes of a talk which the client ends."""
+        client, consultant = self.get(call_id).client_channel, f"{call_id}.consultant"
+        begin, end = Decimal(at), at + Decimal(seconds)
+        bridge = {"bridge_id": f"{call_id}.talk", "bridge_technology": "simple_bridge"}
+        gone = {"hangupcause": 16, "hangupsource": "PJSIP/trunk-00000001", "dialstatus": ""}
+        milli = Decimal("0.001")
+        return [
+            cel_line("CHAN_START", begin - 20, client),
+            cel_line("ANSWER", begin - 19, client),
+            cel_line("CHAN_START", begin - 10, consultant),
+            cel_line("ANSWER", begin - 5, consultant),
+            cel_line("BRIDGE_ENTER", begin - milli, consultant, bridge),
+            cel_line("BRIDGE_ENTER", begin, client, bridge),
+            cel_line("BRIDGE_EXIT", end, client, bridge),
+            cel_line("HANGUP", end + milli, client, gone),
+            cel_line("CHAN_END", end + milli, client),
+            cel_line("BRIDGE_EXIT", end + 50 * milli, consultant, bridge),
+            cel_line("HANGUP", end + 51 * milli, consultant, gone),
+            cel_line("CHAN_END", end + 51 * milli, consultant),
+            cel_line("LINKEDID_END", end + 51 * milli, consultant),
+        ]
+
+    def write(self, *lines: str) -> None:
+        """Append to Asterisk's log."""
+        self.settings.cel_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.settings.cel_file.open("a", encoding="utf-8") as log:
+            log.write("".join(lines))
+
     def get(self, call_id: str) -> Call:
         with self.database.transaction() as session:
             call = session.get_one(Call, call_id)
@@ -99,6 +129,22 @@ class House:
 
     def problems(self) -> list[str]:
         return self.database.do(lambda session: [problem.what for problem in ledger_check(session)])
+
+
+def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None = None) -> str:
+    columns = [
+        event,
+        f"{at:.6f}",
+        channel,
+        "linked-1",
+        "PJSIP/trunk-00000001",
+        "+33612345678",
+        "+33199000001",
+        "Stasis",
+        'taxiphone,"quoted"',
+        json.dumps(extra) if extra else "",
+    ]
+    return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
 def ledger_check(session: Any) -> list[Any]:

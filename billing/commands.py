@@ -1,0 +1,275 @@
+"""`taxiphone call`, `receipt`, `ledger`: what happened, what it cost and why, and the proof of the books."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from taxiphone.billing import call_story, ledger_check, receipts
+from taxiphone.billing.money import digits_of, from_minor
+from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show, show_one
+from taxiphone.errors import UsageError
+from taxiphone.store.calls import Status
+from taxiphone.store.models import Account, Call
+
+_SOME = 5
+
+
+@click.group()
+def call() -> None:
+    """Calls: what happened, and what it cost.
+
+    A call is addressed by its id, or by the beginning or the end of it where only one call has that.
+    """
+
+
+@call.command(
+    "list", epilog=examples("taxiphone call list", "taxiphone call list --status rated --limit 100")
+)
+@click.option(
+    "--status", type=click.Choice([str(status) for status in Status]), help="Only those that stand there."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest first."
+)
+@json_option
+@pass_app
+def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> None:
+    """List the latest calls."""
+
+    def work(session: Session) -> list[dict[str, Any]]:
+        found = (
+            select(Call)
+            .options(joinedload(Call.client), joinedload(Call.consultant), joinedload(Call.receipt))
+            .order_by(Call.arrived_at.desc(), Call.id)
+            .limit(limit)
+        )
+        if status is not None:
+            found = found.where(Call.status == status)
+        return [_row(each) for each in session.scalars(found)]
+
+    columns = (
+        "id",
+        "arrived_at",
+        "status",
+        "outcome",
+        "client",
+        "consultant",
+        "billed_seconds",
+        "total",
+        "currency",
+    )
+    show(app.database.do(work), columns, as_json=as_json, empty="No calls yet.")
+
+
+@call.command("show", epilog=examples("taxiphone call show 261122-7gq4mk", "taxiphone call show 7gq4mk"))
+@click.argument("call_id", metavar="ID")
+@json_option
+@pass_app
+def call_show(app: App, /, call_id: str, as_json: bool) -> None:
+    """Show the call ID: who, when, how it ended, what it cost, and whether it was recorded."""
+    row = app.database.do(lambda session: _details(find_call(session, call_id)))
+    show_one(row, as_json=as_json)
+
+
+@call.command("explain", epilog=examples("taxiphone call explain 261122-7gq4mk"))
+@click.argument("call_id", metavar="ID")
+@json_option
+@pass_app
+def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
+    """Explain the price of the call ID: every event, the tariff that was in force, each step of the sum, the postings."""
+    story = app.database.do(lambda session: call_story.explain(session, find_call(session, call_id)))
+    if as_json:
+        print_json(story)
+        return
+    _print_story(story)
+
+
+@click.group()
+def receipt() -> None:
+    """Receipts: what the client is shown of a priced call."""
+
+
+@receipt.command("show", epilog=examples("taxiphone receipt show 261122-7gq4mk"))
+@click.argument("call_id", metavar="ID")
+@json_option
+@pass_app
+def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
+    """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
+    if as_json:
+        print_json(app.database.do(lambda session: _both(session, find_call(session, call_id).id)))
+        return
+
+    def work(session: Session) -> tuple[str, str]:
+        found = find_call(session, call_id).id
+        return receipts.client_receipt_text(session, found), receipts.statement_line_text(session, found)
+
+    client_text, consultant_text = app.database.do(work)
+    out.print(client_text, markup=False)
+    out.print(f"\nConsultant: {consultant_text}", markup=False)
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger: its balances, and the proof that it is right."""
+
+
+@ledger.command("check")
+@json_option
+@pass_app
+def ledger_check_command(app: App, /, as_json: bool) -> None:
+    """Prove the books; exit 1 and the rows where something is wrong.
+
+    Every posting sums to zero, every balance is the sum of its entries, no wallet and no hold is below zero, every
+    priced call was posted once and as its receipt says, and nothing stays held for a call that is over.
+    """
+    problems = app.database.do(ledger_check.check)
+    if as_json:
+        print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
+    elif problems:
+        show([asdict(problem) for problem in problems], ("what", "where", "text"), as_json=False)
+    else:
+        out.print("The ledger is right: everything sums to zero, and every priced call was posted once.")
+    if problems:
+        sys.exit(1)
+
+
+@ledger.command("balances")
+@json_option
+@pass_app
+def ledger_balances(app: App, /, as_json: bool) -> None:
+    """List every account that is not empty."""
+
+    def work(session: Session) -> list[dict[str, Any]]:
+        found = session.scalars(
+            select(Account)
+            .where(Account.balance != 0)
+            .order_by(Account.kind, Account.owner, Account.currency)
+        )
+        return [
+            {
+                "kind": each.kind,
+                "owner": each.owner,
+                "balance": from_minor(each.balance, digits_of(each.currency)),
+                "currency": each.currency,
+            }
+            for each in found
+        ]
+
+    show(
+        app.database.do(work),
+        ("kind", "owner", "balance", "currency"),
+        as_json=as_json,
+        empty="Every account is empty.",
+    )
+
+
+def find_call(session: Session, text: str) -> Call:
+    """The one call with this id, or whose id begins or ends so.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    exact = session.get(Call, text)
+    if exact is not None:
+        return exact
+    like = or_(Call.id.startswith(text, autoescape=True), Call.id.endswith(text, autoescape=True))
+    found = list(session.scalars(select(Call).where(like).order_by(Call.id).limit(_SOME + 1))) if text else []
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"there is no call {text!r}. `taxiphone call list` shows the latest.")
+    named = ", ".join(each.id for each in found[:_SOME]) + (", ..." if len(found) > _SOME else "")
+    raise UsageError(f"more than one call is {text!r}: {named}. Write more of the id.")
+
+
+def _both(session: Session, call_id: str) -> dict[str, Any]:
+    return {
+        **receipts.client_receipt(session, call_id),
+        "statement": receipts.statement_line(session, call_id),
+    }
+
+
+def _row(each: Call) -> dict[str, Any]:
+    priced = each.receipt
+    return {
+        "id": each.id,
+        "arrived_at": each.arrived_at,
+        "status": each.status,
+        "outcome": each.outcome,
+        "client": each.client.name if each.client else None,
+        "consultant": each.consultant.name if each.consultant else None,
+        "mode": each.mode,
+        "billed_seconds": each.billed_seconds,
+        "total": None if priced is None else from_minor(priced.total, digits_of(priced.currency)),
+        "currency": None if priced is None else priced.currency,
+        "review": each.review,
+    }
+
+
+def _details(each: Call) -> dict[str, Any]:
+    recording = each.recording
+    return {
+        **_row(each),
+        "dialled": each.dialled,
+        "caller": each.caller,
+        "talk_from": each.talk_from,
+        "talk_to": each.talk_to,
+        "max_seconds": each.max_seconds,
+        "ended_at": each.ended_at,
+        "recording_asked": each.recording_asked,
+        "recording": None if recording is None else recording.status,
+        "receipt": None if each.receipt is None else each.receipt.number,
+    }
+
+
+def _print_story(story: dict[str, Any]) -> None:
+    out.print(
+        f"Call {story['call']}: {story['status']}, {story['outcome'] or 'no outcome yet'}", markup=False
+    )
+    if story["review"]:
+        out.print(f"To be looked at: {story['review']}", markup=False)
+    _heading("Events (times in UTC; source: Asterisk's own log, or what the program noted)")
+    events = [{**event, "at": _exact_time(event["at"])} for event in story["events"]]
+    show(events, ("at", "source", "what", "leg", "detail"), as_json=False)
+    _heading("Talk")
+    if story["talk"] is None:
+        out.print("The two were never in the talk's bridge together.")
+    else:
+        talked = story["talk"]
+        begun, ended = _exact_time(talked["from"]), _exact_time(talked["to"])
+        left = f", {talked['left_first']} left first" if talked["left_first"] else ""
+        out.print(f"Both in the bridge from {begun} to {ended}: {talked['seconds']} s{left}.", markup=False)
+    _heading("Tariff, as it was when the consultant accepted")
+    if story["tariff"] is None:
+        out.print("None: the consultant did not accept.")
+    else:
+        show_one(
+            {**story["tariff"], "segments": [_segment(s) for s in story["tariff"]["segments"]]}, as_json=False
+        )
+    _heading("Sum")
+    for step in story["steps"]:
+        out.print(step["text"], markup=False)
+    if not story["steps"]:
+        out.print("Not priced: nothing was charged.")
+    _heading("Postings")
+    show(story["postings"], ("at", "posting", "account", "amount", "currency"), as_json=False, empty="None.")
+
+
+def _heading(text: str) -> None:
+    out.print(f"\n[bold]{text}[/]")
+
+
+def _segment(segment: dict[str, Any]) -> str:
+    blocks = f"{segment['first']}/{segment['step']} s"
+    return f"from {segment['from']} s at {segment['price_per_minute']} a minute ({blocks})"
+
+
+def _exact_time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S.%f}"

@@ -1,0 +1,194 @@
+"""`taxiphone call`, `receipt` and `ledger`, as a person and as a program use them."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import update
+
+from taxiphone.billing.commands import call, ledger, receipt
+from taxiphone.billing.meter import Meter
+from taxiphone.billing.rating import settle_recording
+from taxiphone.console import App
+from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.store.calls import mark
+from taxiphone.store.models import Account, Call, Consultant
+
+
+@pytest.fixture
+def app(house: Any) -> App:
+    return App(_cache={"settings": house.settings, "database": house.database})
+
+
+@pytest.fixture
+def talked(house: Any) -> str:
+    """A call of 83.4 s at 1.55, recorded, priced, its fee settled."""
+    call_id: str = house.call(house.client(), house.consultant(recording_allowed=True), recorded=True)
+    house.database.do(lambda s: mark(s, call_id, "accepted"))
+    house.write(*house.talk(call_id, "83.4"))
+    Meter(house.settings, house.database).read_once()
+    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    return call_id
+
+
+def run(app: App, command: Any, *arguments: str) -> Result:
+    result = CliRunner().invoke(command, arguments, obj=app)
+    if isinstance(result.exception, TaxiphoneError):
+        raise result.exception
+    return result
+
+
+def read(app: App, command: Any, *arguments: str) -> Any:
+    return json.loads(run(app, command, *arguments, "--json").stdout)
+
+
+def test_the_list_shows_the_latest_calls_and_can_be_narrowed(app: App, house: Any, talked: str) -> None:
+    closed = house.call(house.client(code="7002"), 1, accept=False)
+    rows = read(app, call, "list")
+    assert {row["id"] for row in rows} == {talked, closed}
+    (priced,) = read(app, call, "list", "--status", "rated")
+    assert (priced["total"], priced["currency"], priced["billed_seconds"]) == ("7.17", "EUR", 84)
+    assert len(read(app, call, "list", "--limit", "1")) == 1
+    assert talked in run(app, call, "list").stdout
+    assert run(app, call, "list", "--status", "gone").exit_code == 2
+
+
+def test_a_call_is_found_by_the_beginning_or_the_end_of_its_id(app: App, house: Any, talked: str) -> None:
+    for text in (talked, "call01", "2611"):
+        assert read(app, call, "show", text)["id"] == talked
+    house.call(house.client(code="7002"), 1)
+    with pytest.raises(UsageError, match="more than one call"):
+        run(app, call, "show", "261122")
+    for text in ("nothing", "%", ""):
+        with pytest.raises(UsageError, match="no call"):
+            run(app, call, "show", text)
+
+
+def test_show_tells_what_became_of_a_call(app: App, talked: str) -> None:
+    shown = read(app, call, "show", talked)
+    assert (shown["status"], shown["outcome"], shown["recording"]) == ("rated", "talked", "asked")
+    assert shown["talk_from"] == "2025-11-22T21:20:00Z"
+    assert shown["talk_to"] == "2025-11-22T21:21:23.400000Z"
+    assert "7.17" in run(app, call, "show", talked).stdout
+
+
+def test_explain_gives_every_event_every_step_and_every_posting(app: App, talked: str) -> None:
+    story = read(app, call, "explain", talked)
+    assert [event["at"] for event in story["events"]] == sorted(event["at"] for event in story["events"])
+    assert {event["source"] for event in story["events"]} == {"asterisk", "program"}
+    assert story["talk"]["seconds"] == "83.400000"
+    assert story["tariff"]["segments"][0]["price_per_minute"] == "1.55"
+    amounts = {step["what"]: step["amount"] for step in story["steps"]}
+    assert (amounts["total"], amounts["commission"], amounts["consultant"]) == ("7.17", "2.15", "5.02")
+    assert "difference" not in amounts
+    assert sum(Decimal(entry["amount"]) for entry in story["postings"]) == 0
+    text = run(app, call, "explain", talked).stdout
+    for part in (
+        "BRIDGE_ENTER",
+        "accepted",
+        "84 s x 1.55 / 60 = 2.17",
+        "client left first",
+        "call:261122-call01:talk",
+    ):
+        assert part in text
+
+
+def test_explain_names_a_receipt_that_the_sum_does_not_give(app: App, house: Any, talked: str) -> None:
+    def harm(session: Any) -> None:
+        found = session.get_one(Call, talked)
+        found.receipt.total += 1
+        found.receipt.commission += 1
+
+    house.database.do(harm)
+    assert read(app, call, "explain", talked)["steps"][-1]["what"] == "difference"
+
+
+def test_explain_of_a_talk_that_was_cut_late_says_what_was_not_charged(app: App, house: Any) -> None:
+    call_id = house.call(house.client(credit=155), house.consultant())
+    house.write(*house.talk(call_id, "60.2"))
+    Meter(house.settings, house.database).read_once()
+    steps = read(app, call, "explain", call_id)["steps"]
+    assert "60.200000 s long" in steps[0]["text"]
+    assert steps[-1]["what"] == "consultant"
+
+
+def test_explain_of_a_call_that_nobody_accepted_says_so(app: App, house: Any) -> None:
+    call_id = house.call(house.client(), house.consultant(), accept=False)
+    text = run(app, call, "explain", call_id).stdout
+    assert "never in the talk's bridge together" in text
+    assert "did not accept" in text
+
+
+def test_a_receipt_is_in_the_clients_language_and_exact_for_programs(app: App, talked: str) -> None:
+    shown = read(app, receipt, "show", talked)
+    assert shown["total"] == "7.17"
+    assert [(line["what"], line["amount"]) for line in shown["lines"]] == [
+        ("talk", "2.17"),
+        ("recording", "5.00"),
+    ]
+    assert (shown["statement"]["share"], shown["statement"]["commission"]) == ("5.02", "2.15")
+    text = run(app, receipt, "show", talked).stdout.replace("\xa0", " ")
+    for part in ("Reçu n°", "Conversation à 1,55 EUR la minute, 1 min 24 s", "7,17 €", "votre part 5,02 €"):
+        assert part in text
+
+
+def test_a_receipt_of_a_network_fault_says_that_nothing_is_charged(app: App, house: Any) -> None:
+    consultant = house.consultant(package_price=Decimal(60), package_minutes=60)
+    call_id = house.call(house.client(), consultant, mode="package")
+    house.write(*house.talk(call_id, "12"))
+    Meter(house.settings, house.database).read_once()
+    assert read(app, receipt, "show", call_id)["network_fault"] is True
+    assert "rien n'est facturé" in run(app, receipt, "show", call_id).stdout
+
+
+def test_a_package_and_the_tax_inside_it_are_named(app: App, house: Any) -> None:
+    billing = house.settings.billing.model_copy(update={"vat": Decimal("0.20")})
+    house.settings = house.settings.model_copy(update={"billing": billing})
+    consultant = house.consultant(package_price=Decimal(60), package_minutes=60)
+    call_id = house.call(house.client(), consultant, mode="package")
+    house.write(*house.talk(call_id, "3661"))
+    Meter(house.settings, house.database).read_once()
+    shown = read(app, receipt, "show", call_id)
+    assert Decimal(shown["net"]) + Decimal(shown["vat"]) == Decimal(shown["total"]) == Decimal("61.58")
+    text = run(app, receipt, "show", call_id).stdout
+    for part in ("Forfait", "Compris dans le forfait, 60 min", "Au-delà du forfait", "TVA (20 %)"):
+        assert part in text
+
+
+def test_a_call_without_a_receipt_says_where_to_look(app: App, house: Any) -> None:
+    call_id = house.call(house.client(), house.consultant())
+    with pytest.raises(UsageError, match="call show"):
+        run(app, receipt, "show", call_id)
+
+
+def test_a_right_ledger_is_told_and_a_wrong_one_ends_with_1_and_its_rows(
+    app: App, house: Any, talked: str
+) -> None:
+    del talked
+    assert read(app, ledger, "check") == {"ok": True, "problems": []}
+    assert "is right" in run(app, ledger, "check").stdout
+    house.database.do(
+        lambda s: s.execute(update(Account).where(Account.kind == "commission").values(balance=1))
+    )
+    wrong = run(app, ledger, "check", "--json")
+    assert wrong.exit_code == 1
+    assert json.loads(wrong.stdout)["problems"][0]["where"] == "commission"
+    shown = run(app, ledger, "check")
+    assert shown.exit_code == 1
+    assert "its entries sum to 215" in shown.stdout
+
+
+def test_the_balances_sum_to_nothing(app: App, talked: str) -> None:
+    del talked
+    rows = read(app, ledger, "balances")
+    assert {row["kind"] for row in rows} == {"wallet", "top_up", "earnings", "commission"}
+    assert sum(Decimal(row["balance"]) for row in rows) == 0
+
+
+def test_a_name_with_brackets_is_shown_as_it_is(app: App, house: Any, talked: str) -> None:
+    house.database.do(lambda s: s.execute(update(Consultant).values(name="Anne [/bold]")))
+    assert "Anne [/bold]" in run(app, receipt, "show", talked).stdout
+    assert "Anne [/bold]" in run(app, call, "list").stdout
+    assert "Anne [/bold]" in run(app, call, "show", talked).stdout

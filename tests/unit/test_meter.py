@@ -1,0 +1,346 @@
+"""The meter misses no row and charges nothing twice, whatever becomes of the file, the program or the database."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import OperationalError
+
+from taxiphone.billing import cel, cel_files, meter
+from taxiphone.billing.meter import Meter
+from taxiphone.store.models import Call, CelPosition, CelRow, Posting
+
+
+@pytest.fixture
+def call_id(house: Any) -> str:
+    found: str = house.call(house.client(), house.consultant())
+    return found
+
+
+def count(house: Any, table: Any) -> int:
+    found: int = house.database.do(lambda s: s.scalar(select(func.count()).select_from(table)))
+    return found
+
+
+def total(house: Any, call_id: str) -> int | None:
+    receipt = house.get(call_id).receipt
+    assert house.problems() == []
+    return None if receipt is None else receipt.total
+
+
+def test_a_talk_in_the_log_is_priced_and_told_of_once(house: Any, call_id: str) -> None:
+    house.write(*house.talk(call_id, "83.4"))
+    told: list[str] = []
+    reader = Meter(house.settings, house.database, told.append)
+    assert reader.read_once() == 13
+    assert total(house, call_id) == 217
+    assert told == [call_id]
+    assert reader.read_once() == 0
+    assert told == [call_id]
+    assert count(house, CelRow) == 13
+
+
+def test_the_same_rows_read_again_charge_nothing(house: Any, call_id: str) -> None:
+    house.write(*house.talk(call_id))
+    Meter(house.settings, house.database).read_once()
+    postings = count(house, Posting)
+    house.database.do(lambda s: s.execute(delete(CelPosition)))
+    assert Meter(house.settings, house.database).read_once() == 13
+    assert count(house, CelRow) == 13
+    assert count(house, Posting) == postings
+    assert total(house, call_id) == 155
+
+
+def test_the_rows_may_come_one_by_one_and_byte_by_byte(house: Any, call_id: str) -> None:
+    text = "".join(house.talk(call_id))
+    reader = Meter(house.settings, house.database)
+    for begin in range(0, len(text), 97):
+        house.write(text[begin : begin + 97])
+        reader.read_once()
+    assert count(house, CelRow) == 13
+    assert total(house, call_id) == 155
+
+
+def test_a_line_without_its_line_break_waits(house: Any, call_id: str) -> None:
+    rows = house.talk(call_id)
+    house.write(*rows[:7], rows[7][:-1])
+    reader = Meter(house.settings, house.database)
+    assert reader.read_once() == 7
+    assert total(house, call_id) is None
+    house.write("\n")
+    assert reader.read_once() == 1
+    assert total(house, call_id) == 155
+
+
+def test_a_program_that_dies_inside_the_transaction_reads_on_from_the_same_place(
+    house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(*house.talk(call_id))
+
+    class KilledError(BaseException): ...
+
+    def rate_and_die(*args: Any) -> None:
+        real(*args)
+        raise KilledError
+
+    real = meter.rate
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(meter, "rate", rate_and_die)
+        dying = Meter(house.settings, house.database, told.append)
+        with pytest.raises(KilledError):
+            dying.read_once()
+    assert (count(house, CelRow), count(house, CelPosition)) == (0, 0)
+    assert total(house, call_id) is None
+    assert Meter(house.settings, house.database, told.append).read_once() == 13
+    assert total(house, call_id) == 155
+    assert told == [call_id]
+
+
+def test_a_renamed_log_is_read_to_its_end_before_the_new_one(house: Any, call_id: str) -> None:
+    rows = house.talk(call_id)
+    reader = Meter(house.settings, house.database)
+    house.write(*rows[:5])
+    reader.read_once()
+    house.write(*rows[5:6])
+    log: Path = house.settings.cel_file
+    log.rename(log.with_name(log.name + ".1"))
+    house.write(*rows[6:])
+    assert reader.read_once() == 8
+    assert total(house, call_id) == 155
+    assert count(house, CelRow) == 13
+
+
+def test_a_renamed_log_is_read_to_its_end_even_when_nothing_follows(house: Any, call_id: str) -> None:
+    reader = Meter(house.settings, house.database)
+    rows = house.talk(call_id)
+    house.write(*rows[:3])
+    reader.read_once()
+    house.write(*rows[3:])
+    log: Path = house.settings.cel_file
+    log.rename(log.with_name(log.name + ".1"))
+    assert reader.read_once() == 10
+    assert total(house, call_id) == 155
+
+
+def test_rotations_while_the_program_was_down_are_all_read_in_their_order(house: Any, call_id: str) -> None:
+    rows = house.talk(call_id)
+    log: Path = house.settings.cel_file
+    house.write(*rows[:4])
+    Meter(house.settings, house.database).read_once()
+    house.write(rows[4])
+    log.rename(log.with_name(log.name + ".2"))
+    house.write(*rows[5:7])
+    log.rename(log.with_name(log.name + ".1"))
+    house.write(*rows[7:])
+    assert Meter(house.settings, house.database).read_once() == 9
+    assert total(house, call_id) == 155
+
+
+def test_a_log_that_was_copied_away_and_emptied_is_read_on_in_both(house: Any, call_id: str) -> None:
+    rows = house.talk(call_id)
+    log: Path = house.settings.cel_file
+    house.write(*rows[:5])
+    reader = Meter(house.settings, house.database)
+    reader.read_once()
+    house.write(rows[5])
+    log.with_name(log.name + ".1").write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+    assert reader.read_once() == 1
+    house.write(*rows[6:])
+    assert reader.read_once() == 7
+    assert total(house, call_id) == 155
+    assert count(house, CelRow) == 13
+
+
+def test_a_log_that_was_emptied_and_begins_with_the_same_line_is_another_one(
+    house: Any, call_id: str
+) -> None:
+    log: Path = house.settings.cel_file
+    rows = house.talk(call_id)
+    house.write("\n", rows[0])
+    reader = Meter(house.settings, house.database)
+    assert reader.read_once() == 2
+    os.truncate(log, 0)
+    house.write("\n")
+    assert reader.read_once() == 1
+    house.write(*rows[1:])
+    reader.read_once()
+    assert total(house, call_id) == 155
+
+
+def test_malformed_lines_are_left_out_and_stop_nothing(
+    house: Any, call_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = house.talk(call_id)
+    house.write(
+        "rubbish\n",
+        '"only","two"\n',
+        '"HANGUP","2026-11-22 18:00:00","x","x","x","","","","",""\n',
+        '"HANGUP","99999999999.000000","x","x","x","","","","",""\n',
+        '"HANGUP","1763846400.000000","x","x","x","","","","","{not json"\n',
+        '"HANGUP,"\n',
+        "\x00\xff\n",
+        *rows,
+    )
+    with caplog.at_level(logging.WARNING):
+        Meter(house.settings, house.database).read_once()
+    assert count(house, CelRow) == 13
+    assert total(house, call_id) == 155
+    assert "dateformat" in caplog.text
+    assert caplog.text.count("left out") == 7
+
+
+def test_a_line_that_follows_a_torn_one_is_saved(house: Any, call_id: str) -> None:
+    rows = house.talk(call_id)
+    house.write(*rows[:6], rows[6][:40], *rows[6:])  # Asterisk died in the middle of the seventh
+    Meter(house.settings, house.database).read_once()
+    assert count(house, CelRow) == 13
+    assert total(house, call_id) == 155
+
+
+def test_a_call_whose_row_comes_after_its_events_is_priced(house: Any) -> None:
+    client = house.client()
+    call_id = house.call(client, house.consultant(), accept=False)
+    rows = house.talk(call_id)
+    house.database.do(lambda s: s.execute(delete(Call)))
+    house.calls -= 1
+    house.write(*rows)
+    reader = Meter(house.settings, house.database)
+    assert reader.read_once() == 13
+    assert house.call(client, 1) == call_id
+    assert reader.read_once() == 0
+    assert total(house, call_id) == 155
+
+
+def test_a_consultant_who_does_not_answer_leaves_the_call_open_until_the_client_has_gone(house: Any) -> None:
+    call_id = house.call(house.client(), house.consultant(), accept=False)
+    rows = house.talk(call_id)
+    reader = Meter(house.settings, house.database)
+    house.write(rows[0], rows[2], rows[11])
+    reader.read_once()
+    assert house.get(call_id).status == "ringing"
+    house.write(rows[8])
+    reader.read_once()
+    assert house.get(call_id).status == "closed"
+    assert house.problems() == []
+
+
+def test_a_call_that_cannot_be_priced_does_not_keep_the_others_waiting(
+    house: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    consultant = house.consultant()
+    broken = house.call(house.client(), consultant)
+    other = house.call(house.client(code="7002"), consultant)
+    real = meter.rate
+
+    def rate(session: Any, settings: Any, call: Call, talk: Any) -> Any:
+        if call.id == broken:
+            raise ArithmeticError("broken")
+        return real(session, settings, call, talk)
+
+    house.write(*house.talk(broken), *house.talk(other))
+    told: list[str] = []
+    reader = Meter(house.settings, house.database, told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(meter, "rate", rate)
+        reader.read_once()
+        reader.read_once()
+    assert told == [other]
+    assert caplog.text.count(f"call {broken} can't be priced") == 1
+    reader._failed.clear()
+    reader.read_once()
+    assert told == [other, broken]
+    assert house.problems() == []
+
+
+def test_it_reads_by_chunks_and_keeps_its_place(
+    house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cel_files, "CHUNK", 300)
+    house.write(*house.talk(call_id))
+    assert Meter(house.settings, house.database).read_once() == 13
+    assert total(house, call_id) == 155
+
+
+async def test_it_follows_a_log_that_does_not_exist_yet_and_stops_when_told(house: Any, call_id: str) -> None:
+    priced = asyncio.Event()
+    reader = Meter(house.settings, house.database, lambda _: priced.set())
+    stop = asyncio.Event()
+    running = asyncio.create_task(reader.run(stop))
+    await asyncio.sleep(0)
+    house.write(*house.talk(call_id))
+    async with asyncio.timeout(5):
+        await priced.wait()
+        stop.set()
+        await running
+    assert total(house, call_id) == 155
+
+
+async def test_what_was_written_before_the_stop_is_read(house: Any, call_id: str) -> None:
+    told: list[str] = []
+    reader, stop = Meter(house.settings, house.database, told.append), asyncio.Event()
+    house.write(*house.talk(call_id))
+    stop.set()
+    async with asyncio.timeout(5):
+        await reader.run(stop)
+    assert told == [call_id]
+
+
+async def test_it_waits_while_the_database_is_away(
+    house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(meter, "_AWAY_SECONDS", 0.01)
+    attempts = 0
+    real = house.database.do
+
+    def away(work: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 4:
+            raise OperationalError("BEGIN", {}, Exception("database is locked"))
+        return real(work)
+
+    priced = asyncio.Event()
+    reader, stop = Meter(house.settings, house.database, lambda _: priced.set()), asyncio.Event()
+    house.write(*house.talk(call_id))
+    with monkeypatch.context() as patch:
+        patch.setattr(house.database, "do", away)
+        running = asyncio.create_task(reader.run(stop))
+        async with asyncio.timeout(5):
+            await priced.wait()
+            stop.set()
+            await running
+    assert total(house, call_id) == 155
+    assert caplog.text.count("database is locked") == 1
+    assert "reads on" in caplog.text
+
+
+def test_the_cost_of_a_look_does_not_grow_with_old_calls(house: Any) -> None:
+    """By the plan of the query, not by a clock: it searches by the calls' status and the rows' channel."""
+    from sqlalchemy import event  # noqa: PLC0415
+
+    statements: list[tuple[str, Any]] = []
+
+    @event.listens_for(house.database.engine, "before_cursor_execute")
+    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    Meter(house.settings, house.database).read_once()
+    event.remove(house.database.engine, "before_cursor_execute", keep)
+    query = next((s, p) for s, p in statements if "cel_row.channel" in s)
+    with house.database.engine.connect() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + query[0], query[1])]
+    assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+def test_the_extra_of_a_row_may_be_missing_or_no_object() -> None:
+    line = '"CHAN_END","1763846400.123456","a","b","c","","","","",'
+    assert cel.parse(line + '""').extra == {}
+    assert cel.parse(line + '"[1]"').extra == {}
+    assert cel.parse(line + '"{""bridge_id"":""x""}"').extra == {"bridge_id": "x"}
+    assert cel.parse(line + '""').at.isoformat() == "2025-11-22T21:20:00.123456+00:00"
