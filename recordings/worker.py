@@ -1,0 +1,289 @@
+"""The recordings' worker: finds what is to be converted, and brings each to its end in the database.
+
+Every step is in the database before it is done, so a restart goes on where the last run stopped: a recording
+that was being converted is converted again under the same name. The WAV goes only when the database says ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.rating import settle_recording
+from taxiphone.errors import RecordingError
+from taxiphone.recordings import capture, convert
+from taxiphone.recordings.capture import OPEN, RecordingStatus, Wav
+from taxiphone.recordings.convert import Converter, Job, Mp3
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Recording
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+PAUSES = (5.0, 30.0, 180.0, 900.0, 3600.0)  # seconds before the second try, the third ...; then it has failed
+WAV_WAIT = timedelta(seconds=60)  # how long after the call's end its WAV may be missing or unfinished
+_IDLE_SECONDS = 5.0  # nobody nudges for what another process has priced
+_WAITING_SECONDS = 0.25  # a call is priced, and Asterisk closes its WAV any moment now
+_TIDY_SECONDS = 3600.0
+_LONGEST_NOTE = 200
+
+
+class RecordingWorker:
+    """Converts the recordings of calls that are priced, one after the other, and deletes those whose day has come.
+
+    Args:
+        settings: the platform's.
+        database: where the recordings are.
+        on_ready: called in the event loop with the call's id, once its MP3 is there and its fee is posted.
+        pauses: seconds between the tries; after the last, the recording has failed.
+        wav_wait: how long after the call's end its WAV may be missing or unfinished.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        on_ready: Callable[[str], None] | None = None,
+        *,
+        pauses: Sequence[float] = PAUSES,
+        wav_wait: timedelta = WAV_WAIT,
+    ) -> None:
+        self.on_ready = on_ready
+        self._settings = settings
+        self._database = database
+        self._pauses = pauses
+        self._wav_wait = wav_wait
+        self._converter = Converter()
+        self._nudged = asyncio.Event()
+        self._not_before: dict[str, float] = {}  # call id -> monotonic time of its next try
+        self._since = now()
+        self._tidied = -_TIDY_SECONDS
+
+    def nudge(self) -> None:
+        """Look now: a call was priced. To be called in the event loop."""
+        self._nudged.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. A conversion under way is ended then, and done again by the next run."""
+        self._since = now()
+        working = asyncio.create_task(self._work())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+            await self._converter.close()
+
+    async def _work(self) -> None:
+        while True:
+            self._nudged.clear()
+            pause = _IDLE_SECONDS
+            try:
+                pause = await self._round()
+            except Exception:
+                # The database or the disk is away for a moment: the recordings wait, and nothing else may stop.
+                log.exception("the recordings could not be looked at; trying again")
+            try:
+                await asyncio.wait_for(self._nudged.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> float:
+        """Bring every recording that is due one step on; seconds until the next look."""
+        if time.monotonic() - self._tidied >= _TIDY_SECONDS:
+            await asyncio.to_thread(self._tidy)
+            self._tidied = time.monotonic()
+        await asyncio.to_thread(self._remove_leftovers)
+        due = await self._database.run(_due)
+        for call_id in due:
+            if self._not_before.get(call_id, 0.0) <= time.monotonic():
+                await self._bring_on(call_id)
+        self._not_before = {call_id: at for call_id, at in self._not_before.items() if call_id in due}
+        if not due:
+            await self._converter.close()  # idle, it would only hold memory
+            return _IDLE_SECONDS
+        return _WAITING_SECONDS
+
+    async def _bring_on(self, call_id: str) -> None:
+        try:
+            job = await self._database.run(lambda session: self._next(session, call_id))
+            if job is None:
+                return
+            try:
+                mp3 = await self._converter.convert(job)
+            except RecordingError as error:
+                sentence = str(error)
+                log.warning("recording of call %s: %s", call_id, sentence)
+                await self._database.run(lambda session: self._tried(session, call_id, sentence))
+                return
+            done = await self._database.run(lambda session: self._done(session, call_id, mp3))
+        except Exception:
+            # One recording that can't be settled must not keep the others waiting.
+            log.exception("the recording of call %s could not be brought on; trying again", call_id)
+            self._not_before[call_id] = time.monotonic() + self._pauses[-1]
+            return
+        if done:
+            await asyncio.to_thread(job.wav.unlink, missing_ok=True)
+            if self.on_ready is not None:
+                self.on_ready(call_id)
+        else:  # somebody deleted the recording meanwhile
+            await asyncio.to_thread((job.folder / job.name).unlink, missing_ok=True)
+
+    # -- one transaction each -------------------------------------------------------------------------------------
+
+    def _next(self, session: Session, call_id: str) -> Job | None:
+        """What is to be done now: a conversion, or nothing; a WAV that never came is given up here."""
+        recording = session.get_one(Recording, call_id)
+        call = session.get_one(Call, call_id)
+        if recording.status not in OPEN:
+            return None
+        path = wav_of(self._settings, recording)
+        if call.status == Status.CLOSED:
+            self._end(session, recording, RecordingStatus.EMPTY, None)
+            return None
+        wav = _look(path)
+        if wav is None or not wav.frames:
+            if now() >= self._deadline(call):
+                self._give_up(session, recording, path, wav)
+            return None
+        recording.status = RecordingStatus.CONVERTING
+        recording.mp3 = recording.mp3 or f"{call_id}-{secrets.token_hex(8)}.mp3"
+        return Job(
+            call_id=call_id,
+            day=call.arrived_at.date().isoformat(),
+            wav=path,
+            folder=self._settings.recordings,
+            name=recording.mp3,
+            bitrate=self._settings.recording.bitrate,
+        )
+
+    def _deadline(self, call: Call) -> datetime:
+        """When a WAV that is not there is given up. After a restart Asterisk gets its time again, to close it."""
+        ends = [at for at in (call.ended_at, call.talk_to) if at is not None]
+        return max([*ends, self._since]) + self._wav_wait
+
+    def _give_up(self, session: Session, recording: Recording, path: Path, wav: Wav | None) -> None:
+        call = recording.call
+        if wav is None and path.exists():
+            note = f"Asterisk never finished {path.name}; it is kept as it is."
+        elif wav is None:
+            note = f"Asterisk wrote no {path.name}."
+        elif call.talk_from and call.talk_to and call.talk_to - call.talk_from >= timedelta(seconds=1):
+            note = "Asterisk recorded nothing of the talk."
+        else:
+            self._end(session, recording, RecordingStatus.EMPTY, None)
+            return
+        log.warning("recording of call %s: %s", recording.call_id, note)
+        self._end(session, recording, RecordingStatus.FAILED, note)
+
+    def _tried(self, session: Session, call_id: str, sentence: str) -> None:
+        """Note a try that did not work; the last one ends the recording, and its fee is given back."""
+        recording = session.get_one(Recording, call_id)
+        if recording.status != RecordingStatus.CONVERTING:
+            return
+        recording.tries += 1
+        if recording.tries > len(self._pauses):
+            self._end(session, recording, RecordingStatus.FAILED, sentence)
+            return
+        recording.status, recording.error = RecordingStatus.CAPTURED, sentence[:_LONGEST_NOTE]
+        self._not_before[call_id] = time.monotonic() + self._pauses[recording.tries - 1]
+
+    def _done(self, session: Session, call_id: str, mp3: Mp3) -> bool:
+        """The MP3 is in its place: say so and post its fee; False where the recording was deleted meanwhile."""
+        recording = session.get_one(Recording, call_id)
+        if recording.status != RecordingStatus.CONVERTING:
+            return False
+        recording.milliseconds, recording.sha256 = mp3.milliseconds, mp3.sha256
+        note = "nothing can be heard in it" if mp3.silent else None
+        self._end(session, recording, RecordingStatus.READY, note)
+        return True
+
+    def _end(self, session: Session, recording: Recording, status: RecordingStatus, note: str | None) -> None:
+        recording.status = status
+        recording.error = None if note is None else note[:_LONGEST_NOTE]
+        recording.delete_on = self._delete_on(recording.call)
+        settle_recording(session, self._settings, recording.call, ready=status == RecordingStatus.READY)
+
+    def _delete_on(self, call: Call) -> date:
+        """The day that the client was told in the call: it counts from the call, not from the conversion."""
+        return call.arrived_at.date() + timedelta(days=self._settings.recording.keep_days)
+
+    # -- what is to go --------------------------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Delete what has reached its day, and what a conversion that died has left."""
+        convert.clear(self._settings.recordings)
+        self._database.do(self._delete_expired)
+
+    def _delete_expired(self, session: Session) -> None:
+        expired = select(Recording).where(
+            Recording.status.in_((RecordingStatus.READY, RecordingStatus.FAILED)),
+            Recording.delete_on <= now().date(),
+        )
+        for recording in session.scalars(expired).all():
+            delete(self._settings, recording)
+            log.info("the recording of call %s has reached its day and is deleted", recording.call_id)
+
+    def _remove_leftovers(self) -> None:
+        """Remove WAVs that are not needed any more; this process may have died between the commit and the file."""
+        folder = self._settings.captured
+        names = [path.name for path in folder.glob("*.wav")] if folder.is_dir() else []
+        if not names:
+            return
+        over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
+        found = select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(over))
+        for name in self._database.do(lambda session: session.scalars(found).all()):
+            (folder / name).unlink(missing_ok=True)
+
+
+def wav_of(settings: Settings, recording: Recording) -> Path:
+    """Where the WAV of a recording lies, or lay."""
+    return settings.captured / recording.wav
+
+
+def mp3_of(settings: Settings, recording: Recording) -> Path | None:
+    """Where the MP3 of a recording lies; None where there never was one."""
+    return None if recording.mp3 is None else settings.recordings / recording.mp3
+
+
+def delete(settings: Settings, recording: Recording) -> None:
+    """Delete a recording's files, then say so in its row: what was paid stays paid.
+
+    Raises:
+        OSError: a file can't be deleted; the row says nothing then.
+    """
+    for path in (mp3_of(settings, recording), wav_of(settings, recording)):
+        if path is not None:
+            path.unlink(missing_ok=True)
+    recording.status = RecordingStatus.DELETED
+
+
+def _due(session: Session) -> list[str]:
+    """The calls that are priced or closed and whose recording has not come to its end, the oldest first."""
+    found = (
+        select(Recording.call_id)
+        .join(Call)
+        .where(Recording.status.in_(OPEN), Call.status.in_(FINAL))
+        .order_by(Recording.created_at)
+    )
+    return list(session.scalars(found))
+
+
+def _look(path: Path) -> Wav | None:
+    try:
+        return capture.read(path)
+    except OSError as error:
+        log.warning("%s can't be read: %s", path, error.strerror)
+        return None

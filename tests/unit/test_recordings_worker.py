@@ -1,0 +1,335 @@
+"""From a priced call and its WAV to a ready recording whose fee is posted: once, and only then."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import hashlib
+import math
+import stat
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.rating import rate
+from taxiphone.billing.talk import Talk
+from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.store.models import Call, Recording
+from taxiphone.store.types import now
+
+FEE = 500  # minor units
+DEADLINE = 60  # seconds for a fact to come true
+
+
+class Studio:
+    """A house with one consultant who allows recordings, and a client with credit."""
+
+    def __init__(self, house: Any) -> None:
+        self.house = house
+        self.settings = house.settings
+        self.settings.captured.mkdir(mode=0o700, parents=True)
+        self.client = house.client()
+        self.consultant = house.consultant(recording_allowed=True)
+        self.ready: list[str] = []
+
+    def call(self) -> str:
+        call_id: str = self.house.call(self.client, self.consultant, recorded=True)
+        return call_id
+
+    def priced(self, *, seconds: int = 60) -> str:
+        """A recorded call that the meter has priced."""
+        call_id = self.call()
+        self.price(call_id, seconds=seconds)
+        return call_id
+
+    def price(self, call_id: str, *, seconds: int = 60) -> None:
+        end = now()
+        start = end - timedelta(seconds=seconds)
+        talk = Talk(
+            start=start,
+            end=end,
+            microseconds=seconds * 1_000_000,
+            stretches=((start, end),),
+            left_first="client",
+            causes=(16, 16),
+            complete=True,
+        )
+        found = talk if seconds else None
+        self.house.database.do(
+            lambda session: rate(session, self.settings, session.get_one(Call, call_id), found)
+        )
+
+    def wav(self, call_id: str) -> Path:
+        path: Path = self.settings.captured / f"{call_id}.wav"
+        return path
+
+    def capture(self, call_id: str, seconds: float = 1.0) -> Path:
+        samples = (
+            round(12_000 * math.sin(2 * math.pi * 440 * n / 8000)) for n in range(round(seconds * 8000))
+        )
+        with wave.open(str(self.wav(call_id)), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(array.array("h", samples).tobytes())
+        return self.wav(call_id)
+
+    def recording(self, call_id: str) -> Recording:
+        found: Recording = self.house.get(call_id).recording
+        return found
+
+    def change(self, call_id: str, **columns: Any) -> None:
+        def work(session: Session) -> None:
+            for name, value in columns.items():
+                setattr(session.get_one(Recording, call_id), name, value)
+
+        self.house.database.do(work)
+
+    def total(self, call_id: str) -> int:
+        total: int = self.house.get(call_id).receipt.total
+        return total
+
+    def mp3s(self) -> list[str]:
+        folder = self.settings.recordings
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    @asynccontextmanager
+    async def working(self, **options: Any) -> AsyncIterator[RecordingWorker]:
+        worker = RecordingWorker(self.settings, self.house.database, self.ready.append, **options)
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        try:
+            yield worker
+        finally:
+            stop.set()
+            await running
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not fact():
+                await asyncio.sleep(0.02)
+
+    async def until_status(self, call_id: str, status: str) -> None:
+        await self.until(lambda: self.recording(call_id).status == status)
+
+
+@pytest.fixture
+def studio(house: Any) -> Studio:
+    return Studio(house)
+
+
+async def test_a_recording_becomes_ready_and_only_then_its_fee_is_posted(studio: Studio) -> None:
+    call_id = studio.priced()
+    assert studio.total(call_id) == 155
+    wav = studio.capture(call_id, 2.5)
+    async with studio.working():
+        await studio.until(lambda: studio.ready == [call_id] and not wav.exists())
+    found = studio.recording(call_id)
+    assert found.status == "ready"
+    assert abs((found.milliseconds or 0) - 2500) <= 200
+    assert found.delete_on == studio.house.get(call_id).arrived_at.date() + timedelta(days=90)
+    assert (found.tries, found.error) == (0, None)
+    assert studio.mp3s() == [found.mp3]
+    mp3 = studio.settings.recordings / (found.mp3 or "")
+    assert stat.S_IMODE(mp3.stat().st_mode) == 0o600
+    assert found.sha256 == hashlib.sha256(mp3.read_bytes()).hexdigest()
+    assert studio.total(call_id) == 155 + FEE
+    assert studio.house.balance("hold", call_id) == 0
+    assert studio.house.problems() == []
+
+
+async def test_a_ready_recording_is_not_converted_or_charged_again(studio: Studio) -> None:
+    first = studio.priced()
+    studio.capture(first)
+    async with studio.working():
+        await studio.until(lambda: studio.ready == [first])
+    second = studio.priced()
+    studio.capture(second)
+    async with studio.working():
+        await studio.until(lambda: len(studio.ready) > 1)
+    assert studio.ready == [first, second]
+    assert len(studio.mp3s()) == 2
+    assert studio.total(first) == 155 + FEE
+
+
+async def test_a_call_that_is_not_priced_yet_is_waited_for(studio: Studio) -> None:
+    priced, early = studio.priced(), studio.call()
+    studio.capture(early)
+    studio.capture(priced)
+    async with studio.working() as worker:
+        await studio.until_status(priced, "ready")
+        assert studio.recording(early).status == "asked"
+        studio.price(early)
+        worker.nudge()
+        await studio.until_status(early, "ready")
+
+
+async def test_a_wav_that_is_still_being_written_is_left_until_it_is_whole(studio: Studio) -> None:
+    unfinished, other = studio.priced(), studio.priced()
+    whole = studio.capture(unfinished).read_bytes()
+    begun = whole[:4] + bytes(4) + whole[8:40] + bytes(4) + whole[44:9000]
+    studio.wav(unfinished).write_bytes(begun)
+    studio.capture(other)
+    async with studio.working():
+        await studio.until_status(other, "ready")
+        assert studio.wav(unfinished).read_bytes() == begun
+        assert studio.recording(unfinished).status == "asked"
+        studio.wav(unfinished).write_bytes(whole)
+        await studio.until_status(unfinished, "ready")
+
+
+async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio: Studio) -> None:
+    credit = studio.house.balance("wallet", studio.client)
+    call_id = studio.priced()
+    async with studio.working(wav_wait=timedelta(seconds=0.5)):
+        await studio.until_status(call_id, "failed")
+    assert "wrote no" in (studio.recording(call_id).error or "")
+    assert studio.total(call_id) == 155
+    assert studio.house.balance("wallet", studio.client) == credit - 155
+    assert studio.house.balance("hold", call_id) == 0
+
+
+async def test_a_wav_that_is_never_finished_is_given_up_and_kept(studio: Studio) -> None:
+    call_id = studio.priced()
+    wav = studio.capture(call_id)
+    wav.write_bytes(wav.read_bytes()[:-2])
+    async with studio.working(wav_wait=timedelta(seconds=0.5)):
+        await studio.until_status(call_id, "failed")
+    assert "never finished" in (studio.recording(call_id).error or "")
+    assert wav.exists()
+    assert studio.total(call_id) == 155
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(60, "failed"), (0, "empty")])
+async def test_a_wav_without_sound_is_no_recording(studio: Studio, seconds: int, status: str) -> None:
+    call_id = studio.priced(seconds=seconds)
+    wav = studio.capture(call_id, 0)
+    async with studio.working(wav_wait=timedelta(seconds=0.2)):
+        await studio.until_status(call_id, status)
+        if status == "empty":
+            await studio.until(lambda: not wav.exists())
+    assert studio.mp3s() == []
+    assert studio.house.balance("hold", call_id) == 0
+
+
+async def test_a_recording_that_was_being_converted_is_taken_up_after_a_restart(studio: Studio) -> None:
+    call_id = studio.priced()
+    studio.capture(call_id)
+    studio.change(call_id, status="converting", mp3=f"{call_id}-chosen.mp3")
+    studio.settings.recordings.mkdir(mode=0o700)
+    (studio.settings.recordings / f"{call_id}-chosen.mp3").write_bytes(b"half of it")
+    async with studio.working():
+        await studio.until_status(call_id, "ready")
+    assert studio.mp3s() == [f"{call_id}-chosen.mp3"]
+
+
+async def test_a_stop_in_the_middle_leaves_it_for_the_next_run(studio: Studio) -> None:
+    call_id = studio.priced()
+    wav = studio.capture(call_id, 120)
+    async with studio.working():
+        await studio.until_status(call_id, "converting")
+    assert studio.recording(call_id).status == "converting"
+    assert wav.exists()
+    assert studio.ready == []
+    async with studio.working():
+        await studio.until_status(call_id, "ready")
+    assert len(studio.mp3s()) == 1
+
+
+async def test_a_wav_that_outlived_its_ready_recording_is_removed(studio: Studio) -> None:
+    call_id, on_its_way = studio.priced(), studio.call()
+    studio.change(call_id, status="ready")
+    wav, kept, strange = studio.capture(call_id), studio.capture(on_its_way), studio.capture("not-ours")
+    async with studio.working():
+        await studio.until(lambda: not wav.exists())
+    assert kept.exists()
+    assert strange.exists()
+
+
+async def test_a_failed_try_is_repeated_and_then_works(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = studio.priced()
+    wav = studio.capture(call_id)
+    with monkeypatch.context() as patched:
+        patched.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+        async with studio.working(pauses=(0.1, 600)):
+            await studio.until(lambda: studio.recording(call_id).tries == 2)
+    found = studio.recording(call_id)
+    assert found.status == "captured"
+    assert "can't be made" in (found.error or "")
+    assert wav.exists()
+    assert studio.total(call_id) == 155
+    async with studio.working(pauses=(0.1, 600)):
+        await studio.until_status(call_id, "ready")
+    assert studio.recording(call_id).error is None
+    assert studio.total(call_id) == 155 + FEE
+
+
+async def test_after_the_last_try_it_has_failed_and_the_wav_is_kept(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    call_id = studio.priced()
+    wav = studio.capture(call_id)
+    async with studio.working(pauses=(0.05, 0.05)):
+        await studio.until_status(call_id, "failed")
+    assert studio.recording(call_id).tries == 3
+    assert wav.exists()
+    assert studio.total(call_id) == 155
+    assert studio.house.balance("hold", call_id) == 0
+
+
+async def test_one_recording_that_fails_does_not_keep_the_next_waiting(studio: Studio) -> None:
+    bad, good = studio.priced(), studio.priced()
+    studio.capture(bad)
+    studio.capture(good)
+    # A folder stands where the first one's MP3 is to go.
+    studio.change(bad, mp3=f"{bad}-x.mp3")
+    (studio.settings.recordings / f"{bad}-x.mp3" / "in the way").mkdir(parents=True)
+    async with studio.working():
+        await studio.until_status(good, "ready")
+    assert studio.recording(bad).status == "captured"
+
+
+async def test_what_was_deleted_while_it_was_converted_stays_deleted(studio: Studio) -> None:
+    call_id = studio.priced()
+    studio.capture(call_id, 120)
+    async with studio.working():
+        await studio.until_status(call_id, "converting")
+        studio.change(call_id, status="deleted")
+        await studio.until(lambda: not studio.wav(call_id).exists())
+        await studio.until(lambda: studio.mp3s() == [])
+    assert studio.ready == []
+    assert studio.total(call_id) == 155
+
+
+async def test_on_its_day_a_recording_is_deleted_and_not_before(studio: Studio) -> None:
+    today, tomorrow = studio.priced(), studio.priced()
+    studio.capture(today)
+    studio.capture(tomorrow)
+    async with studio.working():
+        await studio.until(lambda: len(studio.ready) == 2)
+    studio.change(today, delete_on=now().date())
+    studio.change(tomorrow, delete_on=date.max)
+    async with studio.working():
+        await studio.until_status(today, "deleted")
+    assert studio.mp3s() == [studio.recording(tomorrow).mp3]
+    assert studio.recording(tomorrow).status == "ready"
+    assert studio.total(today) == 155 + FEE  # what was paid stays paid
+
+
+async def test_silence_is_kept_and_noted(studio: Studio) -> None:
+    call_id = studio.priced()
+    path = studio.capture(call_id, 1)
+    data = path.read_bytes()
+    path.write_bytes(data[:44] + bytes(len(data) - 44))
+    async with studio.working():
+        await studio.until_status(call_id, "ready")
+    assert studio.recording(call_id).error == "nothing can be heard in it"
