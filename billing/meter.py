@@ -2,7 +2,7 @@
 
 Asterisk writes the log by itself, whether this program lives or not. The rows that were taken, the price, the postings
 and the place in the file go into the database in one transaction: a program that is killed reads on where it was, misses
-nothing and charges nothing twice (docs/adr).
+nothing and charges nothing twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from sqlalchemy import exists, or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import cel, cel_files
@@ -87,7 +87,7 @@ class Meter:
                     if away:
                         away = False
                         log.warning("the meter reads on; nothing was lost")
-                except (DBAPIError, OSError) as error:
+                except (SQLAlchemyError, OSError) as error:
                     reason = error.orig if isinstance(error, DBAPIError) else error
                     if not away:
                         log.warning(
@@ -105,7 +105,7 @@ class Meter:
         """Read all that is there and price what is over; the number of rows that were new.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: the database can't be reached; nothing of the chunk in hand was kept.
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; nothing of the chunk in hand was kept.
             OSError: the file can't be read.
         """
         rows = self._read()

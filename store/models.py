@@ -168,7 +168,7 @@ class CelRow(Base):
     __tablename__ = "cel_row"
 
     id: Mapped[int] = mapped_column(_id, primary_key=True)
-    file: Mapped[str] = mapped_column(String(64))  # the file's identity (device, inode)
+    file: Mapped[str] = mapped_column(String(64))  # the file's identity: a hash of its first line
     offset: Mapped[int] = mapped_column(BigInteger)  # the line's first byte in it
     event: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from taxiphone.billing import holds, ledger
+from taxiphone.billing import holds, ledger, ledger_check
 from taxiphone.settings import Billing, Platform, Settings, Trunk
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
@@ -128,7 +128,7 @@ class House:
         return self.database.do(lambda session: ledger.balance(session, kind, owner))
 
     def problems(self) -> list[str]:
-        return self.database.do(lambda session: [problem.what for problem in ledger_check(session)])
+        return self.database.do(lambda session: [problem.what for problem in ledger_check.check(session)])
 
 
 def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None = None) -> str:
@@ -145,12 +145,6 @@ def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None
         json.dumps(extra) if extra else "",
     ]
     return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
-
-
-def ledger_check(session: Any) -> list[Any]:
-    from taxiphone.billing import ledger_check as room  # noqa: PLC0415 - the fixtures are for other rooms' tests too
-
-    return room.check(session)
 
 
 @pytest.fixture

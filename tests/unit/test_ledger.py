@@ -1,6 +1,8 @@
 """Every posting sums to zero and is made at most once; no wallet and no hold falls below zero."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy import func, select, update
 
 from taxiphone.billing import holds, ledger
 from taxiphone.billing.ledger import Change
+from taxiphone.billing.ledger_check import check
 from taxiphone.billing.money import format_money, from_minor, to_minor
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
@@ -97,8 +100,6 @@ def test_whatever_is_posted_the_books_balance_and_nothing_is_negative(
                 except InsufficientFundsError:
                     assert ledger.balance(session, "wallet", source) < amount
         assert sum(ledger.balance(session, "wallet", owner) for owner in "abc") == 1000
-        from taxiphone.billing.ledger_check import check  # noqa: PLC0415
-
         assert check(session) == []
         raise Undo
 
@@ -155,6 +156,40 @@ def test_two_calls_at_once_cannot_hold_the_same_euro(house: Any) -> None:
     with pytest.raises(InsufficientFundsError, match=r"7001 holds €0\.00, and €1\.00"):
         house.call(client, consultant)
     assert house.problems() == []
+
+
+def test_of_many_calls_accepted_at_the_same_moment_only_those_are_held_that_the_wallet_pays_for(
+    house: Any,
+) -> None:
+    settings = house.settings.model_copy(
+        update={"call": house.settings.call.model_copy(update={"longest_minutes": 1})}
+    )
+    house.settings = settings
+    client, consultant = house.client(credit=350), house.consultant("1.00")
+    calls = [house.call(client, consultant, accept=False) for _ in range(8)]
+    gate = threading.Barrier(len(calls))
+
+    def accept(call_id: str) -> bool:
+        gate.wait()
+        try:
+            house.database.do(lambda s: holds.accept(s, settings, s.get_one(Call, call_id)))
+        except InsufficientFundsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        assert sum(pool.map(accept, calls)) == 3
+    assert house.balance("wallet", client) == 50
+    assert house.problems() == []
+
+
+def test_a_call_that_is_over_holds_nothing(house: Any) -> None:
+    client, consultant = house.client(), house.consultant()
+    call_id = house.call(client, consultant, accept=False)
+    house.database.do(lambda s: setattr(s.get_one(Call, call_id), "status", "closed"))
+    with pytest.raises(LedgerError, match="over already"):
+        house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    assert house.balance("wallet", client) == 10_000
 
 
 def test_accepting_the_same_call_again_holds_nothing_more(house: Any) -> None:

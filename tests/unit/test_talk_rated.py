@@ -148,6 +148,23 @@ def test_a_talk_far_beyond_what_was_held_is_marked_for_a_look(house: Any) -> Non
     assert "40" in call.review
 
 
+def test_a_call_is_never_charged_more_than_is_held_for_it(house: Any) -> None:
+    client, consultant = house.client(credit=155), house.consultant()
+    call_id = house.call(client, consultant)
+    house.database.do(lambda s: setattr(s.get_one(Call, call_id), "max_seconds", None))
+    call = rated(house, call_id, talked("100"))
+    assert call.receipt is not None
+    assert (call.receipt.total, call.billed_seconds) == (155, 60)
+    assert call.review is not None
+
+
+def test_a_talk_without_a_tariff_is_not_charged_and_marked_for_a_look(house: Any) -> None:
+    client, consultant = house.client(), house.consultant()
+    call = rated(house, house.call(client, consultant, accept=False), talked("60"))
+    assert (call.status, call.receipt) == ("closed", None)
+    assert call.review is not None
+
+
 def test_free_minutes_are_used_by_a_talk_and_not_by_a_call_that_came_to_nothing(house: Any) -> None:
     client, consultant = house.client(), house.consultant(free_minutes=10)
     rated(house, house.call(client, consultant), None)
