@@ -84,7 +84,12 @@ class AsteriskServer:
             )
         self._rotate_log()
         begin = self._log_size()
-        self._watch(self._spawn())
+        try:
+            self._watch(self._spawn())
+        except OSError as error:
+            raise AsteriskStartError(
+                f"Asterisk can't be started: {error}. Run: taxiphone asterisk check"
+            ) from None
         self.adopted = False
         log.info("Asterisk %s started, pid %s", self.asterisk.version_text, self.pid)
         try:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taxiphone.dialplan import home, server
+from taxiphone.dialplan.home import Folders
+from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.errors import AsteriskStartError, SetupError
+
+
+@pytest.fixture
+def over(tmp_path: Path) -> AsteriskServer:
+    asterisk = Asterisk(
+        (str(tmp_path / "gone"),), tmp_path, tmp_path / "data", (22, 10, 1), "22.10.1", "path"
+    )
+    made = AsteriskServer(asterisk, tmp_path / "home")
+    made.write({"asterisk.conf": "[directories]\n"})
+    return made
+
+
+def test_its_folders_and_files_are_the_owners_alone(over: AsteriskServer) -> None:
+    assert {folder.stat().st_mode & 0o777 for folder in over.folders.all()} == {0o700}
+    assert over.conf.stat().st_mode & 0o777 == 0o600
+    over.write({"asterisk.conf": "[options]\n"})
+    assert over.conf.read_text() == "[options]\n"
+    assert [path.name for path in over.folders.etc.iterdir()] == ["asterisk.conf"]
+
+
+def test_a_control_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
+    folders = Folders(tmp_path / "home")
+    folders.home.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    folders.run.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SetupError, match="belongs to somebody else"):
+        home.write_files(folders, {})
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match="can't be written"):
+        home.write_files(Folders(tmp_path / "file" / "home"), {})
+
+
+async def test_a_program_that_is_not_there_is_one_sentence(over: AsteriskServer) -> None:
+    with pytest.raises(AsteriskStartError, match="asterisk check"):
+        await over.start()
+    assert not over.running
+
+
+def test_a_grown_log_is_put_aside_and_only_so_many_are_kept(
+    over: AsteriskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LOG_LIMIT", 10)
+    log = over.folders.log / "messages.log"
+    log.write_text("short")
+    assert not over._rotate_log()
+    for number in range(8):
+        log.write_text(f"log number {number}")
+        assert over._rotate_log()
+    kept = {path.name: path.read_text()[-1] for path in over.folders.log.glob("messages.log*")}
+    assert kept == {f"messages.log.{place}": str(8 - place) for place in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("/x/asterisk", "-C", "CONF", "-f"), True),
+        (("/x/asterisk", "-C", "CONF", "-rx", "core show version"), False),
+        (("/bin/less", "CONF", "-f"), False),
+        (("/x/asterisk", "-C", "/other/asterisk.conf", "-f"), False),
+    ],
+)
+def test_only_the_server_over_this_very_file_is_taken_for_it(
+    tmp_path: Path, arguments: tuple[str, ...], found: bool
+) -> None:
+    conf = tmp_path / "asterisk.conf"
+    named = [str(conf) if argument == "CONF" else argument for argument in arguments]
+    # Any program, waiting for its input, with the command line of the other.
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *named], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            assert (home.find_process(conf) == process.pid) is found
+        finally:
+            process.kill()
