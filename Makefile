@@ -37,7 +37,7 @@ check: install ## ruff, ruff format and mypy
 
 test: check ## every check and every test, on a real Asterisk
 	$(TAXIPHONE) asterisk install
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4
 
 bench: install ## what the application costs per call beside a plain Dial()
 	$(BIN)/python -m taxiphone.demo.bench

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from taxiphone import __version__
 from taxiphone.console import App, err
@@ -74,9 +75,5 @@ def main() -> None:
     try:
         taxiphone(prog_name="taxiphone")
     except TaxiphoneError as error:
-        err.print(f"[bold red]taxiphone:[/] {_escape(str(error))}")
+        err.print(f"[bold red]taxiphone:[/] {escape(str(error))}")
         sys.exit(error.exit_code)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

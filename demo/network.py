@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from taxiphone.ari_app.client import AriClient, Event
+from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo import sound
@@ -103,6 +103,11 @@ class PublicNetwork:
     async def channels(self) -> int:
         """How many channels it has."""
         return len(await self.ari.request("GET", "channels"))
+
+    async def platform_registered(self) -> bool:
+        """Whether the platform has registered (a trunk by registration)."""
+        found = await self.ari.request("GET", path("endpoints", "PJSIP", "platform"))
+        return str(found["state"]) == "online"
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

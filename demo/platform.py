@@ -84,10 +84,14 @@ class Platform:
         self.said: list[str] = []
         self._reader: asyncio.Task[None] | None = None
 
-    def write(self, trunk: str) -> None:
-        """Write the settings, with this [trunk] section, and make the database."""
+    def write(self, trunk: str, account: tuple[str, str] | None = None) -> None:
+        """Write the settings, with this [trunk] section, by registration where there is an account; make the database."""
         start, end = free_range(400)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if account is not None:
+            (self.folder / "trunk.password").write_text(account[1], encoding="utf-8")
+            (self.folder / "trunk.password").chmod(0o600)
+            trunk += f'\nmode = "registration"\nusername = "{account[0]}"\npassword_file = "trunk.password"'
         file = self.folder / settings_file.FILE_NAME
         text = _TOML.format(
             cli=CLI,

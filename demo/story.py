@@ -17,7 +17,7 @@ from taxiphone.billing.money import to_minor
 from taxiphone.demo import network
 from taxiphone.demo.network import PublicNetwork, Softphone
 from taxiphone.demo.phone import Phone
-from taxiphone.demo.platform import Platform
+from taxiphone.demo.platform import Platform, Timing
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.directory import people
 from taxiphone.store.models import Mark, Recording
@@ -54,24 +54,30 @@ class Set:
         folder: where all of it lies.
         asterisk: what both sides run.
         language: in which the platform speaks.
+        softphones: accounts on the network for telephones of one's own.
+        timing: how long the platform waits for what.
+        account: name and password by which the platform registers; None: the two know each other by address.
     """
 
     folder: Path
     asterisk: Asterisk
     language: str = "en"
     softphones: tuple[Softphone, ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    account: tuple[str, str] | None = None
     platform: Platform = field(init=False)
     network: PublicNetwork = field(init=False)
     client: Phone = field(init=False)
     consultant: Phone = field(init=False)
 
     def __post_init__(self) -> None:
-        self.platform = Platform(self.folder / "platform", language=self.language)
+        self.platform = Platform(self.folder / "platform", language=self.language, timing=self.timing)
         self.network = PublicNetwork(
             self.asterisk,
             self.folder / "network",
             platform_port=self.platform.sip_port,
             softphones=self.softphones,
+            account=self.account,
         )
 
     async def start(self) -> None:
@@ -80,11 +86,18 @@ class Set:
         Raises:
             SetupError: something could not be.
         """
-        self.platform.write(f'host = "{network.ADDRESS}"\nport = {self.network.sip_port}')
+        trunk = f'host = "{network.ADDRESS}"\nport = {self.network.sip_port}'
+        self.platform.write(trunk, self.account)
         self.platform.database.do(self._fill_directory)
         self.client = self.network.phone("client", CLIENT_NUMBER, CLIENT_HERTZ)
         self.consultant = self.network.phone("consultant", CONSULTANT_NUMBER, CONSULTANT_HERTZ)
         await asyncio.gather(self.network.start(), self.platform.start())
+
+    async def registered(self) -> None:
+        """Wait until the platform has registered with the carrier."""
+        async with asyncio.timeout(10):
+            while not await self.network.platform_registered():
+                await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Take everything down, whatever state it is in."""

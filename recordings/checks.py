@@ -1,8 +1,7 @@
-"""What `taxiphone doctor` asks of the recordings: an ffmpeg that runs, closed folders, room on the disk."""
+"""What `taxiphone doctor` asks of the recordings: an ffmpeg that runs, and closed folders."""
 
 from __future__ import annotations
 
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -13,7 +12,6 @@ from taxiphone.recordings.convert import ffmpeg
 from taxiphone.settings import Settings
 
 _SECONDS = 20
-_LITTLE_BYTES = 1 << 30  # an hour of talk takes 60 MB as a WAV, and the same once more while it is converted
 
 
 def check(settings: Settings) -> list[Finding]:
@@ -21,7 +19,6 @@ def check(settings: Settings) -> list[Finding]:
     findings = [_ffmpeg()]
     for what, folder in (("MP3s", settings.recordings), ("WAVs", settings.captured)):
         findings += _folder(what, folder)
-    findings.append(_room(settings.state))
     return findings
 
 
@@ -57,17 +54,3 @@ def _folder(what: str, folder: Path) -> list[Finding]:
             Finding(ok=False, what=f"{what}: others can enter {folder}", advice=f"Run: chmod 700 {folder}")
         ]
     return [Finding(ok=True, what=f"{what}: {folder}, for its owner only")]
-
-
-def _room(folder: Path) -> Finding:
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    return Finding(
-        ok=True if free >= _LITTLE_BYTES else None,
-        what=f"disk: {free / (1 << 30):.1f} GiB free for recordings in {folder}",
-        advice=""
-        if free >= _LITTLE_BYTES
-        else "Make room: an hour of talk takes 120 MB until its MP3 is made.",
-    )

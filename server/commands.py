@@ -11,6 +11,7 @@ import click
 import jinja2
 import phonenumbers
 from rich.logging import RichHandler
+from rich.markup import escape
 
 from taxiphone import settings as settings_file
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
@@ -103,8 +104,7 @@ def doctor(app: App, as_json: bool) -> None:
     else:
         for found in findings:
             sign = {True: "[green]ok[/]  ", False: "[bold red]no[/]  ", None: "[yellow]?[/]   "}[found.ok]
-            out.print(
-                f"{sign} {found.what}" + ("" if found.ok or not found.advice else f"\n     {found.advice}")
-            )
+            advice = "" if found.ok or not found.advice else f"\n     {escape(found.advice)}"
+            out.print(f"{sign} {escape(found.what)}{advice}")
     if any(found.ok is False for found in findings):
         raise SystemExit(1)

@@ -47,7 +47,7 @@ class FakeAri:
     async def wait_connected(self, seconds: float) -> None:
         assert seconds > 0
 
-    async def request(self, method, path, query=None, body=None):
+    async def request(self, method, path, query=None, _body=None):  # noqa: C901, PLR0912 - a table of Asterisk's answers
         query, parts = query or {}, path.split("/")
         self.requests.append(f"{method} {path}")
         match method, *parts:
@@ -179,7 +179,7 @@ def live(settings, database):
     """Live one call: `await live(ari, dialled=..., caller=...)` -> its row."""
 
     async def live(ari, *, dialled=OWN_DID, caller=CLIENT):
-        ari.router = Router(lambda leg, event: None)
+        ari.router = Router(lambda *_: None)
         ari.channels.add("c1")
         leg = ari.router.open("c1")
         leg.entered.set()

@@ -133,7 +133,6 @@ def test_the_doctor_finds_ffmpeg_and_closed_folders(house: Any) -> None:
     assert [finding.what.split(":")[0] for finding in check(house.settings) if finding.ok] == [
         "ffmpeg",
         "MP3s",
-        "disk",
     ]
 
 

@@ -1,0 +1,157 @@
+"""One platform and one public network for all tests of a module, and people who call and are called."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from taxiphone.billing import ledger
+from taxiphone.billing.ledger_check import check
+from taxiphone.demo.phone import Phone
+from taxiphone.demo.platform import Platform, Timing
+from taxiphone.demo.story import Set, press_until
+from taxiphone.dialplan import locate
+from taxiphone.directory import people
+from taxiphone.store.models import Call, Recording
+
+_numbers = itertools.count(100)
+
+
+@dataclass
+class Cast:
+    """A client and a consultant with their phones, and the number to dial."""
+
+    everyone: Set
+    client: Phone
+    consultant: Phone
+    did: str
+    consultant_code: str
+    credit: int
+
+    @property
+    def platform(self) -> Platform:
+        return self.everyone.platform
+
+    async def dial(self, did=None, **options):
+        """Let the client dial; the call's id."""
+        before = set(self.platform.database.do(lambda session: session.scalars(select(Call.id)).all()))
+        await self.client.dial(did or self.did, **options)
+        return await self.platform.new_call(before)
+
+    async def press(self, call_id, phone, keys, mark):
+        await press_until(self.platform, call_id, phone, keys, mark)
+
+    async def connect(self, *, record=False):
+        """Let the two talk; the call's id."""
+        call_id = await self.dial()
+        if record is not None:
+            await self.platform.marked(call_id, "recording offered")
+            await self.press(call_id, self.client, "1" if record else "2", "recording asked")
+        await self.consultant.ringing()
+        await self.consultant.answer()
+        await self.platform.marked(call_id, "consultant answered")
+        await self.press(call_id, self.consultant, "1", "accepted")
+        await asyncio.gather(self.client.speak(), self.consultant.speak())
+        await self.platform.marked(call_id, "bridging")
+        return call_id
+
+    async def finished(self, call_id, seconds=30):
+        """The call's row when the meter is done with it; no channel is left then."""
+        call = await self.platform.finished(call_id, seconds)
+        await self.client.ended(5)
+        await self.platform.marked(call_id, "ended")
+        for leg in (self.client.leg, self.consultant.leg):
+            assert leg is None or leg.gone.is_set()
+        return call
+
+    async def recorded(self, call_id):
+        return await self.platform.until(
+            lambda session: session.scalar(
+                select(Recording).where(
+                    Recording.call_id == call_id, Recording.status.in_(["ready", "failed"])
+                )
+            ),
+            "the MP3",
+        )
+
+    def wallet(self):
+        def look(session):
+            number = self.client.number
+            client = people.client_calling(session, number)
+            return ledger.balance(session, "wallet", client.id)
+
+        return self.platform.database.do(look)
+
+    async def nothing_left(self):
+        """No channel on either side, and books that balance."""
+        assert await self.platform.channels() == 0
+        assert await self.everyone.network.channels() == 0
+        assert self.platform.database.do(check) == []
+
+
+@pytest.fixture(scope="session")
+def asterisk():
+    return locate.find(None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def everyone(asterisk, tmp_path_factory):
+    """The platform and the public network, up."""
+    made = Set(
+        tmp_path_factory.mktemp("set"),
+        asterisk,
+        timing=Timing(ring_seconds=4, accept_seconds=2, key_seconds=2),
+    )
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.stop()
+        await made.platform.stop_stray_asterisk()
+
+
+@pytest.fixture
+def cast(everyone):
+    """Make a client and a consultant who have never called: `cast(price="1.55", credit=5000)`."""
+
+    def make(*, price="1.55", credit=5000, language="en", blocked=False, **consultant):
+        number = next(_numbers)
+        client_number, consultant_number, did = (f"+3363998{kind}{number:03d}" for kind in (1, 2, 3))
+
+        def fill(session):
+            settings = everyone.platform.settings
+            added = people.add_consultant(
+                session,
+                settings,
+                name=f"Consultant {number}",
+                phone=consultant_number,
+                price_per_minute=Decimal(price),
+                language=language,
+                **{"recording_allowed": True, **consultant},
+            )
+            client = people.add_client(
+                session, settings, name=f"Client {number}", phones=[client_number], language=language
+            )
+            client.blocked = blocked
+            people.add_number(session, settings, number=did, consultant_code=added.code, language=language)
+            if credit:
+                ledger.top_up(session, client.id, credit, "EUR")
+            return added.code
+
+        code = everyone.platform.database.do(fill)
+        return Cast(
+            everyone,
+            everyone.network.phone(f"client{number}", client_number, 700),
+            everyone.network.phone(f"consultant{number}", consultant_number, 1100),
+            did,
+            code,
+            credit,
+        )
+
+    return make

@@ -1,0 +1,204 @@
+"""Real calls on a real Asterisk: two phones with keys and voices, judged by what they heard and by the books."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+import pytest
+
+from taxiphone.demo.platform import CLI
+from taxiphone.directory import people
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Receipt
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+TALK_SECONDS = 2.4
+
+
+async def test_a_recorded_talk_is_priced_and_heard_on_both_phones_and_in_the_mp3(cast):
+    them = cast()
+    call_id = await them.connect(record=True)
+    await asyncio.sleep(TALK_SECONDS)
+    hung_up = time.monotonic()
+    await them.client.hang_up()
+    await them.consultant.ended(1)
+    assert time.monotonic() - hung_up < 1
+    call = await them.finished(call_id, 1)
+    assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    talked = (call.talk_to - call.talk_from).total_seconds()
+    assert TALK_SECONDS - 0.2 < talked < TALK_SECONDS + 0.5
+    assert call.billed_seconds == math.ceil(talked)
+    for phone, other in ((them.client, them.consultant), (them.consultant, them.client)):
+        heard = phone.heard(other.hertz)
+        assert heard.present
+        assert abs(heard.seconds - talked) < 0.5
+    assert them.consultant.caller == CLI
+    recording = await them.recorded(call_id)
+    assert recording.status == "ready"
+    assert abs(recording.milliseconds / 1000 - talked) <= 0.2
+    receipt = them.platform.database.do(
+        lambda session: session.query(Receipt).filter_by(call_id=call_id).one()
+    )
+    talk_cents = (155 * call.billed_seconds * 2 + 60) // 120
+    assert receipt.total == talk_cents + 500
+    assert them.wallet() == them.credit - talk_cents - 500
+    await them.nothing_left()
+
+
+async def test_the_consultant_may_hang_up_first_and_a_talk_that_nobody_wanted_recorded_is_not(cast):
+    them = cast()
+    call_id = await them.connect()
+    await asyncio.sleep(1)
+    hung_up = time.monotonic()
+    await them.consultant.hang_up()
+    await them.client.ended(1)
+    assert time.monotonic() - hung_up < 1
+    call = await them.finished(call_id, 1)
+    assert call.status == Status.RATED
+    assert not list(them.platform.settings.captured.glob(f"{call_id}*"))
+    assert not list(them.platform.settings.recordings.glob(f"{call_id}*"))
+    assert them.credit - them.wallet() == (155 * call.billed_seconds * 2 + 60) // 120
+    await them.nothing_left()
+
+
+async def test_both_may_hang_up_at_once(cast):
+    them = cast(recording_allowed=False)
+    call_id = await them.connect(record=None)
+    await asyncio.sleep(0.5)
+    await asyncio.gather(them.client.hang_up(), them.consultant.hang_up())
+    call = await them.finished(call_id, 2)
+    assert call.status == Status.RATED
+    assert call.billed_seconds in {1, 2}
+    await them.nothing_left()
+
+
+async def test_two_calls_at_once_do_not_mix(cast):
+    first, second = cast(recording_allowed=False), cast(recording_allowed=False)
+    second.client.hertz, second.consultant.hertz = 1500, 1900
+    for them in (first, second):
+        them.everyone.network.phone(them.client.name, them.client.number, them.client.hertz)
+    second.client = second.everyone.network.phone(second.client.name, second.client.number, 1500)
+    second.consultant = second.everyone.network.phone(second.consultant.name, second.consultant.number, 1900)
+    one = await first.connect(record=None)
+    two = await second.connect(record=None)
+    await asyncio.sleep(1)
+    await asyncio.gather(first.client.hang_up(), second.consultant.hang_up())
+    for them, call_id in ((first, one), (second, two)):
+        assert (await them.finished(call_id)).status == Status.RATED
+    assert first.client.heard(1100).present
+    assert not first.client.heard(1900).present
+    assert second.client.heard(1900).present
+    assert not second.client.heard(1100).present
+    await first.nothing_left()
+
+
+async def test_the_consultants_code_can_be_keyed_in(cast, everyone):
+    them = cast(recording_allowed=False)
+    shared = "+33639984000"
+    everyone.platform.database.do(
+        lambda session: (
+            people.did(session, shared)
+            or people.add_number(session, everyone.platform.settings, number=shared)
+        )
+    )
+    call_id = await them.dial(shared)
+    await them.platform.marked(call_id, "identified")
+    await them.press(call_id, them.client, f"{them.consultant_code}#", "consultant")
+    await them.consultant.ringing()
+    await them.client.hang_up()
+    assert (await them.finished(call_id)).outcome == Outcome.CALLER_GONE
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome"),
+    [
+        ("busy", Outcome.BUSY),
+        ("lets it ring", Outcome.NO_ANSWER),
+        ("declines", Outcome.REFUSED),
+        ("presses 3", Outcome.REFUSED),
+        ("is a voicemail", Outcome.NOT_ACCEPTED),
+        ("answers and hangs up", Outcome.NOT_ACCEPTED),
+    ],
+)
+async def test_a_consultant_who_is_not_reached_costs_nothing(cast, what, outcome):
+    them = cast(recording_allowed=False)
+    call_id = await them.dial()
+    await them.consultant.ringing()
+    match what:
+        case "busy":
+            await them.consultant.decline("busy")
+        case "declines":
+            await them.consultant.decline("normal")
+        case "presses 3":
+            await them.consultant.answer()
+            await them.platform.marked(call_id, "consultant answered")
+            await them.consultant.press("3")
+        case "is a voicemail":
+            await them.consultant.answer()
+            await them.consultant.speak()
+        case "answers and hangs up":
+            await them.consultant.answer()
+            await them.platform.marked(call_id, "consultant answered")
+            await them.consultant.hang_up()
+    call = await them.finished(call_id)
+    assert (call.status, call.outcome) == (Status.CLOSED, outcome)
+    assert them.wallet() == them.credit
+    await them.consultant.ended(1)
+    await them.nothing_left()
+
+
+async def test_a_caller_who_hangs_up_while_it_rings_stops_the_ringing(cast):
+    them = cast(recording_allowed=False)
+    call_id = await them.dial()
+    await them.consultant.ringing()
+    hung_up = time.monotonic()
+    await them.client.hang_up()
+    await them.consultant.ended(1)
+    assert time.monotonic() - hung_up < 1
+    call = await them.finished(call_id)
+    assert (call.status, call.outcome) == (Status.CLOSED, Outcome.CALLER_GONE)
+    assert them.wallet() == them.credit
+    await them.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("who", "outcome"),
+    [
+        ({"caller_id": ""}, Outcome.UNKNOWN_CALLER),
+        ({"caller_id": "+33639989999"}, Outcome.UNKNOWN_CALLER),
+        ({"did": "+33639989998"}, Outcome.UNKNOWN_NUMBER),
+    ],
+    ids=["hidden number", "unknown caller", "number not in service"],
+)
+async def test_who_is_not_known_or_dials_nobodys_number_is_told_so(cast, who, outcome):
+    them = cast()
+    call_id = await them.dial(**who)
+    call = await them.finished(call_id)
+    assert (call.status, call.outcome) == (Status.CLOSED, outcome)
+    assert call.caller == (who.get("caller_id", them.client.number) or None)
+    assert them.wallet() == them.credit
+    assert them.consultant.leg is None
+    await them.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        ({"blocked": True}, Outcome.BLOCKED),
+        ({"credit": 154}, Outcome.NO_CREDIT),
+        ({"credit": 0}, Outcome.NO_CREDIT),
+        ({"available": False}, Outcome.UNAVAILABLE),
+    ],
+    ids=["blocked", "a cent short", "no credit at all", "consultant away"],
+)
+async def test_a_call_that_may_not_be_is_refused_before_anything_rings(cast, options, outcome):
+    them = cast(**options)
+    call_id = await them.dial()
+    call = await them.finished(call_id)
+    assert (call.status, call.outcome) == (Status.CLOSED, outcome)
+    assert them.wallet() == them.credit
+    assert them.consultant.leg is None
+    await them.nothing_left()

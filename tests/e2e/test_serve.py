@@ -1,0 +1,209 @@
+"""`taxiphone serve` as a process: killed, stopped, drained, started twice; and a trunk by registration."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, select
+
+from taxiphone.demo.network import ADDRESS
+from taxiphone.demo.platform import Timing
+from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
+from taxiphone.errors import SetupError
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Call, Posting
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own(asterisk, tmp_path):
+    """A platform and a network for one test alone."""
+    made = Set(tmp_path / "set", asterisk, timing=Timing(ring_seconds=10, accept_seconds=4, key_seconds=1))
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.stop()
+        await made.platform.stop_stray_asterisk()
+
+
+async def talk(own):
+    """Let client and consultant talk; the call's id."""
+    call_id = await ring(own)
+    await own.consultant.answer()
+    await own.platform.marked(call_id, "consultant answered")
+    await press_until(own.platform, call_id, own.consultant, "1", "accepted")
+    await own.platform.marked(call_id, "bridging")
+    return call_id
+
+
+async def ring(own):
+    await own.client.dial(DID)
+    call_id = await own.platform.new_call(set())
+    await own.consultant.ringing()
+    return call_id
+
+
+def postings(own, call_id):
+    return own.platform.database.do(
+        lambda session: session.scalar(
+            select(func.count())
+            .select_from(Posting)
+            .where(Posting.call_id == call_id, Posting.kind == "charge")
+        )
+    )
+
+
+async def kill(own):
+    own.platform.signal(signal.SIGKILL)
+    assert await own.platform.ended() == -signal.SIGKILL
+
+
+async def test_a_talk_whose_program_was_killed_is_priced_once_from_the_log(own):
+    call_id = await talk(own)
+    await asyncio.sleep(1)
+    await kill(own)
+    await asyncio.sleep(1)  # the talk goes on without us
+    await own.client.hang_up()
+    await asyncio.sleep(1.5)  # the consultant is left alone in the bridge, as nobody is there to hang up
+    await own.consultant.hang_up()
+    await own.platform.start()
+    call = await own.platform.finished(call_id)
+    assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    talked = (call.talk_to - call.talk_from).total_seconds()
+    assert 1.9 < talked < 3.2, "the time alone in the bridge is not billed"
+    assert call.billed_seconds == math.ceil(talked)
+    assert postings(own, call_id) == 1
+    await own.platform.stop()
+    await own.platform.start()
+    assert postings(own, call_id) == 1
+    assert (
+        own.platform.database.do(lambda session: session.scalar(select(func.count()).select_from(Call))) == 1
+    )
+
+
+async def test_a_talk_that_outlives_its_program_is_taken_over(own):
+    call_id = await talk(own)
+    await kill(own)
+    await own.platform.start()
+    await own.platform.marked(call_id, "taken over")
+    await own.consultant.hang_up()
+    await own.client.ended(1)
+    call = await own.platform.finished(call_id)
+    assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    assert await own.platform.channels() == 0
+
+
+async def test_a_call_that_was_ringing_when_the_program_was_killed_costs_nothing(own):
+    call_id = await ring(own)
+    await kill(own)
+    await own.platform.start()
+    await asyncio.gather(own.client.ended(5), own.consultant.ended(5))
+    call = await own.platform.finished(call_id)
+    assert call.status == Status.CLOSED
+    assert await own.platform.channels() == 0
+
+
+async def test_who_calls_while_the_program_is_away_hears_that_it_is(own):
+    await kill(own)
+    await own.client.dial(DID)
+    await own.client.connected()
+    await own.client.ended(20)
+    assert own.client.recording.stat().st_size > 16_000, "an apology of some seconds was heard"
+    await own.platform.start()
+    assert await own.platform.channels() == 0
+
+
+async def test_a_stop_ends_the_talk_and_prices_it(own):
+    call_id = await talk(own)
+    await asyncio.sleep(1)
+    assert await own.platform.stop() == 0
+    await asyncio.gather(own.client.ended(1), own.consultant.ended(1))
+    call = own.platform.database.do(lambda session: session.get_one(Call, call_id))
+    assert call.status == Status.RATED
+    assert call.billed_seconds in {1, 2, 3}
+    home = str(own.platform.settings.asterisk_home)
+    listed = subprocess.run(["pgrep", "-f", home], capture_output=True, text=True, check=False)  # noqa: S607, ASYNC221 - a quick look
+    assert listed.stdout == "", "no Asterisk of ours is left"
+
+
+async def test_with_drain_the_talk_goes_on_to_its_end_and_no_new_call_is_taken(own):
+    await own.platform.stop()
+    await own.platform.start("--drain")
+    call_id = await talk(own)
+    own.platform.signal(signal.SIGTERM)
+    await asyncio.sleep(1)
+    second = own.network.phone("second", "+33639980009", 1500)
+    await second.dial(DID)
+    await second.ended(20)
+    assert not own.client.leg.gone.is_set()
+    await own.client.hang_up()
+    assert await own.platform.ended() == 0
+    calls = own.platform.database.do(lambda session: session.scalars(select(Call)).all())
+    assert [(call.id, call.status) for call in calls] == [(call_id, Status.RATED)]
+
+
+async def test_a_second_signal_ends_a_draining_server(own):
+    await own.platform.stop()
+    await own.platform.start("--drain")
+    call_id = await talk(own)
+    own.platform.signal(signal.SIGTERM)
+    await asyncio.sleep(0.5)
+    own.platform.signal(signal.SIGTERM)
+    assert await own.platform.ended() == 0
+    call = own.platform.database.do(lambda session: session.get_one(Call, call_id))
+    assert call.status == Status.RATED
+
+
+async def test_a_second_server_on_the_same_state_is_refused(own):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "taxiphone", "--config", str(own.platform.file), "serve"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "another `taxiphone serve` is running" in err.decode()
+    assert "Traceback" not in err.decode()
+    call_id = await talk(own)
+    await own.client.hang_up()
+    assert (await own.platform.finished(call_id)).status == Status.RATED
+
+
+async def test_a_port_that_is_taken_is_named(asterisk, tmp_path):
+    made = Set(tmp_path / "set", asterisk)
+    made.platform.write('host = "127.0.0.2"')
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", made.platform.settings.asterisk.agi_port)
+    try:
+        with pytest.raises(SetupError, match="FastAGI can't listen"):
+            await made.platform.start()
+    finally:
+        taken.close()
+        await made.platform.stop()
+        await made.platform.stop_stray_asterisk()
+        made.platform.database.close()
+
+
+async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_path):
+    made = Set(tmp_path / "set", asterisk, account=("platform", "a;secret"), timing=Timing(key_seconds=1))
+    try:
+        await made.start()
+        await made.registered()
+        call_id = await talk(made)
+        await made.consultant.hang_up()
+        await made.client.ended(2)
+        call = await made.platform.finished(call_id)
+        assert (call.status, call.caller) == (Status.RATED, CLIENT_NUMBER)
+    finally:
+        await made.stop()
+        await made.platform.stop_stray_asterisk()
+    assert ADDRESS == "127.0.0.2"
