@@ -248,8 +248,8 @@ class Settings(Section):
             ) from None
         if mode & 0o077:
             raise SettingsError(f"others can read the trunk's password in {path}. Run: chmod 600 {path}")
-        if not secret or not secret.isprintable() or ";" in secret:
-            raise SettingsError(f"the trunk's password in {path} must be one line without a semicolon.")
+        if not secret or not secret.isprintable():
+            raise SettingsError(f"the trunk's password in {path} must be one line of printable characters.")
         return secret
 
 

@@ -8,7 +8,6 @@ another first line, and so is another file.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,11 @@ class LogFile:
         path: where it lies now.
         identity: the hash of its first line.
         first_line: that line, without its line break.
-        size: in bytes, when it was looked at.
     """
 
     path: Path
     identity: str
     first_line: str
-    size: int
 
 
 def identify(path: Path) -> LogFile | None:
@@ -39,12 +36,23 @@ def identify(path: Path) -> LogFile | None:
     try:
         with path.open("rb") as file:
             first, whole, _ = file.readline(_LONGEST_LINE).partition(b"\n")
-            size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return None
     if not whole:
         return None
-    return LogFile(path, _hash(first), first.decode(errors="replace"), size)
+    return LogFile(path, _hash(first), first.decode(errors="replace"))
+
+
+def holds(file: LogFile, offset: int) -> bool:
+    """Whether the file reaches as far as it was read; False: it was emptied in place and has begun anew.
+
+    Its size is asked for now, not when the file was identified: Asterisk writes on meanwhile, and what was read of
+    that must not look like a place beyond its end.
+    """
+    try:
+        return file.path.stat().st_size >= offset
+    except FileNotFoundError:
+        return True
 
 
 def beside(path: Path) -> list[LogFile]:

@@ -182,7 +182,7 @@ class Meter:
             position = session.execute(
                 select(CelPosition).where(CelPosition.file == identity).with_for_update()
             ).scalar_one()
-            if position.offset <= file.size:
+            if cel_files.holds(file, position.offset):
                 return position
             # Emptied in place and begun again with the very same line: read it as one more file.
             tries += 1

@@ -48,6 +48,8 @@ async def talk(own):
 async def ring(own):
     await own.client.dial(DID)
     call_id = await own.platform.new_call(set())
+    await own.platform.marked(call_id, "recording offered")
+    await press_until(own.platform, call_id, own.client, "2", "recording asked")
     await own.consultant.ringing()
     return call_id
 

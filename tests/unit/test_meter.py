@@ -173,6 +173,25 @@ def test_a_log_that_was_emptied_and_begins_with_the_same_line_is_another_one(
     assert total(house, call_id) == 155
 
 
+def test_a_log_that_grows_while_it_is_read_is_not_taken_for_another_one(
+    house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = house.talk(call_id)
+    house.write(*rows[:3])
+    identify = cel_files.identify
+
+    def identify_and_then_asterisk_writes(path: Path) -> cel_files.LogFile | None:
+        found = identify(path)
+        house.write(*rows[3:])
+        monkeypatch.setattr(cel_files, "identify", identify)
+        return found
+
+    monkeypatch.setattr(cel_files, "identify", identify_and_then_asterisk_writes)
+    assert Meter(house.settings, house.database).read_once() == 13
+    assert count(house, CelPosition) == 1
+    assert count(house, CelRow) == 13
+
+
 def test_malformed_lines_are_left_out_and_stop_nothing(
     house: Any, call_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
