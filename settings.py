@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from taxiphone.errors import SettingsError
 
 FILE_NAME = "taxiphone.toml"
+_LONGEST_LINE = 120  # of what is printed on a receipt
 
 
 def _exact(value: Any) -> Any:
@@ -64,6 +65,12 @@ def _prefix(value: Any) -> Any:
     return value
 
 
+def _one_line(value: Any) -> Any:
+    if not isinstance(value, str) or not (0 < len(value.strip()) <= _LONGEST_LINE) or not value.isprintable():
+        raise ValueError(f"{value!r} is not one line of 1 to {_LONGEST_LINE} characters")
+    return value.strip()
+
+
 # A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
 _PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -73,6 +80,7 @@ Network = Annotated[str, BeforeValidator(_network)]
 Currency = Annotated[str, BeforeValidator(_currency)]
 Prefix = Annotated[str, BeforeValidator(_prefix)]
 PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
+OneLine = Annotated[str, BeforeValidator(_one_line)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Share = Annotated[Exact, Field(ge=0, le=1)]
 Amount = Annotated[Exact, Field(ge=0, max_digits=12)]
@@ -136,6 +144,8 @@ class Trunk(Section):
     username: PlainName | None = None
     password_file: Path | None = None  # a file of its own, 0600; never in this one
     codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
+    # Seconds between OPTIONS to the carrier; 0: none. One who does not answer them can't be called any more.
+    qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
 
     @model_validator(mode="after")
     def _registration(self) -> Self:
@@ -167,6 +177,16 @@ class Billing(Section):
     recording_fee: Amount = Decimal("5.00")
     vat: Share = Decimal(0)  # inside the price
     free_minutes_scope: Literal["consultant", "platform"] = "consultant"
+    payout_minimum: Amount = Decimal("10.00")  # less than this waits for the next run
+
+
+class Invoice(Section):
+    """What stands on receipts and statements beside the sums: who the operator is to the law and the tax office."""
+
+    name: OneLine | None = None  # the operator's; else the platform's
+    address: tuple[OneLine, ...] = ()
+    vat_id: OneLine | None = None
+    footer: tuple[OneLine, ...] = ()  # legal form, capital, register, bank
 
 
 class Recording(Section):
@@ -191,6 +211,7 @@ class Settings(Section):
     call: Call = Call()
     billing: Billing = Billing()
     recording: Recording = Recording()
+    invoice: Invoice = Invoice()
 
     file: Path = Field(default=Path(FILE_NAME), exclude=True)
 
