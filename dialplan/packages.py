@@ -46,6 +46,22 @@ class Tree:
     root: Path
     packages: dict[str, str]
 
+    def command(self, program: str) -> tuple[str, ...]:
+        """How to run a program of the tree: with the tree's own loader and libraries.
+
+        Args:
+            program: its path in the tree, such as `usr/bin/sipp`.
+
+        Raises:
+            SetupError: the tree is not whole.
+        """
+        loader = next(self.root.glob("usr/lib/*/ld-linux*.so.*"), None)
+        if loader is None or not (self.root / program).exists():
+            raise SetupError(
+                f"{self.root} is not whole: {program} or its loader is missing. Remove it and try again."
+            )
+        return (str(loader), "--library-path", str(loader.parent), str(self.root / program))
+
 
 def read(root: Path) -> Tree | None:
     """The tree in a folder; None when there is none that is whole."""
