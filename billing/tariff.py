@@ -11,7 +11,8 @@ and a package of 60.00 for an hour is
 The rules: the talk is rounded up to whole seconds, once. A segment is entered when the talk is longer than its start;
 it then bills at least its first block and whole steps after it, never past the start of the next segment. Each line is
 rounded to the minor unit, half up; the total is the sum of the lines. A talk of no length, and one shorter than the
-short-call threshold (a network fault), costs nothing at all. Amounts are whole minor units, prices exact decimals.
+short-call threshold (a network fault; its exact length counts, not the rounded one), costs nothing at all and bills no
+second. Amounts are whole minor units, prices exact decimals. docs/pricing.md has the rules with worked examples.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ class Tariff:
         _amount("recording_fee", self.recording_fee)
         _amount("commission", self.commission, most=1)
         _amount("vat", self.vat, most=1)
-        if not self.segments or self.segments[0].start != 0:
-            raise ValueError("segments: the first begins at 0 seconds")
+        if not self.segments:
+            raise ValueError("segments: there must be at least one")
+        if self.segments[0].start != 0:
+            raise ValueError("segments[0].from: the first segment begins at 0 seconds")
         before = -1
         for index, segment in enumerate(self.segments):
             key = f"segments[{index}]"
@@ -266,9 +269,9 @@ def shares(tariff: Tariff, total: int, recording: int) -> tuple[int, int]:
 
 
 def tax_free(tariff: Tariff, total: int) -> int:
-    """The total without the tax inside it."""
-    numerator, denominator = (1 + tariff.vat).as_integer_ratio()
-    return half_up(total * denominator, numerator)
+    """The total without the tax inside it, half up; the tax is the rest of it."""
+    numerator, denominator = tariff.vat.as_integer_ratio()  # 1 + vat as a Decimal would be cut to 28 digits
+    return half_up(total * denominator, numerator + denominator)
 
 
 # -- the arithmetic -----------------------------------------------------------------------------------------------
@@ -310,6 +313,13 @@ def minor(amount: Decimal, digits: int) -> int:
     """An amount in minor units, half up."""
     numerator, denominator = amount.as_integer_ratio()
     return half_up(numerator * 10**digits, denominator)
+
+
+def amount_text(minor: int, digits: int) -> str:
+    """Minor units as an amount with all of the currency's decimals: 155 with 2 digits is "1.55"."""
+    whole, rest = divmod(abs(minor), 10**digits)
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
 
 
 def half_up(numerator: int, denominator: int) -> int:

@@ -9,6 +9,7 @@ from taxiphone.billing.tariff import (
     Line,
     Segment,
     Tariff,
+    amount_text,
     billed_segments,
     duration,
     price,
@@ -65,11 +66,11 @@ def explain(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -
     total = _money(tariff, cost.total)
     steps.append(Step("total", f"Total: {amounts} = {total} {tariff.currency}, tax included.", cost.total))
     if tariff.vat:
-        tax = f"{total} / {1 + tariff.vat:f} = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} of tax"
+        tax = f"{total} / (1 + {tariff.vat:f}) = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} of tax"
         steps.append(Step("tax", f"Tax of {_percent(tariff.vat)} inside it: {tax}."))
     fee = sum(line.amount for line in cost.lines if line.what == "recording")
     base = cost.total if tariff.commission_on_recording else cost.total - fee
-    exact = _exact(base * tariff.commission, 10**tariff.digits)
+    exact = _exact(tariff.commission, base, 10**tariff.digits)
     steps.append(
         Step(
             "commission",
@@ -100,7 +101,7 @@ def _counted(segment: Segment, whole: int, billed: int) -> Step:
 def _priced(tariff: Tariff, line: Line, segment: Segment) -> Step:
     if line.what == "included":
         return Step("line", f"{line.seconds} s at no price: {_money(tariff, 0)}.", 0)
-    exact = _exact(segment.price_per_minute * line.seconds, 60)
+    exact = _exact(segment.price_per_minute, line.seconds, 60)
     return Step(
         "line",
         f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, to the cent {_money(tariff, line.amount)}.",
@@ -108,23 +109,27 @@ def _priced(tariff: Tariff, line: Line, segment: Segment) -> Step:
     )
 
 
-def _exact(numerator: Decimal, divisor: int) -> str:
-    """A quotient, cut after six decimals and marked so where it goes on."""
-    top, bottom = numerator.as_integer_ratio()
-    scaled, rest = divmod(top * 10**_SHOWN_DECIMALS, bottom * divisor)
-    digits = Decimal(scaled).scaleb(-_SHOWN_DECIMALS)
-    return f"{digits:f}..." if rest else _plain(digits)
+def _exact(number: Decimal, times: int, divisor: int) -> str:
+    """The quotient (number x times) / divisor, cut after six decimals and marked so where it goes on."""
+    top, bottom = number.as_integer_ratio()
+    scaled, rest = divmod(top * times * 10**_SHOWN_DECIMALS, bottom * divisor)
+    digits = amount_text(scaled, _SHOWN_DECIMALS)
+    return f"{digits}..." if rest else _trimmed(digits)
 
 
 def _plain(number: Decimal) -> str:
     """Without trailing zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return _trimmed(f"{number:f}")
+
+
+def _trimmed(digits: str) -> str:
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _percent(share: Decimal) -> str:
-    return f"{_plain(share * 100)} %"
+    sign, digits, exponent = share.as_tuple()
+    return f"{_plain(Decimal((sign, digits, int(exponent) + 2)))} %"
 
 
 def _money(tariff: Tariff, minor: int) -> str:
-    return f"{Decimal(minor).scaleb(-tariff.digits):f}"
+    return amount_text(minor, tariff.digits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from taxiphone.billing.tariff import Segment, Tariff
@@ -20,6 +21,12 @@ _KEYS = {
     "vat",
 }
 _SEGMENT_KEYS = {"from", "price_per_minute", "first", "step"}
+
+# Any number of decimals; an exponent of three digits at most, and no more than a price or a length can be: a number
+# that is short to write must not be long to compute with.
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_BELOW = 10**12
+_SHOWN = 40
 
 
 def to_json(tariff: Tariff) -> dict[str, Any]:
@@ -51,53 +58,78 @@ def from_json(data: Mapping[str, Any]) -> Tariff:
     Raises:
         ValueError: a key is missing, unknown or holds what can't be; the sentence begins with the key.
     """
-    _closed("", data, _KEYS, {"currency", "digits", "segments"})
+    _closed("", data, _KEYS, ("currency", "digits", "segments"))
     segments = data["segments"]
     if not isinstance(segments, list | tuple):
         raise ValueError("segments: must be a list")  # noqa: TRY004 - malformed input, not a bug of the caller's
     currency = data["currency"]
     if not isinstance(currency, str):
-        raise ValueError("currency: must be a code of ISO 4217")  # noqa: TRY004 - as above
+        raise ValueError("currency: must be a code of ISO 4217, such as EUR")  # noqa: TRY004 - as above
     on_recording = data.get("commission_on_recording", True)
     if not isinstance(on_recording, bool):
         raise ValueError("commission_on_recording: must be true or false")  # noqa: TRY004 - as above
     return Tariff(
         currency=currency,
-        digits=data["digits"],
-        fee=_number("fee", data.get("fee", 0)),
+        digits=_whole("digits", data["digits"]),
+        fee=number("fee", data.get("fee", 0)),
         segments=tuple(_segment(f"segments[{index}]", part) for index, part in enumerate(segments)),
-        short_call_seconds=data.get("short_call_seconds", 0),
-        commission=_number("commission", data.get("commission", 0)),
+        short_call_seconds=_whole("short_call_seconds", data.get("short_call_seconds", 0)),
+        commission=number("commission", data.get("commission", 0)),
         commission_on_recording=on_recording,
-        recording_fee=_number("recording_fee", data.get("recording_fee", 0)),
-        vat=_number("vat", data.get("vat", 0)),
+        recording_fee=number("recording_fee", data.get("recording_fee", 0)),
+        vat=number("vat", data.get("vat", 0)),
     )
+
+
+def number(key: str, value: Any) -> Decimal:
+    """An exact number from 0 on, written in digits: a string, or a whole number as it is.
+
+    Raises:
+        ValueError: it is anything else, or larger than any price or length; the sentence begins with the key.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f'{key}: must be a number in quotes, such as "1.55"')  # noqa: TRY004 - malformed input
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(f"{key}: {shown(value)} is not a number from 0 on, such as 1.55")
+    exact = Decimal(value)
+    if exact < 0:
+        raise ValueError(f"{key}: must not be negative")
+    if exact >= _BELOW:
+        raise ValueError(f"{key}: is too large; it must be below {_BELOW}")
+    return exact
+
+
+def shown(text: str) -> str:
+    """What somebody wrote, as it may stand in a sentence: quoted, escaped, and not without end."""
+    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def _segment(key: str, data: Any) -> Segment:
     if not isinstance(data, Mapping):
         raise ValueError(f"{key}: must be an object")  # noqa: TRY004 - as above
-    _closed(f"{key}.", data, _SEGMENT_KEYS, {"from", "price_per_minute"})
+    _closed(f"{key}.", data, _SEGMENT_KEYS, ("from", "price_per_minute"))
     return Segment(
-        start=data["from"],
-        price_per_minute=_number(f"{key}.price_per_minute", data["price_per_minute"]),
-        first=data.get("first", 1),
-        step=data.get("step", 1),
+        start=_whole(f"{key}.from", data["from"]),
+        price_per_minute=number(f"{key}.price_per_minute", data["price_per_minute"]),
+        first=_whole(f"{key}.first", data.get("first", 1)),
+        step=_whole(f"{key}.step", data.get("step", 1)),
     )
 
 
-def _closed(prefix: str, data: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
+def _closed(prefix: str, data: Mapping[str, Any], known: set[str], needed: tuple[str, ...]) -> None:
     for key in data:
         if key not in known:
-            raise ValueError(f"{prefix}{key}: there is no such key")
-    for key in sorted(needed - set(data)):
-        raise ValueError(f"{prefix}{key}: is missing")
+            named = key if key.isascii() and key.isidentifier() and len(key) <= _SHOWN else shown(key)
+            raise ValueError(f"{prefix}{named}: there is no such key")
+    for key in needed:
+        if key not in data:
+            raise ValueError(f"{prefix}{key}: is missing")
 
 
-def _number(key: str, value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f'{key}: must be a number in quotes, such as "1.55"')  # noqa: TRY004 - as above
-    try:
-        return Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"{key}: {value!r} is not a number") from None
+def _whole(key: str, value: Any) -> int:
+    """A whole number; what it may be at least is checked with the tariff."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{key}: must be a whole number, without quotes")  # noqa: TRY004 - malformed input
+    if value >= _BELOW:
+        raise ValueError(f"{key}: is too large; it must be below {_BELOW}")
+    return value

@@ -246,7 +246,7 @@ def test_a_length_that_cannot_be_is_refused(bad: Decimal) -> None:
         ("short_call_seconds", {"short_call_seconds": -1}),
         ("segments", {"segments": []}),
         ("segments", {"segments": "all"}),
-        ("segments", {"segments": [{"from": 1, "price_per_minute": "1"}]}),
+        ("segments[0].from", {"segments": [{"from": 1, "price_per_minute": "1"}]}),
         ("segments[1].from", {"segments": [{"from": 0, "price_per_minute": "1"}] * 2}),
         ("segments[0].step", {"segments": [{"from": 0, "price_per_minute": "1", "step": 0}]}),
         ("segments[0].first", {"segments": [{"from": 0, "price_per_minute": "1", "first": 1.0}]}),
