@@ -1,9 +1,7 @@
-"""`taxiphone call`, `receipt`, `ledger`: what happened, what it cost and why, and the proof of the books."""
+"""`taxiphone call`, `receipt`: what happened, what it cost and why."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +9,12 @@ import click
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from taxiphone.billing import call_story, ledger_check, receipts
+from taxiphone.billing import call_story, receipts
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show, show_one
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import Status
-from taxiphone.store.models import Account, Call
+from taxiphone.store.models import Call
 
 _SOME = 5
 
@@ -113,61 +111,6 @@ def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
     client_text, consultant_text = app.database.do(work)
     out.print(client_text, markup=False)
     out.print(f"\nConsultant: {consultant_text}", markup=False)
-
-
-@click.group()
-def ledger() -> None:
-    """The ledger: its balances, and the proof that it is right."""
-
-
-@ledger.command("check")
-@json_option
-@pass_app
-def ledger_check_command(app: App, /, as_json: bool) -> None:
-    """Prove the books; exit 1 and the rows where something is wrong.
-
-    Every posting sums to zero, every balance is the sum of its entries, no wallet and no hold is below zero, every
-    priced call was posted once and as its receipt says, and nothing stays held for a call that is over.
-    """
-    problems = app.database.do(ledger_check.check)
-    if as_json:
-        print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
-    elif problems:
-        show([asdict(problem) for problem in problems], ("what", "where", "text"), as_json=False)
-    else:
-        out.print("The ledger is right: everything sums to zero, and every priced call was posted once.")
-    if problems:
-        sys.exit(1)
-
-
-@ledger.command("balances")
-@json_option
-@pass_app
-def ledger_balances(app: App, /, as_json: bool) -> None:
-    """List every account that is not empty."""
-
-    def work(session: Session) -> list[dict[str, Any]]:
-        found = session.scalars(
-            select(Account)
-            .where(Account.balance != 0)
-            .order_by(Account.kind, Account.owner, Account.currency)
-        )
-        return [
-            {
-                "kind": each.kind,
-                "owner": each.owner,
-                "balance": from_minor(each.balance, digits_of(each.currency)),
-                "currency": each.currency,
-            }
-            for each in found
-        ]
-
-    show(
-        app.database.do(work),
-        ("kind", "owner", "balance", "currency"),
-        as_json=as_json,
-        empty="Every account is empty.",
-    )
 
 
 def find_call(session: Session, text: str) -> Call:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,5 +16,9 @@ def insert_if_new(session: Session, table: type[Base], rows: Sequence[Mapping[st
     """Insert rows; those that meet a unique constraint of the table are left as they are."""
     if not rows:
         return
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    # The table, not its class: an ORM's insert would take a None for "not given" and write the default instead.
+    connection.execute(
+        insert(cast(Table, table.__table__)).on_conflict_do_nothing(), [dict(row) for row in rows]
+    )

@@ -2,49 +2,70 @@
 
 Accounts, by kind and owner (amounts in minor units, credit positive):
 
-    wallet      a client's credit             never below zero
-    hold        what a call may still cost    never below zero
-    earnings    what a consultant has earned
-    commission  the platform's part
-    top_up      the outside world: what came in is negative here
+    wallet           a client's credit                                    never below zero
+    hold             what a call may still cost                           never below zero
+    earnings         what a consultant has earned and was not paid yet
+    commission       the platform's part of the talks, its tax taken off
+    recording_fees   the platform's part of the recordings' fees, its tax taken off
+    vat              the tax inside what clients paid, owed to the state
+    refunds          the platform's part of what was given back
+    payouts          the outside world: what went out to consultants
+    top_ups          the outside world: what came in is negative here
 
-A posting is never changed. Its key says what it is for, so a second attempt finds the first and does nothing.
+The client buys from the platform, so the tax inside a price is the platform's to hand on: a price of `total` goes with
+`consultant` to the earnings, with `vat` to the tax, and with what remains of the commission to the platform (which may be
+below zero where the commission is smaller than the tax). See docs/adr/0009.
+
+A posting is never changed: its key says what it is for, so a second attempt finds the first and does nothing, and what was
+wrong is undone by its mirror image (`reverse`).
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import double_entry
+from taxiphone.billing.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.errors import InsufficientFundsError, LedgerError
+from taxiphone.errors import LedgerError
 from taxiphone.store.models import Account, Entry, Posting
 
-WALLET, HOLD, EARNINGS, COMMISSION, TOP_UP = "wallet", "hold", "earnings", "commission", "top_up"
-_NEVER_NEGATIVE = (WALLET, HOLD)
+__all__ = [
+    "CHARGE",
+    "COMMISSION",
+    "EARNINGS",
+    "HOLD",
+    "KEPT",
+    "PAYOUTS",
+    "RECORDING_FEES",
+    "REFUNDS",
+    "RELEASE",
+    "REVERSAL",
+    "TOP_UP",
+    "VAT",
+    "WALLET",
+    "Change",
+    "balance",
+    "balances",
+    "charge",
+    "hold",
+    "lock_wallet",
+    "post",
+    "release",
+    "reverse",
+    "top_up",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One account's part of a posting.
-
-    Attributes:
-        kind: the account's kind.
-        owner: whose it is: a client's or consultant's id, a call's id, or "" for the platform.
-        currency: ISO 4217.
-        amount: minor units; credit positive.
-    """
-
-    kind: str
-    owner: str
-    currency: str
-    amount: int
+COMMISSION, RECORDING_FEES, VAT = "commission", "recording_fees", "vat"
+REFUNDS, PAYOUTS, TOP_UP = "refunds", "payouts", "top_up"
+CHARGE, RELEASE, REVERSAL = "charge", "release", "reversal"
+_LONGEST_KEY = 80
 
 
 def post(
@@ -64,20 +85,31 @@ def post(
         LedgerError: it does not sum to zero, or the key was used for another posting.
         InsufficientFundsError: a wallet or a hold would fall below zero.
     """
-    changes = list(changes)
-    _check_balanced(key, changes)
-    made = _find(session, key)
-    if made is None:
-        session.flush()
-        try:
-            with session.begin_nested():
-                return _insert(session, key, kind, changes, call_id, memo)
-        except IntegrityError:  # another process was quicker with the same key; it has committed by now
-            made = _find(session, key)
-            if made is None:
-                raise
-    _check_same(session, made, changes)
-    return made
+    return _post(session, key, kind, list(changes), call_id, memo, None)
+
+
+def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
+    """Undo the posting of `key` by its mirror image, of kind `reversal`, under `new_key`. At most once each.
+
+    The same two keys again find the reversal that was made. What a charge took from a hold goes back there: it can be
+    charged again or released.
+
+    Raises:
+        LedgerError: there is no such posting, it is a reversal itself, or it was reversed under another key.
+        InsufficientFundsError: a wallet or a hold that got something by it has spent that meanwhile.
+    """
+    wrong = _find(session, key)
+    if wrong is None:
+        raise LedgerError(f"there is no posting {key}. Nothing was reversed.")
+    if wrong.kind == REVERSAL:
+        raise LedgerError(f"posting {key} is a reversal itself. Post anew what should be there instead.")
+    before = session.scalar(select(Posting.key).where(Posting.reverses_id == wrong.id))
+    if before not in {None, new_key}:
+        raise LedgerError(f"posting {key} was reversed before, by {before}. Nothing was reversed.")
+    mirrored = [
+        Change(kind, owner, currency, -amount) for kind, owner, currency, amount in _entries(session, wrong)
+    ]
+    return _post(session, new_key, REVERSAL, mirrored, wrong.call_id, memo, wrong.id)
 
 
 def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
@@ -127,46 +159,50 @@ def charge(
     key: str,
     call_id: str,
     *,
-    client_id: int,
     consultant_id: int,
     currency: str,
     commission: int,
     consultant: int,
-    give_back: int,
+    vat: int = 0,
+    platform: str = COMMISSION,
 ) -> Posting | None:
-    """Pay a call from its hold: commission, the consultant's share, and what goes back to the wallet.
+    """Pay a price from a call's hold: commission + consultant, of which vat is the tax.
+
+    Amounts are in minor units. `commission` is the platform's part of the price with the tax still in it, `vat` that
+    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES.
 
     Returns:
-        None where all three are nothing.
+        None where the price is nothing.
+
+    Raises:
+        InsufficientFundsError: the hold has less.
     """
     changes = [
-        Change(HOLD, call_id, currency, -(commission + consultant + give_back)),
+        Change(HOLD, call_id, currency, -(commission + consultant)),
         Change(EARNINGS, str(consultant_id), currency, consultant),
-        Change(COMMISSION, "", currency, commission),
-        Change(WALLET, str(client_id), currency, give_back),
+        Change(platform, "", currency, commission - vat),
+        Change(VAT, "", currency, vat),
     ]
-    changes = [change for change in changes if change.amount]
-    if not changes:
+    if commission + consultant == 0:
         return None
-    kind = "charge" if commission or consultant else "release"
-    return post(session, key, kind, changes, call_id=call_id)
+    return post(session, key, CHARGE, [each for each in changes if each.amount], call_id=call_id)
 
 
 def release(
     session: Session, key: str, call_id: str, client_id: int, amount_minor: int, currency: str
-) -> None:
-    """Give a part of a call's hold back to the wallet."""
-    charge(
-        session,
-        key,
-        call_id,
-        client_id=client_id,
-        consultant_id=0,
-        currency=currency,
-        commission=0,
-        consultant=0,
-        give_back=amount_minor,
-    )
+) -> Posting | None:
+    """Give a part of a call's hold back to the wallet; None where it is nothing.
+
+    Raises:
+        InsufficientFundsError: the hold has less.
+    """
+    if not amount_minor:
+        return None
+    changes = [
+        Change(HOLD, call_id, currency, -amount_minor),
+        Change(WALLET, str(client_id), currency, amount_minor),
+    ]
+    return post(session, key, RELEASE, changes, call_id=call_id)
 
 
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
@@ -174,28 +210,80 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
 
     Without a currency it is the platform's one: an account that holds another is left out by naming it.
     """
-    found = select(func.coalesce(func.sum(Account.balance), 0)).where(
-        Account.kind == kind, Account.owner == str(owner)
-    )
+    if kind in KEPT:
+        found = select(func.coalesce(func.sum(Account.balance), 0))
+    else:
+        found = select(func.coalesce(func.sum(Entry.amount), 0)).join(Account, Account.id == Entry.account_id)
+    found = found.where(Account.kind == kind, Account.owner == str(owner))
     if currency is not None:
         found = found.where(Account.currency == currency)
-    return int(session.execute(found).scalar_one())
+    return int(session.execute(found).scalar_one() or 0)
+
+
+def balances(session: Session) -> list[tuple[str, str, str, int]]:
+    """(kind, owner, currency, balance in minor units) of every account that is not empty."""
+    total = func.coalesce(Account.balance, func.sum(Entry.amount))
+    rows = session.execute(
+        select(Account.kind, Account.owner, Account.currency, total)
+        .outerjoin(Entry, (Entry.account_id == Account.id) & Account.balance.is_(None))
+        .group_by(Account.id, Account.kind, Account.owner, Account.currency, Account.balance)
+        .having(total != 0)
+        .order_by(Account.kind, Account.owner, Account.currency)
+    )
+    return [(kind, owner, currency, int(amount)) for kind, owner, currency, amount in rows]
 
 
 def lock_wallet(session: Session, client_id: int, currency: str) -> int:
     """A wallet's balance in minor units, held still until the transaction ends: nobody else can spend it meanwhile."""
-    insert_if_new(
-        session, Account, [{"kind": WALLET, "owner": str(client_id), "currency": currency, "balance": 0}]
-    )
     locked = (
         select(Account.balance)
         .where(Account.kind == WALLET, Account.owner == str(client_id), Account.currency == currency)
         .with_for_update()
     )
-    return int(session.execute(locked).scalar_one())
+    found = session.execute(locked).scalar_one_or_none()
+    if found is None:
+        new = {"kind": WALLET, "owner": str(client_id), "currency": currency, "balance": 0}
+        insert_if_new(session, Account, [new])
+        found = session.execute(locked).scalar_one()
+    return int(found or 0)
 
 
-def _check_balanced(key: str, changes: list[Change]) -> None:
+def _post(
+    session: Session,
+    key: str,
+    kind: str,
+    changes: Sequence[Change],
+    call_id: str | None,
+    memo: str,
+    reverses_id: int | None,
+) -> Posting:
+    _check_balanced(key, changes)
+    made = _find(session, key)
+    if made is None:
+        session.flush()
+        try:
+            with session.connection().begin_nested():
+                return double_entry.write(
+                    session, key, kind, changes, call_id=call_id, memo=memo, reverses_id=reverses_id
+                )
+        except IntegrityError:  # another process was quicker with the same key; it has committed by now
+            made = _find(session, key)
+            if made is None:
+                raise
+    if {*_entries(session, made)} != {
+        (*c.name, c.amount) for c in changes
+    } or made.reverses_id != reverses_id:
+        raise LedgerError(
+            f"posting {key} was made before with other amounts or accounts. Nothing was posted."
+        )
+    return made
+
+
+def _check_balanced(key: str, changes: Sequence[Change]) -> None:
+    if len(key) > _LONGEST_KEY:
+        raise LedgerError(
+            f"the key {key[:20]}... is longer than {_LONGEST_KEY} characters. Nothing was posted."
+        )
     sums: dict[str, int] = defaultdict(int)
     for change in changes:
         if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
@@ -203,7 +291,7 @@ def _check_balanced(key: str, changes: list[Change]) -> None:
                 f"posting {key}: {change.amount!r} is no amount in minor units. Nothing was posted."
             )
         sums[change.currency] += change.amount
-    if len({(c.kind, c.owner, c.currency) for c in changes}) != len(changes):
+    if len({change.name for change in changes}) != len(changes):
         raise LedgerError(f"posting {key} names an account twice. Nothing was posted.")
     if len(changes) < 2 or any(sums.values()):  # noqa: PLR2004 - double entry
         raise LedgerError(
@@ -211,62 +299,18 @@ def _check_balanced(key: str, changes: list[Change]) -> None:
         )
 
 
+_BY_KEY = select(Posting).where(Posting.key == bindparam("b_key"))
+
+
 def _find(session: Session, key: str) -> Posting | None:
-    return session.execute(select(Posting).where(Posting.key == key)).scalar_one_or_none()
+    return session.execute(_BY_KEY, {"b_key": key}).scalar_one_or_none()
 
 
-def _check_same(session: Session, posting: Posting, changes: list[Change]) -> None:
-    entries = session.execute(
+def _entries(session: Session, posting: Posting) -> list[tuple[str, str, str, int]]:
+    rows = session.execute(
         select(Account.kind, Account.owner, Account.currency, Entry.amount)
         .join(Account, Account.id == Entry.account_id)
         .where(Entry.posting_id == posting.id)
+        .order_by(Entry.id)
     )
-    if {tuple(row) for row in entries} != {(c.kind, c.owner, c.currency, c.amount) for c in changes}:
-        raise LedgerError(
-            f"posting {posting.key} was made before with other amounts or accounts. Nothing was posted."
-        )
-
-
-def _insert(
-    session: Session, key: str, kind: str, changes: list[Change], call_id: str | None, memo: str
-) -> Posting:
-    posting = Posting(key=key, kind=kind, call_id=call_id, memo=memo)
-    session.add(posting)
-    session.flush()
-    accounts = _accounts(session, changes)
-    # In the order of the accounts' ids, so that two postings never wait for each other in a circle.
-    for change in sorted(changes, key=lambda c: accounts[c.kind, c.owner, c.currency]):
-        account = accounts[change.kind, change.owner, change.currency]
-        moved = session.execute(
-            update(Account)
-            .where(
-                Account.id == account,
-                or_(Account.kind.not_in(_NEVER_NEGATIVE), Account.balance + change.amount >= 0),
-            )
-            .values(balance=Account.balance + change.amount)
-            .returning(Account.id)
-            .execution_options(synchronize_session=False)
-        )
-        if moved.first() is None:
-            raise InsufficientFundsError(
-                f"the {change.kind} of {change.owner} does not hold {-change.amount} {change.currency} (minor units). "
-                "Nothing was posted."
-            )
-        session.add(Entry(posting=posting, account_id=account, amount=change.amount))
-    session.flush()
-    return posting
-
-
-def _accounts(session: Session, changes: list[Change]) -> dict[tuple[str, str, str], int]:
-    """The accounts' ids; those that are missing are opened."""
-    wanted = {(c.kind, c.owner, c.currency) for c in changes}
-    named = select(Account.kind, Account.owner, Account.currency, Account.id).where(
-        or_(*((Account.kind == k) & (Account.owner == o) & (Account.currency == c) for k, o, c in wanted))
-    )
-    found = {(kind, owner, currency): number for kind, owner, currency, number in session.execute(named)}
-    missing = sorted(wanted - set(found))
-    if missing:
-        opened = [{"kind": k, "owner": o, "currency": c, "balance": 0} for k, o, c in missing]
-        insert_if_new(session, Account, opened)
-        found = {(kind, owner, currency): number for kind, owner, currency, number in session.execute(named)}
-    return found
+    return [(kind, owner, currency, amount) for kind, owner, currency, amount in rows]

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.ledger import COMMISSION, EARNINGS, HOLD, WALLET
+from taxiphone.billing.ledger import (
+    CHARGE,
+    COMMISSION,
+    EARNINGS,
+    HOLD,
+    KEPT,
+    RECORDING_FEES,
+    REVERSAL,
+    VAT,
+    WALLET,
+)
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Account, Call, Entry, Posting, Receipt
 
@@ -74,7 +84,7 @@ def _balances(session: Session) -> Iterator[Problem]:
         select(Account.kind, Account.owner, Account.balance, entered)
         .outerjoin(Entry, Entry.account_id == Account.id)
         .group_by(Account.id, Account.kind, Account.owner, Account.balance)
-        .having(Account.balance != entered)
+        .having((Account.balance != entered) | (Account.kind.in_(KEPT) & Account.balance.is_(None)))
     )
     for kind, owner, balance, total in session.execute(wrong):
         yield Problem(
@@ -91,10 +101,10 @@ def _negative(session: Session) -> Iterator[Problem]:
 
 
 def _receipts(session: Session) -> Iterator[Problem]:
-    """Receipts against the postings of their calls."""
+    """Receipts against the charges of their calls, less those that were reversed."""
 
-    def earned(kind: str) -> ColumnElement[int]:
-        return func.coalesce(func.sum(case((Account.kind == kind, Entry.amount), else_=0)), 0)
+    def earned(*kinds: str) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((Account.kind.in_(kinds), Entry.amount), else_=0)), 0)
 
     rows = session.execute(
         select(
@@ -103,15 +113,17 @@ def _receipts(session: Session) -> Iterator[Problem]:
             Receipt.total,
             Receipt.commission,
             Receipt.consultant_share,
-            earned(COMMISSION),
+            Receipt.vat,
+            earned(COMMISSION, RECORDING_FEES, VAT),
             earned(EARNINGS),
+            earned(VAT),
         )
-        .outerjoin(Posting, Posting.call_id == Receipt.call_id)
+        .outerjoin(Posting, and_(Posting.call_id == Receipt.call_id, Posting.kind.in_((CHARGE, REVERSAL))))
         .outerjoin(Entry, Entry.posting_id == Posting.id)
         .outerjoin(Account, Account.id == Entry.account_id)
         .group_by(Receipt.number)
     ).yield_per(1000)
-    for call_id, lines, total, commission, share, posted_commission, posted_share in rows:
+    for call_id, lines, total, commission, share, vat, posted_commission, posted_share, posted_vat in rows:
         listed = sum(line["amount"] for line in lines)
         if listed != total:
             yield Problem("receipt", call_id, f"its lines sum to {listed}, its total is {total}")
@@ -119,12 +131,12 @@ def _receipts(session: Session) -> Iterator[Problem]:
             yield Problem(
                 "receipt", call_id, f"commission {commission} and share {share} do not sum to {total}"
             )
-        if (commission, share) != (posted_commission, posted_share):
+        if (commission, share, vat) != (posted_commission, posted_share, posted_vat):
             yield Problem(
                 "receipt",
                 call_id,
-                f"it says commission {commission} and share {share}, "
-                f"posted were {posted_commission} and {posted_share}",
+                f"it says commission {commission}, share {share}, tax {vat}, "
+                f"posted were {posted_commission}, {posted_share}, {posted_vat}",
             )
 
 
@@ -141,7 +153,7 @@ def _unpriced(session: Session) -> Iterator[Problem]:
         yield Problem("unpriced", call_id, f"the call has a receipt and is marked as {status}")
     charged = (
         select(Posting.key, Posting.call_id)
-        .where(Posting.kind == "charge", ~exists().where(Receipt.call_id == Posting.call_id))
+        .where(Posting.kind == CHARGE, ~exists().where(Receipt.call_id == Posting.call_id))
         .order_by(Posting.id)
     )
     for key, charged_call in session.execute(charged):

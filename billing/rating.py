@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
 from taxiphone.billing.talk import Talk
-from taxiphone.billing.tariff import Line, Tariff, longest_talk, minor, price, shares
+from taxiphone.billing.tariff import Line, Tariff, longest_talk, minor, price, shares, tax_free
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Outcome, Status, finish
@@ -48,13 +48,14 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         session,
         f"call:{call.id}:talk",
         call.id,
-        client_id=call.client_id or 0,
         consultant_id=call.consultant_id or 0,
         currency=tariff.currency,
         commission=cost.commission,
         consultant=cost.consultant,
-        give_back=held - cost.total - pending,
+        vat=cost.vat,
     )
+    left = held - cost.total - pending
+    ledger.release(session, f"call:{call.id}:release", call.id, call.client_id or 0, left, tariff.currency)
     receipt = Receipt(
         call_id=call.id,
         currency=tariff.currency,
@@ -62,6 +63,7 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         total=cost.total,
         commission=cost.commission,
         consultant_share=cost.consultant,
+        vat=cost.vat,
         recording_pending=pending > 0,
     )
     session.add(receipt)
@@ -111,19 +113,21 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
         return receipt
     total = receipt.total + fee
     commission, consultant = shares(tariff, total, fee)
+    vat = total - tax_free(tariff, total)
     ledger.charge(
         session,
         key,
         call.id,
-        client_id=call.client_id or 0,
         consultant_id=call.consultant_id or 0,
         currency=tariff.currency,
         commission=commission - receipt.commission,
         consultant=consultant - receipt.consultant_share,
-        give_back=0,
+        vat=vat - receipt.vat,
+        platform=ledger.RECORDING_FEES,
     )
     receipt.lines = [*receipt.lines, asdict(Line("recording", 0, fee))]
     receipt.total, receipt.commission, receipt.consultant_share = total, commission, consultant
+    receipt.vat = vat
     receipt.recording_pending = False
     session.flush()
     return receipt

@@ -136,11 +136,32 @@ class Database:
         self.upgrade()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema to this program's version (Alembic)."""
-        with self.engine.begin() as connection:
-            config = _alembic()
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+        """Bring the schema to this program's version (Alembic), wholly or not at all.
+
+        Raises:
+            SchemaError: a migration failed; the database is as it was.
+        """
+        with self.engine.connect() as connection:
+            if self.sqlite:
+                # SQLite changes a table by making it anew and dropping the old one, which others still point to.
+                # It heeds this only outside of a transaction, hence past SQLAlchemy.
+                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    config = _alembic()
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, revision)
+                    if self.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                        raise SchemaError(
+                            "the migration would leave rows that point nowhere. The database is as it was."
+                        )
+            except DBAPIError as error:
+                raise SchemaError(
+                    f"the schema can't be brought up to date: {error.orig}. The database is as it was."
+                ) from None
+            finally:
+                if self.sqlite:
+                    connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
 
 
 def head() -> str:
@@ -175,4 +196,6 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql(
+            "BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE"
+        )

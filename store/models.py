@@ -3,7 +3,7 @@
 Who is who:   Consultant, Client, ClientNumber, Did
 The calls:    Call (its row is written before each command to Asterisk), Mark (what the program saw, when)
 The meter:    CelRow, CelPosition (Asterisk's own event log, and how far it was read)
-The money:    Account, Posting, Entry (double entry), Receipt
+The money:    Account, Posting, Entry (double entry), FreeMinutes (claimed once), Receipt, CreditNote
 The record:   Recording
 """
 
@@ -192,7 +192,11 @@ class CelPosition(Base):
 
 
 class Account(Base):
-    """An account of the ledger: of a kind, and whose (a client, a consultant, a call, or nobody: the platform's)."""
+    """An account of the ledger: of a kind, and whose (a client, a consultant, a call, or nobody: the platform's).
+
+    The balance is kept where it guards something: it is the sum of the entries. Of the platform's own accounts it is
+    not (None), for all calls would wait for each other there; `ledger.balance` adds their entries up.
+    """
 
     __tablename__ = "account"
 
@@ -200,7 +204,7 @@ class Account(Base):
     kind: Mapped[str] = mapped_column(String(24))
     owner: Mapped[str] = mapped_column(String(24), default="")
     currency: Mapped[str] = mapped_column(String(3))
-    balance: Mapped[int] = mapped_column(BigInteger, default=0)  # the sum of its entries; credit is positive
+    balance: Mapped[int | None] = mapped_column(BigInteger, default=0)  # credit is positive
 
     __table_args__ = (
         UniqueConstraint("kind", "owner", "currency"),
@@ -209,7 +213,11 @@ class Account(Base):
 
 
 class Posting(Base):
-    """A posting: entries that sum to zero. Its key says what for and which kind, and can't come twice."""
+    """A posting: entries that sum to zero. Its key says what for and which kind, and can't come twice.
+
+    Its entries are written first and it comes last: the database then checks their sum, and takes no other entry to
+    it, no change and no deletion any more (migration 0003, docs/adr/0009).
+    """
 
     __tablename__ = "posting"
 
@@ -219,6 +227,9 @@ class Posting(Base):
     call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
     at: Mapped[datetime] = mapped_column(default=now)
     memo: Mapped[str] = mapped_column(String(200), default="")
+    reverses_id: Mapped[int | None] = mapped_column(
+        ForeignKey("posting.id"), unique=True
+    )  # at most once each
 
     entries: Mapped[list[Entry]] = relationship(back_populates="posting", order_by="Entry.id")
 
@@ -229,7 +240,9 @@ class Entry(Base):
     __tablename__ = "entry"
 
     id: Mapped[int] = mapped_column(_id, primary_key=True)
-    posting_id: Mapped[int] = mapped_column(ForeignKey("posting.id"), index=True)
+    posting_id: Mapped[int] = mapped_column(
+        ForeignKey("posting.id", deferrable=True, initially="DEFERRED"), index=True
+    )
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
     amount: Mapped[int] = mapped_column(BigInteger)
 
@@ -237,6 +250,22 @@ class Entry(Base):
     account: Mapped[Account] = relationship()
 
     __table_args__ = (CheckConstraint("amount <> 0", name="not_nothing"),)
+
+
+class FreeMinutes(Base):
+    """The free minutes of a client, claimed by the one call that has them; the row goes where they were not used."""
+
+    __tablename__ = "free_minutes"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    client_id: Mapped[int] = mapped_column(ForeignKey("client.id"))
+    scope: Mapped[str] = mapped_column(String(24))  # a consultant's id, or "platform"
+    consultant_id: Mapped[int] = mapped_column(ForeignKey("consultant.id"), index=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), unique=True)
+    least_seconds: Mapped[int]  # a talk below this was a network fault, and leaves them unused
+    claimed_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (UniqueConstraint("client_id", "scope"),)
 
 
 class Receipt(Base):
@@ -252,11 +281,39 @@ class Receipt(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     commission: Mapped[int] = mapped_column(BigInteger)
     consultant_share: Mapped[int] = mapped_column(BigInteger)
+    vat: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0"
+    )  # contained in total; borne by the platform
     recording_pending: Mapped[bool] = mapped_column(default=False)
+    former: Mapped[list[Any]] = mapped_column(
+        default=list, server_default="[]"
+    )  # what it said before it was rated again
 
     call: Mapped[Call] = relationship(back_populates="receipt")
 
     __table_args__ = (CheckConstraint("commission + consultant_share = total", name="shares_sum"),)
+
+
+class CreditNote(Base):
+    """What was given back of a receipt; amounts in minor units, all of them taken off."""
+
+    __tablename__ = "credit_note"
+
+    number: Mapped[int] = mapped_column(_id, primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
+    key: Mapped[str] = mapped_column(String(80), unique=True)  # of its posting
+    issued_at: Mapped[datetime] = mapped_column(default=now)
+    currency: Mapped[str] = mapped_column(String(3))
+    amount: Mapped[int] = mapped_column(BigInteger)  # to the client's wallet, tax included
+    vat: Mapped[int] = mapped_column(BigInteger)  # the tax inside it
+    commission: Mapped[int] = mapped_column(BigInteger)
+    consultant_share: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(200))
+
+    __table_args__ = (
+        CheckConstraint("amount > 0 AND commission + consultant_share = amount", name="shares_sum"),
+        CheckConstraint("vat >= 0 AND vat <= amount", name="tax_inside"),
+    )
 
 
 class Recording(Base):

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import update
 
-from taxiphone.billing.commands import call, ledger, receipt
+from taxiphone.billing.commands import call, receipt
+from taxiphone.billing.ledger_commands import ledger
 from taxiphone.billing.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.console import App
@@ -170,20 +171,20 @@ def test_a_right_ledger_is_told_and_a_wrong_one_ends_with_1_and_its_rows(
     assert read(app, ledger, "check") == {"ok": True, "problems": []}
     assert "is right" in run(app, ledger, "check").stdout
     house.database.do(
-        lambda s: s.execute(update(Account).where(Account.kind == "commission").values(balance=1))
+        lambda s: s.execute(update(Account).where(Account.kind == "earnings").values(balance=1))
     )
     wrong = run(app, ledger, "check", "--json")
     assert wrong.exit_code == 1
-    assert json.loads(wrong.stdout)["problems"][0]["where"] == "commission"
+    assert json.loads(wrong.stdout)["problems"][0]["where"] == "earnings 1"
     shown = run(app, ledger, "check")
     assert shown.exit_code == 1
-    assert "its entries sum to 215" in shown.stdout
+    assert "its entries sum to 502" in shown.stdout
 
 
 def test_the_balances_sum_to_nothing(app: App, talked: str) -> None:
     del talked
     rows = read(app, ledger, "balances")
-    assert {row["kind"] for row in rows} == {"wallet", "top_up", "earnings", "commission"}
+    assert {row["kind"] for row in rows} == {"wallet", "top_up", "earnings", "commission", "recording_fees"}
     assert sum(Decimal(row["balance"]) for row in rows) == 0
 
 

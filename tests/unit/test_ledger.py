@@ -123,6 +123,34 @@ def test_the_check_names_what_is_wrong(house: Any, what: str, harm: Callable[[An
     assert what in house.problems()
 
 
+# -- reversals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_reversal_is_the_mirror_image_and_is_made_once(house: Any) -> None:
+    client = house.client(credit=0)
+    house.database.do(lambda s: ledger.top_up(s, client, 500, "EUR", "wrong"))
+    key = f"top_up:{client}:wrong"
+    first = house.database.do(lambda s: ledger.reverse(s, key, "undo", "keyed in twice"))
+    again = house.database.do(lambda s: ledger.reverse(s, key, "undo"))
+    assert (first.id, first.kind, first.memo) == (again.id, "reversal", "keyed in twice")
+    assert (house.balance("wallet", client), house.balance("top_up")) == (0, 0)
+    with pytest.raises(LedgerError, match="reversed before, by undo"):
+        house.database.do(lambda s: ledger.reverse(s, key, "undo twice"))
+    with pytest.raises(LedgerError, match="is a reversal itself"):
+        house.database.do(lambda s: ledger.reverse(s, "undo", "redo"))
+    with pytest.raises(LedgerError, match="no posting nothing"):
+        house.database.do(lambda s: ledger.reverse(s, "nothing", "undo nothing"))
+    assert house.problems() == []
+
+
+def test_what_was_spent_since_can_not_be_reversed(house: Any) -> None:
+    client = house.client(credit=500)
+    house.call(client, house.consultant("5.00"))
+    with pytest.raises(InsufficientFundsError):
+        house.database.do(lambda s: ledger.reverse(s, f"top_up:{client}:first", "undo"))
+    assert house.problems() == []
+
+
 # -- what is held -----------------------------------------------------------------------------------------------------
 
 

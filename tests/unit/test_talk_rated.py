@@ -84,7 +84,8 @@ def test_the_recordings_fee_waits_in_the_hold_until_it_can_be_played(house: Any)
         assert [line["what"] for line in call.receipt.lines] == ["talk", "recording"]
         assert not call.receipt.recording_pending
         assert house.balance("hold", call.id) == 0
-        assert (house.balance("earnings", consultant), house.balance("commission")) == (502, 215)
+        assert house.balance("earnings", consultant) == 502
+        assert (house.balance("commission"), house.balance("recording_fees")) == (65, 150)
 
 
 def test_the_fee_of_a_recording_that_failed_goes_back(house: Any) -> None:
@@ -163,6 +164,30 @@ def test_a_talk_without_a_tariff_is_not_charged_and_marked_for_a_look(house: Any
     call = rated(house, house.call(client, consultant, accept=False), talked("60"))
     assert (call.status, call.receipt) == ("closed", None)
     assert call.review is not None
+
+
+def test_the_tax_inside_a_price_is_taken_from_the_platforms_part(house: Any) -> None:
+    house.settings = house.settings.model_copy(update={"billing": Billing(vat=Decimal("0.20"))})
+    client, consultant = house.client(), house.consultant("1.00", recording_allowed=True)
+    call_id = house.call(client, consultant, recorded=True)
+    call = rated(house, call_id, talked("600"))
+    # 10.00: 3.00 commission, 7.00 share; 10.00 / 1.2 = 8.33 net, 1.67 tax, so 1.33 stay with the platform
+    assert call.receipt is not None
+    assert (call.receipt.total, call.receipt.vat) == (1000, 167)
+    assert [house.balance(kind) for kind in ("commission", "recording_fees", "vat")] == [133, 0, 167]
+    assert house.balance("earnings", consultant) == 700
+    # with the recording 15.00: 4.50 commission, 10.50 share; 12.50 net, 2.50 tax
+    settled(house, call_id, ready=True)
+    assert [house.balance(kind) for kind in ("commission", "recording_fees", "vat")] == [133, 67, 250]
+    assert house.balance("earnings", consultant) == 1050
+    assert house.problems() == []
+
+
+def test_a_tax_above_the_commission_is_the_platforms_loss(house: Any) -> None:
+    billing = Billing(vat=Decimal("0.20"), commission=Decimal("0.10"))
+    house.settings = house.settings.model_copy(update={"billing": billing})
+    rated(house, house.call(house.client(), house.consultant("1.00")), talked("600"))
+    assert (house.balance("commission"), house.balance("vat")) == (100 - 167, 167)
 
 
 def test_free_minutes_are_used_by_a_talk_and_not_by_a_call_that_came_to_nothing(house: Any) -> None:
