@@ -15,7 +15,7 @@ from taxiphone.ari_app.consultation import Consultation, House
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.dialplan.speech import Speech
-from taxiphone.errors import AriError, TaxiphoneError
+from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 
@@ -32,6 +32,8 @@ _EVENTS = (
     "ChannelHangupRequest",
     "ChannelDestroyed",
 )
+
+_AGAIN_SECONDS = 1.0
 
 
 class Application:
@@ -62,7 +64,7 @@ class Application:
         self._house = House(settings, database, Lines(self._ari, self._router))
         self._on_end = on_end or (lambda _: None)
         self._calls: set[asyncio.Task[None]] = set()
-        self._connected: asyncio.Task[None] | None = None
+        self._setting_up: asyncio.Task[None] | None = None
         self._recovered = False
         self.ready = asyncio.Event()
         self.draining = False
@@ -96,25 +98,33 @@ class Application:
     # -- what Asterisk brings ---------------------------------------------------------------------------------------
 
     def _on_connect(self) -> None:
-        self._connected = asyncio.create_task(self._set_up(), name="after the connection")
+        if self._setting_up is not None:
+            self._setting_up.cancel()
+        self._setting_up = asyncio.create_task(self._set_up(), name="after the connection")
 
     async def _set_up(self) -> None:
-        try:
-            await self._ari.request(
-                "PUT",
-                path("applications", recovery.APPLICATION, "eventFilter"),
-                body={"allowed": [{"type": name} for name in _EVENTS]},
-            )
-            if self._recovered:
-                self._router.reconcile(await recovery.living_channels(self._house))
+        """What has to be done on each (re)connection; tried until it is done or the connection is lost again."""
+        while True:
+            try:
+                await self._ari.request(
+                    "PUT",
+                    path("applications", recovery.APPLICATION, "eventFilter"),
+                    body={"allowed": [{"type": name} for name in _EVENTS]},
+                )
+                if self._recovered:
+                    await recovery.reconcile(self._house)
+                else:
+                    for talk in await recovery.recover(self._house):
+                        self._start(talk.id, talk.resume())
+                    self._recovered = True
+            except AriConnectionError:
+                return  # the next connection does it
+            except (AriError, SQLAlchemyError) as error:
+                log.warning("after the connection to Asterisk: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                for talk in await recovery.recover(self._house):
-                    self._start(talk.id, talk.resume())
-                self._recovered = True
-        except AriError as error:
-            log.warning("after the connection to Asterisk: %s", error)
-            return
-        self.ready.set()
+                self.ready.set()
+                return
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):

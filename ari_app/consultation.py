@@ -8,11 +8,13 @@ the command to Asterisk that it announces (store.calls). Every wait of the steps
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.router import Leg
@@ -109,12 +111,23 @@ class Consultation:
             await self.database.run(self._received)
             outcome = await self._until_accepted() or await self.talk()
         except AriError as error:
+            log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
+        except SQLAlchemyError as error:
             log.error(
-                "call %s: %s The call is ended; nothing that was not talked is charged.", self.id, error
+                "call %s: the database: %s The call is ended; what was talked is priced.", self.id, error
             )
+            with contextlib.suppress(CallerGoneError, AriError):
+                await self._excuse()
         finally:
             await self.end(outcome)
         return outcome
+
+    async def _excuse(self) -> None:
+        """Say that it is our fault, to a caller who may not have been answered yet."""
+        async with staying(self.client_leg):
+            await self.lines.answer(self.client_leg)
+            await self.lines.speak_language(self.client_leg, self.speech.language)
+            await self.farewell(Outcome.FAILED)
 
     async def resume(self) -> Outcome:
         """Take over a talk that is already going on, and see it to its end."""

@@ -28,7 +28,8 @@ class Leg:
         entered: set when it is in the application (StasisStart).
         gone: set when it has been hung up.
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
-        media: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
+        dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
+        told: whether Asterisk has said anything of it yet.
     """
 
     def __init__(self, channel: str) -> None:
@@ -37,6 +38,7 @@ class Leg:
         self.gone = asyncio.Event()
         self.cause: int | None = None
         self.dialled = ""
+        self.told = False
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
@@ -69,6 +71,7 @@ class Leg:
 
     def take(self, event: Event) -> None:
         """Note what an event says of this channel."""
+        self.told = True
         match event["type"]:
             case "StasisStart":
                 self.entered.set()
@@ -90,6 +93,10 @@ class Leg:
     def lost(self) -> None:
         """The channel is no more; whoever waits for a playback of it need not."""
         self.gone.set()
+        self.missed()
+
+    def missed(self) -> None:
+        """Events may have been missed: no playback is waited for whose end may have been among them."""
         for finished in self._playbacks.values():
             finished.set()
 
@@ -124,12 +131,13 @@ class Router:
             return
         leg.take(event)
 
-    def reconcile(self, living: set[str]) -> None:
-        """After a gap in the connection: legs that Asterisk no longer has are gone, though no event said so."""
-        for leg in list(self._legs.values()):
-            if leg.id not in living and (leg.entered.is_set() or leg.dialled):
-                log.info("%s was hung up while the connection was down", leg.id)
-                leg.lost()
+    def known(self) -> list[Leg]:
+        """The legs that Asterisk has told of and has not ended."""
+        return [leg for leg in self._legs.values() if leg.told and not leg.gone.is_set()]
+
+    def has(self, channel: str) -> bool:
+        """Whether somebody waits for events of this channel."""
+        return channel in self._legs
 
     def __len__(self) -> int:
         return len(self._legs)

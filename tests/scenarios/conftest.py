@@ -37,6 +37,7 @@ class FakeAri:
     consultant: Consultants = field(default_factory=Consultants)
     client_keys: dict[str, str] = field(default_factory=dict)  # prompt -> keys pressed when it is heard
     client_gone_at: str | None = None  # the prompt, or the command, at which the client hangs up
+    deaf_at: str | None = None  # the prompt whose end is never told
     requests: list[str] = field(default_factory=list)
     heard: dict[str, list[str]] = field(default_factory=dict)  # channel -> prompts
     variables: dict[str, str] = field(default_factory=dict)
@@ -133,6 +134,8 @@ class FakeAri:
             return
         for key in keys:
             loop.call_soon(lambda key=key: self.send("ChannelDtmfReceived", channel, digit=key))
+        if self.deaf_at in prompts:
+            return
         finished = {"id": name, "target_uri": f"channel:{channel}"}
         loop.call_soon(lambda: self.router.route({"type": "PlaybackFinished", "playback": finished}))
 
@@ -183,6 +186,7 @@ def live(settings, database):
         ari.channels.add("c1")
         leg = ari.router.open("c1")
         leg.entered.set()
+        leg.told = True
         consultation = Consultation(
             House(settings, database, Lines(ari, ari.router)), leg, dialled=dialled, caller=caller
         )

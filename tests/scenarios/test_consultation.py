@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from taxiphone.ari_app.consultation import FAREWELLS
-from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import CallerGoneError, staying
 from taxiphone.billing import ledger
 from taxiphone.store.calls import Outcome, Status
@@ -129,3 +130,40 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
     leg.lost()
     await asyncio.sleep(0)
     assert asyncio.current_task().cancelling() == 0
+
+
+async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
+    live, fake_ari, database, monkeypatch
+):
+    ari = fake_ari()
+    look, looks = database.look, []
+
+    async def fail_once(work):
+        looks.append(work)
+        if len(looks) == 1:
+            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+        return await look(work)
+
+    monkeypatch.setattr(database, "look", fail_once)
+    call = await live(ari)
+    assert (call.status, call.outcome, call.tariff) == (Status.ENDED, Outcome.FAILED, None)
+    assert ari.heard["c1"][-3:] == ["failed", "nothing-charged", "goodbye"]
+
+
+async def test_a_playback_whose_end_was_missed_is_not_waited_for(live, fake_ari):
+    ari = fake_ari(client_gone_at="talk")
+    ari.deaf_at = "price-is"
+    task = asyncio.create_task(live(ari))
+    while "price-is" not in ari.heard.get("c1", []):
+        await asyncio.sleep(0)
+    for leg in ari.router.known():
+        leg.missed()
+    assert (await task).outcome == Outcome.TALKED
+
+
+async def test_legs_that_asterisk_has_not_told_of_are_not_taken_for_lost():
+    router = Router(lambda *_: None)
+    router.open("x.consultant")
+    assert router.known() == []
+    router.route({"type": "Dial", "peer": {"id": "x.consultant"}, "dialstatus": "RINGING"})
+    assert [leg.id for leg in router.known()] == ["x.consultant"]
