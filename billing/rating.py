@@ -16,7 +16,7 @@ from taxiphone.store.calls import FINAL, Outcome, Status, finish
 from taxiphone.store.models import Call, Receipt, Recording
 
 _OVERRUN_SECONDS = 2  # Asterisk cuts at the end of the credit within this; more is worth a look
-_NOT_COMING = ("failed", "empty", "deleted")
+NOT_COMING = ("failed", "empty", "deleted")
 
 
 def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) -> Receipt | None:
@@ -38,7 +38,7 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
 
     tariff = from_json(call.tariff)
     recording = session.get(Recording, call.id)
-    recorded = recording is not None and recording.status not in _NOT_COMING
+    recorded = recording is not None and recording.status not in NOT_COMING
     reserved = minor(tariff.recording_fee, tariff.digits) if recorded else 0
     held = ledger.balance(session, ledger.HOLD, call.id, tariff.currency)
     seconds = billable(call, tariff, talk.seconds, held - reserved)
@@ -103,6 +103,9 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
     """
     receipt = call.receipt
     if receipt is None or not receipt.recording_pending or call.tariff is None:
+        return receipt
+    session.refresh(receipt, with_for_update=True)  # it may be rated again, or refunded, at this moment
+    if not receipt.recording_pending:
         return receipt
     tariff = from_json(call.tariff)
     fee = minor(tariff.recording_fee, tariff.digits)

@@ -2,59 +2,126 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-import babel.dates
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.money import digits_of, format_money, from_minor
-from taxiphone.billing.tariff import Tariff, tax_free
+from taxiphone.billing import paper_words
+from taxiphone.billing.money import from_minor
+from taxiphone.billing.paper import sender
+from taxiphone.billing.paper_words import WORDS
+from taxiphone.billing.tariff import Segment, Tariff, tax_free
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.errors import UsageError
-from taxiphone.store.models import Call, Receipt
+from taxiphone.settings import Settings
+from taxiphone.store.models import Call, CreditNote, Receipt
 
-_WORDS = {
-    "en": {
-        "receipt": "Receipt no. {number}",
-        "call": "Call {call} of {day}, with {consultant}",
-        "talk": "Talked from {start} to {end} (UTC), {length} billed",
-        "fault": "The line failed within the first {seconds} s: nothing is charged.",
-        "fee": "Fee",
-        "fee_package": "Package",
-        "included": "Free minutes",
-        "included_package": "Included in the package",
-        "line_talk": "Talk at {price} a minute",
-        "line_talk_package": "Beyond the package, at {price} a minute",
-        "recording": "Recording",
-        "pending": "The fee of the recording follows once it can be played.",
-        "total": "Total, tax included",
-        "net": "Without tax",
-        "vat": "Tax ({rate} %)",
-        "line": "{day}  call {call}  {length}  total {total}, commission {commission}, your share {share}",
-    },
-    "fr": {
-        "receipt": "Reçu n° {number}",
-        "call": "Appel {call} du {day}, avec {consultant}",
-        "talk": "Conversation de {start} à {end} (UTC), {length} facturées",
-        "fault": "La ligne a été coupée dans les {seconds} premières secondes : rien n'est facturé.",
-        "fee": "Frais",
-        "fee_package": "Forfait",
-        "included": "Minutes gratuites",
-        "included_package": "Compris dans le forfait",
-        "line_talk": "Conversation à {price} la minute",
-        "line_talk_package": "Au-delà du forfait, à {price} la minute",
-        "recording": "Enregistrement",
-        "pending": "Les frais d'enregistrement suivront dès que l'enregistrement sera lisible.",
-        "total": "Total TTC",
-        "net": "Hors taxes",
-        "vat": "TVA ({rate} %)",
-        "line": "{day}  appel {call}  {length}  total {total}, commission {commission}, votre part {share}",
-    },
-}
 _WIDTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A receipt with all that its forms need.
+
+    Attributes:
+        receipt: as it stands now.
+        call: its call.
+        tariff: the one that was frozen.
+        credits: what was given back since, the oldest first.
+        language: the client's, as far as there are words.
+    """
+
+    receipt: Receipt
+    call: Call
+    tariff: Tariff
+    credits: list[CreditNote]
+    language: str
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The words of its language."""
+        return WORDS[self.language]
+
+    @property
+    def number(self) -> str:
+        """Its number; with the version where it was rated again: `12-2`."""
+        version = len(self.receipt.former) + 1
+        return str(self.receipt.number) if version == 1 else f"{self.receipt.number}-{version}"
+
+    @property
+    def issued_at(self) -> datetime:
+        """When this version was written."""
+        former = self.receipt.former
+        return datetime.fromisoformat(former[-1]["replaced_at"]) if former else self.receipt.issued_at
+
+    @property
+    def net(self) -> int:
+        """The total without its tax, in minor units."""
+        return tax_free(self.tariff, self.receipt.total)
+
+    @property
+    def refunded(self) -> int:
+        """What was given back, in minor units."""
+        return sum(note.amount for note in self.credits)
+
+    def money(self, minor_units: int) -> str:
+        """An amount as the client writes it."""
+        return paper_words.money(minor_units, self.receipt.currency, self.language)
+
+    def label(self, what: str) -> str:
+        """What a line is for."""
+        suffix = "_package" if self.call.mode == PACKAGE else ""
+        return self.words.get(what + suffix) or self.words[what]
+
+    def unit_prices(self) -> list[Decimal | None]:
+        """Of each line: the price per minute where it counts seconds, else None."""
+        segments = itertools.chain(self.tariff.segments, itertools.repeat(self.tariff.segments[-1]))
+        return [_price_of(line, segments) for line in self.receipt.lines]
+
+    def day(self, at: datetime) -> str:
+        """A day as the client writes it."""
+        return paper_words.day(at, self.language)
+
+    def story(self) -> list[str]:
+        """When they talked, or why nothing is charged."""
+        if not self.receipt.lines:
+            return [self.words["fault"].format(seconds=self.tariff.short_call_seconds)]
+        if not (self.call.talk_from and self.call.talk_to):
+            return []
+        times = {"start": f"{self.call.talk_from:%H:%M:%S}", "end": f"{self.call.talk_to:%H:%M:%S}"}
+        billed = paper_words.length(self.call.billed_seconds or 0)
+        return [self.words["talked"].format(length=billed, **times)]
+
+    def replaced(self) -> list[str]:
+        """What this version replaces, and why."""
+        told = []
+        for version, old in enumerate(self.receipt.former, 1):
+            day = self.day(datetime.fromisoformat(old["issued_at"]))
+            told.append(f"{self.words['replaces'].format(version=version, day=day)} {old['reason']}".rstrip())
+        return told
+
+
+def find(session: Session, call_id: str) -> Shown:
+    """The receipt of a call.
+
+    Raises:
+        UsageError: the call has none.
+    """
+    receipt = session.execute(select(Receipt).where(Receipt.call_id == call_id)).scalar_one_or_none()
+    if receipt is None or receipt.call.tariff is None:
+        raise UsageError(
+            f"call {call_id} has no receipt: it was not priced. `taxiphone call show {call_id}` says more."
+        )
+    call = receipt.call
+    notes = select(CreditNote).where(CreditNote.call_id == call_id).order_by(CreditNote.number)
+    language = paper_words.known(call.client.language if call.client else call.language)
+    return Shown(receipt, call, from_json(call.tariff or {}), list(session.scalars(notes)), language)
 
 
 def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
@@ -63,14 +130,15 @@ def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
     Raises:
         UsageError: the call has no receipt.
     """
-    receipt, call, tariff = _found(session, call_id)
-    digits = tariff.digits
-    net = tax_free(tariff, receipt.total)
+    shown = find(session, call_id)
+    receipt, call, digits = shown.receipt, shown.call, shown.tariff.digits
     return {
         "number": receipt.number,
+        "version": len(receipt.former) + 1,
         "call": call.id,
-        "issued_at": receipt.issued_at,
+        "issued_at": shown.issued_at,
         "client": call.client.name if call.client else None,
+        "client_code": call.client.code if call.client else None,
         "consultant": call.consultant.name if call.consultant else None,
         "mode": call.mode,
         "talk_from": call.talk_from,
@@ -81,52 +149,67 @@ def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
         "lines": [
             {
                 "what": line["what"],
-                "text": _line_text(line, call, tariff),
+                "text": _line_text(shown, line, price),
                 "seconds": line["seconds"],
+                "price_per_minute": price,
                 "amount": from_minor(line["amount"], digits),
                 "minor": line["amount"],
             }
-            for line in receipt.lines
+            for line, price in zip(receipt.lines, shown.unit_prices(), strict=True)
         ],
         "total": from_minor(receipt.total, digits),
         "total_minor": receipt.total,
-        "net": from_minor(net, digits),
-        "vat": from_minor(receipt.total - net, digits),
+        "net": from_minor(shown.net, digits),
+        "vat": from_minor(receipt.total - shown.net, digits),
+        "vat_rate": shown.tariff.vat,
         "recording_pending": receipt.recording_pending,
+        "credit_notes": [credit_note(note, digits) for note in shown.credits],
+        "refunded": from_minor(shown.refunded, digits),
+        "paid": from_minor(receipt.total - shown.refunded, digits),
+        "replaces": [_former(old, digits) for old in receipt.former],
     }
 
 
-def client_receipt_text(session: Session, call_id: str) -> str:
-    """The same for a person, in the client's language.
+def client_receipt_text(session: Session, call_id: str, settings: Settings | None = None) -> str:
+    """The same for a person, in the client's language; with the operator's name and address where settings are given.
 
     Raises:
         UsageError: the call has no receipt.
     """
-    receipt, call, tariff = _found(session, call_id)
-    words, language = _words(call), _language(call)
+    shown = find(session, call_id)
+    receipt, call, words = shown.receipt, shown.call, shown.words
 
-    def row(label: str, minor: int) -> str:
-        amount = format_money(minor, receipt.currency, language)
-        return f"{label} {'.' * (_WIDTH - len(label) - len(amount) - 2)} {amount}"
+    def row(label: str, minor_units: int) -> str:
+        amount = shown.money(minor_units)
+        return f"{label} {'.' * max(2, _WIDTH - len(label) - len(amount) - 2)} {amount}"
 
     consultant = call.consultant.name if call.consultant else "-"
-    lines = [
-        words["receipt"].format(number=receipt.number),
-        words["call"].format(call=call.id, day=_day(call.arrived_at, language), consultant=consultant),
+    lines = [] if settings is None else [*sender(settings, shown.language), ""]
+    lines += [
+        words["receipt_no"].format(number=shown.number),
+        words["call"].format(call=call.id, day=shown.day(call.arrived_at), consultant=consultant),
+        *shown.story(),
+        *shown.replaced(),
+        "",
     ]
-    if not receipt.lines:
-        lines.append(words["fault"].format(seconds=tariff.short_call_seconds))
-    elif call.talk_from and call.talk_to:
-        times = {"start": f"{call.talk_from:%H:%M:%S}", "end": f"{call.talk_to:%H:%M:%S}"}
-        lines.append(words["talk"].format(length=_length(call.billed_seconds or 0), **times))
-    lines += ["", *(row(_line_text(line, call, tariff), line["amount"]) for line in receipt.lines)]
+    for line, price in zip(receipt.lines, shown.unit_prices(), strict=True):
+        lines.append(row(_line_text(shown, line, price), line["amount"]))
     lines.append(row(words["total"], receipt.total))
-    if tariff.vat:
-        net = tax_free(tariff, receipt.total)
-        rate = f"{(tariff.vat * 100).normalize():f}"
-        lines += [row(words["net"], net), row(words["vat"].format(rate=rate), receipt.total - net)]
+    if shown.tariff.vat:
+        rate = paper_words.rate(shown.tariff.vat, shown.language)
+        lines.append(row(words["net"], shown.net))
+        lines.append(row(words["vat"].format(rate=rate), receipt.total - shown.net))
+    if shown.credits:
+        lines += ["", words["credits"]]
+        for note in shown.credits:
+            named = words["credit"].format(number=note.number, day=shown.day(note.issued_at))
+            tax = f" ({words['credit_tax'].format(vat=shown.money(note.vat))})" if note.vat else ""
+            lines += [row(named + tax, -note.amount), f"  {note.reason}"]
+        lines.append(row(words["left"], receipt.total - shown.refunded))
     if receipt.recording_pending:
         lines += ["", words["pending"]]
+    if settings is not None and settings.invoice.footer:
+        lines += ["", *settings.invoice.footer]
     return "\n".join(lines)
 
 
@@ -136,7 +219,8 @@ def statement_line(session: Session, call_id: str) -> dict[str, Any]:
     Raises:
         UsageError: the call has no receipt.
     """
-    receipt, call, tariff = _found(session, call_id)
+    shown = find(session, call_id)
+    receipt, call, digits = shown.receipt, shown.call, shown.tariff.digits
     return {
         "call": call.id,
         "consultant": call.consultant.code if call.consultant else None,
@@ -144,9 +228,10 @@ def statement_line(session: Session, call_id: str) -> dict[str, Any]:
         "mode": call.mode,
         "billed_seconds": call.billed_seconds,
         "currency": receipt.currency,
-        "total": from_minor(receipt.total, tariff.digits),
-        "commission": from_minor(receipt.commission, tariff.digits),
-        "share": from_minor(receipt.consultant_share, tariff.digits),
+        "total": from_minor(receipt.total, digits),
+        "commission": from_minor(receipt.commission, digits),
+        "share": from_minor(receipt.consultant_share, digits),
+        "share_given_back": from_minor(sum(note.consultant_share for note in shown.credits), digits),
         "recording_pending": receipt.recording_pending,
     }
 
@@ -157,61 +242,52 @@ def statement_line_text(session: Session, call_id: str) -> str:
     Raises:
         UsageError: the call has no receipt.
     """
-    receipt, call, _ = _found(session, call_id)
-    language = _known(call.consultant.language if call.consultant else call.language)
+    shown = find(session, call_id)
+    receipt, call = shown.receipt, shown.call
+    language = paper_words.known(call.consultant.language if call.consultant else call.language)
     money = {"total": receipt.total, "commission": receipt.commission, "share": receipt.consultant_share}
-    return _WORDS[language]["line"].format(
-        day=_day(call.arrived_at, language),
+    return WORDS[language]["line"].format(
+        day=paper_words.day(call.arrived_at, language),
         call=call.id,
-        length=_length(call.billed_seconds or 0),
-        **{name: format_money(minor, receipt.currency, language) for name, minor in money.items()},
+        length=paper_words.length(call.billed_seconds or 0),
+        **{name: paper_words.money(each, receipt.currency, language) for name, each in money.items()},
     )
 
 
-def _found(session: Session, call_id: str) -> tuple[Receipt, Call, Tariff]:
-    receipt = session.execute(select(Receipt).where(Receipt.call_id == call_id)).scalar_one_or_none()
-    if receipt is None or receipt.call.tariff is None:
-        raise UsageError(
-            f"call {call_id} has no receipt: it was not priced. `taxiphone call show {call_id}` says more."
-        )
-    return receipt, receipt.call, from_json(receipt.call.tariff)
+def credit_note(note: CreditNote, digits: int) -> dict[str, Any]:
+    """A credit note, its amounts as exact decimals."""
+    return {
+        "number": note.number,
+        "call": note.call_id,
+        "issued_at": note.issued_at,
+        "reason": note.reason,
+        "currency": note.currency,
+        "amount": from_minor(note.amount, digits),
+        "net": from_minor(note.amount - note.vat, digits),
+        "vat": from_minor(note.vat, digits),
+        "commission": from_minor(note.commission, digits),
+        "consultant": from_minor(note.consultant_share, digits),
+    }
 
 
-def _line_text(line: dict[str, Any], call: Call, tariff: Tariff) -> str:
-    words = _words(call)
-    suffix = "_package" if call.mode == PACKAGE else ""
-    what = line["what"]
-    if what == "talk":
-        label = words["line_talk" + suffix].format(price=_price(tariff, _language(call)))
-    else:
-        label = words.get(what + suffix) or words[what]
-    return f"{label}, {_length(line['seconds'])}" if line["seconds"] else label
+def _former(old: dict[str, Any], digits: int) -> dict[str, Any]:
+    amounts = ("total", "commission", "consultant_share", "vat")
+    lines = [{**line, "amount": from_minor(line["amount"], digits)} for line in old["lines"]]
+    return {**old, "lines": lines, **{name: from_minor(old[name], digits) for name in amounts}}
 
 
-def _price(tariff: Tariff, language: str) -> str:
-    """The price per minute, which is that of the last segment: what comes before it is included or free."""
-    paid = tariff.segments[-1].price_per_minute
-    digits = max(digits_of(tariff.currency), -int(paid.normalize().as_tuple().exponent))
-    return f"{paid:.{digits}f}".replace(".", "," if language == "fr" else ".") + f" {tariff.currency}"
+def _price_of(line: dict[str, Any], segments: Any) -> Decimal | None:
+    """The lines that count seconds stand in the order of the tariff's segments."""
+    if line["what"] not in {"included", "talk"}:
+        return None
+    segment: Segment = next(segments)
+    return segment.price_per_minute
 
 
-def _length(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _day(at: datetime, language: str) -> str:
-    return str(babel.dates.format_date(at, "long", locale=language))
-
-
-def _language(call: Call) -> str:
-    return _known(call.client.language if call.client else call.language)
-
-
-def _known(language: str) -> str:
-    short = language.replace("-", "_").split("_")[0]
-    return short if short in _WORDS else "en"
-
-
-def _words(call: Call) -> dict[str, str]:
-    return _WORDS[_language(call)]
+def _line_text(shown: Shown, line: dict[str, Any], price: Decimal | None) -> str:
+    label = shown.label(line["what"])
+    if line["what"] == "talk" and price is not None:
+        digits = max(shown.tariff.digits, -int(price.normalize().as_tuple().exponent))
+        written = f"{price:.{digits}f}".replace(".", "," if shown.language == "fr" else ".")
+        label = shown.words["at"].format(label=label, price=f"{written} {shown.tariff.currency}")
+    return f"{label}, {paper_words.length(line['seconds'])}" if line["seconds"] else label

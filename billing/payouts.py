@@ -1,0 +1,135 @@
+"""What consultants have earned goes out to them: each cent once, however often and from wherever a run is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import ledger
+from taxiphone.billing.ledger import Change
+from taxiphone.billing.money import digits_of, from_minor
+from taxiphone.store.models import Account, Consultant, Entry, Posting
+
+PAYOUT = "payout"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a consultant can be paid.
+
+    Attributes:
+        amount: minor units; below zero where the consultant owes it back.
+        last_entry: the last entry of the earnings that is in it; 0 where there is none.
+    """
+
+    amount: int
+    last_entry: int
+
+
+def due(
+    session: Session, consultant_id: int, currency: str, until: date | None = None, *, lock: bool = False
+) -> Due:
+    """What a consultant has earned until the end of a day (UTC) and was not paid.
+
+    What was taken off since (a payout, a refund, a correction) is taken off whenever it was: so a run for a day in the
+    past never pays what has gone meanwhile.
+
+    Args:
+        session: one that writes, where it locks.
+        consultant_id: whose.
+        currency: ISO 4217.
+        until: the last day that counts; None: everything.
+        lock: other runs for this consultant wait until the transaction ends.
+    """
+    account = select(Account.id).where(
+        Account.kind == ledger.EARNINGS, Account.owner == str(consultant_id), Account.currency == currency
+    )
+    number = session.execute(account.with_for_update() if lock else account).scalar_one_or_none()
+    found = select(func.coalesce(func.sum(Entry.amount), 0), func.coalesce(func.max(Entry.id), 0)).where(
+        Entry.account_id == number
+    )
+    if until is not None:
+        early = Posting.at < end_of(until)
+        found = found.join(Posting, Posting.id == Entry.posting_id).where(or_(early, Entry.amount < 0))
+    amount, last = session.execute(found).one()
+    return Due(int(amount), int(last))
+
+
+def pay(
+    session: Session, consultant_id: int, currency: str, minimum: int, until: date | None = None
+) -> Posting | None:
+    """Pay a consultant what is due, where it is the minimum at least. In one transaction.
+
+    The posting's key names the last entry that it covers: the same earnings can't be paid twice.
+
+    Returns:
+        None where it is less, or nothing.
+    """
+    found = due(session, consultant_id, currency, until, lock=True)
+    if found.amount <= 0 or found.amount < minimum:
+        return None
+    return ledger.post(
+        session,
+        f"payout:{consultant_id}:{found.last_entry}",
+        PAYOUT,
+        [
+            Change(ledger.EARNINGS, str(consultant_id), currency, -found.amount),
+            Change(ledger.PAYOUTS, str(consultant_id), currency, found.amount),
+        ],
+        memo="" if until is None else f"until {until}",
+    )
+
+
+def with_earnings(session: Session, currency: str) -> list[Consultant]:
+    """The consultants whose earnings are not zero, by code."""
+    owners = session.scalars(
+        select(Account.owner).where(
+            Account.kind == ledger.EARNINGS, Account.currency == currency, Account.balance != 0
+        )
+    ).all()
+    found = (
+        select(Consultant)
+        .where(Consultant.id.in_([int(owner) for owner in owners]))
+        .order_by(Consultant.code)
+    )
+    return list(session.scalars(found))
+
+
+def paid(
+    session: Session, consultant_id: int | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """The payouts that were made, the latest first; amounts are exact decimals."""
+    found = (
+        select(Posting.key, Posting.at, Posting.memo, Account.owner, Account.currency, Entry.amount)
+        .join(Entry, Entry.posting_id == Posting.id)
+        .join(Account, Account.id == Entry.account_id)
+        .where(Posting.kind == PAYOUT, Account.kind == ledger.PAYOUTS)
+        .order_by(Posting.id.desc())
+        .limit(limit)
+    )
+    if consultant_id is not None:
+        found = found.where(Account.owner == str(consultant_id))
+    rows = session.execute(found).all()
+    people = session.scalars(select(Consultant).where(Consultant.id.in_({int(row.owner) for row in rows})))
+    known = {str(each.id): each for each in people}
+    return [
+        {
+            "at": row.at,
+            "consultant": known[row.owner].code,
+            "name": known[row.owner].name,
+            "amount": from_minor(row.amount, digits_of(row.currency)),
+            "currency": row.currency,
+            "memo": row.memo,
+            "posting": row.key,
+        }
+        for row in rows
+    ]
+
+
+def end_of(day: date) -> datetime:
+    """The first moment (UTC) that is no longer in the day."""
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
