@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
+from taxiphone.ari_app.record import CallRecord
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import CallerGoneError, Confirmed, Left, Lines, Rang, Sounds, staying
 from taxiphone.billing import holds
@@ -25,12 +25,11 @@ from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import numbers, people
 from taxiphone.errors import AriError, InsufficientFundsError
-from taxiphone.recordings import capture
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call, Client, Consultant
+from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
@@ -97,6 +96,7 @@ class Consultation:
         self.client_leg = leg
         self.consultant_leg = self.lines.router.open(f"{self.id}.consultant")
         self.bridge = f"{self.id}.talk"
+        self.record = CallRecord(self.settings, self.database, self.id)
         self.dialled, self.caller = dialled, caller
         self.speech = Speech(self.settings.platform.language)
         self.own_did = False
@@ -108,7 +108,7 @@ class Consultation:
         """Live the call to its end; whatever ends it, no leg and no bridge is left."""
         outcome = Outcome.FAILED
         try:
-            await self.database.run(self._received)
+            await self.record.received(self.client_leg.id, self.dialled, self.caller)
             outcome = await self._until_accepted() or await self.talk()
         except AriError as error:
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
@@ -132,7 +132,7 @@ class Consultation:
     async def resume(self) -> Outcome:
         """Take over a talk that is already going on, and see it to its end."""
         try:
-            await self._write(None, "taken over")
+            await self.record.write(None, "taken over")
             await self.lines.until_one_leaves(self.client_leg, self.consultant_leg)
         finally:
             await self.end(Outcome.TALKED)
@@ -141,7 +141,7 @@ class Consultation:
     async def end(self, outcome: Outcome) -> None:
         """Let both legs and the bridge go, and say in the call's row how it ended."""
         await asyncio.gather(self.lines.hang_up(self.client_leg), self.lines.hang_up(self.consultant_leg))
-        await self._write(Status.ENDED, "ended", outcome=outcome)
+        await self.record.ended(outcome)
         await self.lines.end_bridge(self.bridge)
         self.lines.router.close(self.client_leg)
         self.lines.router.close(self.consultant_leg)
@@ -171,11 +171,20 @@ class Consultation:
 
     async def identify(self) -> Outcome | None:
         """Which number was dialled, and who calls."""
-        outcome = await self.database.run(self._look_up)
-        await self.lines.speak_language(self.client_leg, self.speech.language)
-        if outcome is None:
-            await self.say("welcome")
-        return outcome
+        parties = await self.record.identified()
+        self.speech = Speech(parties.language)
+        await self.lines.speak_language(self.client_leg, parties.language)
+        if parties.did is None:
+            return Outcome.UNKNOWN_NUMBER
+        if parties.client is None:
+            return Outcome.UNKNOWN_CALLER
+        if parties.client.blocked:
+            return Outcome.BLOCKED
+        self.client = parties.client
+        if parties.consultant is not None:
+            self.consultant, self.own_did = parties.consultant, True
+        await self.say("welcome")
+        return None
 
     async def choose(self) -> Outcome | None:
         """Whom: the dialled number is one consultant's own, or the consultant's code is keyed in."""
@@ -197,7 +206,7 @@ class Consultation:
         else:
             if not self.own_did:
                 return Outcome.UNKNOWN_CODE
-        await self._write(None, "consultant", self.consultant.code, consultant_id=self.consultant.id)
+        await self.record.write(None, "consultant", self.consultant.code, consultant_id=self.consultant.id)
         return None if self.consultant.available else Outcome.UNAVAILABLE
 
     async def offer(self) -> Outcome | None:
@@ -207,7 +216,7 @@ class Consultation:
         )
         if PER_MINUTE not in offered.affordable:
             return Outcome.NO_CREDIT
-        await self._write(Status.OFFERED, "price told", str(self.consultant.price_per_minute))
+        await self.record.write(Status.OFFERED, "price told", str(self.consultant.price_per_minute))
         currency = self.settings.platform.currency
         speech = self.speech
         told: Sounds = (
@@ -228,7 +237,7 @@ class Consultation:
             )
         ):
             return None
-        await self._write(None, "recording offered")
+        await self.record.write(None, "recording offered")
         fee = to_minor(holds.recording_fee(self.settings), self.settings.currency_digits)
         question: Sounds = (
             *self.speech.prompt("recording-offer"),
@@ -243,7 +252,7 @@ class Consultation:
         )
         self.recorded = pressed.keys == "1"
         await self.say("recording-yes" if self.recorded else "recording-no")
-        await self._write(
+        await self.record.write(
             None, "recording asked", "yes" if self.recorded else "no", recording_asked=self.recorded
         )
         return None
@@ -258,7 +267,7 @@ class Consultation:
             )
             return Outcome.UNREACHABLE
         await self.say("connecting")
-        await self._write(Status.RINGING, "ringing")
+        await self.record.write(Status.RINGING, "ringing")
         await self.lines.ringing(self.client_leg)
         rang = await self.lines.ring(
             self.consultant_leg,
@@ -281,7 +290,7 @@ class Consultation:
             await self.lines.hang_up(self.consultant_leg)
             await self.lines.quiet(self.client_leg)
             return _RANG[rang]
-        await self._write(None, "consultant answered")
+        await self.record.write(None, "consultant answered")
         speech = Speech(self.consultant.language)
         confirmed = await self.lines.confirm(
             self.consultant_leg,
@@ -302,7 +311,7 @@ class Consultation:
     async def agree(self) -> Outcome | None:
         """Freeze the tariff and hold what the talk can cost; a short tone to both."""
         try:
-            accepted = await self.database.run(self._accepted)
+            accepted = await self.record.accepted(recorded=self.recorded)
         except InsufficientFundsError:
             return Outcome.NO_CREDIT  # spent by another call of the same client's while this one rang
         if accepted.max_seconds is not None:
@@ -315,9 +324,9 @@ class Consultation:
 
     async def talk(self) -> Outcome:
         """Bridge the two, and only now does the meter start; over when either leaves."""
-        await self._write(Status.TALKING, "bridging")
+        await self.record.write(Status.TALKING, "bridging")
         left = await self.lines.talk(self.bridge, self.client_leg, self.consultant_leg)
-        await self._write(None, "left", left.value)
+        await self.record.write(None, "left", left.value)
         if left is Left.NEVER_BRIDGED:
             return Outcome.CALLER_GONE if self.client_leg.gone.is_set() else Outcome.FAILED
         return Outcome.TALKED
@@ -331,67 +340,3 @@ class Consultation:
         await self.lines.say(
             self.client_leg, *(sound for name in names for sound in self.speech.prompt(name))
         )
-
-    # -- the call's row -------------------------------------------------------------------------------------------
-
-    def _received(self, session: Session) -> None:
-        region = numbers.region_of(self.settings.platform.cli)
-        session.add(
-            Call(
-                id=self.id,
-                status=Status.RECEIVED,
-                client_channel=self.client_leg.id,
-                dialled=(numbers.dialled(self.dialled, region) or self.dialled)[:40],
-                caller=numbers.caller(self.caller, region),
-                language=self.settings.platform.language,
-            )
-        )
-        session.flush()
-        calls.mark(session, self.id, "received")
-
-    def _look_up(self, session: Session) -> Outcome | None:
-        call = session.get_one(Call, self.id)
-        did = people.did(session, call.dialled)
-        client = people.client_calling(session, call.caller) if call.caller else None
-        self.speech = Speech(client.language if client else did.language if did else call.language)
-        call.language = self.speech.language
-        if did is None:
-            return Outcome.UNKNOWN_NUMBER
-        if client is None:
-            return Outcome.UNKNOWN_CALLER
-        self.client, call.client_id = client, client.id
-        if did.consultant is not None:
-            self.consultant, self.own_did = did.consultant, True
-        calls.mark(session, self.id, "identified", client.code)
-        return Outcome.BLOCKED if client.blocked else None
-
-    def _accepted(self, session: Session) -> holds.Accepted:
-        call = session.get_one(Call, self.id)
-        calls.step(call, Status.ACCEPTED)
-        accepted = holds.accept(session, self.settings, call)
-        if self.recorded:
-            capture.ask(session, call)
-        calls.mark(session, self.id, "accepted")
-        return accepted
-
-    async def _write(
-        self, status: Status | None, what: str, detail: str | None = None, **columns: object
-    ) -> None:
-        """Note a step in the call's row and among its marks, in one transaction."""
-
-        def work(session: Session) -> None:
-            call = session.get_one(Call, self.id)
-            if status is not None:
-                calls.step(call, status)
-            if "outcome" in columns:
-                columns["ended_at"] = now()
-            for name, value in columns.items():
-                setattr(call, name, value)
-            calls.mark(
-                session,
-                self.id,
-                what,
-                detail if detail is not None else str(columns.get("outcome", "")) or None,
-            )
-
-        await self.database.run(work)

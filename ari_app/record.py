@@ -1,0 +1,123 @@
+"""A call's row and its marks, as the consultation writes them: each step in one transaction, before the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import holds
+from taxiphone.directory import numbers, people
+from taxiphone.recordings import capture
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Client, Consultant, Did
+from taxiphone.store.types import now
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who is in the call, as far as its two numbers tell.
+
+    Attributes:
+        language: to speak with the client: their own, else the dialled number's, else the platform's.
+        did: the number dialled, where it is one of the platform's.
+        client: who calls, where the number is known.
+        consultant: whose own number was dialled.
+    """
+
+    language: str
+    did: Did | None
+    client: Client | None
+    consultant: Consultant | None
+
+
+class CallRecord:
+    """One call's row.
+
+    Args:
+        settings: checked.
+        database: where it is.
+        call_id: whose row it is.
+    """
+
+    def __init__(self, settings: Settings, database: Database, call_id: str) -> None:
+        self._settings, self._database, self._id = settings, database, call_id
+
+    async def received(self, channel: str, dialled: str, caller: str) -> None:
+        """Make the row: a call has arrived on `channel`, with these numbers as the trunk sent them."""
+        region = people.home(self._settings)
+
+        def work(session: Session) -> None:
+            session.add(
+                Call(
+                    id=self._id,
+                    status=Status.RECEIVED,
+                    client_channel=channel,
+                    dialled=(numbers.dialled(dialled, region) or dialled)[:40],
+                    caller=numbers.caller(caller, region),
+                    language=self._settings.platform.language,
+                )
+            )
+            session.flush()
+            calls.mark(session, self._id, "received")
+
+        await self._database.run(work)
+
+    async def identified(self) -> Parties:
+        """Find out, and note, who calls and whose number was dialled."""
+
+        def work(session: Session) -> Parties:
+            call = self._row(session)
+            did = people.did(session, call.dialled)
+            client = people.client_calling(session, call.caller) if call.caller else None
+            call.language = client.language if client else did.language if did else call.language
+            call.client_id = client.id if client else None
+            if client is not None:
+                calls.mark(session, self._id, "identified", client.code)
+            return Parties(call.language, did, client, did.consultant if did else None)
+
+        return await self._database.run(work)
+
+    async def accepted(self, *, recorded: bool) -> holds.Accepted:
+        """The consultant has accepted: freeze the tariff, hold what the talk can cost, ask for the recording.
+
+        Raises:
+            InsufficientFundsError: the wallet does not pay for it any more; nothing was written.
+        """
+
+        def work(session: Session) -> holds.Accepted:
+            call = self._row(session)
+            calls.step(call, Status.ACCEPTED)
+            accepted = holds.accept(session, self._settings, call)
+            if recorded:
+                capture.ask(session, call)
+            calls.mark(session, self._id, "accepted")
+            return accepted
+
+        return await self._database.run(work)
+
+    async def ended(self, outcome: Outcome) -> None:
+        """Both legs are free; the meter has the last word on what it cost."""
+        await self.write(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
+
+    async def write(
+        self, status: Status | None, what: str, detail: str | None = None, **columns: object
+    ) -> None:
+        """Note a step: the status, where it is one, columns that change with it, and a mark."""
+
+        def work(session: Session) -> None:
+            call = self._row(session)
+            if status is not None:
+                calls.step(call, status)
+            for name, value in columns.items():
+                setattr(call, name, value)
+            calls.mark(session, self._id, what, detail)
+
+        await self._database.run(work)
+
+    def _row(self, session: Session) -> Call:
+        # Locked: the meter may be finishing this very call.
+        return session.get_one(Call, self._id, with_for_update=True)
