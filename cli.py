@@ -27,6 +27,7 @@ _COMMANDS = {
     "call": "taxiphone.billing.commands",
     "receipt": "taxiphone.billing.commands",
     "ledger": "taxiphone.billing.ledger_commands",
+    "billing": "taxiphone.billing.what_if_commands",
     "recording": "taxiphone.recordings.commands",
     "asterisk": "taxiphone.dialplan.commands",
     "prompts": "taxiphone.dialplan.prompt_commands",

@@ -40,13 +40,13 @@ def json_text(rows: list[dict[str, Any]]) -> str:
 
 
 def table_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for people: a price's lines in one cell."""
+    """The rows for people: a price's lines in one cell, amounts as numbers, which a table puts under one another."""
     return [
         {
             **row,
-            "seconds": f"{row['seconds']:f}" if isinstance(row["seconds"], Decimal) else str(row["seconds"]),
+            **{key: Decimal(row[key]) for key in ("total", "commission", "consultant", "net")},
             "lines": " + ".join(_line(line) for line in row["lines"]) or "nothing is charged",
-            "VAT": row["vat"],
+            "VAT": Decimal(row["vat"]),
         }
         for row in rows
     ]

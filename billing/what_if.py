@@ -1,0 +1,259 @@
+"""A month rated again under another tariff, on paper only: it reads, reckons, and posts nothing.
+
+The calls come from the database one after the other, in the order of their clients, so that no more than one client is in
+hand at a time: a hundred thousand calls take no more memory than a hundred.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.tariff import Tariff, price
+from taxiphone.billing.tariff_json import from_json, number
+from taxiphone.store.calls import Status
+from taxiphone.store.models import Call, Client, Receipt, Recording
+
+# From a call's frozen tariff, as its JSON text, to the tariff of the what-if.
+Rule = Callable[[str], Tariff]
+
+SETTABLE = ("price_per_minute", "fee", "recording_fee", "commission", "vat")
+_AT_ONCE = 2000  # rows that are fetched at a time
+_TARIFFS = 4096  # frozen tariffs that are kept read: most calls share theirs with many others
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Sums:
+    """What the calls of a period came to, in minor units; commission and the consultants' shares sum to the revenue.
+
+    Attributes:
+        revenue: what the clients pay, tax included.
+        commission: the platform's part of it.
+        consultants: the rest of it.
+        vat: the tax inside the revenue.
+    """
+
+    revenue: int = 0
+    commission: int = 0
+    consultants: int = 0
+    vat: int = 0
+
+    def add(self, revenue: int, commission: int, consultants: int, vat: int) -> None:
+        """Count a call."""
+        self.revenue += revenue
+        self.commission += commission
+        self.consultants += consultants
+        self.vat += vat
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class ClientChange:
+    """What a client paid and would have paid, in minor units."""
+
+    difference: int
+    client_id: int
+    now: int
+    then: int
+
+
+@dataclass(slots=True)
+class WhatIf:
+    """A period as it was and as it would have been.
+
+    Attributes:
+        calls: how many were rated again.
+        now: as they were priced.
+        then: as they would have been.
+        more: clients who would have paid more.
+        less: clients who would have paid less.
+        same: the others.
+        most: those with the largest increase, the largest first.
+        least: those with the largest decrease, the largest first.
+    """
+
+    calls: int = 0
+    now: Sums = field(default_factory=Sums)
+    then: Sums = field(default_factory=Sums)
+    more: int = 0
+    less: int = 0
+    same: int = 0
+    most: list[ClientChange] = field(default_factory=list)
+    least: list[ClientChange] = field(default_factory=list)
+
+    def count(self, change: ClientChange, top: int) -> None:
+        """Count a client, and keep it where it is among the first `top`."""
+        if change.difference > 0:
+            self.more += 1
+            self.most = heapq.nlargest(top, [*self.most, change])
+        elif change.difference < 0:
+            self.less += 1
+            self.least = heapq.nsmallest(top, [*self.least, change])
+        else:
+            self.same += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which calls: priced, arrived from `begin` on and before `end`, in a currency, perhaps in one mode only."""
+
+    begin: datetime
+    end: datetime
+    currency: str
+    mode: str | None = None
+
+    def where(self) -> list[ColumnElement[bool]]:
+        """The conditions on a call and its receipt."""
+        conditions = [
+            Call.status == Status.RATED,
+            Call.arrived_at >= self.begin,
+            Call.arrived_at < self.end,
+            Receipt.currency == self.currency,
+        ]
+        return conditions if self.mode is None else [*conditions, Call.mode == self.mode]
+
+
+def same_for_all(tariff: Tariff) -> Rule:
+    """Every call by this one tariff."""
+    return lambda _frozen: tariff
+
+
+def changed(changes: dict[str, str]) -> Rule:
+    """Every call by its own frozen tariff with some numbers in it changed (`SETTABLE`).
+
+    What costs nothing goes on costing nothing: free minutes stay free under another price, and a tariff without a fee gets
+    none.
+
+    Raises:
+        ValueError: a number can't be; the sentence begins with its key.
+    """
+    for key, value in changes.items():
+        if key not in SETTABLE:
+            raise ValueError(f"{key}: can't be set; there are {', '.join(SETTABLE)}")
+        if key in {"commission", "vat"} and number(key, value) > 1:
+            raise ValueError(f"{key}: must be a number from 0 to 1")
+        number(key, value)
+    per_minute, fee = changes.get("price_per_minute"), changes.get("fee")
+    plain: dict[str, Any] = {
+        key: changes[key] for key in ("recording_fee", "commission", "vat") if key in changes
+    }
+
+    @functools.lru_cache(maxsize=_TARIFFS)
+    def rule(frozen: str) -> Tariff:
+        data: dict[str, Any] = {**json.loads(frozen), **plain}
+        if fee is not None and Decimal(data["fee"]):
+            data["fee"] = fee
+        if per_minute is not None:
+            data["segments"] = [
+                {**each, "price_per_minute": per_minute} if Decimal(each["price_per_minute"]) else each
+                for each in data["segments"]
+            ]
+        return from_json(data)
+
+    return rule
+
+
+def calls_in(session: Session, period: Period) -> int:
+    """How many calls the what-if will rate again."""
+    counted = select(func.count()).select_from(Call).join(Receipt, Receipt.call_id == Call.id)
+    return session.execute(counted.where(*period.where())).scalar_one()
+
+
+def rate_again(
+    session: Session,
+    period: Period,
+    rule: Rule,
+    *,
+    top: int = 10,
+    progress: Callable[[int], None] = lambda _calls: None,
+) -> WhatIf:
+    """Rate the calls of a period by the rule. Only reads.
+
+    Args:
+        session: of `Database.reading`.
+        period: which calls.
+        rule: by which tariffs.
+        top: so many clients are named at each end.
+        progress: called with the calls since the last time, every few thousand.
+    """
+    found = WhatIf()
+    told = 0
+    for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row[0] or 0):
+        before, after = found.now.revenue, found.then.revenue
+        for _, frozen, begin, end, longest, billed, recorded, total, commission, share, vat in calls:
+            cost = price(rule(frozen), _talked(begin, end, longest, billed), recorded=bool(recorded))
+            found.calls += 1
+            found.now.add(total, commission, share, vat)
+            found.then.add(cost.total, cost.commission, cost.consultant, cost.vat)
+            if found.calls - told >= _AT_ONCE:
+                progress(found.calls - told)
+                told = found.calls
+        now, then = found.now.revenue - before, found.then.revenue - after
+        found.count(ClientChange(then - now, client_id, now, then), top)
+    progress(found.calls - told)
+    return found
+
+
+def codes(session: Session, changes: list[ClientChange]) -> dict[int, str]:
+    """The codes of these clients."""
+    wanted = [change.client_id for change in changes]
+    rows = session.execute(select(Client.id, Client.code).where(Client.id.in_(wanted)))
+    return {client_id: code for client_id, code in rows}  # noqa: C416 - rows are not pairs to mypy
+
+
+def any_recorded(session: Session, period: Period) -> bool:
+    """Whether one of the calls was recorded, so that the tariff needs a fee for that."""
+    calls = select(Call.id).join(Receipt, Receipt.call_id == Call.id)
+    calls = calls.outerjoin(Recording, Recording.call_id == Call.id).where(*period.where(), _recorded())
+    return session.execute(calls.limit(1)).first() is not None
+
+
+def _recorded() -> ColumnElement[bool]:
+    """A recording was charged, or would have been had it cost anything. One that is still being made is in neither sum."""
+    charged = cast(Receipt.lines, String).like('%"recording"%')
+    return and_(Receipt.recording_pending.is_(False), or_(charged, Recording.status == "ready"))
+
+
+def _calls(session: Session, period: Period) -> Iterator[Any]:
+    wanted = (
+        select(
+            Call.client_id,
+            cast(Call.tariff, String),
+            Call.talk_from,
+            Call.talk_to,
+            Call.max_seconds,
+            Call.billed_seconds,
+            _recorded(),
+            Receipt.total,
+            Receipt.commission,
+            Receipt.consultant_share,
+            Receipt.vat,
+        )
+        .join(Receipt, Receipt.call_id == Call.id)
+        .outerjoin(Recording, Recording.call_id == Call.id)
+        .where(*period.where())
+        .order_by(Call.client_id)
+    )
+    return iter(session.execute(wanted, execution_options={"yield_per": _AT_ONCE}))
+
+
+def _talked(begin: datetime | None, end: datetime | None, longest: int | None, billed: int | None) -> Decimal:
+    """Seconds of the talk, as far as they were billed.
+
+    From the first second to the last, without what was not billed: the moment past the end of the credit, and time
+    outside the bridge. A network fault billed nothing, and its whole length counts.
+    """
+    limits = [Decimal(limit) for limit in (longest, billed or None) if limit is not None]
+    if begin is not None and end is not None:
+        limits.append(Decimal((end - begin) // _MICROSECOND).scaleb(-6))
+    return min(limits, default=Decimal(0))
