@@ -113,7 +113,12 @@ def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; amounts and times are strings."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    click.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """One JSON document; amounts and times are strings."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import receipts
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.rating import billable
@@ -38,6 +39,11 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
         "tariff": call.tariff,
         "max_seconds": call.max_seconds,
         "steps": [] if tariff is None or found is None else _steps(call, tariff, found),
+        "currency": None if call.receipt is None else call.receipt.currency,
+        "total": None
+        if call.receipt is None
+        else from_minor(call.receipt.total, digits_of(call.receipt.currency)),
+        **_since(session, call),
         "postings": _postings(session, call),
     }
 
@@ -120,10 +126,25 @@ def _steps(call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
     ]
 
 
+def _since(session: Session, call: Call) -> dict[str, Any]:
+    """What became of the price later: ratings anew, refunds, and what is left as paid."""
+    if call.receipt is None:
+        return {"former": [], "refunds": [], "paid": None}
+    receipt = receipts.client_receipt(session, call.id)
+    return {"former": receipt["replaces"], "refunds": receipt["credit_notes"], "paid": receipt["paid"]}
+
+
 def _postings(session: Session, call: Call) -> list[dict[str, Any]]:
     rows = session.execute(
         select(
-            Posting.at, Posting.key, Posting.kind, Account.kind, Account.owner, Account.currency, Entry.amount
+            Posting.at,
+            Posting.key,
+            Posting.kind,
+            Posting.memo,
+            Account.kind,
+            Account.owner,
+            Account.currency,
+            Entry.amount,
         )
         .join(Entry, Entry.posting_id == Posting.id)
         .join(Account, Account.id == Entry.account_id)
@@ -135,9 +156,10 @@ def _postings(session: Session, call: Call) -> list[dict[str, Any]]:
             "at": at,
             "posting": key,
             "kind": kind,
+            "memo": memo,
             "account": f"{account} {owner}".strip(),
             "amount": from_minor(amount, digits_of(currency)),
             "currency": currency,
         }
-        for at, key, kind, account, owner, currency, amount in rows
+        for at, key, kind, memo, account, owner, currency, amount in rows
     ]

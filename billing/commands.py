@@ -1,4 +1,4 @@
-"""`taxiphone call`, `receipt`: what happened, what it cost and why."""
+"""`taxiphone call`: what happened, what it cost and why, and the price again where the log says another."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import click
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from taxiphone.billing import call_story, receipts
+from taxiphone.billing import call_story
 from taxiphone.billing.money import digits_of, from_minor
+from taxiphone.billing.rating_again import rate_again
 from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show, show_one
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
 
 _SOME = 5
+_FORMER = ("issued_at", "replaced_at", "reason", "billed_seconds", "total", "commission", "consultant_share")
+_REFUNDS = ("number", "issued_at", "reason", "amount", "consultant", "commission", "vat")
+_POSTINGS = ("at", "posting", "account", "amount", "currency", "memo")
 
 
 @click.group()
@@ -89,28 +93,52 @@ def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
     _print_story(story)
 
 
-@click.group()
-def receipt() -> None:
-    """Receipts: what the client is shown of a priced call."""
-
-
-@receipt.command("show", epilog=examples("taxiphone receipt show 261122-7gq4mk"))
+@call.command(
+    "rate",
+    epilog=examples(
+        "taxiphone call rate --again 261122-7gq4mk",
+        'taxiphone call rate --again 261122-7gq4mk --reason "the end of the talk was missing in the log"',
+    ),
+)
 @click.argument("call_id", metavar="ID")
+@click.option("--again", is_flag=True, help="Price it anew, though it has its price.")
+@click.option("--reason", metavar="TEXT", default="", help="Stands on the next version of the receipt.")
 @json_option
 @pass_app
-def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
-    """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
+def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool) -> None:
+    """Price the call ID anew, from Asterisk's rows and the tariff that was frozen when it was accepted.
+
+    Where the price is the same, nothing is posted. Else what was charged is reversed and posted anew, in one piece:
+    the client is never charged twice, nor more than was held for the call when it was accepted. What is dearer comes
+    from the client's wallet, and where that does not hold it, the call keeps its price.
+    """
+    if not again:
+        raise UsageError("calls are priced by themselves when they are over; --again prices one anew.")
+
+    def work(session: Session) -> dict[str, Any]:
+        done = rate_again(session, find_call(session, call_id), reason)
+        digits = digits_of(done.receipt.currency)
+        return {
+            "call": done.receipt.call_id,
+            "changed": done.changed,
+            "before": from_minor(done.before, digits),
+            "total": from_minor(done.receipt.total, digits),
+            "currency": done.receipt.currency,
+            "version": len(done.receipt.former) + 1,
+        }
+
+    row = app.database.do(work)
     if as_json:
-        print_json(app.database.do(lambda session: _both(session, find_call(session, call_id).id)))
-        return
-
-    def work(session: Session) -> tuple[str, str]:
-        found = find_call(session, call_id).id
-        return receipts.client_receipt_text(session, found), receipts.statement_line_text(session, found)
-
-    client_text, consultant_text = app.database.do(work)
-    out.print(client_text, markup=False)
-    out.print(f"\nConsultant: {consultant_text}", markup=False)
+        print_json(row)
+    elif not row["changed"]:
+        out.print(
+            f"Call {row['call']} costs {row['total']} {row['currency']}, as before: nothing was posted."
+        )
+    else:
+        out.print(
+            f"Call {row['call']} cost {row['before']} and costs {row['total']} {row['currency']} now: reversed, posted "
+            f"anew, receipt version {row['version']}."
+        )
 
 
 def find_call(session: Session, text: str) -> Call:
@@ -130,13 +158,6 @@ def find_call(session: Session, text: str) -> Call:
         raise UsageError(f"there is no call {text!r}. `taxiphone call list` shows the latest.")
     named = ", ".join(each.id for each in found[:_SOME]) + (", ..." if len(found) > _SOME else "")
     raise UsageError(f"more than one call is {text!r}: {named}. Write more of the id.")
-
-
-def _both(session: Session, call_id: str) -> dict[str, Any]:
-    return {
-        **receipts.client_receipt(session, call_id),
-        "statement": receipts.statement_line(session, call_id),
-    }
 
 
 def _row(each: Call) -> dict[str, Any]:
@@ -201,8 +222,15 @@ def _print_story(story: dict[str, Any]) -> None:
         out.print(step["text"], markup=False)
     if not story["steps"]:
         out.print("Not priced: nothing was charged.")
+    if story["former"]:
+        _heading("Prices before it was rated again")
+        show(story["former"], _FORMER, as_json=False)
+    if story["refunds"]:
+        _heading("Refunds: each pocket gives back in the proportion in which it holds what was paid")
+        show(story["refunds"], _REFUNDS, as_json=False)
+        out.print(f"Paid after that: {story['paid']} {story['currency']}.")
     _heading("Postings")
-    show(story["postings"], ("at", "posting", "account", "amount", "currency"), as_json=False, empty="None.")
+    show(story["postings"], _POSTINGS, as_json=False, empty="None.")
 
 
 def _heading(text: str) -> None:

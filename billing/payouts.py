@@ -61,18 +61,18 @@ def due(
 
 def pay(
     session: Session, consultant_id: int, currency: str, minimum: int, until: date | None = None
-) -> Posting | None:
+) -> tuple[Due, Posting | None]:
     """Pay a consultant what is due, where it is the minimum at least. In one transaction.
 
     The posting's key names the last entry that it covers: the same earnings can't be paid twice.
 
     Returns:
-        None where it is less, or nothing.
+        what was due, and its posting; None where that is less than the minimum, or nothing.
     """
     found = due(session, consultant_id, currency, until, lock=True)
     if found.amount <= 0 or found.amount < minimum:
-        return None
-    return ledger.post(
+        return found, None
+    posting = ledger.post(
         session,
         f"payout:{consultant_id}:{found.last_entry}",
         PAYOUT,
@@ -82,6 +82,7 @@ def pay(
         ],
         memo="" if until is None else f"until {until}",
     )
+    return found, posting
 
 
 def with_earnings(session: Session, currency: str) -> list[Consultant]:

@@ -8,6 +8,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing.statement_commands import statement
 from taxiphone.console import App, examples, json_option, pass_app, show, show_one
 from taxiphone.directory import people
 from taxiphone.directory.client_commands import client
@@ -17,6 +18,8 @@ from taxiphone.errors import UsageError
 from taxiphone.store.models import Did
 
 __all__ = ["client", "consultant", "number"]
+
+consultant.add_command(statement)
 
 
 @click.group()

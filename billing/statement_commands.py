@@ -1,0 +1,107 @@
+"""`taxiphone consultant statement`: what a consultant has earned, given back and been paid, day by day."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from taxiphone.billing import paper_text, statements
+from taxiphone.billing.files import write_private
+from taxiphone.billing.statement_paper import statement_paper
+from taxiphone.console import App, examples, json_option, json_text, out, pass_app
+from taxiphone.directory.people import the_consultant
+from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
+
+_FORMATS = ("text", "csv", "json", "pdf")
+
+
+class Day(click.ParamType[date]):
+    """A day, 2026-11-22."""
+
+    name = "date"
+
+    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read it."""
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        except ValueError:
+            self.fail(f"{value!r} is not a day such as 2026-11-22.", param, ctx)
+
+
+@click.command(
+    "statement",
+    epilog=examples(
+        "taxiphone consultant statement 101 --from 2026-11-01 --to 2026-11-30",
+        "taxiphone consultant statement 101 --from 2026-11-01 --to 2026-11-30 --output november.pdf",
+        "taxiphone consultant statement 101 --from 2026-11-01 --format csv > november.csv",
+    ),
+)
+@click.argument("code")
+@click.option("--from", "first", type=Day(), required=True, metavar="DATE", help="The first day.")
+@click.option("--to", "last", type=Day(), metavar="DATE", help="The last day, itself included; else today.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Else what --output ends with, .pdf, .csv, .json; else text.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Write into this file, readable by its owner only."
+)
+@click.option("--force", is_flag=True, help="Replace the file where it is there already.")
+@json_option
+@pass_app
+def statement(
+    app: App,
+    /,
+    code: str,
+    first: date,
+    last: date | None,
+    form: str | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show what the consultant with CODE earned from one day to another (UTC): each call, refunds, payouts, balances.
+
+    It is read from the ledger: opening balance, shares, corrections and payouts sum to the closing balance. Clients
+    are not named.
+    """
+    last = last or datetime.now(UTC).date()
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}.")
+    if as_json and form not in {None, "json"}:
+        raise UsageError("--json does not go with another --format.")
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    wanted = "json" if as_json else form or (ending if ending in _FORMATS else "text")
+
+    with app.database.reading() as session:
+        consultant = the_consultant(session, code)
+        found = statements.statement(session, consultant, app.settings.platform.currency, first, last)
+        data = _written(app.settings, found, wanted)
+    if output is not None:
+        write_private(output, data, force=force)
+        out.print(f"Written: {output}", markup=False)
+        return
+    if wanted == "pdf" and sys.stdout.isatty():
+        raise UsageError("a PDF is nothing for a terminal; name a file with --output.")
+    click.echo(data, nl=False)
+
+
+def _written(settings: Settings, found: statements.Statement, form: str) -> bytes:
+    if form == "json":
+        return (json_text(statements.as_json(found)) + "\n").encode()
+    if form == "csv":
+        return statements.as_csv(found).encode()
+    paper = statement_paper(settings, found)
+    if form == "text":
+        return (paper_text.write(paper) + "\n").encode()
+    from taxiphone.billing import paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
+
+    return paper_pdf.draw(paper)

@@ -1,0 +1,85 @@
+"""A consultant's statement as the paper that is sent to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+
+from taxiphone.billing import paper_words
+from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
+from taxiphone.billing.paper_words import WORDS
+from taxiphone.billing.payouts import PAYOUT
+from taxiphone.billing.refunds import REFUND
+from taxiphone.billing.statements import Line, Statement
+from taxiphone.settings import Settings
+
+
+def statement_paper(settings: Settings, found: Statement) -> Paper:
+    """A statement in the consultant's language."""
+    who = found.consultant
+    language = paper_words.known(who.language)
+    words = WORDS[language]
+    first, last = (datetime.combine(day, time(), UTC) for day in (found.first, found.last))
+    period = words["period_days"].format(
+        first=paper_words.day(first, language), last=paper_words.day(last, language)
+    )
+    notes = [words["days_utc"]]
+    if found.closing < 0:
+        notes.insert(0, words["owed"])
+    return Paper(
+        language=language,
+        title=words["statement"],
+        sender=sender(settings, language),
+        recipient=(who.name, words["consultant_code"].format(code=who.code)),
+        recipient_label=words["consultant"],
+        facts=[
+            (words["number"], f"{who.code}-{found.first:%Y%m%d}-{found.last:%Y%m%d}"),
+            (words["period"], period),
+        ],
+        intro=[],
+        tables=[_account(found, language)],
+        notes=notes,
+        footer=settings.invoice.footer,
+        made_at=last,
+    )
+
+
+def _account(found: Statement, language: str) -> Table:
+    words = WORDS[language]
+
+    def money(minor: int) -> str:
+        return paper_words.money(minor, found.currency, language)
+
+    rows: list[tuple[str, ...]] = []
+    for line in found.lines:
+        paid_out = line.what == PAYOUT
+        rows.append(
+            (
+                paper_words.short_day(line.at, language),
+                _label(line, words),
+                "" if line.seconds is None else paper_words.length(line.seconds),
+                "" if paid_out else money(line.total),
+                "" if paid_out else money(line.commission),
+                money(line.share - line.payout),
+            )
+        )
+    sums = [
+        Sum(words["opening"], money(found.opening)),
+        Sum(words["shares"], money(found.shares)),
+        Sum(words["corrections"], money(found.corrected)),
+        Sum(words["payouts"], money(-found.paid_out)),
+        Sum(words["closing"], money(found.closing), strong=True),
+    ]
+    columns = (
+        Column(words["date"], 13),
+        Column(words["what"], 33),
+        Column(words["length"], 14, numeric=True),
+        Column(words["paid_by_client"], 13, numeric=True),
+        Column(words["commission"], 13, numeric=True),
+        Column(words["share"], 14, numeric=True),
+    )
+    return Table(columns, rows, sums, empty=words["nothing"])
+
+
+def _label(line: Line, words: dict[str, str]) -> str:
+    label = words[f"entry_{line.what}"].format(call=line.call)
+    return f"{label}: {line.reason}" if line.what == REFUND and line.reason else label
