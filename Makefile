@@ -39,8 +39,8 @@ test: check ## every check and every test, on a real Asterisk
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 4
 
-bench: install ## what the application costs per call beside a plain Dial()
-	$(BIN)/python -m taxiphone.demo.bench
+bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
+	@$(BIN)/python -m taxiphone.demo.bench $(BENCH)
 
 lock: ## resolve setup.cfg's bounds anew into requirements.lock
 	$(BIN)/pip install --quiet uv

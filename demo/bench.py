@@ -11,8 +11,8 @@ import logging
 import os
 import platform as machine
 import shutil
+import signal
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -91,9 +91,11 @@ def bench(
         raise TaxiphoneError(
             f"the benchmark took too long: {error or 'it was stopped'}. Everything is in {place}"
         ) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(place)
         raise SystemExit(130) from None
-    text = _section(figures, idle, asterisk, load, note)
+    options = f"--calls {calls} --rates {','.join(f'{rate:g}' for rate in rates)} --rounds {rounds}"
+    text = _section(figures, idle, asterisk, load, options, note)
     if append is not None:
         with append.open("a", encoding="utf-8") as file:
             file.write(f"\n{text}")
@@ -114,6 +116,9 @@ async def _measure(
 ) -> tuple[list[Figures], Idle]:
     both = BenchSet(place, asterisk, calls)
     runs: dict[tuple[float, str], list[Run]] = {}
+    this = asyncio.current_task()
+    if this is not None:  # a plain kill must not leave three Asterisks behind either
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
             await both.start()
@@ -184,10 +189,14 @@ def _size(file: Path) -> int:
 
 
 def _section(
-    figures: Sequence[Figures], idle: Idle, asterisk: locate.Asterisk, load: float, note: str | None
+    figures: Sequence[Figures],
+    idle: Idle,
+    asterisk: locate.Asterisk,
+    load: float,
+    options: str,
+    note: str | None,
 ) -> str:
     """The result as a section of docs/benchmarks.md."""
-    command = " ".join(["python -m taxiphone.demo.bench", *sys.argv[1:]]) if sys.argv[1:] else "make bench"
     last = "; ".join(
         f"at {row.rate:g} calls/s {row.last_step_median:.1f} ms (median), {row.last_step_p99:.1f} ms (p99)"
         for row in figures
@@ -201,7 +210,7 @@ def _section(
     lines = [
         f"## {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Taxiphone {__version__}",
         "",
-        f"- Command: `{command}`",
+        f'- Command: `make bench BENCH="{options}"`',
         f"- Machine: {_machine()}; load average at the start {load:.1f}",
         f"- Asterisk {asterisk.version_text}, Python {machine.python_version()}, SQLite {sqlite3.sqlite_version}",
         *([f"- {note}"] if note else []),
