@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from rich.markup import escape
+from sqlalchemy.exc import OperationalError
 
 from taxiphone import __version__
 from taxiphone.console import App, err
@@ -72,6 +73,7 @@ def taxiphone(ctx: click.Context, config: Path | None) -> None:
     What happened and what it cost:         taxiphone call list, call explain ID, ledger check
     """  # noqa: D301 - click reads \b as "keep these lines"
     ctx.obj = App(config=config)
+    ctx.call_on_close(ctx.obj.close)
 
 
 def main() -> None:
@@ -81,3 +83,10 @@ def main() -> None:
     except TaxiphoneError as error:
         err.print(f"[bold red]taxiphone:[/] {escape(str(error))}")
         sys.exit(error.exit_code)
+    except OperationalError as error:
+        reason = " ".join(str(error.orig).split())
+        err.print(
+            f"[bold red]taxiphone:[/] the database can't be reached, or refused: {escape(reason)}. "
+            r"Try again; if it stays so, see \[database] in taxiphone.toml."
+        )
+        sys.exit(1)

@@ -64,6 +64,12 @@ class App:
         opened: Database = self._cache["database"]
         return opened
 
+    def close(self) -> None:
+        """Give the database's connections back, where it was used."""
+        opened: Database | None = self._cache.pop("database", None)
+        if opened is not None:
+            opened.close()
+
 
 pass_app = click.make_pass_decorator(App, ensure=True)
 

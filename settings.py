@@ -14,6 +14,7 @@ from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs, quote, urlsplit
 
 import babel.numbers
 import phonenumbers
@@ -111,7 +112,9 @@ class Paths(Section):
 class DatabaseSection(Section):
     """Where the calls and the money are kept; without an URL, SQLite in the state folder."""
 
-    url: str | None = None
+    # SQLAlchemy's; with a password in it, this file must be 0600
+    url: Annotated[str | None, Field(repr=False)] = None
+    password_file: Path | None = None  # else a file of its own, 0600
 
 
 class AsteriskSection(Section):
@@ -222,8 +225,24 @@ class Settings(Section):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the database."""
-        return self.database.url or f"sqlite:///{self.state / 'taxiphone.db'}"
+        """SQLAlchemy's URL of the database, the password in it: not for people and logs (`Database.name` is).
+
+        Raises:
+            SettingsError: the password's file can't be used.
+        """
+        url = self.database.url
+        if url is None:
+            return f"sqlite:///{self.state / 'taxiphone.db'}"
+        if self.database.password_file is None:
+            return url
+        named = re.fullmatch(r"([a-z0-9+]+://[^:/@?]+)(@.*)", url)
+        if named is None:
+            raise SettingsError(
+                "database.password_file: database.url must then name the user and no password, such as "
+                "postgresql+psycopg://taxiphone@db.example.org/taxiphone."
+            )
+        secret = self._secret(self.database.password_file, "database")
+        return f"{named[1]}:{quote(secret, safe='')}{named[2]}"
 
     @property
     def asterisk_home(self) -> Path:
@@ -258,19 +277,22 @@ class Settings(Section):
         """
         if self.trunk.password_file is None:
             return None
-        path = self.file.parent / self.trunk.password_file
+        return self._secret(self.trunk.password_file, "trunk")
+
+    def _secret(self, file: Path, whose: str) -> str:
+        path = self.file.parent / file
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             secret = path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(
-                f"the trunk's password can't be read from {path}: {error.strerror}. "
+                f"the {whose}'s password can't be read from {path}: {error.strerror}. "
                 "Write it there and run: chmod 600 on that file."
             ) from None
         if mode & 0o077:
-            raise SettingsError(f"others can read the trunk's password in {path}. Run: chmod 600 {path}")
+            raise SettingsError(f"others can read the {whose}'s password in {path}. Run: chmod 600 {path}")
         if not secret or not secret.isprintable():
-            raise SettingsError(f"the trunk's password in {path} must be one line of printable characters.")
+            raise SettingsError(f"the {whose}'s password in {path} must be one line of printable characters.")
         return secret
 
 
@@ -308,9 +330,20 @@ def load(path: Path) -> Settings:
     if "file" in data:
         raise SettingsError(f"{path}: file: there is no such setting.")
     try:
-        return Settings(**data, file=path.resolve())
+        found = Settings(**data, file=path.resolve())
     except ValidationError as error:
         raise SettingsError(f"{path}: {_sentence(error)}") from None
+    if _has_password(found.database.url or "") and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SettingsError(
+            f"{path}: database.url has a password, and others can read this file. Run: chmod 600 {path}; "
+            "or keep it in a file of its own, database.password_file."
+        )
+    return found
+
+
+def _has_password(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.password) or "password" in parse_qs(parts.query)
 
 
 def _sentence(error: ValidationError) -> str:

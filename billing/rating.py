@@ -102,9 +102,11 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
         the receipt as it is now; None where the call is not priced yet, and so nothing was done.
     """
     receipt = call.receipt
-    if receipt is None or not receipt.recording_pending or call.tariff is None:
+    if receipt is None or call.tariff is None:
         return receipt
-    session.refresh(receipt, with_for_update=True)  # it may be rated again, or refunded, at this moment
+    session.refresh(
+        receipt, with_for_update=True
+    )  # it may just be settled, rated again or refunded elsewhere
     if not receipt.recording_pending:
         return receipt
     tariff = from_json(call.tariff)

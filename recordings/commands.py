@@ -87,7 +87,7 @@ def recording_delete(app: App, call_id: str) -> None:
     """Delete the files of the recording of call ID now. Its fee and its line on the receipt stay."""
 
     def work(session: Session) -> None:
-        found = _the_recording(session, call_id)
+        found = _the_recording(session, call_id, lock=True)
         if found.status in OPEN:
             raise UsageError(
                 f"the recording of call {call_id} is still being made. Try again when it is ready."
@@ -128,8 +128,8 @@ def _size(size: int | None) -> str | None:
     return None if size is None else f"{size / 1000:,.0f} kB"
 
 
-def _the_recording(session: Session, call_id: str) -> Recording:
-    found = session.get(Recording, call_id)
+def _the_recording(session: Session, call_id: str, *, lock: bool = False) -> Recording:
+    found = session.get(Recording, call_id, with_for_update=lock)
     if found is None:
         raise UsageError(f"call {call_id!r} has no recording. See: taxiphone recording list")
     return found

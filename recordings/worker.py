@@ -145,7 +145,7 @@ class RecordingWorker:
 
     def _next(self, session: Session, call_id: str) -> Job | None:
         """What is to be done now: a conversion, or nothing; a WAV that never came is given up here."""
-        recording = session.get_one(Recording, call_id)
+        recording = session.get_one(Recording, call_id, with_for_update=True)
         call = session.get_one(Call, call_id)
         if recording.status not in OPEN:
             return None
@@ -190,7 +190,7 @@ class RecordingWorker:
 
     def _tried(self, session: Session, call_id: str, sentence: str) -> None:
         """Note a try that did not work; the last one ends the recording, and its fee is given back."""
-        recording = session.get_one(Recording, call_id)
+        recording = session.get_one(Recording, call_id, with_for_update=True)
         if recording.status != RecordingStatus.CONVERTING:
             return
         recording.tries += 1
@@ -202,7 +202,7 @@ class RecordingWorker:
 
     def _done(self, session: Session, call_id: str, mp3: Mp3) -> bool:
         """The MP3 is in its place: say so and post its fee; False where the recording was deleted meanwhile."""
-        recording = session.get_one(Recording, call_id)
+        recording = session.get_one(Recording, call_id, with_for_update=True)
         if recording.status != RecordingStatus.CONVERTING:
             return False
         recording.milliseconds, recording.sha256 = mp3.milliseconds, mp3.sha256
@@ -232,7 +232,7 @@ class RecordingWorker:
             Recording.status.in_((RecordingStatus.READY, RecordingStatus.FAILED)),
             Recording.delete_on <= now().date(),
         )
-        for recording in session.scalars(expired).all():
+        for recording in session.scalars(expired.with_for_update()).all():
             delete(self._settings, recording)
             log.info("the recording of call %s has reached its day and is deleted", recording.call_id)
 

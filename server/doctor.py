@@ -7,6 +7,7 @@ from taxiphone.dialplan import checks
 from taxiphone.dialplan.checks import Finding
 from taxiphone.errors import TaxiphoneError
 from taxiphone.recordings import checks as recording_checks
+from taxiphone.settings import Settings
 from taxiphone.store.database import Database, head
 
 
@@ -18,15 +19,15 @@ def findings(app: App) -> list[Finding]:
         return [Finding(ok=False, what="the settings can't be used", advice=str(error))]
     return [
         Finding(ok=True, what=f"settings: {settings.file}", advice=""),
-        _database(settings.database_url),
+        _database(settings),
         *checks.check(settings),
         *recording_checks.check(settings),
     ]
 
 
-def _database(url: str) -> Finding:
+def _database(settings: Settings) -> Finding:
     try:
-        database = Database(url)
+        database = Database(settings.database_url)
         try:
             if database.file is not None and not database.file.exists():
                 return Finding(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from taxiphone.console import App, out, pass_app
@@ -17,10 +19,10 @@ def db() -> None:
 @pass_app
 def upgrade(app: App) -> None:
     """Bring the database's schema to this program's version."""
-    database = Database(app.settings.database_url)
-    database.create_if_new()
-    before = database.version()
-    database.upgrade()
+    with closing(Database(app.settings.database_url)) as database:
+        database.create_if_new()
+        before = database.version()
+        database.upgrade()
     out.print(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
 
 
@@ -28,5 +30,5 @@ def upgrade(app: App) -> None:
 @pass_app
 def version(app: App) -> None:
     """Show the schema's version in the database and in this program."""
-    database = Database(app.settings.database_url)
-    out.print(f"database {database.version() or '-'}, program {head()}")
+    with closing(Database(app.settings.database_url)) as database:
+        out.print(f"database {database.version() or '-'}, program {head()}")

@@ -1,14 +1,20 @@
-"""One engine, one kind of transaction, and the schema's version.
+"""One engine, one kind of transaction, and the schema's version. SQLite or PostgreSQL, by URL (docs/adr/0008).
 
-All database code is synchronous; the event loop calls it with `Database.run`, in a thread (docs/adr/0005).
+All database code is synchronous; the event loop calls it with `Database.run`, in a thread (docs/adr/0005). A transaction that
+the database took back for a reason of its own (two wait for each other, a connection that has gone before the commit) is
+done again, here and nowhere else; so what is given to `do` and `run` must have no effect outside its session.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import os
+import random
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,43 +22,61 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from taxiphone.errors import SchemaError, SettingsError
 
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
+
 _BUSY_MILLISECONDS = 10_000
 _READS = "taxiphone_reads"
+_PATIENCE_SECONDS = (
+    10.0  # how long a database may be away, as when it is started anew; SQLite's busy time-out likewise
+)
+# SQLSTATEs: serialization_failure, deadlock_detected, lock_not_available. Nothing of the transaction was kept.
+_TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
+_ADVICE = "See [database] in taxiphone.toml."
 
 
 class Database:
-    """The platform's database, by URL: SQLite (WAL, foreign keys on) or any other that SQLAlchemy reaches.
+    """The platform's database, by URL: SQLite (WAL, foreign keys on) or PostgreSQL (psycopg 3).
+
+    Args:
+        url: SQLAlchemy's, such as postgresql+psycopg://taxiphone@db.example.org/taxiphone.
 
     Raises:
-        SettingsError: the URL can't be understood.
+        SettingsError: the URL can't be understood, or names another kind of database.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise SettingsError(
-                "database.url is not a URL such as sqlite:////var/lib/taxiphone/taxiphone.db."
-            ) from None
+        parsed = _parsed(url)
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.file = Path(parsed.database) if self.sqlite and parsed.database else None
-        self.engine: Engine = create_engine(parsed)
         if self.sqlite:
+            self.engine: Engine = create_engine(parsed)
             _prepare_sqlite(self.engine)
+            return
+        # A connection is asked whether it is still alive before it is used: the server may have been restarted. READ
+        # COMMITTED is what the row locks (FOR UPDATE) of the billing count on: they see what was committed last.
+        self.engine = create_engine(
+            parsed,
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            connect_args={"connect_timeout": 10, "application_name": "taxiphone"},
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A session that commits at the end of the block, or rolls all of it back.
 
-        On SQLite it takes the write lock at once, so that what was read can't change before it is written.
+        On SQLite it takes the write lock at once, so that what was read can't change before it is written. On
+        PostgreSQL that is so for rows that were read with `with_for_update`.
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -60,17 +84,19 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads: it sees one moment of the database and holds up no writer."""
-        with Session(self.engine.execution_options(**{_READS: True}), expire_on_commit=False) as session:
+        options: dict[str, Any] = {_READS: True}
+        if not self.sqlite:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with Session(self.engine.execution_options(**options), expire_on_commit=False) as session:
             yield session
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work`, which only reads."""
+        return self._until_done(work, self.reading)
 
     async def look(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads, in a thread."""
-
-        def reads() -> Result:
-            with self.reading() as session:
-                return work(session)
-
-        return await asyncio.to_thread(reads)
+        return await asyncio.to_thread(self.read, work)
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in a transaction of its own, in a thread: the event loop goes on meanwhile.
@@ -86,9 +112,41 @@ class Database:
             raise
 
     def do(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own."""
-        with self.transaction() as session:
-            return work(session)
+        """Do `work` in a transaction of its own; again where the database took it back or was away for a moment.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it can't be reached, or refused. Where the connection was lost at the commit,
+                nobody knows whether that took place, so it is not done again.
+        """
+        return self._until_done(work, self.transaction)
+
+    def _until_done(
+        self, work: Callable[[Session], Result], begin: Callable[[], AbstractContextManager[Session]]
+    ) -> Result:
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        for turn in itertools.count(1):
+            stage = "connecting"
+            try:
+                with begin() as session:
+                    session.connection()
+                    stage = "working"
+                    result = work(session)
+                    session.flush()
+                    stage = "committing"
+            except DBAPIError as error:
+                if self.sqlite or time.monotonic() >= give_up or not _left_nothing(error, stage):
+                    raise
+                log.info("the database took a transaction back, it is done again: %s", error.orig)
+            else:
+                return result
+            # By chance, so that two which met do not meet again.
+            time.sleep(min(1.0, 0.01 * 2**turn) * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        raise AssertionError("unreachable")
+
+    @property
+    def name(self) -> str:
+        """Its URL for people and logs, the password hidden."""
+        return self.engine.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Give every connection back."""
@@ -102,10 +160,8 @@ class Database:
             with self.engine.connect() as connection:
                 return MigrationContext.configure(connection).get_current_revision()
         except DBAPIError as error:
-            raise SchemaError(
-                f"the database {self.engine.url.render_as_string()} can't be opened: {error.orig}. "
-                "See [database] url in taxiphone.toml."
-            ) from None
+            reason = " ".join(str(error.orig).split())
+            raise SchemaError(f"the database {self.name} can't be opened: {reason}. {_ADVICE}") from None
 
     def check_version(self) -> None:
         """Refuse to work on a schema that is not this program's.
@@ -136,29 +192,25 @@ class Database:
         self.upgrade()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema to this program's version (Alembic), wholly or not at all.
-
-        Raises:
-            SchemaError: a migration failed; the database is as it was.
-        """
+        """Bring the schema to this program's version (Alembic); all of it or nothing."""
         with self.engine.connect() as connection:
             if self.sqlite:
-                # SQLite changes a table by making it anew and dropping the old one, which others still point to.
-                # It heeds this only outside of a transaction, hence past SQLAlchemy.
+                # A table that is made anew would take along what points to it; so the keys are checked at the end.
                 connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
             try:
                 with connection.begin():
+                    if (
+                        not self.sqlite
+                    ):  # two programs that start at once: the second waits, and finds it done
+                        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7419)")
                     config = _alembic()
                     config.attributes["connection"] = connection
                     command.upgrade(config, revision)
                     if self.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                         raise SchemaError(
-                            "the migration would leave rows that point nowhere. The database is as it was."
+                            "the database has rows that point to nothing, so its schema was left as it is. "
+                            "Restore a backup, or have the rows looked at: PRAGMA foreign_key_check."
                         )
-            except DBAPIError as error:
-                raise SchemaError(
-                    f"the schema can't be brought up to date: {error.orig}. The database is as it was."
-                ) from None
             finally:
                 if self.sqlite:
                     connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
@@ -181,6 +233,34 @@ def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError):
+        raise SettingsError(
+            "database.url is not a URL such as sqlite:////var/lib/taxiphone/taxiphone.db or "
+            "postgresql+psycopg://taxiphone@db.example.org/taxiphone."
+        ) from None
+    except ImportError:
+        raise SettingsError(
+            f"database.url names the driver {parsed.drivername}, which is not installed. "
+            "For PostgreSQL: pip install 'taxiphone[postgresql]', and postgresql+psycopg:// in the URL."
+        ) from None
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise SettingsError(
+            f"database.url: {parsed.drivername} is not supported; sqlite:// and postgresql+psycopg:// are."
+        )
+    return parsed
+
+
+def _left_nothing(error: DBAPIError, stage: str) -> bool:
+    """Whether nothing of a transaction was kept, and doing it again may well work."""
+    if stage == "connecting" or getattr(error.orig, "sqlstate", None) in _TAKEN_BACK:
+        return True
+    return stage == "working" and error.connection_invalidated
 
 
 def _prepare_sqlite(engine: Engine) -> None:

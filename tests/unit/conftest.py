@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from taxiphone.billing import holds, ledger, ledger_check
-from taxiphone.settings import Billing, Platform, Settings, Trunk
+from taxiphone.settings import Billing, DatabaseSection, Platform, Settings, Trunk
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Recording
@@ -147,14 +147,18 @@ def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None
     return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """On both databases, one after the other."""
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     settings = Settings(
         platform=Platform(cli="+33199000000"),
         trunk=Trunk(host="127.0.0.1"),
         billing=Billing(),
+        database=DatabaseSection(url=url),
         file=tmp_path / "taxiphone.toml",
     )
+    settings.state.mkdir(mode=0o700)
     database = Database(settings.database_url)
     database.create_if_new()
     yield House(settings, database)

@@ -23,7 +23,8 @@ SOUND = b"ID3 and then the sound"
 
 @pytest.fixture
 def run(house: Any) -> Callable[..., Result]:
-    house.settings.file.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n')
+    text = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n'
+    house.settings.file.write_text(f'{text}[database]\nurl = "{house.settings.database_url}"\n')
 
     def run(*words: str) -> Result:
         result = CliRunner().invoke(taxiphone, ["--config", str(house.settings.file), "recording", *words])
