@@ -1,6 +1,8 @@
-"""What a talk costs, by tables computed by hand and by properties. Amounts in cents unless the currency has none."""
+"""What a tariff is and what holds for every one of them; the tables are in test_tariff_cases.py."""
 
+import itertools
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, Event, talk
 from taxiphone.billing.tariff import (
     Line,
     Segment,
@@ -35,90 +38,6 @@ MINUTES_60_1 = per_minute(replace(EUR, first=60, step=1), D("1.55"))
 SIX_SECONDS = per_minute(replace(EUR, first=30, step=6), D("0.90"))
 YEN = per_minute(Terms("JPY", 0, commission=D("0.30")), D(95))
 DINAR = per_minute(Terms("TND", 3, commission=D("0.25")), D("1.550"))
-
-# Each by hand: price x billed seconds / 60, half up; commission 30 % of the total, half up; the share is the rest.
-CASES = [
-    # tariff, seconds, recorded, billed, amounts of the lines, total, commission, consultant
-    (LIBRE, "0", False, 0, [], 0, 0, 0),
-    (LIBRE, "0", True, 0, [], 0, 0, 0),  # nothing was talked: no fee for a recording of it
-    (LIBRE, "0.000001", False, 1, [3], 3, 1, 2),  # 2.583 -> 3; 0.9 -> 1
-    (LIBRE, "1", False, 1, [3], 3, 1, 2),
-    (LIBRE, "1.000001", False, 2, [5], 5, 2, 3),  # 5.1667; 1.5 -> 2
-    (LIBRE, "59", False, 59, [152], 152, 46, 106),  # 152.4167; 45.6
-    (LIBRE, "60", False, 60, [155], 155, 47, 108),  # 46.5 -> 47
-    (LIBRE, "61", False, 61, [158], 158, 47, 111),  # 157.583; 47.4
-    (LIBRE, "83.4", False, 84, [217], 217, 65, 152),  # 217.0 exactly; 65.1
-    (LIBRE, "83.4", True, 84, [217, 500], 717, 215, 502),  # 215.1
-    (LIBRE, "774", False, 774, [2000], 2000, 600, 1400),  # 1999.5 -> 2000
-    (LIBRE, "775", False, 775, [2002], 2002, 601, 1401),  # 2002.083; 600.6
-    (LIBRE, "3600", False, 3600, [9300], 9300, 2790, 6510),
-    (LIBRE, "86400", False, 86400, [223200], 223200, 66960, 156240),
-    (FREE_10, "1", False, 1, [0], 0, 0, 0),
-    (FREE_10, "599", False, 599, [0], 0, 0, 0),
-    (FREE_10, "600", False, 600, [0], 0, 0, 0),
-    (FREE_10, "600.000001", False, 601, [0, 3], 3, 1, 2),
-    (FREE_10, "601", False, 601, [0, 3], 3, 1, 2),
-    (FREE_10, "660", False, 660, [0, 155], 155, 47, 108),
-    (FREE_10, "300", True, 300, [0, 500], 500, 150, 350),  # free minutes do not make a recording free
-    (FREE_10, "4200", False, 4200, [0, 9300], 9300, 2790, 6510),
-    (FORFAIT, "0", False, 0, [], 0, 0, 0),
-    (FORFAIT, "1", False, 0, [], 0, 0, 0),
-    (FORFAIT, "29", False, 0, [], 0, 0, 0),
-    (FORFAIT, "29", True, 0, [], 0, 0, 0),  # a network fault: no fee either
-    (FORFAIT, "29.999999", False, 0, [], 0, 0, 0),  # shorter than 30 s, though 30 s rounded up
-    (FORFAIT, "30", False, 30, [6000, 0], 6000, 1800, 4200),
-    (FORFAIT, "31", False, 31, [6000, 0], 6000, 1800, 4200),
-    (FORFAIT, "3599", False, 3599, [6000, 0], 6000, 1800, 4200),
-    (FORFAIT, "3600", False, 3600, [6000, 0], 6000, 1800, 4200),
-    (FORFAIT, "3600", True, 3600, [6000, 0, 500], 6500, 1950, 4550),
-    (FORFAIT, "3600.000001", False, 3601, [6000, 0, 3], 6003, 1801, 4202),  # 1800.9
-    (FORFAIT, "3601", False, 3601, [6000, 0, 3], 6003, 1801, 4202),
-    (FORFAIT, "3660", False, 3660, [6000, 0, 155], 6155, 1847, 4308),  # 1846.5 -> 1847
-    (FORFAIT, "7200", False, 7200, [6000, 0, 9300], 15300, 4590, 10710),
-    (MINUTES_60_60, "1", False, 60, [155], 155, 47, 108),
-    (MINUTES_60_60, "60", False, 60, [155], 155, 47, 108),
-    (MINUTES_60_60, "60.1", False, 120, [310], 310, 93, 217),
-    (MINUTES_60_60, "61", False, 120, [310], 310, 93, 217),
-    (MINUTES_60_60, "120", False, 120, [310], 310, 93, 217),
-    (MINUTES_60_60, "121", False, 180, [465], 465, 140, 325),  # 139.5 -> 140
-    (MINUTES_60_1, "1", False, 60, [155], 155, 47, 108),
-    (MINUTES_60_1, "59", False, 60, [155], 155, 47, 108),
-    (MINUTES_60_1, "61", False, 61, [158], 158, 47, 111),
-    (SIX_SECONDS, "1", False, 30, [45], 45, 14, 31),  # 13.5 -> 14
-    (SIX_SECONDS, "31", False, 36, [54], 54, 16, 38),  # 16.2
-    (SIX_SECONDS, "36", False, 36, [54], 54, 16, 38),
-    (SIX_SECONDS, "37", False, 42, [63], 63, 19, 44),  # 18.9
-    (YEN, "1", False, 1, [2], 2, 1, 1),  # 1.583 -> 2; 0.6 -> 1
-    (YEN, "19", False, 19, [30], 30, 9, 21),  # 30.083
-    (YEN, "60", False, 60, [95], 95, 29, 66),  # 28.5 -> 29
-    (YEN, "61", False, 61, [97], 97, 29, 68),  # 96.583; 29.1
-    (DINAR, "1", False, 1, [26], 26, 7, 19),  # 25.833; 6.5 -> 7
-    (DINAR, "60", False, 60, [1550], 1550, 388, 1162),  # 387.5 -> 388
-    (DINAR, "61", False, 61, [1576], 1576, 394, 1182),  # 1575.833
-]
-
-
-@pytest.mark.parametrize(
-    ("tariff", "seconds", "recorded", "billed", "amounts", "total", "commission", "share"), CASES
-)
-def test_a_talk_costs_what_was_computed_by_hand(
-    tariff: Tariff,
-    seconds: str,
-    recorded: bool,
-    billed: int,
-    amounts: list[int],
-    total: int,
-    commission: int,
-    share: int,
-) -> None:
-    cost = price(tariff, D(seconds), recorded=recorded)
-    assert [line.amount for line in cost.lines] == amounts
-    assert (cost.billed_seconds, cost.total, cost.commission, cost.consultant) == (
-        billed,
-        total,
-        commission,
-        share,
-    )
 
 
 def test_each_line_says_what_it_is_for() -> None:
@@ -162,61 +81,22 @@ def test_the_commission_can_leave_the_fee_of_the_recording_alone() -> None:
     assert (cost.total, cost.commission, cost.consultant) == (655, 47, 608)
 
 
-@pytest.mark.parametrize(
-    ("rate", "total", "net", "vat"),
-    [
-        ("0.20", 155, 129, 26),
-        ("0.20", 6000, 5000, 1000),
-        ("0", 155, 155, 0),
-        ("0.055", 1, 1, 0),
-        ("1", 3, 2, 1),
-    ],
-)
-def test_the_tax_is_inside_the_price_and_net_and_tax_sum_to_it(
-    rate: str, total: int, net: int, vat: int
-) -> None:
-    tariff = Tariff("EUR", 2, D(total).scaleb(-2), (Segment(0, D(0)),), vat=D(rate))
-    cost = price(tariff, 60)
-    assert (cost.total, cost.net, cost.vat) == (total, net, vat)
+def test_a_credit_without_an_end_is_none() -> None:
+    free_at_last = Tariff("EUR", 2, D(1), (Segment(0, D(1)), Segment(60, D(0))))
+    assert longest_talk(per_minute(EUR, D(0)), 0) is None
+    assert longest_talk(free_at_last, 199) == 59
+    assert longest_talk(free_at_last, 200) is None
 
 
-@pytest.mark.parametrize(
-    ("tariff", "credit", "recorded", "seconds"),
-    [
-        (LIBRE, 0, False, 0),
-        (LIBRE, 2, False, 0),  # one second is 2.58, three cents
-        (LIBRE, 3, False, 1),
-        (LIBRE, 155, False, 60),
-        (LIBRE, 154, False, 59),
-        (LIBRE, 2000, False, 774),  # 1999.5 is 2000
-        (LIBRE, 1999, False, 773),
-        (LIBRE, 655, True, 60),
-        (LIBRE, 499, True, 0),
-        (FREE_10, 0, False, 600),
-        (FREE_10, 155, False, 660),
-        (FORFAIT, 5999, False, 0),
-        (FORFAIT, 6000, False, 3600),
-        (FORFAIT, 6155, False, 3660),
-        (FORFAIT, 6499, True, 0),
-        (FORFAIT, 6500, True, 3600),
-        (MINUTES_60_60, 154, False, 0),
-        (MINUTES_60_60, 155, False, 60),
-        (MINUTES_60_60, 309, False, 60),
-        (MINUTES_60_60, 310, False, 120),
-        (SIX_SECONDS, 44, False, 0),
-        (SIX_SECONDS, 45, False, 30),
-        (SIX_SECONDS, 53, False, 30),
-        (SIX_SECONDS, 54, False, 36),
-        (YEN, 95, False, 60),
-        (per_minute(EUR, D(0)), 0, False, None),
-        (Tariff("EUR", 2, D(1), (Segment(0, D(1)), Segment(60, D(0)))), 199, False, 59),
-        (Tariff("EUR", 2, D(1), (Segment(0, D(1)), Segment(60, D(0)))), 200, False, None),
-    ],
-)
-def test_the_longest_talk_that_a_credit_pays_for(
-    tariff: Tariff, credit: int, recorded: bool, seconds: int | None
-) -> None:
-    assert longest_talk(tariff, credit, recorded=recorded) == seconds
+def test_a_tax_and_a_commission_of_any_number_of_decimals_stay_exact() -> None:
+    half = Tariff("EUR", 2, D("0.03"), (Segment(0, D(0)),), commission=D("0.5"), vat=D(1))
+    assert (price(half, 60).commission, price(half, 60).net) == (2, 2)  # 1.5 -> 2, both
+    below = replace(half, commission=D("0.4" + "9" * 40))
+    assert price(below, 60).commission == 1  # 1.4999...
+    assert any(f"Commission: 49.{'9' * 39} % of" in step.text for step in explain(below, 60))
+    # 0.03 / 1.2 is 2.5 cents; with a tax that is larger by its fortieth decimal it is less
+    assert price(replace(half, vat=D("0.2")), 60).net == 3
+    assert price(replace(half, vat=D("0.2" + "0" * 38 + "1")), 60).net == 2
 
 
 @pytest.mark.parametrize("bad", [1.5, True, "60", None])
@@ -344,6 +224,46 @@ def test_the_longest_talk_is_affordable_and_a_second_more_is_not(
     if seconds:
         assert most(tariff, seconds, recorded=recorded) <= credit
     assert most(tariff, seconds + 1, recorded=recorded) > credit
+    assert price(tariff, seconds + D("0.000001"), recorded=recorded).total > credit
+
+
+@given(tariff=tariffs(), credit=st.integers(0, 100_000), seconds=lengths, recorded=st.booleans())
+def test_no_talk_within_the_longest_costs_more_than_the_credit(
+    tariff: Tariff, credit: int, seconds: Decimal, recorded: bool
+) -> None:
+    longest = longest_talk(tariff, credit, recorded=recorded)
+    if longest is None or seconds <= longest:
+        assert price(tariff, seconds, recorded=recorded).total <= credit
+
+
+@given(
+    tariff=tariffs(),
+    pieces=st.lists(st.integers(1, 3 * 10**9), min_size=1, max_size=6),
+    recorded=st.booleans(),
+)
+def test_a_talk_in_pieces_costs_what_it_costs_in_one(
+    tariff: Tariff, pieces: list[int], recorded: bool
+) -> None:
+    """The pieces are stretches in the bridge, in microseconds, as Asterisk's log has them: one talk, rounded once."""
+    at = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    events = [Event(BRIDGE_ENTER, at, "consultant", "talk")]
+    for piece in pieces:
+        begin = at + timedelta(seconds=7)
+        at = begin + timedelta(microseconds=piece)
+        events += [Event(BRIDGE_ENTER, begin, "client", "talk"), Event(BRIDGE_EXIT, at, "client", "talk")]
+    talked = talk(events, "client", "consultant", "talk")
+    assert talked is not None
+    in_one = price(tariff, D(sum(pieces)).scaleb(-6), recorded=recorded)
+    assert price(tariff, talked.seconds, recorded=recorded) == in_one
+
+
+@given(tariff=tariffs(short=False), pieces=st.lists(st.integers(0, 3000), max_size=6))
+def test_what_each_piece_adds_sums_to_the_price_of_the_whole(tariff: Tariff, pieces: list[int]) -> None:
+    reached = list(itertools.accumulate(pieces, initial=0))
+    totals = [price(tariff, seconds).total for seconds in reached]
+    added = [after - before for before, after in itertools.pairwise(totals)]
+    assert min(added, default=0) >= 0
+    assert sum(added) == price(tariff, sum(pieces)).total
 
 
 @given(tariff=tariffs(), seconds=lengths)
