@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import double_entry
 from taxiphone.billing.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.errors import LedgerError
+from taxiphone.errors import InsufficientFundsError, LedgerError
 from taxiphone.store.models import Account, Entry, Posting
 
 __all__ = [
@@ -64,7 +64,7 @@ __all__ = [
 
 COMMISSION, RECORDING_FEES, VAT = "commission", "recording_fees", "vat"
 REFUNDS, PAYOUTS, TOP_UP = "refunds", "payouts", "top_up"
-CHARGE, RELEASE, REVERSAL = "charge", "release", "reversal"
+CHARGE, RELEASE, REVERSAL, REFUND = "charge", "release", "reversal", "refund"
 _LONGEST_KEY = 80
 
 
@@ -266,10 +266,18 @@ def _post(
                 return double_entry.write(
                     session, key, kind, changes, call_id=call_id, memo=memo, reverses_id=reverses_id
                 )
-        except IntegrityError:  # another process was quicker with the same key; it has committed by now
-            made = _find(session, key)
+        except IntegrityError:
+            made = _find(
+                session, key
+            )  # another process was quicker with the same key; it has committed by now
             if made is None:
-                raise
+                poor = double_entry.short(session, changes)
+                if poor is None:
+                    raise
+                raise InsufficientFundsError(
+                    f"the {poor.kind} of {poor.owner} does not hold {-poor.amount} {poor.currency} (minor units). "
+                    "Nothing was posted."
+                ) from None
     if {*_entries(session, made)} != {
         (*c.name, c.amount) for c in changes
     } or made.reverses_id != reverses_id:

@@ -15,12 +15,13 @@ from taxiphone.billing.ledger import (
     HOLD,
     KEPT,
     RECORDING_FEES,
+    REFUND,
     REVERSAL,
     VAT,
     WALLET,
 )
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Account, Call, Entry, Posting, Receipt
+from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,15 @@ def check(session: Session) -> list[Problem]:
     """Everything that is wrong; an empty list is the proof that nothing is.
 
     Every posting sums to zero over two entries or more; every balance is the sum of its entries; no wallet and no hold
-    is below zero; every priced call was posted as its receipt says, and exactly once; what was held for a call that
-    is over has gone where it belongs.
+    is below zero; every priced call was posted as its receipt says, and exactly once; what was given back was posted as
+    its credit note says, and is no more than was paid; what was held for a call that is over has gone where it belongs.
     """
     return [
         *_unbalanced(session),
         *_balances(session),
         *_negative(session),
         *_receipts(session),
+        *_credit_notes(session),
         *_unpriced(session),
         *_left_held(session),
     ]
@@ -138,6 +140,37 @@ def _receipts(session: Session) -> Iterator[Problem]:
                 f"it says commission {commission}, share {share}, tax {vat}, "
                 f"posted were {posted_commission}, {posted_share}, {posted_vat}",
             )
+
+
+def _credit_notes(session: Session) -> Iterator[Problem]:
+    """What was given back, against its postings and against what was paid."""
+
+    def moved(kind: str) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((Account.kind == kind, Entry.amount), else_=0)), 0)
+
+    rows = session.execute(
+        select(Posting.key, CreditNote, moved(WALLET), moved(EARNINGS), moved(VAT))
+        .outerjoin_from(CreditNote, Posting, Posting.key == CreditNote.key)
+        .outerjoin(Entry, Entry.posting_id == Posting.id)
+        .outerjoin(Account, Account.id == Entry.account_id)
+        .group_by(CreditNote.number, Posting.id)
+    )
+    for key, note, wallet, earnings, vat in rows:
+        said = (note.amount, note.consultant_share, note.vat)
+        if key is None or said != (wallet, -earnings, -vat):
+            text = f"credit note {note.number} says {note.amount}, share {note.consultant_share}, tax {note.vat}, "
+            yield Problem("credit note", note.call_id, text + f"posted were {wallet}, {-earnings}, {-vat}")
+    alone = select(Posting.key).where(Posting.kind == REFUND, ~exists().where(CreditNote.key == Posting.key))
+    for (key,) in session.execute(alone):
+        yield Problem("credit note", key, "money was given back without a credit note")
+    above = (
+        select(Receipt.call_id, Receipt.total, func.sum(CreditNote.amount))
+        .join(CreditNote, CreditNote.call_id == Receipt.call_id)
+        .group_by(Receipt.number)
+        .having(func.sum(CreditNote.amount) > Receipt.total)
+    )
+    for call_id, total, amount in session.execute(above):
+        yield Problem("credit note", call_id, f"{amount} were given back of {total}")
 
 
 def _unpriced(session: Session) -> Iterator[Problem]:

@@ -16,7 +16,6 @@ from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 
-REFUND = "refund"
 _LONGEST_KEY = 50
 _LONGEST_REASON = 200
 _NOT_PAID = (
@@ -69,7 +68,7 @@ def refund(
             f"{_said(left, currency)} are left of what was paid for call {call.id}, "
             f"less than {_said(amount, currency)}. Nothing was posted."
         )
-    share, vat = _part(amount, paid[ledger.EARNINGS], left), _part(amount, paid[ledger.VAT], left)
+    share, vat = part(amount, paid[ledger.EARNINGS], left), part(amount, paid[ledger.VAT], left)
     changes = [
         Change(ledger.WALLET, str(call.client_id), currency, amount),
         Change(ledger.EARNINGS, str(call.consultant_id), currency, -share),
@@ -77,7 +76,12 @@ def refund(
         Change(ledger.REFUNDS, "", currency, share + vat - amount),
     ]
     ledger.post(
-        session, posting_key, REFUND, [each for each in changes if each.amount], call_id=call.id, memo=reason
+        session,
+        posting_key,
+        ledger.REFUND,
+        [each for each in changes if each.amount],
+        call_id=call.id,
+        memo=reason,
     )
     note = CreditNote(
         call_id=call.id,
@@ -130,7 +134,7 @@ def owed_back(session: Session, call: Call) -> int:
     return max(0, -ledger.balance(session, ledger.EARNINGS, call.consultant_id or 0, currency))
 
 
-def _part(amount: int, held: int, left: int) -> int:
+def part(amount: int, held: int, left: int) -> int:
     """A pocket's part of a refund; the last refund empties it, since amount is all that is left then."""
     return half_up(amount * held, left)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 
 from taxiphone.billing import paper_words
+from taxiphone.billing.ledger import REFUND
 from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
 from taxiphone.billing.paper_words import WORDS
 from taxiphone.billing.payouts import PAYOUT
-from taxiphone.billing.refunds import REFUND
 from taxiphone.billing.statements import Line, Statement
 from taxiphone.settings import Settings
 

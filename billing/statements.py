@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import ledger
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.payouts import PAYOUT, end_of
-from taxiphone.billing.refunds import REFUND
 from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
 
 TALK, RECORDING, CORRECTION, AGAIN, OTHER = "talk", "recording", "correction", "again", "other"
@@ -255,7 +254,7 @@ def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) 
 
 def _what(posting: Posting) -> str:
     """A posting's key says what for: `call:ID:talk`, `call:ID:talk:2`, `call:ID:talk:reversed`."""
-    if posting.kind in {PAYOUT, REFUND}:
+    if posting.kind in {PAYOUT, ledger.REFUND}:
         return posting.kind
     if posting.kind == ledger.REVERSAL:
         return CORRECTION
