@@ -1,0 +1,148 @@
+"""Payouts: each cent that was earned goes out once, whatever is run twice, at once, or for a day in the past."""
+
+import json
+import threading
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from taxiphone.billing import double_entry, ledger, payouts
+from taxiphone.billing.ledger import Change
+from taxiphone.billing.payment_commands import payout
+from taxiphone.console import App
+from taxiphone.errors import TaxiphoneError, UsageError
+
+DAY = date(2026, 11, 22)
+
+
+def earn(house: Any, consultant: int, amount: int, key: str) -> None:
+    """Earnings out of nowhere: the platform's commission pays."""
+    changes = [
+        Change(ledger.EARNINGS, str(consultant), "EUR", amount),
+        Change(ledger.COMMISSION, "", "EUR", -amount),
+    ]
+    house.database.do(lambda s: ledger.post(s, key, "test", changes))
+
+
+def on(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
+    """Postings are made on this day from now on."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    monkeypatch.setattr(double_entry, "now", lambda: noon)
+
+
+def run(house: Any, *arguments: str) -> Any:
+    app = App(_cache={"settings": house.settings, "database": house.database})
+    result = CliRunner().invoke(payout, arguments, obj=app)
+    if isinstance(result.exception, TaxiphoneError):
+        raise result.exception
+    return result
+
+
+def rows(house: Any, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run(house, *arguments, "--json").stdout)
+    return found
+
+
+def test_what_was_earned_is_paid_once(house: Any) -> None:
+    anne = house.consultant()
+    earn(house, anne, 5_020, "a")
+    (row,) = rows(house, "run")
+    assert (row["consultant"], row["earned"], row["paid"], row["note"]) == ("101", "50.20", "50.20", None)
+    assert rows(house, "run") == []
+    assert house.balance(ledger.EARNINGS, anne) == 0
+    assert house.balance(ledger.PAYOUTS, anne) == 5_020
+    earn(house, anne, 1_000, "b")
+    assert [row["paid"] for row in rows(house, "run")] == ["10.00"]
+    assert [row["amount"] for row in rows(house, "list")] == ["10.00", "50.20"]
+
+
+def test_less_than_the_minimum_waits_and_adds_up(house: Any) -> None:
+    anne = house.consultant()
+    earn(house, anne, 999, "a")
+    (row,) = rows(house, "run")
+    assert (row["paid"], row["note"]) == ("0.00", "below the minimum of €10.00")
+    assert [row["paid"] for row in rows(house, "run", "--minimum", "9.99", "--dry-run")] == ["9.99"]
+    assert house.balance(ledger.EARNINGS, anne) == 999
+    earn(house, anne, 1, "b")
+    assert [row["paid"] for row in rows(house, "run")] == ["10.00"]
+
+
+def test_a_dry_run_posts_nothing_and_says_so(house: Any) -> None:
+    earn(house, house.consultant(), 2_000, "a")
+    text = run(house, "run", "--dry-run").stdout
+    assert "20.00 EUR would be paid; nothing was posted" in text
+    assert run(house, "list").stdout.strip() == "No payouts yet."
+
+
+def test_who_owes_is_shown_and_not_paid(house: Any) -> None:
+    anne = house.consultant()
+    earn(house, anne, -500, "a")
+    (row,) = rows(house, "run", "--minimum", "0")
+    assert (row["earned"], row["paid"], row["note"]) == ("-5.00", "0.00", "owes this back")
+    earn(house, anne, 1_700, "b")
+    assert [row["paid"] for row in rows(house, "run")] == ["12.00"]
+
+
+def test_runs_at_once_pay_once(house: Any) -> None:
+    anne = house.consultant()
+    earn(house, anne, 5_020, "a")
+    paid: list[int] = []
+
+    def pay(number: int) -> None:
+        earn(house, anne, 1, f"more-{number}")
+        _, made = house.database.do(lambda s: payouts.pay(s, anne, "EUR", 0))
+        paid.append(0 if made is None else 1)
+
+    threads = [threading.Thread(target=pay, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert house.balance(ledger.PAYOUTS, anne) + house.balance(ledger.EARNINGS, anne) == 5_026
+    assert house.balance(ledger.EARNINGS, anne) == 0
+    assert len(rows(house, "list")) == sum(paid)
+
+
+def test_until_a_day_pays_what_was_earned_by_then(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    anne = house.consultant()
+    on(monkeypatch, DAY)
+    earn(house, anne, 3_000, "a")
+    on(monkeypatch, DAY + timedelta(days=1))
+    earn(house, anne, 4_000, "b")
+    assert [row["paid"] for row in rows(house, "run", "--until", str(DAY))] == ["30.00"]
+    assert [row["note"] for row in rows(house, "run", "--until", str(DAY))] == ["nothing due"]
+    assert rows(house, "list")[0]["memo"] == "until 2026-11-22"
+    assert [row["paid"] for row in rows(house, "run")] == ["40.00"]
+
+
+def test_until_a_day_does_not_pay_what_was_taken_back_since(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anne = house.consultant()
+    on(monkeypatch, DAY)
+    earn(house, anne, 3_000, "a")
+    on(monkeypatch, DAY + timedelta(days=3))
+    earn(house, anne, -2_500, "refund")
+    earn(house, anne, 9_000, "b")
+    (row,) = rows(house, "run", "--until", str(DAY), "--minimum", "0")
+    assert row["paid"] == "5.00"
+
+
+def test_payouts_can_be_listed_for_one_consultant(house: Any) -> None:
+    anne, paul = house.consultant(), house.consultant(code="102")
+    earn(house, anne, 2_000, "a")
+    earn(house, paul, 3_000, "b")
+    assert [row["consultant"] for row in rows(house, "run")] == ["101", "102"]
+    assert [row["amount"] for row in rows(house, "list", "--consultant", "102")] == ["30.00"]
+    with pytest.raises(UsageError, match="no consultant"):
+        run(house, "list", "--consultant", "999")
+
+
+def test_a_minimum_or_a_day_that_is_none_is_refused(house: Any) -> None:
+    for arguments in (("--until", "22/11/2026"), ("--until", "2026-02-30"), ("--minimum", "ten")):
+        assert run(house, "run", *arguments).exit_code == 2
+    for minimum in ("-1", "1.001"):
+        with pytest.raises(UsageError):
+            run(house, "run", "--minimum", minimum)
