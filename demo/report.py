@@ -61,7 +61,7 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
     receipt = receipts.client_receipt(session, call.id)
     problems = ledger_check.check(session)
     mp3 = everyone.platform.settings.recordings / str(row.recording.mp3 if row.recording else "")
-    voices = _voices(mp3, everyone.folder / "decoded.wav")
+    heard_in_mp3 = voices(mp3, everyone.folder / "decoded.wav")
     client_heard = everyone.client.heard(CONSULTANT_HERTZ)
     consultant_heard = everyone.consultant.heard(CLIENT_HERTZ)
     talked = (row.talk_to - row.talk_from).total_seconds() if row.talk_from and row.talk_to else 0.0
@@ -83,8 +83,8 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
             call.freed < _FREED_SECONDS,
             f"{call.freed:.2f} s",
         ),
-        _heard("the client is in the MP3", voices["client"]),
-        _heard("the consultant is in the MP3", voices["consultant"]),
+        _heard("the client is in the MP3", heard_in_mp3["client"]),
+        _heard("the consultant is in the MP3", heard_in_mp3["consultant"]),
         Check(
             "the MP3 is as long as the talk",
             abs(mp3_seconds - talked) <= _MP3_DIFFERS,
@@ -118,7 +118,7 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
         mp3={
             "path": str(mp3),
             "seconds": mp3_seconds,
-            "levels_dbfs": {name: heard.level for name, heard in voices.items()},
+            "levels_dbfs": {name: heard.level for name, heard in heard_in_mp3.items()},
         },
         checks=checks,
     )
@@ -136,7 +136,7 @@ def _same_length(who: str, heard: Heard, talked: float) -> Check:
     )
 
 
-def _voices(mp3: Path, wav: Path) -> dict[str, Heard]:
+def voices(mp3: Path, wav: Path) -> dict[str, Heard]:
     """Decode the MP3 and look for both tones in it."""
     decoded = subprocess.run(
         [

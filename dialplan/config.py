@@ -42,8 +42,7 @@ BASE_MODULES = (
     "format_gsm",
     "format_sln",
     "format_wav",
-    "bridge_simple",
-    "bridge_softmix",
+    "bridge_softmix",  # and not bridge_simple: see docs/adr/0011
     "res_rtp_asterisk",
 )
 PJSIP_MODULES = (

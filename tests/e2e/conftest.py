@@ -39,10 +39,16 @@ class Cast:
         return self.everyone.platform
 
     async def dial(self, did=None, **options):
-        """Let the client dial; the call's id."""
-        before = set(self.platform.database.do(lambda session: session.scalars(select(Call.id)).all()))
-        await self.client.dial(did or self.did, **options)
-        return await self.platform.new_call(before)
+        """Let the client dial; the call's id. Only one call at a time may come to a number."""
+        did = did or self.did
+
+        def calls(session):
+            return set(session.scalars(select(Call.id).where(Call.dialled == did)))
+
+        before = self.platform.database.do(calls)
+        await self.client.dial(did, **options)
+        [call_id] = await self.platform.until(lambda session: calls(session) - before, "a call arrives")
+        return call_id
 
     async def press(self, call_id, phone, keys, mark):
         await press_until(self.platform, call_id, phone, keys, mark)
@@ -51,9 +57,9 @@ class Cast:
         """Let the two talk; the call's id."""
         call_id = await self.dial()
         if record is not None:
-            await self.platform.marked(call_id, "recording offered")
+            await self.platform.marked(call_id, "recording offered", 30)
             await self.press(call_id, self.client, "1" if record else "2", "recording asked")
-        await self.consultant.ringing()
+        await self.consultant.ringing(30)
         await self.consultant.answer()
         await self.platform.marked(call_id, "consultant answered")
         await self.press(call_id, self.consultant, "1", "accepted")

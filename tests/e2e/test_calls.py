@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from taxiphone.demo import report
 from taxiphone.demo.platform import CLI
 from taxiphone.directory import people
 from taxiphone.store.calls import Outcome, Status
@@ -46,6 +47,23 @@ async def test_a_recorded_talk_is_priced_and_heard_on_both_phones_and_in_the_mp3
     assert receipt.total == talk_cents + 500
     assert them.wallet() == them.credit - talk_cents - 500
     await them.nothing_left()
+
+
+async def test_both_voices_are_in_every_one_of_several_recordings_at_once(cast, tmp_path):
+    several = [cast() for _ in range(6)]
+
+    async def recorded_talk(them):
+        call_id = await them.connect(record=True)
+        await asyncio.sleep(1.5)
+        await them.client.hang_up()
+        await them.finished(call_id)
+        return await them.recorded(call_id)
+
+    for recording in await asyncio.gather(*(recorded_talk(them) for them in several)):
+        mp3 = several[0].platform.settings.recordings / recording.mp3
+        voices = report.voices(mp3, tmp_path / "decoded.wav")
+        assert {name: heard.present for name, heard in voices.items()} == {"client": True, "consultant": True}
+    await several[0].nothing_left()
 
 
 async def test_the_consultant_may_hang_up_first_and_a_talk_that_nobody_wanted_recorded_is_not(cast):
