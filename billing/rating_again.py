@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from taxiphone.billing import ledger
+from taxiphone.billing import free_minutes, ledger
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.money import format_money
 from taxiphone.billing.rating import NOT_COMING, billable
@@ -75,6 +75,8 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
         return Again(receipt, before, changed=False)
     _post(session, call, tariff, new, version=len(receipt.former) + 2)
     _rewrite(call, receipt, found, new, reason)
+    if tariff.free_seconds:
+        free_minutes.give_back(session, call, found.seconds)
     session.flush()
     return Again(receipt, before, changed=True)
 

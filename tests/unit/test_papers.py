@@ -1,0 +1,393 @@
+"""Receipts and statements as files: the words of both languages, the sums, the letters, and who may read them."""
+
+import csv
+import io
+import json
+import stat
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+from sqlalchemy import update
+
+from taxiphone.billing import double_entry, ledger, paper_pdf, payouts, statements
+from taxiphone.billing.meter import Meter
+from taxiphone.billing.paper import Column, Paper, Sum, Table
+from taxiphone.billing.paper_words import WORDS
+from taxiphone.billing.rating import settle_recording
+from taxiphone.billing.rating_again import rate_again
+from taxiphone.billing.receipt_commands import receipt
+from taxiphone.billing.refunds import refund
+from taxiphone.billing.statement_commands import statement
+from taxiphone.console import App
+from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.settings import Invoice
+from taxiphone.store.models import Call, CelRow, Client, Consultant
+
+SPACES = str.maketrans(dict.fromkeys("\xa0\u202f\u2009\n", " "))
+
+
+@pytest.fixture
+def talked(house: Any) -> str:
+    """A package of an hour at 60.00, a minute and a second beyond it, recorded, 20 % of tax inside."""
+    invoice = Invoice(
+        name="Taxiphone SAS",
+        address=("12 rue de la Paix", "75002 Paris"),
+        vat_id="FR12345678901",
+        footer=("SAS au capital de 10 000 €",),
+    )
+    billing = house.settings.billing.model_copy(update={"vat": Decimal("0.20")})
+    house.settings = house.settings.model_copy(update={"billing": billing, "invoice": invoice})
+    consultant = house.consultant(
+        "1.5525", package_price=Decimal(60), package_minutes=60, recording_allowed=True
+    )
+    call_id: str = house.call(house.client(20_000), consultant, mode="package", recorded=True)
+    house.write(*house.talk(call_id, "3660.2"))
+    Meter(house.settings, house.database).read_once()
+    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    return call_id
+
+
+def invoke(house: Any, command: Any, *arguments: str) -> Any:
+    app = App(_cache={"settings": house.settings, "database": house.database})
+    result = CliRunner().invoke(command, arguments, obj=app)
+    if isinstance(result.exception, TaxiphoneError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def read_pdf(data: bytes) -> str:
+    pages = PdfReader(io.BytesIO(data)).pages
+    return "\n".join(page.extract_text() for page in pages).translate(SPACES)
+
+
+def export(house: Any, call_id: str, path: Path, *more: str) -> bytes:
+    invoke(house, receipt, "export", call_id, str(path), *more)
+    return path.read_bytes()
+
+
+# -- receipts -----------------------------------------------------------------------------------------------------
+
+
+def test_the_pdf_has_everything_that_an_invoice_has_in_french(
+    house: Any, talked: str, tmp_path: Path
+) -> None:
+    text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
+    for part in (
+        "Taxiphone SAS", "75002 Paris", "N° TVA FR12345678901", "SAS au capital de 10 000 €",
+        "Reçu", "Claire", "Code client 7001", talked, "Anne",
+        "Forfait", "60,00 €", "Compris dans le forfait", "60 min 00 s", "Au-delà du forfait", "1 min 01 s",
+        "1,5525 € / min", "1,58 €", "Enregistrement", "5,00 €",
+        "Hors taxes", "55,48 €", "TVA (20 %)", "11,10 €", "Total TTC", "66,58 €", "Page 1 sur 1",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_and_in_english(house: Any, talked: str, tmp_path: Path) -> None:
+    house.database.do(lambda s: s.execute(update(Client).values(language="en")))
+    text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
+    for part in (
+        "Receipt", "Client code 7001", "VAT no. FR12345678901", "Package", "Included in the package", "Beyond the package",
+        "€1.5525 / min", "Without tax", "€55.48", "Tax (20 %)", "€11.10", "Total, tax included", "€66.58", "Page 1 of 1",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_a_client_of_another_language_gets_english(house: Any, talked: str, tmp_path: Path) -> None:
+    house.database.do(lambda s: s.execute(update(Client).values(language="de")))
+    assert "Total, tax included" in read_pdf(export(house, talked, tmp_path / "r.pdf"))
+
+
+def test_the_same_receipt_is_the_same_file_to_the_byte(house: Any, talked: str, tmp_path: Path) -> None:
+    first = export(house, talked, tmp_path / "a.pdf")
+    assert export(house, talked, tmp_path / "b.pdf") == first
+    found = PdfReader(io.BytesIO(first)).metadata
+    assert found is not None
+    assert found.title == "Reçu 1"
+    assert found.creation_date == house.get(talked).receipt.issued_at.replace(microsecond=0)
+
+
+def test_what_was_given_back_stands_on_the_pdf(house: Any, talked: str, tmp_path: Path) -> None:
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "Mauvaise ligne"))
+    text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
+    for part in (
+        "Rendu sur votre crédit",
+        "Avoir n° 1 du",
+        "Mauvaise ligne",
+        "-10,00 €",
+        "-1,67 €",
+        "56,58 €",
+    ):
+        assert part in text, part
+
+
+def test_a_receipt_is_also_text_and_json_by_the_files_ending_or_by_name(
+    house: Any, talked: str, tmp_path: Path
+) -> None:
+    text = export(house, talked, tmp_path / "r.txt").decode().translate(SPACES)
+    for part in (
+        "Taxiphone SAS",
+        "Reçu n° 1",
+        "Au-delà du forfait à 1,5525 EUR la minute",
+        "66,58 €",
+        "10 000 €",
+    ):
+        assert part in text
+    found = json.loads(export(house, talked, tmp_path / "r.json"))
+    assert Decimal(found["net"]) + Decimal(found["vat"]) == Decimal(found["total"]) == Decimal("66.58")
+    assert (found["vat_rate"], found["lines"][2]["price_per_minute"]) == ("0.20", "1.5525")
+    assert export(house, talked, tmp_path / "odd", "--format", "pdf").startswith(b"%PDF-")
+    assert "66.58" in invoke(house, receipt, "export", talked, "-", "--format", "json").stdout
+    told = json.loads(invoke(house, receipt, "export", talked, str(tmp_path / "j.pdf"), "--json").stdout)
+    assert (told["format"], told["bytes"]) == ("pdf", (tmp_path / "j.pdf").stat().st_size)
+
+
+def test_a_file_is_its_owners_and_is_not_written_over(house: Any, talked: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.pdf"
+    export(house, talked, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="--force"):
+        export(house, talked, path)
+    assert path.read_text() == "mine"
+    assert export(house, talked, path, "--force").startswith(b"%PDF-")
+    assert [each.name for each in tmp_path.glob("*.pdf")] + list(tmp_path.glob(".r*")) == ["r.pdf"]
+    with pytest.raises(UsageError, match="can't be written"):
+        export(house, talked, tmp_path / "nowhere" / "r.pdf")
+
+
+def test_names_in_other_scripts_can_still_be_read(house: Any, talked: str, tmp_path: Path) -> None:
+    house.database.do(lambda s: s.execute(update(Client).values(name="Ελένη Љубица 王小明 Œuvrard")))
+    assert "Ελένη Љубица WangXiaoMing Œuvrard" in read_pdf(export(house, talked, tmp_path / "r.pdf"))
+
+
+def test_a_receipt_of_a_network_fault_has_no_lines_and_says_why(
+    house: Any, talked: str, tmp_path: Path
+) -> None:
+    del talked
+    call_id = house.call(1, 1, mode="package")
+    house.write(*house.talk(call_id, "12", at=1_763_860_000))
+    Meter(house.settings, house.database).read_once()
+    text = read_pdf(export(house, call_id, tmp_path / "r.pdf"))
+    assert "rien n'est facturé" in text
+    assert "0,00 €" in text
+
+
+def test_a_paper_of_many_rows_has_its_headings_and_its_footer_on_every_page() -> None:
+    columns = (Column("What", 60), Column("Amount", 40, numeric=True))
+    rows = [(f"row {number}", f"{number}.00") for number in range(120)]
+    paper = Paper(
+        "en", "Statement", ("Taxiphone",), ("Anne",), "Consultant", [("Number", "1")], [],
+        [Table(columns, rows, [Sum("Total", "7140.00", strong=True)])], [], ("The small print",),
+        datetime(2026, 11, 22, tzinfo=UTC),
+    )  # fmt: skip
+    pages = [page.extract_text() for page in PdfReader(io.BytesIO(paper_pdf.draw(paper))).pages]
+    assert len(pages) > 2
+    assert all("The small print" in page and f"of {len(pages)}" in page for page in pages)
+    assert all("What" in page for page in pages if "row " in page)
+    assert [name for name, _ in rows] == [
+        line.split(" ")[0] + " " + line.split(" ")[1]
+        for page in pages
+        for line in page.replace("\n", " ").replace(" row", "\nrow").splitlines()
+        if line.startswith("row ")
+    ]
+
+
+def test_both_languages_have_the_same_words() -> None:
+    assert WORDS["en"].keys() == WORDS["fr"].keys()
+
+
+# -- statements ---------------------------------------------------------------------------------------------------
+
+DAY = date(2026, 11, 22)
+
+
+def read_statement(house: Any, first: date, last: date) -> dict[str, Any]:
+    printed = invoke(house, statement, "101", "--from", str(first), "--to", str(last), "--json").stdout
+    found: dict[str, Any] = json.loads(printed)
+    return found
+
+
+def sums(found: dict[str, Any]) -> None:
+    """What must be true of every statement."""
+    parts = [Decimal(found[name]) for name in ("opening", "shares", "corrections")]
+    assert sum(parts) - Decimal(found["paid_out"]) == Decimal(found["closing"])
+    lines = found["lines"]
+    assert sum((Decimal(line["share"]) for line in lines), Decimal(0)) == parts[1] + parts[2]
+    for line in lines:
+        assert Decimal(line["commission"]) + Decimal(line["share"]) == Decimal(line["total"])
+
+
+@pytest.fixture
+def lived(house: Any, talked: str) -> str:
+    """The call of `talked`; a refund, a payout, and a second call that is rated again after them."""
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "bad line"))
+    house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))
+    second = house.call(1, 1)
+    house.write(*house.talk(second, "60", at=1_763_870_000))
+    Meter(house.settings, house.database).read_once()
+
+    def sooner(session: Any) -> None:
+        leg = session.get_one(Call, second).client_channel
+        (left,) = session.query(CelRow).filter(CelRow.channel == leg, CelRow.event == "BRIDGE_EXIT")
+        left.at -= timedelta(seconds=20)
+
+    house.database.do(sooner)
+    house.database.do(lambda s: rate_again(s, s.get_one(Call, second), "late rows"))
+    return talked
+
+
+def test_a_statement_has_every_call_refund_correction_and_payout_and_agrees_with_the_ledger(
+    house: Any, lived: str
+) -> None:
+    today = datetime.now(UTC).date()
+    found = read_statement(house, today - timedelta(days=1), today)
+    sums(found)
+    kinds = [line["what"] for line in found["lines"]]
+    assert kinds == ["talk", "recording", "refund", "payout", "talk", "correction", "again"]
+    assert [line["billed_seconds"] for line in found["lines"] if line["billed_seconds"]] == [
+        3661,
+        60,
+        -60,
+        40,
+    ]
+    assert found["lines"][0]["call"] == lived
+    assert found["opening"] == "0.00"
+    assert Decimal(found["closing"]) * 100 == house.balance(ledger.EARNINGS, 1)
+    assert Decimal(found["paid_out"]) * 100 == house.balance(ledger.PAYOUTS, 1)
+    tomorrow = read_statement(house, today + timedelta(days=1), today + timedelta(days=2))
+    assert (tomorrow["opening"], tomorrow["closing"], tomorrow["lines"]) == (
+        found["closing"],
+        found["closing"],
+        [],
+    )
+
+
+def test_a_statement_names_no_client(house: Any, lived: str) -> None:
+    del lived
+    today = datetime.now(UTC).date()
+    for form in ("text", "csv", "json"):
+        printed = invoke(house, statement, "101", "--from", str(today), "--format", form).stdout
+        assert "Claire" not in printed
+        assert "7001" not in printed
+
+
+def test_a_call_that_cost_nothing_is_on_the_statement_too(house: Any) -> None:
+    free = house.call(house.client(), house.consultant(free_minutes=10))
+    house.write(*house.talk(free, "60"))
+    Meter(house.settings, house.database).read_once()
+    today = datetime.now(UTC).date()
+    (line,) = read_statement(house, today, today)["lines"]
+    assert (line["call"], line["billed_seconds"], line["total"], line["posting"]) == (free, 60, "0.00", None)
+
+
+def test_a_statement_in_french_and_english_as_text_csv_and_pdf(
+    house: Any, lived: str, tmp_path: Path
+) -> None:
+    today = datetime.now(UTC).date()
+    period = ("101", "--from", str(today), "--to", str(today))
+    text = invoke(house, statement, *period).stdout.translate(SPACES)
+    for part in (
+        "Relevé",
+        "Solde au début",
+        "Versement",
+        f"Appel {lived}, enregistrement",
+        "bad line",
+        "Solde à la fin",
+    ):
+        assert part in text, part
+    invoke(house, statement, *period, "--output", str(tmp_path / "s.pdf"))
+    pdf = read_pdf((tmp_path / "s.pdf").read_bytes())
+    for part in ("Relevé", "Code consultant 101", "Solde à la fin", "nouveau calcul"):
+        assert part in pdf, part
+    assert stat.S_IMODE((tmp_path / "s.pdf").stat().st_mode) == 0o600
+    house.database.do(lambda s: s.execute(update(Consultant).values(language="en")))
+    invoke(house, statement, *period, "--output", str(tmp_path / "e.pdf"))
+    pdf = read_pdf((tmp_path / "e.pdf").read_bytes())
+    for part in (
+        "Statement",
+        "Opening balance",
+        "Paid out to you",
+        "refund to the client",
+        "Closing balance",
+    ):
+        assert part in pdf, part
+
+
+def test_the_csv_has_a_running_balance_that_ends_at_the_closing_one(
+    house: Any, lived: str, tmp_path: Path
+) -> None:
+    house.database.do(lambda s: refund(s, s.get_one(Call, lived), 10, "=1+1"))
+    today = str(datetime.now(UTC).date())
+    invoke(house, statement, "101", "--from", today, "--output", str(tmp_path / "s.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text(encoding="utf-8"))))
+    assert (rows[0]["what"], rows[-1]["what"]) == ("opening", "closing")
+    balance = Decimal(rows[0]["balance"])
+    for row in rows[1:-1]:
+        balance += Decimal(row["share"]) - Decimal(row["payout"])
+        assert Decimal(row["balance"]) == balance
+    assert Decimal(rows[-1]["balance"]) == balance
+    assert "'=1+1" in {row["reason"] for row in rows}
+
+
+def test_what_is_no_statement_is_refused(house: Any) -> None:
+    house.consultant()
+    with pytest.raises(UsageError, match="is before"):
+        invoke(house, statement, "101", "--from", "2026-11-02", "--to", "2026-11-01")
+    with pytest.raises(UsageError, match="--json"):
+        invoke(house, statement, "101", "--from", "2026-11-02", "--json", "--format", "csv")
+    with pytest.raises(UsageError, match="no consultant"):
+        invoke(house, statement, "999", "--from", "2026-11-02")
+
+
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["earn", "take", "pay"]), st.integers(1, 5_000), st.integers(0, 6)), max_size=12
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=MOVES, cut=st.integers(0, 6))
+def test_whatever_happened_statements_sum_and_join_without_a_gap(
+    house: Any, moves: list[tuple[str, int, int]], cut: int
+) -> None:
+    """Two statements that meet are one; the last one ends at the ledger's balance."""
+    house.calls += 1
+    code = str(1_000 + house.calls)
+    number = house.consultant(code=code)
+    clock = double_entry.now
+    try:
+        for index, (kind, amount, day) in enumerate(sorted(moves, key=lambda move: move[2])):
+            noon = datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(days=day)
+            double_entry.now = lambda noon=noon: noon
+            if kind == "pay":
+                house.database.do(lambda s: payouts.pay(s, number, "EUR", 0))
+                continue
+            signed = amount if kind == "earn" else -amount
+            changes = [
+                ledger.Change(ledger.EARNINGS, str(number), "EUR", signed),
+                ledger.Change(ledger.COMMISSION, "", "EUR", -signed),
+            ]
+            house.database.do(lambda s, i=index, c=changes: ledger.post(s, f"test:{number}:{i}", "test", c))
+    finally:
+        double_entry.now = clock
+    first, last = date(2026, 11, 1), date(2026, 11, 8)
+    middle = first + timedelta(days=cut)
+
+    def read(session: Any) -> list[statements.Statement]:
+        who = session.get_one(Consultant, number)
+        spans = ((first, last), (first, middle), (middle + timedelta(days=1), last))
+        return [statements.statement(session, who, "EUR", *span) for span in spans]
+
+    whole, before, after = house.database.do(read)
+    for each in (whole, before, after):
+        assert each.opening + each.shares + each.corrected - each.paid_out == each.closing
+    assert before.closing == after.opening
+    assert before.lines + after.lines == whole.lines
+    assert (whole.opening, whole.closing) == (0, house.balance(ledger.EARNINGS, number))
