@@ -85,7 +85,7 @@ def explain(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -
 
 
 def _fixed(tariff: Tariff, line: Line, name: str, amount: Decimal) -> Step:
-    return Step("line", f"{name}: {amount:f}, once, to the cent {_money(tariff, line.amount)}.", line.amount)
+    return Step("line", f"{name}: {amount:f}, once, half up {_money(tariff, line.amount)}.", line.amount)
 
 
 def _counted(segment: Segment, whole: int, billed: int) -> Step:
@@ -104,7 +104,7 @@ def _priced(tariff: Tariff, line: Line, segment: Segment) -> Step:
     exact = _exact(segment.price_per_minute, line.seconds, 60)
     return Step(
         "line",
-        f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, to the cent {_money(tariff, line.amount)}.",
+        f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, half up {_money(tariff, line.amount)}.",
         line.amount,
     )
 

@@ -143,7 +143,7 @@ def test_a_recording_takes_its_fee_from_the_credit_first(file: Any) -> None:
 def test_people_get_a_table_and_for_one_length_every_step_of_the_sum(file: Any) -> None:
     one = run("--tariff", file(FORFAIT), "--seconds", "3661").stdout
     assert "fee 60.00 + 3600 s included 0.00 + 61 s talk 1.58" in one
-    assert "61 s x 1.55 / 60 = 1.575833..., to the cent 1.58" in one
+    assert "61 s x 1.55 / 60 = 1.575833..., half up 1.58" in one
     many = run("--tariff", file(FORFAIT), "--seconds", "10,3600").stdout
     assert "nothing is charged" in many
     assert "x 1.55" not in many
@@ -260,7 +260,7 @@ def test_free_minutes_are_quoted_to_a_new_client_and_not_to_one_who_had_them(app
     assert total(app, "--seconds", "120") == "1.55"
     assert total(app, "--seconds", "120", "--client", "7001") == "1.55"
     call_id = house.call(client, consultant)
-    house.write(*house.talk(call_id, "10"))
+    house.write(*house.talk(call_id, "40"))
     Meter(house.settings, house.database).read_once()
     assert total(app, "--seconds", "120", "--client", "7001") == "3.10"
     assert total(app, "--seconds", "120") == "1.55"

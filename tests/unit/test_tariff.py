@@ -158,7 +158,7 @@ def test_the_explanation_ends_in_the_same_amounts_as_the_price() -> None:
         "consultant": 4661,
     }
     assert any("3660.4 s" in step.text and "3661 s" in step.text for step in steps)
-    assert any("61 s x 1.55 / 60 = 1.575833..., to the cent 1.58" in step.text for step in steps)
+    assert any("61 s x 1.55 / 60 = 1.575833..., half up 1.58" in step.text for step in steps)
 
 
 def test_the_explanation_of_a_network_fault_says_so() -> None:
