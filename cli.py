@@ -70,6 +70,7 @@ def taxiphone(ctx: click.Context, config: Path | None) -> None:
     See it work, with nothing to set up:    taxiphone demo
     Set it up:                              taxiphone init, taxiphone doctor, taxiphone serve
     Who is who:                             taxiphone consultant add, client add, number add
+    What a talk would cost:                 taxiphone quote, billing what-if
     What happened and what it cost:         taxiphone call list, call explain ID, ledger check
     """  # noqa: D301 - click reads \b as "keep these lines"
     ctx.obj = App(config=config)

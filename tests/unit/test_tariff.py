@@ -9,7 +9,7 @@ from math import ceil, floor
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, Event, talk
@@ -266,15 +266,20 @@ def test_what_each_piece_adds_sums_to_the_price_of_the_whole(tariff: Tariff, pie
     assert sum(added) == price(tariff, sum(pieces)).total
 
 
-@given(tariff=tariffs(), seconds=lengths)
-def test_the_price_is_that_of_a_count_second_by_second(tariff: Tariff, seconds: Decimal) -> None:
+def half_up(exact: Fraction) -> int:
+    return floor(exact + Fraction(1, 2))
+
+
+@given(tariff=tariffs(), seconds=lengths, recorded=st.booleans())
+def test_the_price_is_that_of_a_count_second_by_second(
+    tariff: Tariff, seconds: Decimal, recorded: bool
+) -> None:
     """A slow model of the rules, in fractions, that shares no line with the tariff's own arithmetic."""
-    assume(seconds > 0)
-    total = 0
-    if seconds >= tariff.short_call_seconds:
+    unit = 10**tariff.digits
+    lines, counted, recording = [], 0, 0
+    if 0 < seconds >= tariff.short_call_seconds:
         whole = ceil(Fraction(seconds))
-        unit = 10**tariff.digits
-        total = floor(Fraction(tariff.fee) * unit + Fraction(1, 2))
+        lines.append(half_up(Fraction(tariff.fee) * unit))
         ends = [segment.start for segment in tariff.segments[1:]] + [10**9]
         for segment, end in zip(tariff.segments, ends, strict=True):
             if whole <= segment.start:
@@ -283,8 +288,15 @@ def test_the_price_is_that_of_a_count_second_by_second(tariff: Tariff, seconds: 
             while segment.start + billed < min(whole, end):
                 billed += segment.step
             billed = min(billed, end - segment.start)
-            total += floor(Fraction(segment.price_per_minute) * billed * unit / 60 + Fraction(1, 2))
-    assert price(tariff, seconds).total == total
+            counted += billed
+            lines.append(half_up(Fraction(segment.price_per_minute) * billed * unit / 60))
+        recording = half_up(Fraction(tariff.recording_fee) * unit) if recorded else 0
+    total = sum(lines) + recording
+    base = total if tariff.commission_on_recording else total - recording
+    cost = price(tariff, seconds, recorded=recorded)
+    assert (cost.total, cost.billed_seconds) == (total, counted)
+    assert cost.commission == half_up(base * Fraction(tariff.commission))
+    assert cost.net == half_up(total / (1 + Fraction(tariff.vat)))
 
 
 @given(total=st.integers(0, 10**9), fee=st.integers(0, 10**4), tariff=tariffs())
