@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import tempfile
 from pathlib import Path
 
@@ -54,11 +55,16 @@ def demo(as_json: bool, keep: bool, folder: Path | None, language: str) -> None:
         raise TaxiphoneError(f"the call did not go as it should: {error}. Everything is in {place}") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except asyncio.CancelledError:
+        raise SystemExit(143) from None
     if not written.ok:
         raise SystemExit(1)
 
 
 async def _run(place: Path, asterisk: locate.Asterisk, language: str, *, as_json: bool, keep: bool) -> Report:
+    running = asyncio.current_task()
+    if running is not None:  # SIGTERM takes everything down in its order, as Ctrl-C does
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     phones = (Softphone("client", CLIENT_NUMBER), Softphone("consultant", CONSULTANT_NUMBER)) if keep else ()
     everyone = Set(place, asterisk, language, phones)
 
