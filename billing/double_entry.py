@@ -1,4 +1,4 @@
-"""How a posting gets into the database: the balances first, then its entries, and at last the posting itself.
+"""How a posting gets into the database: its entries first, which move the balances, and at last the posting itself.
 
 In that order the database can check the sum when the posting comes, and take nothing more to it afterwards (migration
 0003). Everything is plain statements, for this is the part that every call waits for.
@@ -6,12 +6,10 @@ In that order the database can check the sum when the posting comes, and take no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Executable,
     bindparam,
@@ -21,13 +19,10 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.errors import InsufficientFundsError
 from taxiphone.store.models import Account, Entry, Posting
 from taxiphone.store.types import now
 
@@ -61,41 +56,14 @@ class Change:
         return self.kind, self.owner, self.currency
 
 
-_named = [
-    Account.kind == bindparam("b_kind"),
-    Account.owner == bindparam("b_owner"),
-    Account.currency == bindparam("b_currency"),
-]
-_amount = bindparam("b_amount", type_=BigInteger)
-_DEBIT = (
-    update(Account)
-    .where(*_named, Account.balance + _amount >= 0)
-    .values(balance=Account.balance + _amount)
-    .returning(Account.id)
-)
-_values = {
-    "kind": bindparam("b_kind"),
-    "owner": bindparam("b_owner"),
-    "currency": bindparam("b_currency"),
-    "balance": _amount,
-}
-
-
-def _upsert(insert_into: Any) -> Any:
-    """Add to an account's balance, and open the account where there is none."""
-    statement = insert_into(Account).values(_values)
-    return statement.on_conflict_do_update(
-        index_elements=[Account.kind, Account.owner, Account.currency],
-        set_={"balance": Account.balance + statement.excluded.balance},
-    ).returning(Account.id)
-
-
-_CREDIT = {"postgresql": _upsert(postgresql.insert), "sqlite": _upsert(sqlite.insert)}
 _NEXT_ID: dict[str, Executable] = {
     "postgresql": text("SELECT nextval('posting_id_seq')"),
     # A writer is alone on SQLite (BEGIN IMMEDIATE), so nobody else takes this number.
     "sqlite": select(func.coalesce(func.max(Posting.id), 0) + literal(1)),
 }
+_IDS = select(Account.kind, Account.owner, Account.currency, Account.id).where(
+    tuple_(Account.kind, Account.owner, Account.currency).in_(bindparam("names", expanding=True))
+)
 _ENTRY, _POSTING = insert(Entry), insert(Posting)
 
 
@@ -112,16 +80,16 @@ def write(
     """Write a posting that is known to balance. Where it fails, what was done of it must be rolled back.
 
     Raises:
-        InsufficientFundsError: a wallet or a hold would fall below zero.
-        sqlalchemy.exc.IntegrityError: the key, or the reversal of the same posting, is there already.
+        sqlalchemy.exc.IntegrityError: a wallet or a hold would fall below zero; or the key, or the reversal of the same
+            posting, is there already.
     """
     connection = session.connection()
-    accounts = {change.name: _move(connection, change) for change in _ordered(changes)}
-    accounts |= _platforms(session, [change.name for change in changes if change.kind not in KEPT])
+    accounts = _accounts(session, changes)
     number = int(connection.execute(_NEXT_ID[connection.dialect.name]).scalar_one())
+    # Always in the same order, so that two postings do not wait for each other in a circle.
     entries = [
         {"posting_id": number, "account_id": accounts[change.name], "amount": change.amount}
-        for change in changes
+        for change in sorted(changes, key=lambda change: change.name)
     ]
     connection.execute(_ENTRY, entries)
     columns = {
@@ -140,47 +108,32 @@ def write(
     return posting
 
 
-def _ordered(changes: Sequence[Change]) -> list[Change]:
-    """Those with a balance, in the same order always, so that two postings do not wait for each other in a circle."""
-    return sorted((change for change in changes if change.kind in KEPT), key=lambda change: change.name)
+def short(session: Session, changes: Sequence[Change]) -> Change | None:
+    """The first change that its account does not have the money for."""
+    for change in changes:
+        if change.kind in NEVER_NEGATIVE and change.amount < 0:
+            named = (Account.kind == change.kind, Account.owner == change.owner)
+            has = select(Account.balance).where(*named, Account.currency == change.currency)
+            if (session.execute(has).scalar_one_or_none() or 0) < -change.amount:
+                return change
+    return None
 
 
-def _move(connection: Connection, change: Change) -> int:
-    """Change one balance; the account's id."""
-    values = {
-        "b_kind": change.kind,
-        "b_owner": change.owner,
-        "b_currency": change.currency,
-        "b_amount": change.amount,
-    }
-    if change.kind in NEVER_NEGATIVE and change.amount < 0:
-        account = connection.execute(_DEBIT, values).scalar_one_or_none()
-        if account is None:
-            raise InsufficientFundsError(
-                f"the {change.kind} of {change.owner} does not hold {-change.amount} {change.currency} (minor units). "
-                "Nothing was posted."
-            )
-        return int(account)
-    return int(connection.execute(_CREDIT[connection.dialect.name], values).scalar_one())
-
-
-def _platforms(session: Session, names: Sequence[_Name]) -> dict[_Name, int]:
-    """The ids of accounts whose balance is not kept; those that are missing are opened."""
-    if not names:
-        return {}
-    found = _ids(session, names)
+def _accounts(session: Session, changes: Sequence[Change]) -> dict[_Name, int]:
+    """The accounts' ids; those that are missing are opened."""
+    names = [change.name for change in changes]
+    found = _ids(session.connection(), names)
     missing = sorted(set(names) - set(found))
     if missing:
-        opened = [{"kind": k, "owner": o, "currency": c, "balance": None} for k, o, c in missing]
+        opened = [
+            {"kind": kind, "owner": owner, "currency": currency, "balance": 0 if kind in KEPT else None}
+            for kind, owner, currency in missing
+        ]
         insert_if_new(session, Account, opened)
-        found = _ids(session, names)
+        found |= _ids(session.connection(), missing)
     return found
 
 
-def _ids(session: Session, names: Iterable[_Name]) -> dict[_Name, int]:
-    rows = session.connection().execute(
-        select(Account.kind, Account.owner, Account.currency, Account.id).where(
-            tuple_(Account.kind, Account.owner, Account.currency).in_(list(names))
-        )
-    )
+def _ids(connection: Connection, names: Sequence[_Name]) -> dict[_Name, int]:
+    rows = connection.execute(_IDS, {"names": names})
     return {(kind, owner, currency): number for kind, owner, currency, number in rows}

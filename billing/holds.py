@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger
+from taxiphone.billing import free_minutes, ledger
 from taxiphone.billing.money import format_money
 from taxiphone.billing.tariff import Tariff, longest_talk, most
 from taxiphone.billing.tariff_json import from_json, to_json
@@ -129,6 +129,8 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
         session, call.client.id, currency
     )  # before it is asked what this client has used
     tariff = tariff_for(session, settings, call.consultant, call.client, call.mode)
+    if tariff.free_seconds and not free_minutes.claim(session, settings, call):
+        tariff = tariff_for(session, settings, call.consultant, call.client, call.mode, new_to_it=False)
     needed = first_minute(tariff, recorded=recorded)
     if wallet < needed:
         raise InsufficientFundsError(

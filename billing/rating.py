@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger
+from taxiphone.billing import free_minutes, ledger
 from taxiphone.billing.talk import Talk
 from taxiphone.billing.tariff import Line, Tariff, longest_talk, minor, price, shares, tax_free
 from taxiphone.billing.tariff_json import from_json
@@ -70,6 +70,8 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     call.receipt = receipt
     call.talk_from, call.talk_to, call.billed_seconds = talk.start, talk.end, cost.billed_seconds
     call.outcome = call.outcome or Outcome.TALKED
+    if tariff.free_seconds:
+        free_minutes.give_back(session, call, talk.seconds)
     if not talk.complete:
         call.review = "Asterisk's log has no end of the talk; it was priced to the last event that is written"
     elif talk.seconds - seconds > _OVERRUN_SECONDS:
@@ -144,6 +146,7 @@ def _close(session: Session, call: Call) -> None:
     if recording is not None:
         recording.status = "empty"
     if call.tariff is not None and call.client_id is not None:
+        free_minutes.give_back(session, call)
         currency = from_json(call.tariff).currency
         held = ledger.balance(session, ledger.HOLD, call.id, currency)
         ledger.release(session, f"call:{call.id}:release", call.id, call.client_id, held, currency)

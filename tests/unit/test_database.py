@@ -1,0 +1,267 @@
+"""The database by its URL: what is refused, what is done again, and a schema that is brought up to date with its rows."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from taxiphone import settings as settings_file
+from taxiphone.billing import ledger
+from taxiphone.billing.ledger_check import check
+from taxiphone.errors import SchemaError, SettingsError
+from taxiphone.store import database as database_module
+from taxiphone.store.database import Database, head
+from taxiphone.store.models import FreeMinutes, Receipt
+
+PLAIN = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n[database]\n'
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any schema."""
+    sqlite = f"sqlite:///{tmp_path / 'empty.db'}"
+    database = Database(
+        sqlite if request.param == "sqlite" else request.getfixturevalue("empty_postgres_url")
+    )
+    yield database
+    database.close()
+
+
+# -- the URL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "is not a URL"),
+        ("nosuch://x/y", "is not a URL"),
+        ("mysql+pymysql://x/y", "not installed|not supported"),
+        ("postgresql+psycopg2://x/y", "not installed|not supported"),
+        ("postgresql://x/y", r"not installed|not supported"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused_in_one_sentence(url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Database(url)
+
+
+def test_a_password_is_never_told(tmp_path: Path) -> None:
+    database = Database(f"postgresql+psycopg://me:sesame@/x?host={tmp_path}")
+    assert "sesame" not in database.name
+    with pytest.raises(SchemaError, match="can't be opened") as error:
+        database.version()
+    assert "sesame" not in str(error.value)
+    database.close()
+
+
+def load(path: Path, text: str, mode: int = 0o644) -> settings_file.Settings:
+    path.write_text(PLAIN + text)
+    path.chmod(mode)
+    return settings_file.load(path)
+
+
+def test_a_password_in_the_settings_asks_for_a_file_that_others_can_not_read(tmp_path: Path) -> None:
+    file, url = tmp_path / "taxiphone.toml", "postgresql+psycopg://me:sesame@db/x"
+    with pytest.raises(SettingsError, match="chmod 600") as error:
+        load(file, f'url = "{url}"\n')
+    assert "sesame" not in str(error.value)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load(file, 'url = "postgresql+psycopg://me@db/x?password=sesame"\n')
+    assert load(file, f'url = "{url}"\n', 0o600).database_url == url
+    assert "sesame" not in repr(load(file, f'url = "{url}"\n', 0o600))
+
+
+def test_a_password_may_have_a_file_of_its_own(tmp_path: Path) -> None:
+    file, secret = tmp_path / "taxiphone.toml", tmp_path / "secret"
+    secret.write_text("se/s@me\n")
+    secret.chmod(0o600)
+    named = 'url = "postgresql+psycopg://me@db/x"\npassword_file = "secret"\n'
+    assert load(file, named).database_url == "postgresql+psycopg://me:se%2Fs%40me@db/x"
+    secret.chmod(0o644)
+    with pytest.raises(SettingsError, match="others can read the database's password"):
+        _ = load(file, named).database_url
+    with pytest.raises(SettingsError, match="must then name the user"):
+        _ = load(file, 'url = "postgresql+psycopg:///x"\npassword_file = "secret"\n').database_url
+
+
+# -- the schema -------------------------------------------------------------------------------------------------------
+
+
+def test_a_schema_is_made_once_and_another_program_is_refused(empty: Database) -> None:
+    with pytest.raises(SchemaError, match="Run: taxiphone db upgrade"):
+        empty.check_version()
+    empty.upgrade()
+    empty.upgrade()
+    empty.check_version()
+    assert empty.version() == head()
+    empty.do(lambda s: s.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(SchemaError, match="newer than this program"):
+        empty.check_version()
+
+
+# What the first version left: a call that was priced with tax and free minutes, and one that is going on.
+FIRST_VERSION = """
+INSERT INTO client (id, code, name, language, blocked, created_at) VALUES (1, '7001', 'C', 'fr', false, :at);
+INSERT INTO consultant (id, code, name, phone, language, price_per_minute, free_minutes, recording_allowed, available,
+    created_at) VALUES (1, '101', 'A', '+33612345678', 'fr', '1.00', 10, false, true, :at);
+INSERT INTO call (id, status, client_channel, dialled, language, client_id, consultant_id, mode, tariff, recording_asked,
+    arrived_at, billed_seconds) VALUES ('c1', 'rated', 'a', '', 'fr', 1, 1, 'per_minute', :tariff, false, :at, 1200);
+INSERT INTO call (id, status, client_channel, dialled, language, client_id, consultant_id, mode, tariff, recording_asked,
+    arrived_at) VALUES ('c2', 'talking', 'b', '', 'fr', 1, 1, 'per_minute', :tariff, false, :at);
+INSERT INTO account (id, kind, owner, currency, balance) VALUES (1, 'wallet', '1', 'EUR', 4000),
+    (2, 'top_up', '', 'EUR', -5000), (3, 'earnings', '1', 'EUR', 700), (4, 'commission', '', 'EUR', 300);
+INSERT INTO posting (id, key, kind, call_id, at, memo) VALUES (1, 'top_up:1:a', 'top_up', NULL, :at, '');
+INSERT INTO posting (id, key, kind, call_id, at, memo) VALUES (2, 'call:c1:talk', 'charge', 'c1', :at, '');
+INSERT INTO entry (posting_id, account_id, amount) VALUES (1, 1, 5000), (1, 2, -5000), (2, 1, -1000), (2, 3, 700),
+    (2, 4, 300);
+INSERT INTO receipt (number, call_id, issued_at, currency, lines, total, commission, consultant_share,
+    recording_pending) VALUES (1, 'c1', :at, 'EUR', :lines, 1000, 300, 700, false);
+"""
+FIRST_TARIFF = {
+    "currency": "EUR",
+    "digits": 2,
+    "fee": "0",
+    "vat": "0.20",
+    "segments": [
+        {"from": 0, "price_per_minute": "0", "first": 1, "step": 1},
+        {"from": 600, "price_per_minute": "1.00", "first": 1, "step": 1},
+    ],
+}
+
+
+def fill(database: Database) -> None:
+    values = {
+        "at": datetime(2026, 11, 22, 18, tzinfo=UTC).replace(tzinfo=None),
+        "tariff": json.dumps(FIRST_TARIFF),
+        "lines": json.dumps([{"what": "talk", "seconds": 600, "amount": 1000}]),
+    }
+
+    def work(session: Any) -> None:
+        for statement in FIRST_VERSION.strip().split(";\n"):
+            used = {name: value for name, value in values.items() if f":{name}" in statement}
+            session.execute(text(statement.rstrip(";")), used)
+        if not database.sqlite:
+            for sequence in ("account_id_seq", "posting_id_seq", "receipt_number_seq"):
+                session.execute(text(f"SELECT setval('{sequence}', 10)"))
+
+    database.do(work)
+
+
+def test_the_rows_of_the_first_version_come_along_and_the_books_are_right(empty: Database) -> None:
+    empty.upgrade("0001")
+    fill(empty)
+    empty.upgrade()
+
+    def look(session: Any) -> Any:
+        assert check(session) == []
+        assert session.get_one(Receipt, 1).vat == 167
+        assert [claim.call_id for claim in session.query(FreeMinutes)] == ["c1"]
+        return [ledger.balance(session, kind) for kind in ("commission", "vat", "top_up")]
+
+    assert empty.read(look) == [133, 167, -5000]
+    assert empty.do(lambda s: ledger.top_up(s, 1, 1, "EUR")) == 4001
+
+
+def test_a_schema_that_goes_back_and_forth_keeps_the_books(empty: Database) -> None:
+    from alembic import command  # noqa: PLC0415
+
+    empty.upgrade("0001")
+    fill(empty)
+    empty.upgrade()
+    with empty.engine.begin() as connection:
+        config = database_module._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    empty.upgrade()
+    assert empty.read(check) == []
+
+
+# -- a transaction that the database takes back -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[Database]:
+    database = Database(postgres_url)
+    yield database
+    database.close()
+
+
+def failing(times: int, how: Callable[[Any], None]) -> Callable[[Any], int]:
+    tries = 0
+
+    def work(session: Any) -> int:
+        nonlocal tries
+        tries += 1
+        ledger.post(
+            session,
+            f"try {tries}",
+            "test",
+            [ledger.Change("top_up", "", "EUR", -5), ledger.Change("wallet", "1", "EUR", 5)],
+        )
+        if tries <= times:
+            how(session)
+        return tries
+
+    return work
+
+
+def serialization_failure(session: Any) -> None:
+    session.execute(text("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure'; END $$"))
+
+
+def lost_connection(session: Any) -> None:
+    session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+@pytest.mark.parametrize("how", [serialization_failure, lost_connection])
+def test_what_the_database_took_back_is_done_again_and_counts_once(
+    postgres_database: Database, how: Callable[[Any], None]
+) -> None:
+    assert postgres_database.do(failing(2, how)) == 3
+    assert postgres_database.do(lambda s: ledger.balance(s, "wallet", 1)) == 5
+
+
+def test_an_error_of_another_kind_is_not_tried_again(postgres_database: Database) -> None:
+    with pytest.raises(DBAPIError, match="division by zero"):
+        postgres_database.do(failing(1, lambda s: s.execute(text("SELECT 1/0"))))
+
+
+def test_a_connection_that_is_lost_at_the_commit_is_not_tried_again(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def work(session: Any) -> None:
+        nonlocal tries
+        tries += 1
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        real = session.flush
+
+        def flush() -> None:
+            real()
+            other = Database(postgres_database.engine.url.render_as_string(hide_password=False))
+            other.do(lambda s: s.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}))
+            other.close()
+
+        monkeypatch.setattr(session, "flush", flush)
+
+    with pytest.raises(OperationalError):
+        postgres_database.do(work)
+    assert tries == 1
+
+
+def test_a_database_that_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", 0.1)
+    database = Database(f"postgresql+psycopg://me@/x?host={tmp_path}")
+    with caplog.at_level(logging.INFO), pytest.raises(OperationalError):
+        database.do(lambda s: s.execute(text("SELECT 1")))
+    assert caplog.text.count("it is done again") >= 2
+    database.close()

@@ -1,0 +1,146 @@
+"""Free minutes: at most once for each client and consultant, or each client, whatever happens at the same time."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from taxiphone.billing import free_minutes, holds
+from taxiphone.billing.rating import rate
+from taxiphone.billing.talk import Talk
+from taxiphone.billing.tariff_json import from_json
+from taxiphone.settings import Billing
+from taxiphone.store.models import Call, Client, Consultant, FreeMinutes
+from taxiphone.store.types import now
+
+
+def talked(milliseconds: int) -> Talk:
+    begin = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    end = begin + timedelta(milliseconds=milliseconds)
+    return Talk(begin, end, milliseconds * 1000, ((begin, end),), "client", (16, 16), complete=True)
+
+
+def end(house: Any, call_id: str, milliseconds: int | None) -> int:
+    """The call's price, in cents."""
+    talk = None if milliseconds is None else talked(milliseconds)
+    house.database.do(lambda s: rate(s, house.settings, s.get_one(Call, call_id), talk))
+    assert house.problems() == []
+    receipt = house.get(call_id).receipt
+    return 0 if receipt is None else int(receipt.total)
+
+
+def free(house: Any, call_id: str) -> bool:
+    return bool(from_json(house.get(call_id).tariff).free_seconds)
+
+
+def claims(house: Any) -> int:
+    return int(house.database.do(lambda s: s.scalar(select(func.count()).select_from(FreeMinutes))))
+
+
+def test_a_call_that_goes_on_has_them_and_another_one_at_the_same_time_has_none(house: Any) -> None:
+    client, consultant = house.client(credit=1_000_00), house.consultant("1.00", free_minutes=10)
+    first, second = house.call(client, consultant), house.call(client, consultant)
+    assert (free(house, first), free(house, second)) == (True, False)
+    assert end(house, second, 600_000) == 1000
+    assert end(house, first, 600_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "unused"),
+    [(None, True), (1, True), (29_999, True), (30_000, False), (60_000, False)],
+)
+def test_a_network_fault_leaves_them_unused_and_what_a_talk_left_is_gone(
+    house: Any, milliseconds: int | None, unused: bool
+) -> None:
+    client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
+    end(house, house.call(client, consultant), milliseconds)
+    assert free(house, house.call(client, consultant)) is unused
+
+
+def test_the_threshold_is_the_one_that_was_in_force_when_the_call_was_accepted(house: Any) -> None:
+    client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
+    call_id = house.call(client, consultant)
+    house.settings = house.settings.model_copy(update={"billing": Billing(short_call_seconds=3600)})
+    end(house, call_id, 60_000)
+    assert claims(house) == 1
+
+
+def test_a_package_neither_has_nor_uses_them(house: Any) -> None:
+    client = house.client()
+    consultant = house.consultant("1.00", free_minutes=10, package_price=10, package_minutes=10)
+    end(house, house.call(client, consultant, mode="package"), 60_000)
+    assert claims(house) == 0
+    assert free(house, house.call(client, consultant))
+
+
+def test_each_client_and_each_consultant_has_them(house: Any) -> None:
+    anne, bruno = (
+        house.consultant("1.00", free_minutes=10),
+        house.consultant("1.00", code="102", free_minutes=10),
+    )
+    for client in (house.client(), house.client(code="7002")):
+        for consultant in (anne, bruno):
+            assert free(house, house.call(client, consultant))
+
+
+def test_with_the_platforms_scope_a_client_has_them_once_whoever_is_called(house: Any) -> None:
+    client = house.client(credit=1_000_000)
+    anne, bruno = (
+        house.consultant("1.00", free_minutes=10),
+        house.consultant("1.00", code="102", free_minutes=10),
+    )
+    assert free(house, house.call(client, anne))  # under the scope of before
+    house.settings = house.settings.model_copy(update={"billing": Billing(free_minutes_scope="platform")})
+    assert not free(house, house.call(client, bruno))
+    other = house.client(code="7002")
+    assert free(house, house.call(other, bruno))
+    assert not free(house, house.call(other, anne))
+
+
+def test_of_calls_that_are_accepted_at_the_same_moment_one_has_them(house: Any) -> None:
+    client, consultant = house.client(credit=1_000_000), house.consultant("0.10", free_minutes=10)
+    calls = [house.call(client, consultant, accept=False) for _ in range(6)]
+    gate = threading.Barrier(len(calls))
+
+    def accept(call_id: str) -> int:
+        gate.wait()
+        accepted = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+        return int(accepted.tariff.free_seconds)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        assert sorted(pool.map(accept, calls)) == [0, 0, 0, 0, 0, 600]
+    assert claims(house) == 1
+    assert house.problems() == []
+
+
+def test_a_claim_that_comes_second_is_told_so_even_where_it_saw_none(house: Any) -> None:
+    client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
+    first, second = house.call(client, consultant), house.call(client, consultant, accept=False)
+
+    def work(session: Any) -> None:
+        who = session.get_one(Consultant, consultant), session.get_one(Client, client)
+        assert free_minutes.used(session, house.settings, *who)
+        assert not free_minutes.claim(session, house.settings, session.get_one(Call, second))
+        assert free_minutes.claim(session, house.settings, session.get_one(Call, first))
+
+    house.database.do(work)
+
+
+def test_the_database_keeps_a_second_claim_out(house: Any) -> None:
+    client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
+    house.call(client, consultant)
+    second = house.call(client, consultant, accept=False)
+    row = {
+        "client_id": client,
+        "scope": str(consultant),
+        "consultant_id": consultant,
+        "call_id": second,
+        "least_seconds": 0,
+        "claimed_at": now(),
+    }
+    with pytest.raises(IntegrityError):
+        house.database.do(lambda s: s.execute(insert(FreeMinutes).values(row)))
