@@ -96,7 +96,7 @@ def test_with_the_platforms_scope_a_client_has_them_once_whoever_is_called(house
     assert free(house, house.call(client, anne))  # under the scope of before
     house.settings = house.settings.model_copy(update={"billing": Billing(free_minutes_scope="platform")})
     assert not free(house, house.call(client, bruno))
-    other = house.client(code="7002")
+    other = house.client(code="7002", credit=1_000_000)
     assert free(house, house.call(other, bruno))
     assert not free(house, house.call(other, anne))
 
