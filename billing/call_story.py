@@ -66,12 +66,20 @@ def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
             "source": _SOURCE_LOG,
             "what": row.event,
             "leg": legs[row.channel],
+            "monotonic_us": None,
             "detail": _detail(call, row),
         }
         for row in rows
     ]
     marked = [
-        {"at": mark.at, "source": _SOURCE_PROGRAM, "what": mark.what, "leg": None, "detail": mark.detail}
+        {
+            "at": mark.at,
+            "source": _SOURCE_PROGRAM,
+            "what": mark.what,
+            "leg": None,
+            "monotonic_us": mark.monotonic_us,
+            "detail": mark.detail,
+        }
         for mark in call.marks
     ]
     return sorted([*logged, *marked], key=lambda event: event["at"])

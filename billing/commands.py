@@ -199,9 +199,10 @@ def _print_story(story: dict[str, Any]) -> None:
     )
     if story["review"]:
         out.print(f"To be looked at: {story['review']}", markup=False)
-    _heading("Events (times in UTC; source: Asterisk's own log, or what the program noted)")
-    events = [{**event, "at": _exact_time(event["at"])} for event in story["events"]]
-    show(events, ("at", "source", "what", "leg", "detail"), as_json=False)
+    _heading(
+        "Events (times in UTC; source: Asterisk's own log (CEL), or what the program noted, whose second clock can't step)"
+    )
+    show(_events(story["events"]), ("at", "source", "what", "leg", "clock", "detail"), as_json=False)
     _heading("Talk")
     if story["talk"] is None:
         out.print("The two were never in the talk's bridge together.")
@@ -231,6 +232,17 @@ def _print_story(story: dict[str, Any]) -> None:
         out.print(f"Paid after that: {story['paid']} {story['currency']}.")
     _heading("Postings")
     show(story["postings"], _POSTINGS, as_json=False, empty="None.")
+
+
+def _events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With the program's monotonic clock counted from its first mark: so a step of the wall clock shows."""
+    begun = min((event["monotonic_us"] for event in events if event["monotonic_us"] is not None), default=0)
+
+    def clock(event: dict[str, Any]) -> str | None:
+        since = event["monotonic_us"]
+        return None if since is None else f"+{from_minor(since - begun, 6)} s"
+
+    return [{**event, "at": _exact_time(event["at"]), "clock": clock(event)} for event in events]
 
 
 def _heading(text: str) -> None:

@@ -35,13 +35,14 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings, and their sums."""
+    """Rows under headings, and their sums; a long one is `dense`."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[str, ...]]
     sums: list[Sum] = field(default_factory=list)
     title: str = ""
     empty: str = ""
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True)

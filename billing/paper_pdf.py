@@ -26,7 +26,7 @@ _INK, _GREY, _RULE, _BAND, _ACCENT = (
 _MARGIN, _TOP, _BOTTOM = 20, 18, 24  # mm; the bottom without the legal lines
 _LINE = 5.2  # mm, of running text
 _SMALL = 4.2
-_PAD = 2.2  # mm above and below a row's text
+_PAD, _DENSE = 2.2, 0.9  # mm above and below a row's text
 _SUMS = 92  # mm, the width of the sums' block
 _FACTS = 72  # mm, the width of number, date and the like
 
@@ -137,7 +137,7 @@ class _Sheet(FPDF):
             self.cell(0, 7, readable(table.title), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self._band(table.columns)
         for row in table.rows:
-            self._row(table.columns, row)
+            self._row(table.columns, row, _DENSE if table.dense else _PAD)
         if not table.rows and table.empty:
             self.write_in(9, _GREY)
             self.ln(_PAD)
@@ -162,16 +162,16 @@ class _Sheet(FPDF):
             self.cell(self._width(column), 7.4, readable(column.label), align=align, fill=True)
         self.ln(7.4)
 
-    def _row(self, columns: tuple[Column, ...], row: tuple[str, ...]) -> None:
+    def _row(self, columns: tuple[Column, ...], row: tuple[str, ...], pad: float) -> None:
         self.write_in(9)
         lines = max(self._lines(column, text) for column, text in zip(columns, row, strict=True))
-        height = lines * _LINE + 2 * _PAD
+        height = lines * _LINE + 2 * pad
         if self._keep(height):
             self._band(columns)
             self.write_in(9)
         x, y = float(_MARGIN), self.get_y()
         for column, text in zip(columns, row, strict=True):
-            self.set_xy(x, y + _PAD)
+            self.set_xy(x, y + pad)
             align = Align.R if column.numeric else Align.L
             self.multi_cell(self._width(column), _LINE, readable(text), align=align)
             x += self._width(column)

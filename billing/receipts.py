@@ -273,7 +273,8 @@ def credit_note(note: CreditNote, digits: int) -> dict[str, Any]:
 def _former(old: dict[str, Any], digits: int) -> dict[str, Any]:
     amounts = ("total", "commission", "consultant_share", "vat")
     lines = [{**line, "amount": from_minor(line["amount"], digits)} for line in old["lines"]]
-    return {**old, "lines": lines, **{name: from_minor(old[name], digits) for name in amounts}}
+    times = {name: datetime.fromisoformat(old[name]) for name in ("issued_at", "replaced_at")}
+    return {**old, **times, "lines": lines, **{name: from_minor(old[name], digits) for name in amounts}}
 
 
 def _price_of(line: dict[str, Any], segments: Any) -> Decimal | None:

@@ -20,11 +20,8 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
     words = WORDS[language]
     first, last = (datetime.combine(day, time(), UTC) for day in (found.first, found.last))
     period = words["period_days"].format(
-        first=paper_words.day(first, language), last=paper_words.day(last, language)
+        first=paper_words.short_day(first, language), last=paper_words.short_day(last, language)
     )
-    notes = [words["days_utc"]]
-    if found.closing < 0:
-        notes.insert(0, words["owed"])
     return Paper(
         language=language,
         title=words["statement"],
@@ -35,9 +32,9 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
             (words["number"], f"{who.code}-{found.first:%Y%m%d}-{found.last:%Y%m%d}"),
             (words["period"], period),
         ],
-        intro=[],
+        intro=[words["days_utc"]],
         tables=[_account(found, language)],
-        notes=notes,
+        notes=[words["owed"]] if found.closing < 0 else [],
         footer=settings.invoice.footer,
         made_at=last,
     )
@@ -77,9 +74,11 @@ def _account(found: Statement, language: str) -> Table:
         Column(words["commission"], 13, numeric=True),
         Column(words["share"], 14, numeric=True),
     )
-    return Table(columns, rows, sums, empty=words["nothing"])
+    return Table(columns, rows, sums, empty=words["nothing"], dense=True)
 
 
 def _label(line: Line, words: dict[str, str]) -> str:
     label = words[f"entry_{line.what}"].format(call=line.call)
-    return f"{label}: {line.reason}" if line.what == REFUND and line.reason else label
+    if line.what != REFUND:
+        return label
+    return words["because"].format(label=label, reason=line.reason)
