@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import stale_holds
 from taxiphone.billing.ledger import (
     CHARGE,
     COMMISSION,
@@ -20,7 +21,7 @@ from taxiphone.billing.ledger import (
     VAT,
     WALLET,
 )
-from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.calls import Status
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 
 
@@ -194,16 +195,5 @@ def _unpriced(session: Session) -> Iterator[Problem]:
 
 
 def _left_held(session: Session) -> Iterator[Problem]:
-    held = (
-        select(Account.owner, Account.balance, Call.status)
-        .outerjoin(Call, Call.id == Account.owner)
-        .outerjoin(Receipt, Receipt.call_id == Call.id)
-        .where(
-            and_(Account.kind == HOLD, Account.balance != 0),
-            Call.id.is_(None)
-            | (Call.status.in_(FINAL) & func.coalesce(Receipt.recording_pending, False).is_(False)),
-        )
-    )
-    for call_id, balance, status in session.execute(held):
-        state = "there is no such call" if status is None else f"the call is {status}"
-        yield Problem("held", call_id, f"{balance} are still held, and {state}")
+    for stale in stale_holds.find(session):
+        yield Problem("held", stale.call_id, f"{stale.amount} are still held, and {stale.why}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from taxiphone.billing import ledger as books
-from taxiphone.billing import ledger_check
+from taxiphone.billing import ledger_check, stale_holds
 from taxiphone.billing.money import digits_of, from_minor
+from taxiphone.billing.stale_holds import Stale
 from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show
+from taxiphone.errors import UsageError
 
 
 @click.group()
@@ -27,7 +30,7 @@ def check(app: App, /, as_json: bool) -> None:
     Every posting sums to zero, every balance is the sum of its entries, no wallet and no hold is below zero, every
     priced call was posted once and as its receipt says, and nothing stays held for a call that is over.
     """
-    problems = app.database.do(ledger_check.check)
+    problems = app.database.read(ledger_check.check)
     if as_json:
         print_json({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
     elif problems:
@@ -36,6 +39,41 @@ def check(app: App, /, as_json: bool) -> None:
         out.print("The ledger is right: everything sums to zero, and every priced call was posted once.")
     if problems:
         sys.exit(1)
+
+
+@ledger.command(
+    "release-holds",
+    epilog=examples("taxiphone ledger release-holds", "taxiphone ledger release-holds --call 261122-7gq4mk"),
+)
+@click.option(
+    "--call",
+    "calls",
+    multiple=True,
+    metavar="ID",
+    help="Only this call's, and also where the two seem to have talked; may be given again.",
+)
+@json_option
+@pass_app
+def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
+    """Give back what is held for calls that will not be priced any more, as `ledger check` names them.
+
+    Such a call ended more than ten minutes ago, or began more than a day ago, and Asterisk's log has no end of it. Where the
+    two seem to have talked, the hold stays until it is named: then nothing is charged for that talk.
+    """
+
+    def given_back(stale: Stale) -> dict[str, Any]:
+        given = app.database.do(
+            lambda session: stale_holds.give_back(session, app.settings, stale, although_talked=bool(calls))
+        )
+        back = from_minor(given, digits_of(stale.currency))
+        return {"call": stale.call_id, "given_back": back, "currency": stale.currency, "why": stale.why}
+
+    found = app.database.read(lambda session: list(stale_holds.find(session)))
+    rows = [given_back(stale) for stale in found if not calls or stale.call_id in calls]
+    unknown = sorted(set(calls) - {row["call"] for row in rows})
+    if unknown:
+        raise UsageError(f"nothing is left held for {', '.join(unknown)}. See: taxiphone ledger check")
+    show(rows, ("call", "given_back", "currency", "why"), as_json=as_json, empty="Nothing is left held.")
 
 
 @ledger.command("balances", epilog=examples("taxiphone ledger balances"))
@@ -50,6 +88,6 @@ def balances(app: App, /, as_json: bool) -> None:
             "balance": from_minor(balance, digits_of(currency)),
             "currency": currency,
         }
-        for kind, owner, currency, balance in app.database.do(books.balances)
+        for kind, owner, currency, balance in app.database.read(books.balances)
     ]
     show(rows, ("kind", "owner", "balance", "currency"), as_json=as_json, empty="Every account is empty.")

@@ -1,0 +1,119 @@
+"""Money that is still held for a call which will not be priced any more: found, named, and given back.
+
+A call's hold goes when the call is priced or closed, in the same transaction. One that stays tells that something was lost:
+Asterisk's log, say, or a row. It is never given back while the two may still be talking, nor where they did talk: that
+is for a person to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import ledger
+from taxiphone.billing.cel import event_of
+from taxiphone.billing.ledger import HOLD
+from taxiphone.billing.rating import rate, settle_recording
+from taxiphone.billing.talk import talk
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.models import Account, Call, CelRow, Mark, Recording
+from taxiphone.store.types import now
+
+ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
+BEGUN_LONG_AGO = timedelta(hours=25)  # no setting lets a call be longer than a day
+_SETTLED = ("ready", "failed", "empty", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A hold that nothing will take any more.
+
+    Attributes:
+        call_id: whose; the account's owner.
+        amount: what is held, in minor units.
+        currency: ISO 4217.
+        why: one clause.
+        talked: they may have talked, so it is not given back without being told to.
+    """
+
+    call_id: str
+    amount: int
+    currency: str
+    why: str
+    talked: bool = False
+
+
+def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
+    """Every stale hold.
+
+    Args:
+        session: where.
+        at: the time that counts as now.
+    """
+    at = at or now()
+    held = (
+        select(Account, Call)
+        .outerjoin(Call, Call.id == Account.owner)
+        .where(Account.kind == HOLD, Account.balance != 0)
+        .order_by(Account.id)
+    )
+    for account, call in session.execute(held).all():
+        why = "there is no such call" if call is None else _why(session, call, at)
+        if why is not None:
+            talked = call is not None and Status(call.status) not in FINAL and _talked(session, call)
+            if talked:
+                why += ", and they seem to have talked"
+            yield Stale(account.owner, int(account.balance or 0), account.currency, why, talked)
+
+
+def give_back(session: Session, settings: Settings, stale: Stale, *, although_talked: bool = False) -> int:
+    """Close the call where it is open, and put what is held back into the wallet; what was given back, in minor units.
+
+    0 where the call is gone, where they talked (unless `although_talked`), or where it is no longer held.
+    """
+    call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
+    if call is None or call.client_id is None or (stale.talked and not although_talked):
+        return 0
+    before = ledger.balance(session, HOLD, call.id, stale.currency)
+    if Status(call.status) not in FINAL:
+        call.review = f"{stale.why}; what was held was given back, and nothing was charged"[:200]
+        rate(session, settings, call, None)
+    elif call.receipt is not None and call.receipt.recording_pending:
+        recording = session.get(Recording, call.id)
+        ready = recording is not None and recording.status == "ready"
+        settle_recording(session, settings, call, ready=ready)
+    else:
+        key = f"call:{call.id}:left"
+        ledger.release(session, key, call.id, call.client_id, before, stale.currency)
+    return before - ledger.balance(session, HOLD, call.id, stale.currency)
+
+
+def _why(session: Session, call: Call, at: datetime) -> str | None:
+    """Why nothing will take the hold of this call; None where something may."""
+    status = Status(call.status)
+    if status in FINAL:
+        if call.receipt is None or not call.receipt.recording_pending:
+            return f"the call is {status}"
+        recording = session.get(Recording, call.id)
+        settled = recording is None or recording.status in _SETTLED
+        return "its recording is ready or will not come" if settled else None
+    if status is Status.ENDED:
+        since = at - (call.ended_at or call.arrived_at)
+        return "the call has ended and was never priced" if since > ENDED_LONG_AGO else None
+    since = at - call.arrived_at
+    return f"the call is {status} for more than a day" if since > BEGUN_LONG_AGO else None
+
+
+def _talked(session: Session, call: Call) -> bool:
+    """Whether Asterisk's log, or the program's own marks, say that the two were put together."""
+    bridged = exists().where(Mark.call_id == call.id, Mark.what == "bridging")
+    if session.execute(select(bridged)).scalar_one():
+        return True
+    legs = (call.client_channel, f"{call.id}.consultant")
+    rows = session.scalars(select(CelRow).where(CelRow.channel.in_(legs)))
+    return talk([event_of(row) for row in rows], *legs, f"{call.id}.talk") is not None
