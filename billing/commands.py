@@ -67,7 +67,7 @@ def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> Non
         "total",
         "currency",
     )
-    show(app.database.do(work), columns, as_json=as_json, empty="No calls yet.")
+    show(app.database.read(work), columns, as_json=as_json, empty="No calls yet.")
 
 
 @call.command("show", epilog=examples("taxiphone call show 261122-7gq4mk", "taxiphone call show 7gq4mk"))
@@ -76,7 +76,7 @@ def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> Non
 @pass_app
 def call_show(app: App, /, call_id: str, as_json: bool) -> None:
     """Show the call ID: who, when, how it ended, what it cost, and whether it was recorded."""
-    row = app.database.do(lambda session: _details(find_call(session, call_id)))
+    row = app.database.read(lambda session: _details(find_call(session, call_id)))
     show_one(row, as_json=as_json)
 
 
@@ -86,7 +86,7 @@ def call_show(app: App, /, call_id: str, as_json: bool) -> None:
 @pass_app
 def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
     """Explain the price of the call ID: every event, the tariff that was in force, each step of the sum, the postings."""
-    story = app.database.do(lambda session: call_story.explain(session, find_call(session, call_id)))
+    story = app.database.read(lambda session: call_story.explain(session, find_call(session, call_id)))
     if as_json:
         print_json(story)
         return

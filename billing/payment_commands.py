@@ -118,7 +118,7 @@ def payout_run(
         raise UsageError(f"the minimum is at least 0, not {wanted}.")
     least = to_minor(wanted, digits)
     rows = []
-    for consultant in app.database.do(lambda session: payouts.with_earnings(session, currency)):
+    for consultant in app.database.read(lambda session: payouts.with_earnings(session, currency)):
 
         def work(session: Session, consultant: Consultant = consultant) -> dict[str, Any]:
             if dry_run:
@@ -128,7 +128,7 @@ def payout_run(
             found, made = payouts.pay(session, consultant.id, currency, least, until)
             return _run_row(consultant, found, least, currency) | {"posting": made.key if made else None}
 
-        rows.append(app.database.do(work))
+        rows.append(app.database.read(work) if dry_run else app.database.do(work))
     if as_json:
         print_json(rows)
         return
@@ -174,4 +174,4 @@ def payout_list(app: App, /, code: str | None, limit: int, as_json: bool) -> Non
         return payouts.paid(session, number, limit)
 
     columns = ("at", "consultant", "name", "amount", "currency", "memo", "posting")
-    show(app.database.do(work), columns, as_json=as_json, empty="No payouts yet.")
+    show(app.database.read(work), columns, as_json=as_json, empty="No payouts yet.")

@@ -29,7 +29,7 @@ def receipt() -> None:
 def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
     """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
     if as_json:
-        print_json(app.database.do(lambda session: _both(session, find_call(session, call_id).id)))
+        print_json(app.database.read(lambda session: _both(session, find_call(session, call_id).id)))
         return
 
     def work(session: Session) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
         client_text = receipts.client_receipt_text(session, found, app.settings)
         return client_text, receipts.statement_line_text(session, found)
 
-    client_text, consultant_text = app.database.do(work)
+    client_text, consultant_text = app.database.read(work)
     out.print(client_text, markup=False)
     out.print(f"\nConsultant: {consultant_text}", markup=False)
 
@@ -70,7 +70,7 @@ def receipt_export(
     length and its price, the tax, and what was given back since. The file is readable by its owner only.
     """
     wanted = form or {".pdf": "pdf", ".json": "json"}.get(file.suffix.lower(), "text")
-    data = app.database.do(
+    data = app.database.read(
         lambda session: _written(session, app.settings, find_call(session, call_id).id, wanted)
     )
     if str(file) == "-":

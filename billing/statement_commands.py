@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
+from sqlalchemy.orm import Session
 
 from taxiphone.billing import paper_text, statements
 from taxiphone.billing.files import write_private
@@ -81,10 +82,14 @@ def statement(
     ending = output.suffix.lower().removeprefix(".") if output is not None else ""
     wanted = "json" if as_json else form or (ending if ending in _FORMATS else "text")
 
-    with app.database.reading() as session:
+    def work(session: Session) -> bytes:
         consultant = the_consultant(session, code)
-        found = statements.statement(session, consultant, app.settings.platform.currency, first, last)
-        data = _written(app.settings, found, wanted)
+        currency = app.settings.platform.currency
+        return _written(
+            app.settings, statements.statement(session, consultant, currency, first, last), wanted
+        )
+
+    data = app.database.read(work)
     if output is not None:
         write_private(output, data, force=force)
         out.print(f"Written: {output}", markup=False)
