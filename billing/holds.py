@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing import free_minutes, ledger
 from taxiphone.billing.money import format_money
@@ -18,6 +18,8 @@ from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Call, Client, Consultant
 
 _MINUTE = 60
+WITH_PEOPLE = (joinedload(Call.client), joinedload(Call.consultant))
+"""Options of the query for a call that will be accepted: client and consultant come with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,9 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     max_seconds = longest if affordable is None else min(longest, affordable)
     # A talk below the short-call threshold costs nothing; what is held must not depend on that.
     held = most(tariff, max(max_seconds, tariff.short_call_seconds), recorded=recorded)
-    ledger.hold(session, call.id, call.client.id, held, currency)
     call.tariff = to_json(tariff)
     call.max_seconds = max_seconds
+    ledger.hold(session, call.id, call.client.id, held, currency)
     session.flush()
     return Accepted(tariff, held, max_seconds)
 

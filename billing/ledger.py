@@ -27,13 +27,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import double_entry
-from taxiphone.billing.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change
+from taxiphone.billing.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change, Draft
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.errors import InsufficientFundsError, LedgerError
+from taxiphone.errors import LedgerError
 from taxiphone.store.models import Account, Entry, Posting
 
 __all__ = [
@@ -85,7 +84,7 @@ def post(
         LedgerError: it does not sum to zero, or the key was used for another posting.
         InsufficientFundsError: a wallet or a hold would fall below zero.
     """
-    return _post(session, key, kind, list(changes), call_id, memo, None)
+    return _post(session, Draft(key, kind, tuple(changes), call_id, memo))
 
 
 def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
@@ -106,10 +105,10 @@ def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting
     before = session.scalar(select(Posting.key).where(Posting.reverses_id == wrong.id))
     if before not in {None, new_key}:
         raise LedgerError(f"posting {key} was reversed before, by {before}. Nothing was reversed.")
-    mirrored = [
+    mirrored = tuple(
         Change(kind, owner, currency, -amount) for kind, owner, currency, amount in _entries(session, wrong)
-    ]
-    return _post(session, new_key, REVERSAL, mirrored, wrong.call_id, memo, wrong.id)
+    )
+    return _post(session, Draft(new_key, REVERSAL, mirrored, wrong.call_id, memo, wrong.id))
 
 
 def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
@@ -142,16 +141,11 @@ def hold(session: Session, call_id: str, client_id: int, amount_minor: int, curr
         InsufficientFundsError: the wallet has less.
     """
     if amount_minor:
-        post(
-            session,
-            f"call:{call_id}:hold",
-            "hold",
-            [
-                Change(WALLET, str(client_id), currency, -amount_minor),
-                Change(HOLD, call_id, currency, amount_minor),
-            ],
-            call_id=call_id,
+        changes = (
+            Change(WALLET, str(client_id), currency, -amount_minor),
+            Change(HOLD, call_id, currency, amount_minor),
         )
+        _post_all(session, [Draft(f"call:{call_id}:hold", "hold", changes, call_id)])
 
 
 def charge(
@@ -165,44 +159,50 @@ def charge(
     consultant: int,
     vat: int = 0,
     platform: str = COMMISSION,
-) -> Posting | None:
+    give_back: tuple[int, int] = (0, 0),
+) -> None:
     """Pay a price from a call's hold: commission + consultant, of which vat is the tax.
 
     Amounts are in minor units. `commission` is the platform's part of the price with the tax still in it, `vat` that
-    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES.
-
-    Returns:
-        None where the price is nothing.
+    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES. `give_back` is a client and
+    what is released to that wallet at the same time, in a posting of its own under the key `call:ID:release`.
 
     Raises:
         InsufficientFundsError: the hold has less.
     """
-    changes = [
+    changes = (
         Change(HOLD, call_id, currency, -(commission + consultant)),
         Change(EARNINGS, str(consultant_id), currency, consultant),
         Change(platform, "", currency, commission - vat),
         Change(VAT, "", currency, vat),
-    ]
-    if commission + consultant == 0:
-        return None
-    return post(session, key, CHARGE, [each for each in changes if each.amount], call_id=call_id)
+    )
+    drafts = []
+    if commission + consultant:
+        drafts.append(Draft(key, CHARGE, tuple(each for each in changes if each.amount), call_id))
+    client_id, rest = give_back
+    if rest:
+        drafts.append(_release(f"call:{call_id}:release", call_id, client_id, rest, currency))
+    _post_all(session, drafts)
 
 
 def release(
     session: Session, key: str, call_id: str, client_id: int, amount_minor: int, currency: str
-) -> Posting | None:
-    """Give a part of a call's hold back to the wallet; None where it is nothing.
+) -> None:
+    """Give a part of a call's hold back to the wallet.
 
     Raises:
         InsufficientFundsError: the hold has less.
     """
-    if not amount_minor:
-        return None
-    changes = [
-        Change(HOLD, call_id, currency, -amount_minor),
-        Change(WALLET, str(client_id), currency, amount_minor),
-    ]
-    return post(session, key, RELEASE, changes, call_id=call_id)
+    if amount_minor:
+        _post_all(session, [_release(key, call_id, client_id, amount_minor, currency)])
+
+
+def _release(key: str, call_id: str, client_id: int, amount: int, currency: str) -> Draft:
+    changes = (
+        Change(HOLD, call_id, currency, -amount),
+        Change(WALLET, str(client_id), currency, amount),
+    )
+    return Draft(key, RELEASE, changes, call_id)
 
 
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
@@ -210,14 +210,21 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
 
     Without a currency it is the platform's one: an account that holds another is left out by naming it.
     """
-    if kind in KEPT:
-        found = select(func.coalesce(func.sum(Account.balance), 0))
-    else:
-        found = select(func.coalesce(func.sum(Entry.amount), 0)).join(Account, Account.id == Entry.account_id)
-    found = found.where(Account.kind == kind, Account.owner == str(owner))
-    if currency is not None:
-        found = found.where(Account.currency == currency)
-    return int(session.execute(found).scalar_one() or 0)
+    connection = session.connection()
+    session.flush()
+    named = {"kind": kind, "owner": str(owner), "currency": currency}
+    found = connection.execute(_KEPT if kind in KEPT else _ADDED_UP, named).scalar_one()
+    return int(found or 0)
+
+
+_whose = (
+    Account.kind == bindparam("kind"),
+    Account.owner == bindparam("owner"),
+    func.coalesce(bindparam("currency", type_=Account.currency.type), Account.currency) == Account.currency,
+)
+_KEPT = select(func.sum(Account.balance)).where(*_whose)
+_ADDED_UP = select(func.sum(Entry.amount)).join(Account, Account.id == Entry.account_id).where(*_whose)
+_LOCKED = select(Account.balance).where(*_whose).with_for_update()
 
 
 def balances(session: Session) -> list[tuple[str, str, str, int]]:
@@ -235,56 +242,46 @@ def balances(session: Session) -> list[tuple[str, str, str, int]]:
 
 def lock_wallet(session: Session, client_id: int, currency: str) -> int:
     """A wallet's balance in minor units, held still until the transaction ends: nobody else can spend it meanwhile."""
-    locked = (
-        select(Account.balance)
-        .where(Account.kind == WALLET, Account.owner == str(client_id), Account.currency == currency)
-        .with_for_update()
-    )
-    found = session.execute(locked).scalar_one_or_none()
+    wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
+    connection = (
+        session.connection()
+    )  # the session would write the call's row now, and once more when it is whole
+    found = connection.execute(_LOCKED, wallet).scalar_one_or_none()
     if found is None:
-        new = {"kind": WALLET, "owner": str(client_id), "currency": currency, "balance": 0}
-        insert_if_new(session, Account, [new])
-        found = session.execute(locked).scalar_one()
+        insert_if_new(session, Account, [{**wallet, "balance": 0}])
+        found = connection.execute(_LOCKED, wallet).scalar_one()
     return int(found or 0)
 
 
-def _post(
-    session: Session,
-    key: str,
-    kind: str,
-    changes: Sequence[Change],
-    call_id: str | None,
-    memo: str,
-    reverses_id: int | None,
-) -> Posting:
-    _check_balanced(key, changes)
-    made = _find(session, key)
-    if made is None:
-        session.flush()
-        try:
-            with session.connection().begin_nested():
-                return double_entry.write(
-                    session, key, kind, changes, call_id=call_id, memo=memo, reverses_id=reverses_id
-                )
-        except IntegrityError:
-            made = _find(
-                session, key
-            )  # another process was quicker with the same key; it has committed by now
-            if made is None:
-                poor = double_entry.short(session, changes)
-                if poor is None:
-                    raise
-                raise InsufficientFundsError(
-                    f"the {poor.kind} of {poor.owner} does not hold {-poor.amount} {poor.currency} (minor units). "
-                    "Nothing was posted."
-                ) from None
-    if {*_entries(session, made)} != {
-        (*c.name, c.amount) for c in changes
-    } or made.reverses_id != reverses_id:
+def _post(session: Session, draft: Draft) -> Posting:
+    _post_all(session, [draft])
+    return _made(session, draft.key)
+
+
+def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
+    """Write those that are not there yet; all of them or, where one must not be made, none."""
+    if not drafts:
+        return
+    for draft in drafts:
+        _check_balanced(draft.key, draft.changes)
+    session.flush()
+    connection = session.connection()
+    there = double_entry.look(connection, drafts)
+    for draft in drafts:
+        if draft.key in there.taken:
+            _check_same(session, draft)
+    fresh = [draft for draft in drafts if draft.key not in there.taken]
+    if fresh:
+        double_entry.write(connection, fresh, there)
+
+
+def _check_same(session: Session, draft: Draft) -> None:
+    made = _made(session, draft.key)
+    said = {(*change.name, change.amount) for change in draft.changes}
+    if {*_entries(session, made)} != said or made.reverses_id != draft.reverses_id:
         raise LedgerError(
-            f"posting {key} was made before with other amounts or accounts. Nothing was posted."
+            f"posting {draft.key} was made before with other amounts or accounts. Nothing was posted."
         )
-    return made
 
 
 def _check_balanced(key: str, changes: Sequence[Change]) -> None:
@@ -307,11 +304,12 @@ def _check_balanced(key: str, changes: Sequence[Change]) -> None:
         )
 
 
-_BY_KEY = select(Posting).where(Posting.key == bindparam("b_key"))
+def _made(session: Session, key: str) -> Posting:
+    return session.execute(select(Posting).where(Posting.key == key)).scalar_one()
 
 
 def _find(session: Session, key: str) -> Posting | None:
-    return session.execute(_BY_KEY, {"b_key": key}).scalar_one_or_none()
+    return session.execute(select(Posting).where(Posting.key == key)).scalar_one_or_none()
 
 
 def _entries(session: Session, posting: Posting) -> list[tuple[str, str, str, int]]:

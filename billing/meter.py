@@ -25,7 +25,7 @@ from taxiphone.billing.rating import rate
 from taxiphone.billing.talk import GONE, is_over, talk
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.database import Database
+from taxiphone.store.database import Database, raced
 from taxiphone.store.models import Call, CelPosition, CelRow
 from taxiphone.store.types import now
 
@@ -223,8 +223,8 @@ class Meter:
             with session.begin_nested():
                 receipt = rate(session, self._settings, call, found)
         except DBAPIError as error:
-            if not isinstance(error, IntegrityError):
-                raise
+            if not isinstance(error, IntegrityError) or raced(error):
+                raise  # the whole chunk is done again
             self._put_aside(call_id, error)
         except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
             self._put_aside(call_id, error)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from taxiphone.billing import free_minutes, ledger
 from taxiphone.billing.talk import Talk
@@ -37,7 +38,7 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         return None
 
     tariff = from_json(call.tariff)
-    recording = session.get(Recording, call.id)
+    recording = session.get(Recording, call.id) if call.recording_asked else None
     recorded = recording is not None and recording.status not in NOT_COMING
     reserved = minor(tariff.recording_fee, tariff.digits) if recorded else 0
     held = ledger.balance(session, ledger.HOLD, call.id, tariff.currency)
@@ -53,9 +54,8 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         commission=cost.commission,
         consultant=cost.consultant,
         vat=cost.vat,
+        give_back=(call.client_id or 0, held - cost.total - pending),
     )
-    left = held - cost.total - pending
-    ledger.release(session, f"call:{call.id}:release", call.id, call.client_id or 0, left, tariff.currency)
     receipt = Receipt(
         call_id=call.id,
         currency=tariff.currency,
@@ -67,7 +67,6 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         recording_pending=pending > 0,
     )
     session.add(receipt)
-    call.receipt = receipt
     call.talk_from, call.talk_to, call.billed_seconds = talk.start, talk.end, cost.billed_seconds
     call.outcome = call.outcome or Outcome.TALKED
     if tariff.free_seconds:
@@ -79,6 +78,7 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         call.review = f"the talk went on {over:f} s beyond what was held for it; they were not charged"
     finish(call, Status.RATED)
     session.flush()
+    set_committed_value(call, "receipt", receipt)  # there was none, which need not be looked up to say so
     if recording is not None and recording.status == "ready":
         settle_recording(session, settings, call, ready=True)
     return receipt

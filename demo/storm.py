@@ -156,11 +156,11 @@ def accept(storm: Storm, database: Database, call_id: str) -> bool:
     """The consultant presses 1; False where the wallet does not pay for it."""
 
     def work(session: Session) -> None:
-        call = session.get_one(Call, call_id, with_for_update=True)
+        call = session.get_one(Call, call_id, options=holds.WITH_PEOPLE, with_for_update={"of": Call})
         if Status(call.status) in FINAL:
             return
-        holds.accept(session, storm.settings, call)
         call.status, call.outcome = Status.TALKING, Outcome.TALKED
+        holds.accept(session, storm.settings, call)
 
     try:
         database.do(work)

@@ -1,9 +1,10 @@
 """What the database itself refuses, whoever asks: an entry too many, a sum that is not zero, a change of what was posted."""
 
+import re
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from taxiphone.billing import ledger
@@ -103,3 +104,30 @@ def test_a_posting_is_reversed_by_one_other_only(house: Any, accounts: list[int]
     house.database.do(lambda s: ledger.reverse(s, "top_up:1:first", "undo"))
     rows = entries(9, (wallet, 5), (outside, -5))
     refused(house, *rows, posting(9).values(reverses_id=1), match="reverses_id")
+
+
+def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accounts: list[int]) -> None:
+    """By the plans of its statements, not by a clock: none reads a table whole."""
+    del accounts
+    statements: list[tuple[str, Any]] = []
+
+    @event.listens_for(house.database.engine, "before_cursor_execute")
+    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    def work(session: Any) -> None:
+        ledger.lock_wallet(session, 1, "EUR")
+        ledger.top_up(session, 1, 5, "EUR")
+
+    house.database.do(work)
+    event.remove(house.database.engine, "before_cursor_execute", keep)
+    looks = [(s, p) for s, p in statements if "SELECT" in s]
+    assert len(looks) >= 4
+    with house.database.engine.connect() as connection:
+        if not house.database.sqlite:  # small tables are read whole, whatever indexes there are
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN " if house.database.sqlite else "EXPLAIN "
+        for statement, parameters in looks:
+            plan = [row[-1] for row in connection.exec_driver_sql(explain + statement, parameters)]
+            whole = [step for step in plan if re.search(r"SCAN (account|posting|entry)|Seq Scan on", step)]
+            assert not whole, (statement, plan)
