@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TAXIPHONE := $(BIN)/taxiphone
 
-.PHONY: help install demo test check bench lock prompts clean
+.PHONY: help install demo test test-all check bench bench-billing lock prompts clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(STAMP): requirements.lock setup.cfg Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
@@ -35,12 +35,20 @@ check: install ## ruff, ruff format and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check ## every check and every test, on a real Asterisk
+test: check ## every check and every test but the long ones, on a real Asterisk, SQLite and PostgreSQL
+	$(TAXIPHONE) asterisk install
+	$(BIN)/pytest -n 4 -m "not slow"
+
+test-all: check ## the long ones too: a hundred processes killed in a storm of calls
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 4
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
 	@$(BIN)/python -m taxiphone.demo.bench $(BENCH)
+	@$(BIN)/python -m taxiphone.demo.bench_billing
+
+bench-billing: install ## prices and postings a second, against what the databases can do, in a minute
+	@$(BIN)/python -m taxiphone.demo.bench_billing
 
 lock: ## resolve setup.cfg's bounds anew into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -6,6 +6,7 @@ event log in a file, and the processes, of which any may be killed at any moment
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds, ledger
@@ -32,8 +33,16 @@ from taxiphone.store.models import Call, Client, Consultant
 from taxiphone.store.types import now
 
 BEGIN = 1_763_846_400  # of every talk: seconds since 1970
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["taxiphone.demo.storm"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["taxiphone.demo.storm"])
+
+
+@dataclass(frozen=True)
+class People:
+    """Who calls, and who is called; their ids."""
+
+    client: int
+    consultants: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,34 +74,37 @@ class Storm:
         """A connection pool of one's own."""
         return Database(self.settings.database_url)
 
-    def people(self, database: Database, *, consultants: int, credit: int, free_minutes: int = 0) -> int:
-        """Consultants at 1.00 a minute and a client with a credit in cents; the client's id."""
+    def people(
+        self, database: Database, *, consultants: int, credit: int, free_minutes: int = 0, code: int = 7000
+    ) -> People:
+        """Consultants at 1.00 a minute and a client with a credit in cents, with codes from `code` on."""
 
-        def work(session: Session) -> int:
+        def work(session: Session) -> People:
+            rows = []
             for number in range(consultants):
                 row = Consultant(
-                    code=str(100 + number),
+                    code=str(code + number),
                     name=f"Consultant {number}",
                     phone="+33639980002",
                     language="fr",
                     price_per_minute=Decimal(1),
                     free_minutes=free_minutes,
                 )
-                session.add(row)
-            client = Client(code="7001", name="Client", language="fr")
-            session.add(client)
+                rows.append(row)
+            client = Client(code=str(code), name="Client", language="fr")
+            session.add_all([*rows, client])
             session.flush()
             ledger.top_up(session, client.id, credit, "EUR")
-            return client.id
+            return People(client.id, tuple(row.id for row in rows))
 
         return database.do(work)
 
-    def ring(self, database: Database, client: int, many: int) -> list[str]:
-        """So many calls of a client that ring at the consultants, each in turn; their ids."""
+    def ring(self, database: Database, people: People, many: int) -> list[str]:
+        """So many calls of the client that ring at the consultants, each in turn; their ids."""
 
         def work(session: Session) -> list[str]:
-            consultants = session.scalars(select(Consultant.id).order_by(Consultant.id)).all()
-            rows = [ringing(client, consultants[number % len(consultants)]) for number in range(many)]
+            called = itertools.islice(itertools.cycle(people.consultants), many)
+            rows = [ringing(people.client, consultant) for consultant in called]
             session.execute(insert(Call), rows)
             return [str(row["id"]) for row in rows]
 
@@ -100,7 +112,7 @@ class Storm:
 
     def start(self, shares: Sequence[Sequence[str]]) -> list[Worker]:
         """A process for each share of the calls; all begin at the same moment."""
-        gate = _PROCESSES.Barrier(len(shares))
+        gate = PROCESSES.Barrier(len(shares))
         return [Worker(self, share, gate) for share in shares]
 
 
@@ -109,8 +121,8 @@ class Worker:
 
     def __init__(self, storm: Storm, calls: Sequence[str], gate: Barrier) -> None:
         self._gate = gate  # its semaphore is gone with the last reference to it on this side
-        self.steps, theirs = _PROCESSES.Pipe(duplex=False)
-        self.process: BaseProcess = _PROCESSES.Process(target=_live, args=(storm, list(calls), gate, theirs))
+        self.steps, theirs = PROCESSES.Pipe(duplex=False)
+        self.process: BaseProcess = PROCESSES.Process(target=_live, args=(storm, list(calls), gate, theirs))
         self.process.start()
         theirs.close()
 

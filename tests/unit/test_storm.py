@@ -62,32 +62,32 @@ def assert_right(database: Database, client: int, credit: int, *, free: int = 0)
 def test_fifty_calls_at_once_spend_no_cent_twice_and_are_posted_once(
     storm: Storm, database: Database
 ) -> None:
-    client = storm.people(database, consultants=CONSULTANTS, credit=10_000)
-    calls = storm.ring(database, client, CALLS)
+    people = storm.people(database, consultants=CONSULTANTS, credit=10_000)
+    calls = storm.ring(database, people, CALLS)
     for worker in storm.start(shares(calls)):
         assert worker.wait() == 0
-    assert assert_right(database, client, 10_000) == CALLS
+    assert assert_right(database, people.client, 10_000) == CALLS
 
 
 def test_a_wallet_that_pays_for_some_of_fifty_calls_pays_for_no_other(
     storm: Storm, database: Database
 ) -> None:
     # Each holds 1.00 when it is accepted and costs 0.72: the last calls find less than 1.00.
-    client = storm.people(database, consultants=CONSULTANTS, credit=2050)
-    calls = storm.ring(database, client, CALLS)
+    people = storm.people(database, consultants=CONSULTANTS, credit=2050)
+    calls = storm.ring(database, people, CALLS)
     for worker in storm.start(shares(calls)):
         assert worker.wait() == 0
-    priced = assert_right(database, client, 2050)
+    priced = assert_right(database, people.client, 2050)
     assert 20 <= priced <= 2050 // PRICE
     assert 2050 - priced * PRICE >= 0
 
 
 def test_free_minutes_are_had_once_with_each_consultant_in_a_storm(storm: Storm, database: Database) -> None:
-    client = storm.people(database, consultants=CONSULTANTS, credit=10_000, free_minutes=1)
-    calls = storm.ring(database, client, CALLS)
+    people = storm.people(database, consultants=CONSULTANTS, credit=10_000, free_minutes=1)
+    calls = storm.ring(database, people, CALLS)
     for worker in storm.start(shares(calls)):
         assert worker.wait() == 0
-    assert assert_right(database, client, 10_000, free=CONSULTANTS) == CALLS
+    assert assert_right(database, people.client, 10_000, free=CONSULTANTS) == CALLS
     assert database.read(lambda s: s.scalar(select(func.count()).select_from(FreeMinutes))) == CONSULTANTS
 
 
@@ -96,9 +96,9 @@ def test_a_process_that_is_killed_in_the_storm_leaves_nothing_lost_and_nothing_t
     storm: Storm, database: Database, deaths: int
 ) -> None:
     credit = 100 * CALLS * deaths
-    client = storm.people(database, consultants=CONSULTANTS, credit=credit)
+    people = storm.people(database, consultants=CONSULTANTS, credit=credit)
     for death in range(deaths):
-        parts = shares(storm.ring(database, client, CALLS))
+        parts = shares(storm.ring(database, people, CALLS))
         workers = storm.start(parts)
         # Each time a little later in its life, and in another of its steps.
         workers[0].kill_after(1 + 5 * death % (3 * len(parts[0])))
@@ -107,4 +107,4 @@ def test_a_process_that_is_killed_in_the_storm_leaves_nothing_lost_and_nothing_t
             assert worker.wait() == 0
         (heir,) = storm.start([parts[0]])  # the next run, over the same calls
         assert heir.wait() == 0
-        assert assert_right(database, client, credit) == CALLS * (death + 1)
+        assert assert_right(database, people.client, credit) == CALLS * (death + 1)
