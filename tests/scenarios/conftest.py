@@ -140,12 +140,14 @@ class FakeAri:
         loop.call_soon(lambda: self.router.route({"type": "PlaybackFinished", "playback": finished}))
 
 
-@pytest.fixture
-def settings(tmp_path):
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request, tmp_path):
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     return Settings(
         platform={"cli": "+33199001200", "language": "en"},
         trunk={"host": "127.0.0.2"},
         call={"ring_seconds": 1, "accept_seconds": 1, "key_seconds": 1},
+        database={"url": url},
         file=tmp_path / "taxiphone.toml",
     )
 
