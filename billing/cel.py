@@ -1,7 +1,8 @@
 """Lines of the file that Asterisk's cel_custom writes, as rows; and events for `talk`. No database, no file.
 
 A line is CSV with ten quoted columns: event, time (seconds since 1970 with six decimals), unique id, linked id, channel
-name, caller's number, extension, application, its data, extra (JSON or empty).
+name, two that are empty, application, one that is empty, extra (JSON or empty). In logs of before those three hold the
+caller's number, the number dialled and the application's data.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from taxiphone.store.models import CelRow
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = 10
 _TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
+# As Asterisk's CSV_QUOTE writes a row. A line of any other form is not of its making: a caller may have forged it.
+_QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
 # Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
 _BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
 
@@ -69,6 +72,8 @@ def _parse(line: str) -> Row:
         raise ValueError("it is not CSV") from None
     if len(columns) != _COLUMNS:
         raise ValueError(f"it has {len(columns)} columns, not {_COLUMNS}")
+    if _QUOTED.fullmatch(line) is None:
+        raise ValueError("its columns are not each in quotes, as Asterisk writes them")
     event, time, channel, linked, name, *_, extra = columns
     found = _TIME.fullmatch(time)
     if found is None:

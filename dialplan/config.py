@@ -94,19 +94,25 @@ APPLICATION_MODULES = (
 )
 MODULES = (*BASE_MODULES, *PJSIP_MODULES, *APPLICATION_MODULES)
 
-# The columns of the CEL file, in order; billing/talk.py reads them.
+# The columns of the CEL file, in order; billing/cel.py reads them. What a caller chooses (his number, the number
+# dialled, an application's data) stays out: a line break in it would break the line. Those columns are empty:
+# `userdeftype` is set for events of a kind that is not logged.
 _CEL_COLUMNS = (
     "${eventtype}",
     "${eventtime}",
     "${CHANNEL(uniqueid)}",
     "${CHANNEL(linkedid)}",
     "${CHANNEL(channame)}",
-    "${CALLERID(num)}",
-    "${CHANNEL(exten)}",
+    "${userdeftype}",
+    "${userdeftype}",
     "${CHANNEL(appname)}",
-    "${CHANNEL(appdata)}",
+    "${userdeftype}",
     "${eventextra}",
 )
+
+# A number that is dialled, however it is written: 00, a country code and more; a `+` may stand before its digits.
+# A pattern for each length, since `.` would let any character follow, and a SIP URI can hold line breaks (%0a).
+_DIALLED = tuple("_[+0-9]" + "X" * digits for digits in range(24))
 
 # Asterisk complains of each of these that it does not find, though it needs nothing in them.
 _EMPTY_FILES = {
@@ -173,6 +179,7 @@ def render(
         "ari_password": secrets.ari_password,
         "cel_file": _path(settings.cel_file),
         "cel_columns": _CEL_COLUMNS,
+        "dialled": _DIALLED,
         "captured": _path(settings.captured),
         "country": _TONES.get(str(region), "fr"),
     }

@@ -7,12 +7,14 @@ import math
 import time
 
 import pytest
+from sqlalchemy import select
 
+from taxiphone.billing import cel
 from taxiphone.demo import report
 from taxiphone.demo.platform import CLI
 from taxiphone.directory import people
 from taxiphone.store.calls import Outcome, Status
-from taxiphone.store.models import Receipt
+from taxiphone.store.models import Call, Receipt
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -220,3 +222,55 @@ async def test_a_call_that_may_not_be_is_refused_before_anything_rings(cast, opt
     assert them.wallet() == them.credit
     assert them.consultant.leg is None
     await them.nothing_left()
+
+
+async def test_a_line_break_in_the_number_dialled_is_no_number_and_stands_in_no_log(cast):
+    them = cast()
+    port = them.platform.settings.asterisk.sip_port
+    await dial_uri(them, f"sip:{them.did}%0ax@127.0.0.1:{port}", them.client.number)
+    await them.client.ended(10)
+    assert not them.client.leg.entered.is_set()
+    assert calls_to(them) == []
+    every_line_parses(them)
+    await them.nothing_left()
+
+
+async def test_a_line_break_in_the_callers_number_changes_neither_the_log_nor_the_price(cast):
+    them = cast()
+    port = them.platform.settings.asterisk.sip_port
+    await dial_uri(them, f"sip:{them.did}@127.0.0.1:{port}", f'{them.client.number}\n"CHAN_END",x')
+    [call_id] = await them.platform.until(lambda session: calls_to(them), "a call arrives")
+    await them.client.connected()
+    await them.client.hang_up()
+    call = await them.finished(call_id)
+    assert call.status == Status.CLOSED
+    every_line_parses(them)
+
+
+async def dial_uri(them, uri, shown):
+    phone = them.client
+    phone.leg = phone.router.open(f"{phone.name}-{them.did.lstrip('+')}")
+    await phone.ari.request(
+        "POST",
+        "channels",
+        {
+            "endpoint": f"PJSIP/platform/{uri}",
+            "channelId": phone.leg.id,
+            "context": "phone",
+            "extension": "s",
+            "priority": 1,
+            "callerId": f"<{shown}>",
+            "timeout": 10,
+        },
+    )
+
+
+def calls_to(them):
+    return them.platform.database.do(
+        lambda session: session.scalars(select(Call.id).where(Call.dialled == them.did)).all()
+    )
+
+
+def every_line_parses(them):
+    for line in them.platform.settings.cel_file.read_text().splitlines():
+        cel.parse(line)

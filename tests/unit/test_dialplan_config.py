@@ -139,9 +139,23 @@ def test_the_event_log_lands_in_the_meters_file_with_the_columns_of_the_meter(tm
     ((_, mapping),) = sections(files["cel_custom.conf"])
     ((file, (columns,)),) = mapping.items()
     assert file == str(chosen.cel_file)
-    wanted = "eventtype eventtime uniqueid linkedid channame num exten appname appdata eventextra"
+    wanted = "eventtype eventtime uniqueid linkedid channame userdeftype userdeftype appname userdeftype eventextra"
     assert re.findall(r"(\w+)[)}]+(?:,|$)", columns) == wanted.split()
     assert "dateformat" not in dict(sections(files["cel.conf"]))["general"]
+
+
+def test_nothing_that_a_caller_chooses_is_in_the_event_log(tmp_path: Path) -> None:
+    text = config.render(settings(tmp_path), SECRETS, ASTERISK)["cel_custom.conf"]
+    assert not re.search(r"CALLERID|exten|appdata|userfield", text)
+
+
+def test_only_digits_can_be_dialled(tmp_path: Path) -> None:
+    text = config.render(settings(tmp_path), SECRETS, ASTERISK)["extensions.conf"]
+    entry = next(values for name, values in sections(text) if name == "from-trunk")["exten"]
+    patterns = [value.split(",1,")[0] for value in entry]
+    assert "_[+0-9]XXXXXXXXXXX" in patterns
+    assert "s" in patterns
+    assert all(re.fullmatch(r"s|_\[\+0-9\]X*", pattern) for pattern in patterns)
 
 
 def test_the_dialplan_knows_the_ports_and_folders_and_says_sorry_by_itself(tmp_path: Path) -> None:

@@ -366,3 +366,17 @@ def test_the_extra_of_a_row_may_be_missing_or_no_object() -> None:
     assert cel.parse(line + '"[1]"').extra == {}
     assert cel.parse(line + '"{""bridge_id"":""x""}"').extra == {"bridge_id": "x"}
     assert cel.parse(line + '""').at.isoformat() == "2025-11-22T21:20:00.123456+00:00"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CHAN_END,1763846400.123456,a,b,c,,,,,",
+        '"CHAN_END",1763846400.123456,a,b,c,"","","","",""',
+        '"CHAN_END","1763846400.123456","a","b","c",,"","","",""',
+        'x"@,"Stasis","",""',
+    ],
+)
+def test_a_row_that_is_not_quoted_as_asterisk_quotes_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"quotes|CSV|columns"):
+        cel.parse(line)
