@@ -25,6 +25,7 @@ from taxiphone.errors import SettingsError
 
 FILE_NAME = "taxiphone.toml"
 _LONGEST_LINE = 120  # of what is printed on a receipt
+_LONGEST_NAME = 64  # of what a telephone shows
 
 
 def _exact(value: Any) -> Any:
@@ -72,6 +73,14 @@ def _one_line(value: Any) -> Any:
     return value.strip()
 
 
+def _display_name(value: Any) -> Any:
+    """A name shown beside a number: a quote or a bracket in it could end it, and change the number that is shown."""
+    text = _one_line(value)
+    if len(text) > _LONGEST_NAME or re.search(r'["<>\\]', text):
+        raise ValueError(f'{value!r} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > and \\')
+    return text
+
+
 # A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
 _PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -82,6 +91,7 @@ Currency = Annotated[str, BeforeValidator(_currency)]
 Prefix = Annotated[str, BeforeValidator(_prefix)]
 PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
 OneLine = Annotated[str, BeforeValidator(_one_line)]
+DisplayName = Annotated[str, BeforeValidator(_display_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Share = Annotated[Exact, Field(ge=0, le=1)]
 Amount = Annotated[Exact, Field(ge=0, max_digits=12)]
@@ -96,7 +106,7 @@ class Section(BaseModel):
 class Platform(Section):
     """Who the platform is to those who call and are called."""
 
-    name: str = "Taxiphone"
+    name: DisplayName = "Taxiphone"
     cli: E164  # the one number that every consultant's phone shows
     currency: Currency = "EUR"
     language: str = "fr"
