@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import receipts
+from taxiphone.billing import receipts, witnesses
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.rating import billable
-from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, Talk, talk
+from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, Talk
 from taxiphone.billing.tariff import Tariff, price
 from taxiphone.billing.tariff_explained import Step
 from taxiphone.billing.tariff_explained import explain as explain_sum
@@ -26,8 +26,8 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
 
     Amounts are exact decimals. Where the call is not priced, there is no sum yet.
     """
-    rows = _rows(session, call)
-    found = talk([event_of(row) for row in rows], call.client_channel, _leg(call), f"{call.id}.talk")
+    rows = witnesses.rows_of(session, call)
+    found = witnesses.talk_of(session, call, [event_of(row) for row in rows])
     tariff = None if call.tariff is None else from_json(call.tariff)
     return {
         "call": call.id,
@@ -48,18 +48,9 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
     }
 
 
-def _leg(call: Call) -> str:
-    return f"{call.id}.consultant"
-
-
-def _rows(session: Session, call: Call) -> list[CelRow]:
-    ours = CelRow.channel.in_((call.client_channel, _leg(call)))
-    return list(session.scalars(select(CelRow).where(ours).order_by(CelRow.at, CelRow.id)))
-
-
 def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
     """Asterisk's rows and the program's marks, in the order of their times."""
-    legs = {call.client_channel: "client", _leg(call): "consultant"}
+    legs = dict(zip(witnesses.legs(call), ("client", "consultant"), strict=True))
     logged = [
         {
             "at": row.at,

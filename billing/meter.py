@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
+from typing import TypeVar
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import cel, cel_files
+from taxiphone.billing import abandoned, cel, cel_files, witnesses
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.rating import rate
-from taxiphone.billing.talk import GONE, is_over, talk
+from taxiphone.billing.talk import GONE, Talk, is_over
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.database import Database, raced
-from taxiphone.store.models import Call, CelPosition, CelRow
+from taxiphone.store.models import Call, CelPosition, CelRow, Receipt
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,10 @@ _LOOK_SECONDS = 0.1  # between two looks at the file's size
 _AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
 _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
 _FAILED_SECONDS = 60.0  # until the next attempt to price a call that could not be priced
+_LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
 _OPEN = tuple(status for status in Status if status not in FINAL)
+_Result = TypeVar("_Result")
+_Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
 
 
 class Meter:
@@ -58,7 +63,9 @@ class Meter:
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
         self._failed: dict[str, float] = {}  # calls that could not be priced, and when that was tried
-        self._rated: list[str] = []
+        self._turn = threading.Lock()  # the log is read by one thread at a time
+        self._fresh: list[str] = []  # calls priced in the transaction at hand
+        self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
 
     def nudge(self) -> None:
         """Look at once: a call has just ended. From the event loop's thread."""
@@ -112,10 +119,45 @@ class Meter:
         self._announce()
         return rows
 
+    def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> None:
+        """Finish calls that Asterisk has no channel of any more; from any thread, and as often as one likes.
+
+        The log is read to its end first, and has the last word. A call that is open even then was cut off by the death
+        of Asterisk: its talk is priced to the last proof that it went on (`witnesses.talk_of`), with a review; where
+        nobody talked it is closed and its hold given back. `on_rated` is called by `run`, at its next look.
+
+        Args:
+            call_ids: whose legs Asterisk was asked for, and does not have. Those that are final are left as they are.
+            patience: seconds to wait for rows that Asterisk may still be writing.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; what was not finished is as it was.
+            OSError: the log can't be read; nothing was finished by guess.
+        """
+        ids = sorted(set(call_ids))
+        still = select(Call).where(Call.id.in_(ids), Call.status.in_(_OPEN))
+
+        def finish(session: Session) -> None:
+            for call in session.scalars(
+                still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)
+            ).all():
+                self._price_call(session, call, abandoned.finish)
+
+        give_up = time.monotonic() + patience
+        while True:
+            self._read()
+            if not self._database.read(lambda session: session.scalars(still).first()):
+                return
+            if time.monotonic() >= give_up:
+                break
+            time.sleep(_LOOK_SECONDS)
+        with self._turn:
+            self._do(finish)
+
     def _announce(self) -> None:
-        rated, self._rated = self._rated, []
-        if self._on_rated is not None:
-            for call_id in rated:
+        while self._rated:
+            call_id = self._rated.pop(0)
+            if self._on_rated is not None:
                 self._on_rated(call_id)
 
     def _state(self) -> object:
@@ -129,6 +171,10 @@ class Meter:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _read(self) -> int:
+        with self._turn:
+            return self._read_all()
+
+    def _read_all(self) -> int:
         state, current = self._state(), cel_files.identify(self._path)
         identity = None if current is None else current.identity
         files = [] if current is None else [current]
@@ -140,7 +186,7 @@ class Meter:
             while taken := self._take(file):
                 rows += taken
         if not rows:
-            self._database.do(self._price)
+            self._do(self._price)
         self._seen, self._current, self._started = state, identity, True
         return rows
 
@@ -163,12 +209,18 @@ class Meter:
             self._price(session)
             return lines
 
-        before = len(self._rated)
-        try:
-            return self._database.do(work)
-        except BaseException:
-            del self._rated[before:]  # rolled back with the rest
-            raise
+        return self._do(work)
+
+    def _do(self, work: Callable[[Session], _Result]) -> _Result:
+        """A transaction; the calls that it prices are told of only when it is committed."""
+
+        def begin(session: Session) -> _Result:
+            self._fresh = []  # what an attempt priced that the database took back
+            return work(session)
+
+        done = self._database.do(begin)
+        self._rated += self._fresh
+        return done
 
     def _position(self, session: Session, file: LogFile) -> CelPosition:
         """How far this file was read; another reader waits until this transaction ends."""
@@ -210,18 +262,17 @@ class Meter:
             if time.monotonic() - self._failed.get(call.id, -_FAILED_SECONDS) >= _FAILED_SECONDS:
                 self._price_call(session, call)
 
-    def _price_call(self, session: Session, call: Call) -> None:
-        call_id, client, consultant = call.id, call.client_channel, f"{call.id}.consultant"
-        rows = session.scalars(
-            select(CelRow).where(CelRow.channel.in_((client, consultant))).order_by(CelRow.at, CelRow.id)
-        )
-        events = [cel.event_of(row) for row in rows]
-        found = talk(events, client, consultant, f"{call.id}.talk")
-        if not is_over(events, client, consultant, talked=found is not None):
+    def _price_call(self, session: Session, call: Call, cut_off: _Rate | None = None) -> None:
+        """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
+        call_id, events = call.id, [cel.event_of(row) for row in witnesses.rows_of(session, call)]
+        found = witnesses.talk_of(session, call, events)
+        over = is_over(events, *witnesses.legs(call), talked=found is not None)
+        if not over and cut_off is None:
             return
+        price = rate if over or cut_off is None else cut_off
         try:
             with session.begin_nested():
-                receipt = rate(session, self._settings, call, found)
+                receipt = price(session, self._settings, call, found)
         except DBAPIError as error:
             if not isinstance(error, IntegrityError) or raced(error):
                 raise  # the whole chunk is done again
@@ -231,7 +282,7 @@ class Meter:
         else:
             self._failed.pop(call_id, None)
             if receipt is not None:
-                self._rated.append(call_id)
+                self._fresh.append(call_id)
 
     def _put_aside(self, call_id: str, error: Exception) -> None:
         self._failed[call_id] = time.monotonic()

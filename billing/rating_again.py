@@ -8,17 +8,16 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from taxiphone.billing import free_minutes, ledger
-from taxiphone.billing.cel import event_of
+from taxiphone.billing import free_minutes, ledger, witnesses
 from taxiphone.billing.money import format_money
 from taxiphone.billing.rating import NOT_COMING, billable
 from taxiphone.billing.refunds import lock_receipt, refunded
-from taxiphone.billing.talk import Talk, talk
+from taxiphone.billing.talk import Talk
 from taxiphone.billing.tariff import Line, Price, Tariff, minor, price, shares, tax_free
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
 from taxiphone.store.calls import Status
-from taxiphone.store.models import Account, Call, CelRow, Entry, Posting, Receipt, Recording
+from taxiphone.store.models import Account, Call, Entry, Posting, Receipt, Recording
 from taxiphone.store.types import now
 
 _LONGEST_REASON = 200
@@ -64,7 +63,7 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
             f"{said} of call {call.id} were refunded, on the price as it stands. Nothing was posted; "
             f"what is still too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
-    found = _talk(session, call)
+    found = witnesses.talk_of(session, call)
     if found is None:
         raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
     tariff = from_json(call.tariff)
@@ -91,12 +90,6 @@ class _New:
     commission: int
     vat: int
     pending: bool
-
-
-def _talk(session: Session, call: Call) -> Talk | None:
-    legs = (call.client_channel, f"{call.id}.consultant")
-    rows = session.scalars(select(CelRow).where(CelRow.channel.in_(legs)).order_by(CelRow.at, CelRow.id))
-    return talk([event_of(row) for row in rows], *legs, f"{call.id}.talk")
 
 
 def _held_for_talk(session: Session, call: Call, tariff: Tariff) -> int:

@@ -1,0 +1,53 @@
+"""What is known of a call's talk: Asterisk's rows, and beside them the program's marks that the talk went on.
+
+Asterisk's rows alone say when a talk was. Only where they have no end of it, for Asterisk died, do the marks count: a
+mark `alive` is written when Asterisk had just said that both legs are in the talk, and so the talk lasted until then.
+Other marks prove nothing of the kind: `bridging` is written before the talk, `ended` perhaps long after it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.cel import event_of
+from taxiphone.billing.talk import Event, Talk, talk
+from taxiphone.store.models import Call, CelRow, Mark
+
+ALIVE = "alive"
+
+
+def legs(call: Call) -> tuple[str, str]:
+    """The unique ids of the client's leg and of the consultant's."""
+    return call.client_channel, f"{call.id}.consultant"
+
+
+def rows_of(session: Session, call: Call) -> list[CelRow]:
+    """Asterisk's rows of the call's two legs, in the order of their times."""
+    ours = CelRow.channel.in_(legs(call))
+    return list(session.scalars(select(CelRow).where(ours).order_by(CelRow.at, CelRow.id)))
+
+
+def talk_of(session: Session, call: Call, events: list[Event] | None = None) -> Talk | None:
+    """When they talked; where no end was written, to the last proof that the talk went on.
+
+    Args:
+        session: where.
+        call: whose talk.
+        events: of Asterisk's rows, where they are at hand.
+    """
+    if events is None:
+        events = [event_of(row) for row in rows_of(session, call)]
+    bridge = f"{call.id}.talk"
+    found = talk(events, *legs(call), bridge)
+    if found is None or found.complete:
+        return found
+    marks = session.scalars(select(Mark.at).where(Mark.call_id == call.id, Mark.what == ALIVE))
+    proofs = [Event(ALIVE, at, call.client_channel) for at in marks]
+    return talk([*events, *proofs], *legs(call), bridge)
+
+
+def was_alive(session: Session, call: Call) -> bool:
+    """Whether the program saw a talk."""
+    seen = exists().where(Mark.call_id == call.id, Mark.what == ALIVE)
+    return bool(session.execute(select(seen)).scalar_one())
