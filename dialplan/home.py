@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -69,6 +70,32 @@ class Folders:
         )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each the owner's only: mkdir's `parents` heeds no mode.
+
+    Raises:
+        OSError: one can't be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+
+
+def close_to_others(folders: Folders) -> None:
+    """Make the folders of a home the owner's only; earlier versions left some open to be looked into.
+
+    Raises:
+        SetupError: one belongs to somebody else.
+    """
+    for folder in folders.all():
+        try:
+            folder.chmod(0o700)
+        except OSError as error:
+            raise SetupError(f"{folder} can't be closed to others: {error.strerror}.") from None
+
+
 def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None) -> None:
     """Make a home's folders and put the files into its etc, or into another folder given.
 
@@ -78,7 +105,7 @@ def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None
     into = etc or folders.etc
     try:
         for folder in (*folders.all(), into):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
         _own_only(folders.run)
         for name, text in files.items():
             _replace(into / name, text)

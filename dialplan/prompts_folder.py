@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from taxiphone.dialplan.home import Folders
+from taxiphone.dialplan.home import Folders, make_folder
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 
@@ -50,7 +50,7 @@ def link_prompts(settings: Settings) -> None:
     """
     root = Folders(settings.asterisk_home).data / "sounds"
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(root)
         for language in languages(settings):
             _link(sounds(settings, language), root / language)
     except OSError as error:
@@ -64,11 +64,11 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _link(files: dict[str, Path], folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder)
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix="links-"))
     for name, path in files.items():
         link = fresh / f"{name}{path.suffix}"
-        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(link.parent)
         link.symlink_to(path)
     draft = folder / f".{fresh.name}"
     draft.symlink_to(fresh.name)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from taxiphone.dialplan.home import Folders, find_process, link_documentation, write_files
+from taxiphone.dialplan.home import Folders, close_to_others, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import AsteriskStartError, SetupError
 
@@ -68,6 +68,7 @@ class AsteriskServer:
             SetupError: a folder or file can't be written.
         """
         write_files(self.folders, files)
+        close_to_others(self.folders)
         link_documentation(self.folders, self.asterisk)
 
     async def start(self) -> None:
@@ -213,7 +214,10 @@ class AsteriskServer:
         return [*self.asterisk.command, "-C", str(self.conf), *options]
 
     def _spawn(self) -> int:
-        with (self.folders.log / "console.log").open("wb") as console:
+        path = self.folders.log / "console.log"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as console:  # noqa: PTH123 - a descriptor, for its mode
+            os.fchmod(descriptor, 0o600)  # one of an earlier version is open to others
             self._child = subprocess.Popen(
                 self._arguments("-f"),
                 stdin=subprocess.DEVNULL,

@@ -239,7 +239,7 @@ async def test_a_line_break_in_the_callers_number_changes_neither_the_log_nor_th
     them = cast()
     port = them.platform.settings.asterisk.sip_port
     await dial_uri(them, f"sip:{them.did}@127.0.0.1:{port}", f'{them.client.number}\n"CHAN_END",x')
-    [call_id] = await them.platform.until(lambda session: calls_to(them), "a call arrives")
+    [call_id] = await them.platform.until(lambda _: calls_to(them), "a call arrives")
     await them.client.connected()
     await them.client.hang_up()
     call = await them.finished(call_id)

@@ -9,8 +9,10 @@ import pytest
 from taxiphone.dialplan import home, server
 from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError
+from taxiphone.settings import Settings
 
 
 @pytest.fixture
@@ -29,6 +31,34 @@ def test_its_folders_and_files_are_the_owners_alone(over: AsteriskServer) -> Non
     over.write({"asterisk.conf": "[options]\n"})
     assert over.conf.read_text() == "[options]\n"
     assert [path.name for path in over.folders.etc.iterdir()] == ["asterisk.conf"]
+
+
+def test_every_folder_on_the_way_is_the_owners_alone_whatever_is_made_first(tmp_path: Path) -> None:
+    settings = Settings(
+        platform={"cli": "+33199001200"}, trunk={"host": "127.0.0.1"}, file=tmp_path / "taxiphone.toml"
+    )
+    link_prompts(settings)
+    folders = [path for path in settings.state.rglob("*") if path.is_dir() and not path.is_symlink()]
+    assert settings.asterisk_home / "data" in folders
+    assert {path.stat().st_mode & 0o777 for path in (settings.state, *folders)} == {0o700}
+
+
+def test_folders_that_an_earlier_version_left_open_are_closed(over: AsteriskServer) -> None:
+    for folder in over.folders.all():
+        folder.chmod(0o755)
+    over.write({})
+    assert {folder.stat().st_mode & 0o777 for folder in over.folders.all()} == {0o700}
+
+
+async def test_what_asterisk_says_is_the_owners_alone(over: AsteriskServer) -> None:
+    console = over.folders.log / "console.log"
+    with pytest.raises(AsteriskStartError):
+        await over.start()
+    assert console.stat().st_mode & 0o777 == 0o600
+    console.chmod(0o644)
+    with pytest.raises(AsteriskStartError):
+        await over.start()
+    assert console.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_control_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
