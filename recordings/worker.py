@@ -35,6 +35,7 @@ WAV_WAIT = timedelta(seconds=60)  # how long after the call's end its WAV may be
 _IDLE_SECONDS = 5.0  # nobody nudges for what another process has priced
 _WAITING_SECONDS = 0.25  # a call is priced, and Asterisk closes its WAV any moment now
 _TIDY_SECONDS = 3600.0
+_UNCLAIMED_SECONDS = 60.0  # how long the WAV of a call without a recording is left alone
 _LONGEST_NOTE = 200
 
 
@@ -155,7 +156,8 @@ class RecordingWorker:
             return None
         wav = _look(path)
         if wav is None or not wav.frames:
-            if now() >= self._deadline(call):
+            # A whole file without a frame was closed: nothing more comes, so nobody's fee need wait.
+            if wav is not None or now() >= self._deadline(call):
                 self._give_up(session, recording, path, wav)
             return None
         recording.status = RecordingStatus.CONVERTING
@@ -239,12 +241,10 @@ class RecordingWorker:
     def _remove_leftovers(self) -> None:
         """Remove WAVs that are not needed any more; this process may have died between the commit and the file."""
         folder = self._settings.captured
-        names = [path.name for path in folder.glob("*.wav")] if folder.is_dir() else []
-        if not names:
+        paths = list(folder.glob("*.wav")) if folder.is_dir() else []
+        if not paths:
             return
-        over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
-        found = select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(over))
-        for name in self._database.do(lambda session: session.scalars(found).all()):
+        for name in self._database.read(lambda session: _leftovers(session, paths)):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -279,6 +279,33 @@ def _due(session: Session) -> list[str]:
         .order_by(Recording.created_at)
     )
     return list(session.scalars(found))
+
+
+def _leftovers(session: Session, paths: Sequence[Path]) -> list[str]:
+    """The names of the WAVs that nobody waits for; one that belongs to no call of ours is not touched.
+
+    MixMonitor starts before the consultant accepts. Where he does not, its empty file is left, and no recording.
+    """
+    over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
+    names = [path.name for path in paths]
+    found = list(
+        session.scalars(select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(over)))
+    )
+    quiet = [path.stem for path in paths if _age(path) >= _UNCLAIMED_SECONDS]
+    without = select(Call.id).where(
+        Call.id.in_(quiet),
+        Call.status.in_(FINAL),
+        ~select(Recording).where(Recording.call_id == Call.id).exists(),
+    )
+    return [*found, *(f"{call_id}.wav" for call_id in session.scalars(without))]
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was written to; 0 where it has gone meanwhile."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _look(path: Path) -> Wav | None:

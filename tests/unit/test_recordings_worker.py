@@ -6,6 +6,7 @@ import array
 import asyncio
 import hashlib
 import math
+import os
 import stat
 import wave
 from collections.abc import AsyncIterator, Callable
@@ -249,6 +250,43 @@ async def test_a_wav_that_outlived_its_ready_recording_is_removed(studio: Studio
     async with studio.working():
         await studio.until(lambda: not wav.exists())
     assert kept.exists()
+    assert strange.exists()
+
+
+async def test_an_empty_wav_gives_the_fee_back_at_once(studio: Studio) -> None:
+    call_id = studio.priced()
+    studio.capture(call_id, 0)
+    async with studio.working(wav_wait=timedelta(days=1)):
+        await studio.until_status(call_id, "failed")
+    assert "recorded nothing" in (studio.recording(call_id).error or "")
+    assert studio.total(call_id) == 155
+    assert studio.house.balance("hold", call_id) == 0
+
+
+async def test_the_wav_of_a_refused_call_is_removed_once_it_is_over_and_a_minute_old(studio: Studio) -> None:
+    house = studio.house
+
+    def refused(status: str, age: int) -> Path:
+        call_id = house.call(studio.client, studio.consultant, accept=False)
+
+        def end(session: Session) -> None:
+            session.get_one(Call, call_id).status = status
+
+        house.database.do(end)
+        path = studio.capture(call_id, 0)
+        written = path.stat().st_mtime - age
+        os.utime(path, (written, written))
+        return path
+
+    over, young, ringing = refused("closed", 61), refused("closed", 0), refused("ringing", 61)
+    recorded, strange = studio.capture(studio.priced()), studio.capture("not-ours", 0)
+    for path in (recorded, strange):
+        os.utime(path, (0, 0))
+    async with studio.working():
+        await studio.until(lambda: not over.exists() and not recorded.exists())
+    assert len(studio.ready) == 1  # it was converted, and only then removed
+    assert young.exists()
+    assert ringing.exists()
     assert strange.exists()
 
 
