@@ -14,6 +14,7 @@ from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation, House
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
@@ -44,6 +45,7 @@ class Application:
         database: at this program's schema.
         ari_password: of ari.conf's user `taxiphone`.
         on_end: called with a call's id when its legs have gone; the meter then looks at its log at once.
+        on_gone: called once, with the unpriced calls of earlier processes of which Asterisk has no leg any more.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Application:
         settings: Settings,
         database: Database,
         ari_password: str,
-        on_end: Callable[[str], None] | None = None,
+        *,
+        on_end: Callable[[str], None],
+        on_gone: Callable[[set[str]], None],
     ) -> None:
         self._router = Router(self._arrived)
         self._ari = AriClient(
@@ -62,7 +66,7 @@ class Application:
             self._router.route,
         )
         self._house = House(settings, database, Lines(self._ari, self._router))
-        self._on_end = on_end or (lambda _: None)
+        self._on_end, self._on_gone = on_end, on_gone
         self._calls: set[asyncio.Task[None]] = set()
         self._setting_up: asyncio.Task[None] | None = None
         self._recovered = False
@@ -91,9 +95,15 @@ class Application:
     async def hang_up_all(self) -> None:
         """Take no new call, and end those in progress: both legs are hung up, what was talked is priced."""
         self.draining = True
+        await asyncio.sleep(0)  # a call that has just come begins, so that it can also end
         for call in self._calls:
             call.cancel()
         await self.drain()
+
+    def asterisk_has_gone(self) -> None:
+        """There is no leg any more: nothing is waited for, and nobody is hung up."""
+        for leg in self._router.known():
+            leg.lost()
 
     # -- what Asterisk brings ---------------------------------------------------------------------------------------
 
@@ -114,8 +124,7 @@ class Application:
                 if self._recovered:
                     await recovery.reconcile(self._house)
                 else:
-                    for talk in await recovery.recover(self._house):
-                        self._start(talk.id, talk.resume())
+                    self._on_gone(await recovery.recover(self._house, self._resume))
                     self._recovered = True
             except AriConnectionError:
                 return  # the next connection does it
@@ -137,16 +146,25 @@ class Application:
                 self._start(leg.id, self._turn_away(leg))
             case _:
                 log.warning("%s came without a call of ours and is hung up", leg.id)
-                self._start(leg.id, self._house.lines.hang_up(leg))
+                self._start(leg.id, self._hang_up(leg))
 
     async def _turn_away(self, leg: Leg) -> None:
         """The server is being stopped: say so, charge nothing."""
         lines = self._house.lines
-        await lines.answer(leg)
-        await lines.speak_language(leg, self._house.settings.platform.language)
-        await lines.say(leg, *Speech(self._house.settings.platform.language).prompt("unavailable"))
-        await lines.hang_up(leg)
+        language = self._house.settings.platform.language
+        try:
+            await lines.answer(leg)
+            await lines.speak_language(leg, language)
+            await lines.say(leg, *Speech(language).prompt("unavailable"))
+        finally:
+            await to_the_end(self._hang_up(leg))
+
+    async def _hang_up(self, leg: Leg) -> None:
+        await self._house.lines.hang_up(leg)
         self._router.close(leg)
+
+    def _resume(self, talk: Consultation) -> None:
+        self._start(talk.id, talk.resume())
 
     def _start(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(self._live(name, life), name=name)

@@ -45,7 +45,6 @@ class AriClient:
         password: likewise.
         application: the Stasis application's name; its channels' events come here.
         on_event: called with each event, in Asterisk's order, on the event loop; must not block.
-        on_connect: awaited after each (re)connection, before anyone else learns of it.
         answer_seconds: how long a request may wait for its answer.
     """
 
@@ -91,7 +90,7 @@ class AriClient:
             raise AriConnectionError(f"Asterisk's ARI did not answer within {seconds:g} s.") from None
 
     async def run(self, on_connect: Callable[[], None] | None = None) -> None:
-        """Stay connected until cancelled; each time it is (again), call `on_connect`.
+        """Stay connected until cancelled; each time it is (again), call `on_connect`, which must not block.
 
         Raises:
             AriRequestError: the password is refused; trying again would not help.

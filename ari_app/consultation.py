@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app.record import CallRecord
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import CallerGoneError, Confirmed, Left, Lines, Rang, Sounds, staying
+from taxiphone.ari_app.verbs import Confirmed, Lines, Rang, Sounds
+from taxiphone.ari_app.waiting import CallerGoneError, staying, to_the_end
 from taxiphone.billing import holds
 from taxiphone.billing.money import to_minor
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
@@ -64,6 +65,7 @@ _CONFIRMED: dict[Confirmed, Outcome] = {
 }
 # Asterisk cuts a little before the last paid second is over, so that the hang-up's own way does not start another.
 _CUT_EARLY_SECONDS = 0.5
+_ALIVE_SECONDS = 10.0
 
 Step = Callable[[], Awaitable[Outcome | None]]
 
@@ -101,6 +103,7 @@ class Consultation:
         self.speech = Speech(self.settings.platform.language)
         self.own_did = False
         self.recorded = False
+        self.bridged = False
         self.client: Client
         self.consultant: Consultant
 
@@ -110,41 +113,46 @@ class Consultation:
         try:
             await self.record.received(self.client_leg.id, self.dialled, self.caller)
             outcome = await self._until_accepted() or await self.talk()
-        except AriError as error:
+        except (AriError, SQLAlchemyError) as error:
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
-        except SQLAlchemyError as error:
-            log.error(
-                "call %s: the database: %s The call is ended; what was talked is priced.", self.id, error
-            )
-            with contextlib.suppress(CallerGoneError, AriError):
+            if not self.bridged:
                 await self._excuse()
         finally:
-            await self.end(outcome)
+            await to_the_end(self.end(outcome))
         return outcome
-
-    async def _excuse(self) -> None:
-        """Say that it is our fault, to a caller who may not have been answered yet."""
-        async with staying(self.client_leg):
-            await self.lines.answer(self.client_leg)
-            await self.lines.speak_language(self.client_leg, self.speech.language)
-            await self.farewell(Outcome.FAILED)
 
     async def resume(self) -> Outcome:
         """Take over a talk that is already going on, and see it to its end."""
+        self.bridged = True
         try:
-            await self.record.write(None, "taken over")
-            await self.lines.until_one_leaves(self.client_leg, self.consultant_leg)
+            with contextlib.suppress(SQLAlchemyError):  # a note that can't be made is no reason to end a talk
+                await self.record.write(None, "taken over")
+            await self._talking()
         finally:
-            await self.end(Outcome.TALKED)
+            await to_the_end(self.end(Outcome.TALKED))
         return Outcome.TALKED
 
     async def end(self, outcome: Outcome) -> None:
         """Let both legs and the bridge go, and say in the call's row how it ended."""
-        await asyncio.gather(self.lines.hang_up(self.client_leg), self.lines.hang_up(self.consultant_leg))
-        await self.record.ended(outcome)
-        await self.lines.end_bridge(self.bridge)
-        self.lines.router.close(self.client_leg)
-        self.lines.router.close(self.consultant_leg)
+        if self.bridged and outcome is Outcome.FAILED:
+            outcome = Outcome.TALKED  # what went wrong came after the talk had begun
+        router = self.lines.router
+        try:
+            await asyncio.gather(self.lines.hang_up(self.client_leg), self.lines.hang_up(self.consultant_leg))
+            with contextlib.suppress(AriError):
+                await self.lines.end_bridge(self.bridge)
+            await self.record.ended(outcome)
+        finally:
+            router.close(self.client_leg)
+            router.close(self.consultant_leg)
+
+    async def _excuse(self) -> None:
+        """Say that it is our fault, to a caller who may not have been answered yet."""
+        with contextlib.suppress(CallerGoneError, AriError):
+            async with staying(self.client_leg):
+                await self.lines.answer(self.client_leg)
+                await self.lines.speak_language(self.client_leg, self.speech.language)
+                await self.farewell(Outcome.FAILED)
 
     async def _until_accepted(self) -> Outcome | None:
         steps: tuple[Step, ...] = (
@@ -188,26 +196,27 @@ class Consultation:
 
     async def choose(self) -> Outcome | None:
         """Whom: the dialled number is one consultant's own, or the consultant's code is keyed in."""
-        tries = 0 if self.own_did else self.settings.call.code_tries
-        for turn in range(tries):
-            pressed = await self.lines.ask(
-                self.client_leg,
-                self.speech.prompt("enter-code"),
-                seconds=self.settings.call.key_seconds,
-                end="#",
-                most=8,
-            )
-            found = await self.database.look(lambda session: people.consultant_by_code(session, pressed.keys))  # noqa: B023 - it is awaited in this turn
-            if found is not None:
-                self.consultant = found
-                break
-            if turn + 1 < tries:
-                await self.say("unknown-code")
-        else:
-            if not self.own_did:
+        if not self.own_did:
+            found = await self._ask_code()
+            if found is None:
                 return Outcome.UNKNOWN_CODE
+            self.consultant = found
         await self.record.write(None, "consultant", self.consultant.code, consultant_id=self.consultant.id)
         return None if self.consultant.available else Outcome.UNAVAILABLE
+
+    async def _ask_code(self) -> Consultant | None:
+        question = self.speech.prompt("enter-code")
+        for _ in range(self.settings.call.code_tries):
+            pressed = await self.lines.ask(
+                self.client_leg, question, seconds=self.settings.call.key_seconds, end="#", most=8
+            )
+            if found := await self._consultant(pressed.keys):
+                return found
+            question = (*self.speech.prompt("unknown-code"), *self.speech.prompt("enter-code"))
+        return None
+
+    async def _consultant(self, code: str) -> Consultant | None:
+        return await self.database.look(lambda session: people.consultant_by_code(session, code))
 
     async def offer(self) -> Outcome | None:
         """Tell the price, tax included, before anything costs."""
@@ -314,10 +323,9 @@ class Consultation:
             accepted = await self.record.accepted(recorded=self.recorded)
         except InsufficientFundsError:
             return Outcome.NO_CREDIT  # spent by another call of the same client's while this one rang
-        if accepted.max_seconds is not None:
-            await self.lines.set_variable(
-                self.client_leg, "TIMEOUT(absolute)", f"{accepted.max_seconds - _CUT_EARLY_SECONDS:.1f}"
-            )
+        await self.lines.set_variable(
+            self.client_leg, "TIMEOUT(absolute)", f"{accepted.max_seconds - _CUT_EARLY_SECONDS:.1f}"
+        )
         tone = self.speech.prompt("tone-start")
         await asyncio.gather(*(self.lines.say(leg, *tone) for leg in (self.client_leg, self.consultant_leg)))
         return None
@@ -325,11 +333,33 @@ class Consultation:
     async def talk(self) -> Outcome:
         """Bridge the two, and only now does the meter start; over when either leaves."""
         await self.record.write(Status.TALKING, "bridging")
-        left = await self.lines.talk(self.bridge, self.client_leg, self.consultant_leg)
-        await self.record.write(None, "left", left.value)
-        if left is Left.NEVER_BRIDGED:
-            return Outcome.CALLER_GONE if self.client_leg.gone.is_set() else Outcome.FAILED
+        self.bridged = await self.lines.bridge(self.bridge, self.client_leg, self.consultant_leg)
+        if not self.bridged:
+            if self.client_leg.gone.is_set():
+                return Outcome.CALLER_GONE
+            with contextlib.suppress(CallerGoneError):
+                async with staying(self.client_leg):
+                    await self.farewell(Outcome.NOT_ACCEPTED)
+            return Outcome.NOT_ACCEPTED
+        await self._talking()
         return Outcome.TALKED
+
+    async def _talking(self) -> None:
+        """Wait until either leaves, and note from time to time that both are there: proof, should Asterisk die."""
+        watching = asyncio.create_task(self._note_alive())
+        try:
+            left = await self.lines.until_one_leaves(self.client_leg, self.consultant_leg)
+        finally:
+            watching.cancel()
+        await self.record.write(None, "left", left.value)
+
+    async def _note_alive(self) -> None:
+        while True:
+            await asyncio.sleep(_ALIVE_SECONDS)
+            with contextlib.suppress(SQLAlchemyError, AriError):
+                asked_at = now()  # what Asterisk answers was so then, at the least
+                if await self.lines.bridged(self.bridge, self.client_leg, self.consultant_leg):
+                    await self.record.alive(asked_at)
 
     async def farewell(self, outcome: Outcome) -> None:
         """Say why there is no consultation, and that it cost nothing."""

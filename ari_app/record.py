@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -102,6 +103,10 @@ class CallRecord:
     async def ended(self, outcome: Outcome) -> None:
         """Both legs are free; the meter has the last word on what it cost."""
         await self.write(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
+
+    async def alive(self, at: datetime) -> None:
+        """At this time, or later, Asterisk had both in the bridge."""
+        await self._database.run(lambda session: calls.mark(session, self._id, "alive", at=at))
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object

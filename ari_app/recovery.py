@@ -7,12 +7,15 @@ legs are hung up, and the meter prices from the event log what was talked.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import path
 from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.errors import AriError, NotFoundError
 from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.models import Call
 
@@ -31,63 +34,83 @@ async def living_channels(house: House) -> set[str]:
 
 
 async def reconcile(house: House) -> None:
-    """After a gap in the connection: legs that Asterisk no longer has are gone, and playbacks may have ended unheard.
+    """After a gap in the connection: find out what the events would have said that were missed.
 
     Raises:
-        AriError: it did not say.
+        AriError: Asterisk did not say.
     """
+    ari = house.lines.ari
     known = house.lines.router.known()  # asked before Asterisk is: a leg that comes meanwhile is not missing
-    living = await living_channels(house)
+    living, held = await living_channels(house), await _held_channels(house)
     for leg in known:
-        if leg.id in living:
-            leg.missed()
-        else:
+        if leg.id not in living:
             log.info("%s was hung up while the connection was down", leg.id)
             leg.lost()
+            continue
+        if leg.id in held:
+            leg.entered.set()
+        for playback in leg.playing():
+            try:
+                await ari.request("GET", path("playbacks", playback))
+            except NotFoundError:
+                leg.played(playback)
 
 
-async def recover(house: House) -> list[Consultation]:
-    """Close what can't go on, and return the talks that can, to be resumed each in a task of its own.
+async def recover(house: House, resume: Callable[[Consultation], None]) -> set[str]:
+    """Close what can't go on, and hand each talk that can to `resume` as soon as it is found.
 
-    Calls that arrive meanwhile are this process's own and are left alone: their legs are open in the router.
+    Calls that arrive meanwhile are this process's own and are left alone: their legs are open in the router. Doing it
+    again after a failure goes on where it was.
+
+    Returns:
+        The ids of calls that are not priced and of which Asterisk has no leg any more.
 
     Raises:
-        AriError: Asterisk did not answer; nothing was decided.
+        AriError: Asterisk did not answer.
     """
     router = house.lines.router
     living = await living_channels(house)
-    talks = []
-    for call_id, client_channel, status in await house.database.look(_open_calls):
+    gone = set()
+    for call_id, client_channel, status in await house.database.look(_unfinished_calls):
         if router.has(client_channel):
             continue
-        leg = router.open(client_channel)
-        consultation = Consultation(house, leg, call_id=call_id)
+        if not {client_channel, f"{call_id}.consultant"} & living:
+            gone.add(call_id)
+        if status == Status.ENDED:
+            continue
+        consultation = Consultation(house, router.open(client_channel), call_id=call_id)
         legs = (consultation.client_leg, consultation.consultant_leg)
-        for one in legs:
-            one.told = True
-            if one.id not in living:
-                one.lost()
-        if status == Status.TALKING and not any(one.gone.is_set() for one in legs):
+        for leg in legs:
+            leg.told = True
+            if leg.id not in living:
+                leg.lost()
+        if await house.lines.bridged(consultation.bridge, *legs):
             log.info("call %s: the talk is still going on and is taken over", call_id)
-            talks.append(consultation)
+            resume(consultation)
             continue
         log.info(
             "call %s: an earlier process left it at %r; it is ended and priced from Asterisk's log",
             call_id,
             status,
         )
-        await consultation.end(Outcome.TALKED if status == Status.TALKING else Outcome.FAILED)
+        try:
+            await consultation.end(Outcome.TALKED if status == Status.TALKING else Outcome.FAILED)
+        except (AriError, SQLAlchemyError) as error:
+            log.error("call %s could not be closed yet: %s", call_id, error)
     await _hang_up_strays(house, living)
-    return talks
+    return gone
+
+
+async def _held_channels(house: House) -> set[str]:
+    """The channels that are in our application."""
+    found = await house.lines.ari.request("GET", path("applications", APPLICATION))
+    return set(found["channel_ids"])
 
 
 async def _hang_up_strays(house: House, living: set[str]) -> None:
     """Channels in our application that belong to no open call: nobody would ever hang them up."""
     router = house.lines.router
-    held: set[str] = set(
-        (await house.lines.ari.request("GET", path("applications", APPLICATION)))["channel_ids"]
-    )
-    for channel in living & held:
+    for channel in living & await _held_channels(house):
         if not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
@@ -95,8 +118,10 @@ async def _hang_up_strays(house: House, living: set[str]) -> None:
             router.close(leg)
 
 
-def _open_calls(session: Session) -> list[tuple[str, str, str]]:
+def _unfinished_calls(session: Session) -> list[tuple[str, str, str]]:
     rows = session.execute(
-        select(Call.id, Call.client_channel, Call.status).where(Call.status.not_in([*FINAL, Status.ENDED]))
+        select(Call.id, Call.client_channel, Call.status)
+        .where(Call.status.not_in(FINAL))
+        .order_by(Call.arrived_at)
     )
     return [(row.id, row.client_channel, row.status) for row in rows]

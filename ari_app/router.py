@@ -48,9 +48,11 @@ class Leg:
 
     # -- what the verbs wait for ----------------------------------------------------------------------------------
 
-    async def key(self) -> str:
-        """The next key (DTMF, RFC 4733) that was pressed and not yet taken."""
+    async def key(self) -> str | None:
+        """The next key (DTMF, RFC 4733) that was pressed and not yet taken; None when the leg has gone."""
         while not self._keys:
+            if self.gone.is_set():
+                return None
             self._key_came.clear()
             await self._key_came.wait()
         return self._keys.popleft()
@@ -79,9 +81,7 @@ class Leg:
                 self._keys.append(event["digit"])
                 self._key_came.set()
             case "PlaybackFinished":
-                finished = self._playbacks.get(event["playback"]["id"])
-                if finished is not None:
-                    finished.set()
+                self.played(event["playback"]["id"])
             case "Dial":
                 self.dialled = event.get("dialstatus") or self.dialled
             case "ChannelHangupRequest":
@@ -93,12 +93,18 @@ class Leg:
     def lost(self) -> None:
         """The channel is no more; whoever waits for a playback of it need not."""
         self.gone.set()
-        self.missed()
-
-    def missed(self) -> None:
-        """Events may have been missed: no playback is waited for whose end may have been among them."""
+        self._key_came.set()
         for finished in self._playbacks.values():
             finished.set()
+
+    def playing(self) -> list[str]:
+        """The playbacks whose end was not told yet."""
+        return [name for name, finished in self._playbacks.items() if not finished.is_set()]
+
+    def played(self, playback: str) -> None:
+        """A playback has ended, or its end was missed."""
+        if playback in self._playbacks:
+            self._playbacks[playback].set()
 
 
 class Router:

@@ -11,15 +11,21 @@ import contextlib
 import enum
 import itertools
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.errors import AriError, ConflictError, NotFoundError
+from taxiphone.ari_app.waiting import first_of
+from taxiphone.errors import AriConnectionError, AriError, AriRequestError, ConflictError, NotFoundError
 
 log = logging.getLogger(__name__)
+
+_GAP_SECONDS = 5.0  # a command waits so long for a lost connection to come back
+_LATER_SECONDS = (
+    5  # Asterisk's own time-out of a ringing phone, after ours: it counts if we are not there any more
+)
 
 Sounds = tuple[str, ...]
 
@@ -27,6 +33,7 @@ Sounds = tuple[str, ...]
 _BUSY = {17}
 _REFUSED = {21}
 _NO_ANSWER = {18, 19}
+_LEG_HAS_GONE = {400, 422}  # ARI's answers to addChannel, where other requests say 404 and 409
 
 
 class Rang(enum.Enum):
@@ -53,7 +60,6 @@ class Left(enum.Enum):
 
     CLIENT = "client"
     CONSULTANT = "consultant"
-    NEVER_BRIDGED = "never bridged"
 
 
 @dataclass(frozen=True)
@@ -61,41 +67,6 @@ class Pressed:
     """The keys that answered a question; empty: none came in time, or the leg has gone."""
 
     keys: str = ""
-
-
-class CallerGoneError(Exception):
-    """Raised by `staying` in place of whatever was being waited for: the leg has gone."""
-
-
-@contextlib.asynccontextmanager
-async def staying(leg: Leg) -> AsyncIterator[None]:
-    """Every wait in the block races against the hang-up of `leg`: it wins, the block is left.
-
-    Raises:
-        CallerGoneError: it hung up.
-    """
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("staying() is used outside a task")
-    hung_up = False
-
-    def stop(_: asyncio.Task[bool]) -> None:
-        nonlocal hung_up
-        if leg.gone.is_set():
-            hung_up = True
-            task.cancel()
-
-    watch = asyncio.ensure_future(leg.gone.wait())
-    watch.add_done_callback(stop)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if hung_up and task.uncancel() == 0:
-            raise CallerGoneError from None
-        raise
-    finally:
-        watch.remove_done_callback(stop)
-        watch.cancel()
 
 
 class Lines:
@@ -114,15 +85,23 @@ class Lines:
         Raises:
             AriError: it was neither; the call can't go on as planned.
         """
-        if leg.gone.is_set():
-            return False
-        try:
-            await self.ari.request(method, path(*parts), query, body)
-        except (NotFoundError, ConflictError) as error:
-            # 404: hung up a moment ago. 409: hung up and on its way out of the application. The event follows.
-            log.debug("%s: %s", leg.id, error)
-            return False
-        return True
+        tries = 2  # once more after a gap in the connection: the first may have been carried out or not, ids are ours
+        while not leg.gone.is_set():
+            tries -= 1
+            try:
+                await self.ari.request(method, path(*parts), query, body)
+            except (NotFoundError, ConflictError) as error:
+                # 404: hung up a moment ago. 409: hung up and on its way out of the application, or the first try was
+                # carried out. Where it has gone, the event follows.
+                log.debug("%s: %s", leg.id, error)
+                return False
+            except AriConnectionError:
+                if not tries:
+                    raise
+                await self.ari.wait_connected(_GAP_SECONDS)
+            else:
+                return True
+        return False
 
     # -- one leg --------------------------------------------------------------------------------------------------
 
@@ -163,7 +142,7 @@ class Lines:
         most: int = 1,
         valid: str = "0123456789",
     ) -> Pressed:
-        """Ask for keys: the first one stops the sounds; `seconds` count from their end and anew from each key.
+        """Ask for keys: the first that counts stops the sounds; `seconds` count from their end and anew from each key.
 
         Args:
             leg: who is asked.
@@ -171,15 +150,14 @@ class Lines:
             seconds: how long to wait for the first, and for each next key.
             end: a key that ends the input and is not part of it.
             most: so many keys are enough.
-            valid: keys that count; others are ignored.
+            valid: keys that count; others change nothing.
 
         Returns:
-            What was pressed: nothing where no valid key came in time.
+            What was pressed: nothing where no key that counts came in time.
         """
         leg.forget_keys()
-        keys = ""
         async with self._playing(leg, sounds) as finished:
-            first = asyncio.ensure_future(leg.key())
+            first = asyncio.ensure_future(_next_of(leg, valid + end))
             ended = asyncio.ensure_future(finished.wait())
             try:
                 await asyncio.wait({first, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -187,12 +165,12 @@ class Lines:
             finally:
                 first.cancel()
                 ended.cancel()
-        while key is not None and not (end and key in end):
-            if key in valid:
-                keys += key
-                if len(keys) >= most:
-                    break
-            key = await _within(seconds, leg.key())
+        keys = ""
+        while key is not None and key not in end:
+            keys += key
+            if len(keys) >= most:
+                break
+            key = await _within(seconds, _next_of(leg, valid + end))
         return Pressed(keys)
 
     async def hang_up(self, leg: Leg) -> None:
@@ -239,21 +217,28 @@ class Lines:
             seconds: how long it may ring.
             originate: further parameters of ARI's originate (context, variables, callerId ...).
         """
-        body = {**originate, "endpoint": endpoint, "channelId": leg.id, "timeout": int(seconds) + 5}
+        body = {
+            **originate,
+            "endpoint": endpoint,
+            "channelId": leg.id,
+            "timeout": int(seconds) + _LATER_SECONDS,
+        }
         variables = {"variables": body.pop("variables", {})}
         try:
             await self.ari.request("POST", path("channels"), body, variables)
-        except AriError as error:
+        except AriRequestError as error:
             log.warning("%s could not be rung: %s", endpoint, error)
             leg.lost()
             return Rang.UNREACHABLE
-        entered = asyncio.ensure_future(leg.entered.wait())
-        gone = asyncio.ensure_future(leg.gone.wait())
-        try:
-            await asyncio.wait({entered, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            entered.cancel()
-            gone.cancel()
+        except AriError as error:
+            # It may be ringing all the same: the leg is hung up, not forgotten.
+            log.warning("it is not known whether %s rings: %s", endpoint, error)
+            await self.hang_up(leg)
+            return Rang.UNREACHABLE
+        leg.told = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await first_of(leg.entered.wait(), leg.gone.wait())
         if leg.gone.is_set():
             return _why_not(leg)
         return Rang.ANSWERED if leg.entered.is_set() else Rang.NO_ANSWER
@@ -268,33 +253,42 @@ class Lines:
                 return Confirmed.ACCEPTED if pressed.keys == "1" else Confirmed.REFUSED
         return Confirmed.SILENT
 
-    async def talk(self, bridge: str, client: Leg, consultant: Leg) -> Left:
-        """Bridge two legs and wait until the first of them has gone.
+    async def bridge(self, bridge: str, client: Leg, consultant: Leg) -> bool:
+        """Bridge two legs; False where one of them has gone.
+
+        Raises:
+            AriError: Asterisk did not do it for another reason.
+        """
+        both = f"{client.id},{consultant.id}"
+        try:
+            made = await self.command(
+                client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge}
+            )
+            if not made or consultant.gone.is_set():
+                return False
+            return await self.command(
+                client, "POST", "bridges", bridge, "addChannel", query={"channel": both}
+            )
+        except AriRequestError as error:
+            # 400: no such channel; 422: it has left the application. The event of its hang-up follows.
+            if error.status not in _LEG_HAS_GONE:
+                raise
+            return False
+
+    async def bridged(self, bridge: str, *legs: Leg) -> bool:
+        """Whether these legs are in a bridge now."""
+        try:
+            found = await self.ari.request("GET", path("bridges", bridge))
+        except NotFoundError:
+            return False
+        return {leg.id for leg in legs} <= set(found["channels"])
+
+    async def until_one_leaves(self, client: Leg, consultant: Leg) -> Left:
+        """Wait until the first of two bridged legs has gone.
 
         A lost connection does not end a talk: Asterisk holds it, and tells who is left when the connection is back.
         """
-        if not (
-            await self.command(client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge})
-            and await self.command(
-                client,
-                "POST",
-                "bridges",
-                bridge,
-                "addChannel",
-                query={"channel": f"{client.id},{consultant.id}"},
-            )
-        ):
-            return Left.NEVER_BRIDGED
-        return await self.until_one_leaves(client, consultant)
-
-    async def until_one_leaves(self, client: Leg, consultant: Leg) -> Left:
-        """Wait until the first of two legs has gone."""
-        waits = {asyncio.ensure_future(leg.gone.wait()) for leg in (client, consultant)}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await first_of(client.gone.wait(), consultant.gone.wait())
         return Left.CLIENT if client.gone.is_set() else Left.CONSULTANT
 
     async def end_bridge(self, bridge: str) -> None:
@@ -303,11 +297,18 @@ class Lines:
             await self.ari.request("DELETE", path("bridges", bridge))
 
 
-async def _within(seconds: float, key: Any) -> str | None:
+async def _next_of(leg: Leg, counting: str) -> str | None:
+    """The next key that counts; None when the leg has gone."""
+    while (key := await leg.key()) is not None:
+        if key in counting:
+            return key
+    return None
+
+
+async def _within(seconds: float, key: Awaitable[str | None]) -> str | None:
     try:
         async with asyncio.timeout(seconds):
-            found: str = await key
-            return found
+            return await key
     except TimeoutError:
         return None
 

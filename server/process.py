@@ -11,9 +11,9 @@ import fcntl
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.application import Application
+from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
 from taxiphone.dialplan import config, credentials, locate
 from taxiphone.dialplan.prompts_folder import link_prompts
@@ -28,7 +29,7 @@ from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.settings import Settings
-from taxiphone.store.calls import Status
+from taxiphone.store.calls import FINAL
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
 
@@ -56,6 +57,8 @@ class Process:
         self._signalled = asyncio.Event()
         self._signalled_again = asyncio.Event()
         self._ended = asyncio.Event()
+        self._up_once = False
+        self._abandoned: set[str] = set()  # calls of which Asterisk has no leg, and its log perhaps no end
         self._worker = RecordingWorker(settings, database)
         self._meter = Meter(settings, database, on_rated=lambda _: self._worker.nudge())
 
@@ -69,17 +72,18 @@ class Process:
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             stack.callback(_lock(self._settings).close)
-            asterisk = await self._start_asterisk(stack)
             agi = AgiServer(
                 self._settings.asterisk.agi_port, {"apology": Apology(self._settings, self._database)}
             )
             await agi.start()
             stack.push_async_callback(agi.stop)
+            asterisk = await self._start_asterisk(stack)
             application = Application(
                 self._settings,
                 self._database,
                 credentials.ari_password(self._settings),
                 on_end=lambda _: self._meter.nudge(),
+                on_gone=self._abandoned.update,
             )
             tasks = [
                 asyncio.create_task(application.run(), name="application"),
@@ -112,7 +116,15 @@ class Process:
             server.write(config.render(self._settings, credentials.load(self._settings), found))
             await server.start()
             self._say(f"Asterisk {found.version_text}: started")
-        stack.push_async_callback(server.stop)
+
+        async def leave() -> None:
+            # One that was there before, with its calls, is not taken down by a start that failed.
+            if server.adopted and not self._up_once:
+                server.release()
+            else:
+                await server.stop()
+
+        stack.push_async_callback(leave)
         return server
 
     async def _up(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
@@ -124,6 +136,8 @@ class Process:
                 f"Asterisk's ARI on 127.0.0.1:{self._settings.asterisk.http_port} did not answer within "
                 f"{_READY_SECONDS} s. `taxiphone asterisk check` tells more."
             ) from None
+        self._up_once = True
+        await self._price_abandoned()
         asterisk, trunk = self._settings.asterisk, self._settings.trunk
         self._say(
             f"SIP:      udp {asterisk.sip_address}:{asterisk.sip_port}, trunk to {trunk.host}:{trunk.port}"
@@ -144,10 +158,16 @@ class Process:
     async def _down(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
         if self._drain and application.calls and self._signals:
             self._say(f"Waiting for {application.calls} call(s) to end; once more to end them.")
-            await _either(application.drain(), self._signalled_again.wait())
+            await first_of(application.drain(), self._signalled_again.wait(), _any_ends(tasks))
         if application.calls:
             self._say(f"Ending {application.calls} call(s); what was talked is priced.")
+        asterisk_died = any(task.done() for task in tasks if task.get_name() == "asterisk")
+        if asterisk_died:
+            application.asterisk_has_gone()
         await application.hang_up_all()
+        if asterisk_died:
+            self._abandoned.update(await self._database.look(_unfinished))
+            await self._price_abandoned()
         await self._priced()
         self._ended.set()
         tasks[0].cancel()
@@ -159,22 +179,26 @@ class Process:
                 log.error("%s", result)
         self._say("Stopped.")
 
+    async def _price_abandoned(self) -> None:
+        """Price the calls whose end nobody will log any more, to the last proof of life."""
+        if self._abandoned:
+            await asyncio.to_thread(self._meter.abandoned, sorted(self._abandoned))
+            self._abandoned.clear()
+
     async def _priced(self) -> None:
         """Wait until the meter has dealt with every ended call; what it does not get to now, it does at the next start."""
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
-                while await self._database.look(_unpriced):
+                while await self._database.look(_unfinished):
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            log.warning(
-                "calls have ended whose end Asterisk has not logged; they are priced at the next start"
-            )
+            log.warning("calls have ended whose end Asterisk has not logged yet; the next start prices them")
 
 
-def _unpriced(session: Session) -> bool:
-    return session.scalar(select(Call.id).where(Call.status == Status.ENDED).limit(1)) is not None
+def _unfinished(session: Session) -> set[str]:
+    return set(session.scalars(select(Call.id).where(Call.status.not_in(FINAL))))
 
 
 def _lock(settings: Settings) -> IO[str]:
@@ -212,10 +236,5 @@ async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) ->
         )
 
 
-async def _either(*waits: Coroutine[Any, Any, Any]) -> None:
-    tasks = {asyncio.create_task(wait) for wait in waits}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+async def _any_ends(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -89,12 +89,14 @@ def finish(call: Call, status: Status) -> None:
     call.status = status
 
 
-def mark(session: Session, call_id: str, what: str, detail: str | None = None) -> None:
-    """Note what the program did or saw, by the wall clock and the monotonic one."""
+def mark(
+    session: Session, call_id: str, what: str, detail: str | None = None, *, at: datetime | None = None
+) -> None:
+    """Note what the program did or saw, by the wall clock and the monotonic one; now, if `at` does not say when."""
     session.add(
         Mark(
             call_id=call_id,
-            at=now(),
+            at=at or now(),
             monotonic_us=time.monotonic_ns() // 1000,
             what=what,
             detail=None if detail is None else detail[:200],

@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +110,9 @@ class Database:
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
-            await asyncio.wait({doing})
+            while not doing.done():  # and be it cancelled again
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({doing})
             raise
 
     def do(self, work: Callable[[Session], Result]) -> Result:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
+from taxiphone.billing.ledger_check import check
 from taxiphone.demo.network import ADDRESS
 from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
@@ -209,3 +210,36 @@ async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_pat
         await made.stop()
         await made.platform.stop_stray_asterisk()
     assert ADDRESS == "127.0.0.2"
+
+
+async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_proven(own):
+    call_id = await talk(own)
+    await asyncio.sleep(0.5)
+    listed = subprocess.run(
+        ["pgrep", "-f", f"-C {own.platform.settings.asterisk_home}/etc/asterisk.conf -f"],  # noqa: S607 - a quick look
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
+    assert await own.platform.ended() == 1
+    call = own.platform.database.do(lambda session: session.get_one(Call, call_id))
+    assert call.status in {Status.RATED, Status.CLOSED}
+    assert "Asterisk died" in call.review
+    assert (call.billed_seconds or 0) <= 1
+    assert own.platform.database.do(check) == []
+
+
+async def test_a_start_that_fails_leaves_the_talks_that_go_on(own):
+    call_id = await talk(own)
+    await kill(own)
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", own.platform.settings.asterisk.agi_port)
+    with pytest.raises(SetupError, match="FastAGI can't listen"):
+        await own.platform.start()
+    taken.close()
+    await taken.wait_closed()
+    assert not own.client.leg.gone.is_set()
+    await own.platform.start()
+    await own.platform.marked(call_id, "taken over")
+    await own.client.hang_up()
+    assert (await own.platform.finished(call_id)).status == Status.RATED

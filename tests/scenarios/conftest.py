@@ -13,7 +13,7 @@ from taxiphone.ari_app.router import Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.billing import ledger
 from taxiphone.directory import people
-from taxiphone.errors import NotFoundError
+from taxiphone.errors import AriRequestError, NotFoundError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
@@ -43,6 +43,9 @@ class FakeAri:
     variables: dict[str, str] = field(default_factory=dict)
     channels: set[str] = field(default_factory=set)
     bridges: set[str] = field(default_factory=set)
+    joined: dict[str, list[str]] = field(default_factory=dict)
+    playing: dict[str, str] = field(default_factory=dict)  # channel -> playback
+    tells_playback_first: bool = True  # as Asterisk does; after a gap it is the other way round
     router: Router = field(init=False)
 
     async def wait_connected(self, seconds: float) -> None:
@@ -75,15 +78,28 @@ class FakeAri:
                 if bridge not in self.bridges:
                     raise NotFoundError("no such bridge", 404)
                 self.bridges.discard(bridge)
-            case "POST", "bridges", _, "addChannel":
+            case "GET", "bridges", bridge:
+                if bridge not in self.bridges:
+                    raise NotFoundError("no such bridge", 404)
+                return {"channels": self.joined.get(bridge, [])}
+            case "GET", "channels":
+                return [{"id": channel} for channel in self.channels]
+            case "GET", "applications", _:
+                return {"channel_ids": list(self.channels)}
+            case "GET", "playbacks", playback:
+                raise NotFoundError(f"no playback {playback}", 404)
+            case "POST", "bridges", bridge, "addChannel":
                 for channel in query["channel"].split(","):
-                    self._need(channel)
+                    if channel not in self.channels:  # this one request answers 400, not 404
+                        raise AriRequestError("Channel not found", 400)
+                self.joined[bridge] = query["channel"].split(",")
                 if self.client_gone_at == "talk":
                     self._later("c1")
                 elif self.client_gone_at == "consultant leaves":
                     self._later(query["channel"].split(",")[1])
             case _:
                 raise AssertionError(f"not a request that the application should make: {method} {path}")
+        return None
 
     def _need(self, channel):
         if channel not in self.channels:
@@ -96,9 +112,18 @@ class FakeAri:
         asyncio.get_running_loop().call_later(0.02, self.hang_up, channel)
 
     def hang_up(self, channel, cause=16):
-        if channel in self.channels:
-            self.channels.discard(channel)
-            self.send("ChannelDestroyed", channel, cause=cause)
+        if channel not in self.channels:
+            return
+        self.channels.discard(channel)
+        playback = self.playing.pop(channel, None)
+        if playback and self.tells_playback_first:
+            self._finished(channel, playback)
+        self.send("ChannelDestroyed", channel, cause=cause)
+
+    def _finished(self, channel, playback):
+        self.router.route(
+            {"type": "PlaybackFinished", "playback": {"id": playback, "target_uri": f"channel:{channel}"}}
+        )
 
     def _originate(self, query):
         channel = query["channelId"]
@@ -117,6 +142,7 @@ class FakeAri:
     def _play(self, channel, name, media):
         prompts = [sound.removeprefix("sound:taxiphone/") for sound in media.split(",")]
         self.heard.setdefault(channel, []).extend(prompts)
+        self.playing[channel] = name
         loop = asyncio.get_running_loop()
         keys = ""
         if channel.endswith(".consultant"):
@@ -136,8 +162,7 @@ class FakeAri:
             loop.call_soon(lambda key=key: self.send("ChannelDtmfReceived", channel, digit=key))
         if self.deaf_at in prompts:
             return
-        finished = {"id": name, "target_uri": f"channel:{channel}"}
-        loop.call_soon(lambda: self.router.route({"type": "PlaybackFinished", "playback": finished}))
+        loop.call_soon(self._finished, channel, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -180,18 +205,28 @@ def fill(session, settings):
 
 
 @pytest.fixture
-def live(settings, database):
-    """Live one call: `await live(ari, dialled=..., caller=...)` -> its row."""
+def arrive(settings, database):
+    """Let a call arrive: `arrive(ari, dialled=..., caller=...)` -> its consultation, to be run."""
 
-    async def live(ari, *, dialled=OWN_DID, caller=CLIENT):
+    def arrive(ari, *, dialled=OWN_DID, caller=CLIENT):
         ari.router = Router(lambda *_: None)
         ari.channels.add("c1")
         leg = ari.router.open("c1")
         leg.entered.set()
         leg.told = True
-        consultation = Consultation(
+        return Consultation(
             House(settings, database, Lines(ari, ari.router)), leg, dialled=dialled, caller=caller
         )
+
+    return arrive
+
+
+@pytest.fixture
+def live(arrive, database):
+    """Live one call: `await live(ari, dialled=..., caller=...)` -> its row; nothing is left of it."""
+
+    async def live(ari, **numbers):
+        consultation = arrive(ari, **numbers)
         async with asyncio.timeout(15):
             await consultation.run()
         assert not ari.channels, "a channel is left"

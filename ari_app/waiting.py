@@ -1,0 +1,79 @@
+"""Two ways of waiting that asyncio lacks: until a leg has gone, and to the end whatever is cancelled meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from taxiphone.ari_app.router import Leg
+
+Result = TypeVar("Result")
+
+
+class CallerGoneError(Exception):
+    """Raised by `staying` in place of whatever was being waited for: the leg has gone."""
+
+
+@contextlib.asynccontextmanager
+async def staying(leg: Leg) -> AsyncIterator[None]:
+    """Every wait in the block races against the hang-up of `leg`: it wins, the block is left.
+
+    Raises:
+        CallerGoneError: it hung up.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("staying() is used outside a task")
+    hung_up, inside = False, True
+
+    def stop(_: asyncio.Task[bool]) -> None:
+        nonlocal hung_up
+        # It may have been scheduled before the block was left by itself, in the same turn of the loop.
+        if inside and leg.gone.is_set():
+            hung_up = True
+            task.cancel()
+
+    watch = asyncio.ensure_future(leg.gone.wait())
+    watch.add_done_callback(stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if hung_up and task.uncancel() == 0:
+            raise CallerGoneError from None
+        raise
+    finally:
+        inside = False
+        watch.cancel()
+
+
+async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do `work` to its end; a cancellation that comes meanwhile is heeded only then.
+
+    Raises:
+        asyncio.CancelledError: the work is done, and somebody has cancelled the one who waited for it.
+    """
+    doing = asyncio.ensure_future(work)
+    cancelled = False
+    while not doing.done():
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            cancelled = True
+        except Exception:  # noqa: BLE001 - raised by doing.result() below
+            break
+    result = doing.result()
+    if cancelled:
+        raise asyncio.CancelledError
+    return result
+
+
+async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait until the first of these is done; the others are given up."""
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
