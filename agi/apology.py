@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 from panoramisk.fast_agi import Request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from taxiphone.dialplan import credentials
 from taxiphone.directory import numbers, people
 from taxiphone.settings import Settings
 from taxiphone.store import calls
@@ -24,15 +26,26 @@ class Apology:
     Args:
         settings: checked.
         database: where the call is noted.
+
+    Raises:
+        SettingsError: a password's file can't be read.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
+        self.secret = credentials.load(settings).agi_secret
 
     async def __call__(self, request: Request) -> None:
-        """Answer, apologise in the caller's language, note who called."""
+        """Note who called, and apologise in the caller's language; in the platform's where nothing can be noted."""
         headers: dict[str, str] = request.headers
-        language = await self._database.run(lambda session: self._note(session, headers))
+        try:
+            language = await self._database.run(lambda session: self._note(session, headers))
+        except SQLAlchemyError as error:
+            language = self._settings.platform.language
+            log.error(
+                "a call that came while the application was away could not be noted, so nobody will call back: %s",
+                error.args[0],  # without the statement, which holds the caller's number
+            )
         await request.send_command("ANSWER")
         await request.send_command(f"SET VARIABLE CHANNEL(language) {language}")
         await request.send_command("EXEC Playback taxiphone/unavailable")

@@ -7,8 +7,10 @@ headers are read here, bounded in size and time; its request object and the pars
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from panoramisk.fast_agi import Request
 
@@ -16,7 +18,19 @@ from taxiphone.errors import SetupError
 
 log = logging.getLogger(__name__)
 
-Line = Callable[[Request], Awaitable[None]]
+
+class Line(Protocol):
+    """A line.
+
+    Attributes:
+        secret: what Asterisk gives as the first argument; whoever does not know it is not Asterisk.
+    """
+
+    secret: str
+
+    async def __call__(self, request: Request) -> None:
+        """Do all that the line does, from the first command to the last."""
+
 
 _HEADER_SECONDS = 5
 _LINE_SECONDS = 120
@@ -27,7 +41,7 @@ class AgiServer:
 
     Args:
         port: TCP port on 127.0.0.1.
-        lines: name in `agi://127.0.0.1:PORT/NAME` -> the line.
+        lines: name in `AGI(agi://127.0.0.1:PORT/NAME,SECRET)` -> the line.
     """
 
     def __init__(self, port: int, lines: Mapping[str, Line]) -> None:
@@ -59,13 +73,13 @@ class AgiServer:
         try:
             async with asyncio.timeout(_HEADER_SECONDS):
                 block = await reader.readuntil(b"\n\n")
-            headers = dict(
-                line.split(": ", 1) for line in block.decode("utf-8", "replace").splitlines() if ": " in line
-            )
-            name = headers.get("agi_network_script", "")
-            line = self._lines.get(name)
+            headers = _headers(block)
+            line = self._lines.get(headers.get("agi_network_script", ""))
             if line is None:
-                log.warning("Asterisk asked for the line %r, which there is not", name)
+                log.warning("FastAGI was asked for a line that there is not; Asterisk's files may be old")
+                return
+            if not hmac.compare_digest(headers.get("agi_arg_1", "").encode(), line.secret.encode()):
+                log.warning("FastAGI was asked by somebody without its secret, and did nothing")
                 return
             async with asyncio.timeout(_LINE_SECONDS):
                 await line(Request(app=None, headers=headers, reader=reader, writer=writer))
@@ -80,3 +94,13 @@ class AgiServer:
             log.exception("a FastAGI line failed; Asterisk goes on in its dialplan")
         finally:
             writer.close()
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    """Name to value. Of two of a name the first counts: what a caller chooses comes after what Asterisk says."""
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\n"):
+        name, separator, value = line.partition(": ")
+        if separator:
+            headers.setdefault(name, value)
+    return headers

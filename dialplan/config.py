@@ -171,6 +171,7 @@ def render(
         "rtp_end": settings.asterisk.rtp_end,
         "http_port": settings.asterisk.http_port,
         "agi_port": settings.asterisk.agi_port,
+        "agi_secret": secrets.agi_secret,
         "trunk": settings.trunk,
         "registers": settings.trunk.mode == "registration",
         "match": settings.trunk.match or (settings.trunk.host,),

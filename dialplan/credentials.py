@@ -1,8 +1,9 @@
-"""The passwords that go into Asterisk's files: ARI's, made by us at the first start, and the trunk's."""
+"""The passwords that go into Asterisk's files: ARI's, made by us at the first start, FastAGI's, and the trunk's."""
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 import stat
@@ -21,6 +22,11 @@ class Secrets:
 
     ari_password: str = field(repr=False)
     trunk_password: str | None = field(default=None, repr=False)
+
+    @property
+    def agi_secret(self) -> str:
+        """What Asterisk tells FastAGI's server, so that it serves nobody else; made from ARI's password."""
+        return hmac.new(self.ari_password.encode(), b"FastAGI", "sha256").hexdigest()
 
 
 def load(settings: Settings) -> Secrets:

@@ -17,10 +17,14 @@ from typing import Any
 
 import pytest
 
+from taxiphone.agi.apology import Apology
+from taxiphone.agi.server import AgiServer
 from taxiphone.dialplan import config, credentials, home, locate, prompts_folder
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError
 from taxiphone.settings import Settings
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call
 
 pytestmark = pytest.mark.e2e
 
@@ -152,7 +156,7 @@ async def test_what_happens_to_channels_is_in_the_meters_file(
 
 
 async def test_without_the_application_and_its_apology_the_caller_hears_that_it_is_unavailable(
-    server: AsteriskServer,
+    server: AsteriskServer, settings: Settings
 ) -> None:
     # Away: nobody has registered the Stasis application, nobody listens at the FastAGI port.
     await server.rx("module load res_clioriginate.so")
@@ -162,6 +166,43 @@ async def test_without_the_application_and_its_apology_the_caller_hears_that_it_
         while "!Playback!taxiphone/unavailable!" not in await server.rx("core show channels concise"):
             await asyncio.sleep(0.05)
     assert "does not exist in any format" not in read(server, "messages.log")
+    secret = credentials.load(settings).agi_secret
+    assert secret not in read(server, "messages.log") + read(server, "console.log")
+
+
+@pytest.mark.parametrize(
+    ("noted", "known", "said_by"), [(True, True, "6"), (False, True, "6"), (True, False, "7")]
+)
+async def test_who_calls_while_the_application_is_away_hears_the_apology_noted_or_not(
+    server: AsteriskServer, settings: Settings, noted: bool, known: bool, said_by: str
+) -> None:
+    database = Database(settings.database_url)
+    if noted:
+        database.create_if_new()
+    apology = Apology(settings, database)
+    if not known:
+        apology.secret = "another"  # noqa: S105 - such as Asterisk's files of another installation
+    agi = AgiServer(settings.asterisk.agi_port, {"apology": apology})
+    await agi.start()
+    try:
+        await server.rx("module load res_clioriginate.so")
+        await server.rx("module load app_echo.so")
+        await server.rx("channel originate Local/+33199001234@from-trunk/n application Echo")
+        heard: set[str] = set()
+        async with asyncio.timeout(30):
+            while not any(row[0] == "LINKEDID_END" for row in rows(settings)):
+                for line in (await server.rx("core show channels concise")).splitlines():
+                    _, context, _, priority, _, application, *_ = line.split("!")
+                    if (context, application) == ("inbound", "Playback"):
+                        heard.add(priority)
+                await asyncio.sleep(0.05)
+        # Once: by the line, or by the dialplan's next step.
+        assert heard == {said_by}
+    finally:
+        await agi.stop()
+        calls = database.do(lambda session: session.query(Call).count()) if noted else 0
+        database.close()
+    assert calls == (1 if noted and known else 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""FastAGI's server and the apology, asked by a socket that does as Asterisk does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taxiphone.agi.apology import Apology
+from taxiphone.agi.server import AgiServer
+from taxiphone.dialplan import credentials
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call
+
+PLAYED = "EXEC Playback taxiphone/unavailable"
+
+
+async def ask(apology: Apology, *arguments: str, extension: str = "+33199000001") -> list[str]:
+    """What Asterisk is told to do."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = AgiServer(port, {"apology": apology})
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        headers = [
+            "agi_network: yes",
+            "agi_network_script: apology",
+            f"agi_request: agi://127.0.0.1:{port}/apology",
+            "agi_uniqueid: 1763846400.1",
+            "agi_callerid: +33612345678",
+            f"agi_extension: {extension}",
+            *(f"agi_arg_{number}: {value}" for number, value in enumerate(arguments, 1)),
+        ]
+        writer.write(("\n".join(headers) + "\n\n").encode())
+        told: list[str] = []
+        async with asyncio.timeout(20):
+            while line := await reader.readline():
+                told.append(line.decode().strip())
+                writer.write(b"200 result=0\n")
+        writer.close()
+        return told
+    finally:
+        await server.stop()
+
+
+def calls(database: Database) -> list[str]:
+    return database.do(lambda session: [call.client_channel for call in session.query(Call)])
+
+
+async def test_who_knows_the_secret_is_served_and_the_call_is_noted(
+    house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = credentials.load(house.settings).agi_secret
+    told = await ask(Apology(house.settings, house.database), secret)
+    assert PLAYED in told
+    assert told[-1] == "HANGUP"
+    assert calls(house.database) == ["1763846400.1"]
+    assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), ("wrong",), ("é",)])
+async def test_whoever_does_not_is_told_nothing_and_writes_nothing(
+    house: Any, arguments: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await ask(Apology(house.settings, house.database), *arguments) == []
+    assert calls(house.database) == []
+    assert "without its secret" in caplog.text
+
+
+async def test_a_line_break_in_what_a_caller_chooses_changes_nothing_that_asterisk_has_said(
+    house: Any,
+) -> None:
+    secret = credentials.load(house.settings).agi_secret
+    forged = "+33199000001\nagi_uniqueid: forged\nagi_network_script: other"
+    assert PLAYED in await ask(Apology(house.settings, house.database), secret, extension=forged)
+    assert calls(house.database) == ["1763846400.1"]
+
+
+async def test_a_call_that_cannot_be_noted_is_apologised_for_all_the_same(
+    house: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    try:
+        told = await ask(Apology(house.settings, empty), credentials.load(house.settings).agi_secret)
+    finally:
+        empty.close()
+    assert PLAYED in told
+    assert f"SET VARIABLE CHANNEL(language) {house.settings.platform.language}" in told
+    assert "could not be noted" in caplog.text
