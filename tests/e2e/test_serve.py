@@ -17,6 +17,7 @@ from taxiphone.billing.ledger_check import check
 from taxiphone.demo.network import ADDRESS
 from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
+from taxiphone.dialplan.home import find_process
 from taxiphone.errors import SetupError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Posting
@@ -215,13 +216,9 @@ async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_pat
 async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_proven(own):
     call_id = await talk(own)
     await asyncio.sleep(0.5)
-    listed = subprocess.run(
-        ["pgrep", "-f", f"-C {own.platform.settings.asterisk_home}/etc/asterisk.conf -f"],  # noqa: S607 - a quick look
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
+    os.kill(
+        find_process(own.platform.settings.asterisk_home.resolve() / "etc" / "asterisk.conf"), signal.SIGKILL
+    )
     assert await own.platform.ended() == 1
     call = own.platform.database.do(lambda session: session.get_one(Call, call_id))
     assert call.status in {Status.RATED, Status.CLOSED}
