@@ -37,11 +37,11 @@ check: install ## ruff, ruff format and mypy
 
 test: check ## every check and every test but the long ones, on a real Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install
-	$(BIN)/pytest -n 4 -m "not slow"
+	$(BIN)/pytest -n 6 --dist worksteal -m "not slow"
 
 test-all: check ## the long ones too: a hundred processes killed in a storm of calls
 	$(TAXIPHONE) asterisk install
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 6 --dist worksteal
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
 	@$(BIN)/python -m taxiphone.demo.bench $(BENCH)
