@@ -321,8 +321,9 @@ class Consultation:
         """Freeze the tariff and hold what the talk can cost; a short tone to both."""
         try:
             accepted = await self.record.accepted(recorded=self.recorded)
-        except InsufficientFundsError:
-            return Outcome.NO_CREDIT  # spent by another call of the same client's while this one rang
+        except InsufficientFundsError:  # spent by another call of the same client's while this one rang
+            await self.lines.hang_up(self.consultant_leg)
+            return Outcome.NO_CREDIT
         await self.lines.set_variable(
             self.client_leg, "TIMEOUT(absolute)", f"{accepted.max_seconds - _CUT_EARLY_SECONDS:.1f}"
         )

@@ -110,7 +110,6 @@ def test_where_there_are_none_debians_are_fetched(tmp_path: Path, monkeypatch: p
     assert (found.folder.parent / "lib").is_symlink()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 def test_root_does_not_run_it() -> None:
     with PostgresServer() as server:
         assert server._process is not None
