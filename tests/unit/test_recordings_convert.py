@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 import wave
 from pathlib import Path
 from typing import Any
@@ -228,15 +227,13 @@ def test_a_disk_without_room_is_seen_before_anything_is_written(
 
 async def test_the_event_loop_goes_on_while_the_worker_converts(tmp_path: Path) -> None:
     converter = Converter()
-    longest, last = 0.0, time.monotonic()
     task = asyncio.create_task(converter.convert(job(tmp_path, 60)))
+    turns = 0
     while not task.done():
-        await asyncio.sleep(0)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
         await asyncio.wait({task}, timeout=0.01)
-        last = time.monotonic()
+        turns += 1
     assert abs((await task).milliseconds - 60_000) <= 200
-    assert longest < 0.5
+    assert turns >= 20, "a loop that waits for ffmpeg comes round once or twice"
     await converter.close()
 
 
