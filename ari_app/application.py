@@ -15,6 +15,7 @@ from taxiphone.ari_app.consultation import Consultation, House
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.waiting import to_the_end
+from taxiphone.dialplan.credentials import ARI_USER
 from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
@@ -60,7 +61,7 @@ class Application:
         self._router = Router(self._arrived)
         self._ari = AriClient(
             f"127.0.0.1:{settings.asterisk.http_port}",
-            "taxiphone",
+            ARI_USER,
             ari_password,
             recovery.APPLICATION,
             self._router.route,

@@ -70,12 +70,6 @@ class AriClient:
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._connection: ClientConnection | None = None
         self._up = asyncio.Event()
-        self.connections = 0  # how often it was established; 2 and more: something was missed in between
-
-    @property
-    def connected(self) -> bool:
-        """Whether requests can go out now."""
-        return self._up.is_set()
 
     async def wait_connected(self, seconds: float) -> None:
         """Wait until requests can go out.
@@ -103,7 +97,6 @@ class AriClient:
                 ) as connection:
                     log.info("connected to Asterisk's ARI")
                     self._connection = connection
-                    self.connections += 1
                     self._up.set()
                     pause = _FIRST_PAUSE
                     if on_connect is not None:

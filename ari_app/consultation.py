@@ -66,6 +66,7 @@ _CONFIRMED: dict[Confirmed, Outcome] = {
 # Asterisk cuts a little before the last paid second is over, so that the hang-up's own way does not start another.
 _CUT_EARLY_SECONDS = 0.5
 _ALIVE_SECONDS = 10.0
+SKIP_SECONDS = 0.5  # after the price has been told, a key may still skip the wait
 
 Step = Callable[[], Awaitable[Outcome | None]]
 
@@ -96,8 +97,8 @@ class Consultation:
         self.settings, self.database, self.lines = house.settings, house.database, house.lines
         self.id = call_id or calls.new_id(now())
         self.client_leg = leg
-        self.consultant_leg = self.lines.router.open(f"{self.id}.consultant")
-        self.bridge = f"{self.id}.talk"
+        self.consultant_leg = self.lines.router.open(calls.consultant_leg(self.id))
+        self.bridge = calls.talk_bridge(self.id)
         self.record = CallRecord(self.settings, self.database, self.id)
         self.dialled, self.caller = dialled, caller
         self.speech = Speech(self.settings.platform.language)
@@ -235,7 +236,7 @@ class Consultation:
         )
         if offered.free_minutes:
             told += speech.free_minutes(offered.free_minutes)
-        await self.lines.ask(self.client_leg, told, seconds=0.5, valid="#")
+        await self.lines.ask(self.client_leg, told, seconds=SKIP_SECONDS, valid="#")
         return None
 
     async def offer_recording(self) -> Outcome | None:

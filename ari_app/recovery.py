@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from taxiphone.ari_app.client import path
 from taxiphone.ari_app.consultation import Consultation, House
 from taxiphone.errors import AriError, NotFoundError
-from taxiphone.store.calls import FINAL, Outcome, Status
+from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg
 from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     for call_id, client_channel, status in await house.database.look(_unfinished_calls):
         if router.has(client_channel):
             continue
-        if not {client_channel, f"{call_id}.consultant"} & living:
+        if not {client_channel, consultant_leg(call_id)} & living:
             gone.add(call_id)
         if status == Status.ENDED:
             continue

@@ -16,6 +16,7 @@ from taxiphone.billing.tariff import Tariff, price
 from taxiphone.billing.tariff_explained import Step
 from taxiphone.billing.tariff_explained import explain as explain_sum
 from taxiphone.billing.tariff_json import from_json
+from taxiphone.store.calls import talk_bridge
 from taxiphone.store.models import Account, Call, CelRow, Entry, Posting, Receipt
 
 _SOURCE_LOG, _SOURCE_PROGRAM = "asterisk", "program"
@@ -79,7 +80,7 @@ def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
 def _detail(call: Call, row: CelRow) -> str | None:
     event = event_of(row)
     if row.event in {BRIDGE_ENTER, BRIDGE_EXIT}:
-        return "the talk" if event.bridge == f"{call.id}.talk" else f"bridge {event.bridge}"
+        return "the talk" if event.bridge == talk_bridge(call.id) else f"bridge {event.bridge}"
     if row.event == HANGUP and event.cause is not None:
         return f"cause {event.cause}"
     return None

@@ -26,7 +26,7 @@ from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.rating import rate
 from taxiphone.billing.talk import GONE, Talk, is_over
 from taxiphone.settings import Settings
-from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Status
 from taxiphone.store.database import Database, raced
 from taxiphone.store.models import Call, CelPosition, CelRow, Receipt
 from taxiphone.store.types import now
@@ -245,7 +245,7 @@ class Meter:
     def _price(self, session: Session) -> None:
         """Price every call that is over by the rows that are there. Looks at open calls only."""
         session.flush()
-        consultant_leg = Call.id + ".consultant"
+        consultant_leg = Call.id + CONSULTANT_LEG
         due = session.scalars(
             select(Call)
             .where(

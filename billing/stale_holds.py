@@ -15,13 +15,12 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
-from taxiphone.billing.cel import event_of
 from taxiphone.billing.ledger import HOLD
 from taxiphone.billing.rating import rate, settle_recording
-from taxiphone.billing.talk import talk
+from taxiphone.billing.witnesses import talk_of
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Account, Call, CelRow, Mark, Recording
+from taxiphone.store.models import Account, Call, Mark, Recording
 from taxiphone.store.types import now
 
 ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
@@ -114,6 +113,4 @@ def _talked(session: Session, call: Call) -> bool:
     bridged = exists().where(Mark.call_id == call.id, Mark.what == "bridging")
     if session.execute(select(bridged)).scalar_one():
         return True
-    legs = (call.client_channel, f"{call.id}.consultant")
-    rows = session.scalars(select(CelRow).where(CelRow.channel.in_(legs)))
-    return talk([event_of(row) for row in rows], *legs, f"{call.id}.talk") is not None
+    return talk_of(session, call) is not None

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.talk import Event, Talk, talk
+from taxiphone.store.calls import consultant_leg, talk_bridge
 from taxiphone.store.models import Call, CelRow, Mark
 
 ALIVE = "alive"
@@ -19,7 +20,7 @@ ALIVE = "alive"
 
 def legs(call: Call) -> tuple[str, str]:
     """The unique ids of the client's leg and of the consultant's."""
-    return call.client_channel, f"{call.id}.consultant"
+    return call.client_channel, consultant_leg(call.id)
 
 
 def rows_of(session: Session, call: Call) -> list[CelRow]:
@@ -38,7 +39,7 @@ def talk_of(session: Session, call: Call, events: list[Event] | None = None) -> 
     """
     if events is None:
         events = [event_of(row) for row in rows_of(session, call)]
-    bridge = f"{call.id}.talk"
+    bridge = talk_bridge(call.id)
     found = talk(events, *legs(call), bridge)
     if found is None or found.complete:
         return found

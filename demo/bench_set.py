@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import AriClient, Event
+from taxiphone.ari_app.consultation import SKIP_SECONDS
 from taxiphone.billing import ledger
 from taxiphone.billing.money import to_minor
 from taxiphone.demo import platform
@@ -32,7 +33,6 @@ from taxiphone.store.models import Call, Mark
 
 MOST_LINES = 100
 PROMPT_SECONDS = 0.02
-KEY_SECONDS = 0.5  # ari_app/consultation.py, `offer`: so long a key may skip what has been said of the price
 
 _LANGUAGE = "en"
 _PRICE, _CREDIT = Decimal("1.55"), Decimal("500.00")
@@ -135,7 +135,7 @@ class BenchSet:
         if len(legs) != _LEGS:
             raise SetupError(f"Taxiphone's first call had {len(legs)} leg(s): {self.platform.last_words()}")
         sounds: int = sum(event["type"] == "PlaybackStarted" for event in heard[: legs[1]])
-        return sounds * PROMPT_SECONDS + KEY_SECONDS
+        return sounds * PROMPT_SECONDS + SKIP_SECONDS
 
     async def over(self) -> bool:
         """Whether no call is left: no channel at the telephones, none that Taxiphone is not done with."""

@@ -27,7 +27,7 @@ from taxiphone.billing.meter import Meter
 from taxiphone.errors import InsufficientFundsError
 from taxiphone.settings import Call as CallSection
 from taxiphone.settings import DatabaseSection, Platform, Settings, Trunk
-from taxiphone.store.calls import FINAL, Outcome, Status, new_id
+from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg, new_id, talk_bridge
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant
 from taxiphone.store.types import now
@@ -183,9 +183,9 @@ def accept(storm: Storm, database: Database, call_id: str) -> bool:
 
 def talk_lines(call_id: str, seconds: str = "42.5") -> str:
     """What Asterisk writes of a talk that the client ends."""
-    client, consultant, begin = f"client-{call_id}", f"{call_id}.consultant", Decimal(BEGIN)
+    client, consultant, begin = f"client-{call_id}", consultant_leg(call_id), Decimal(BEGIN)
     end, gone = begin + Decimal(seconds), {"hangupcause": 16}
-    bridge: dict[str, Any] = {"bridge_id": f"{call_id}.talk"}
+    bridge: dict[str, Any] = {"bridge_id": talk_bridge(call_id)}
     rows = [
         ("CHAN_START", begin - 20, client, None),
         ("CHAN_START", begin - 10, consultant, None),

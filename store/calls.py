@@ -70,6 +70,19 @@ def new_id(at: datetime) -> str:
     return f"{at:%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
 
 
+CONSULTANT_LEG = ".consultant"  # what makes a call's id that of its consultant's leg
+
+
+def consultant_leg(call_id: str) -> str:
+    """The unique id of the consultant's leg. Ours, so that it is known before the leg is, and found in Asterisk's log."""
+    return call_id + CONSULTANT_LEG
+
+
+def talk_bridge(call_id: str) -> str:
+    """The id of the bridge in which the two talk; likewise."""
+    return f"{call_id}.talk"
+
+
 def step(call: Call, status: Status) -> bool:
     """Move a call to `status`; False where that is no step forward from where it stands.
 
