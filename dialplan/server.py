@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+# An Asterisk that gives up while it loads closes the control connection without a word, and that is no error to -rx.
+_BOOTED = "fully booted"
 _LOG_LIMIT = 20_000_000  # bytes of Asterisk's own log before it is put aside
 _LOG_LOOK_SECONDS = 3600.0
 _LOG_KEPT = 5
@@ -258,11 +260,10 @@ class AsteriskServer:
         while self.running:
             if (self.folders.run / "asterisk.ctl").exists():
                 try:
-                    await self.rx("core waitfullybooted")
+                    if _BOOTED in await self.rx("core waitfullybooted"):
+                        return
                 except SetupError as error:
                     log.debug("not up yet: %s", error)
-                else:
-                    return
             await asyncio.sleep(_POLL_SECONDS)
 
     def _log_size(self) -> int:
