@@ -15,6 +15,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, quote, urlsplit
+from zoneinfo import available_timezones
 
 import babel.numbers
 import phonenumbers
@@ -55,6 +56,18 @@ def _network(value: Any) -> Any:
         ) from None
 
 
+def _timezone(value: Any) -> Any:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not a time zone, such as Europe/Paris")
+    return value
+
+
+def _key(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]", value):
+        raise ValueError(f'{value!r} is not a key from "0" to "9"')
+    return value
+
+
 def _currency(value: Any) -> Any:
     if value not in babel.numbers.list_currencies():
         raise ValueError(f"{value!r} is not a currency's code of ISO 4217, such as EUR")
@@ -88,6 +101,8 @@ Exact = Annotated[Decimal, BeforeValidator(_exact)]
 E164 = Annotated[str, BeforeValidator(_e164)]
 Network = Annotated[str, BeforeValidator(_network)]
 Currency = Annotated[str, BeforeValidator(_currency)]
+Timezone = Annotated[str, BeforeValidator(_timezone)]
+Key = Annotated[str, BeforeValidator(_key)]
 Prefix = Annotated[str, BeforeValidator(_prefix)]
 PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
 OneLine = Annotated[str, BeforeValidator(_one_line)]
@@ -110,6 +125,7 @@ class Platform(Section):
     cli: E164  # the one number that every consultant's phone shows
     currency: Currency = "EUR"
     language: str = "fr"
+    timezone: Timezone = "UTC"  # where a client's day begins and ends, such as Europe/Paris
     dial_prefixes: tuple[Prefix, ...] = ("+33",)  # numbers that may be rung; all others cost somebody money
 
 
@@ -139,6 +155,7 @@ class AsteriskSection(Section):
     rtp_end: Port = 10999
     http_port: Port = 8088  # ARI; always on loopback
     agi_port: Port = 4573  # FastAGI; always on loopback
+    ami_port: Port = 5038  # AMI, for pausing a recording; always on loopback
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -175,6 +192,27 @@ class Call(Section):
     key_seconds: Annotated[int, Field(ge=1, le=60)] = 5
     code_tries: Annotated[int, Field(ge=1, le=10)] = 3
     longest_minutes: Annotated[int, Field(ge=1, le=1440)] = 180
+    warning_seconds: Annotated[int, Field(ge=5, le=600)] = (
+        60  # so long before credit or package end both are told
+    )
+    tell_after: bool = True  # who is left on the line hears duration and amount
+    resume_minutes: Annotated[int, Field(ge=0, le=60)] = 5  # a cut line may be taken up again so long
+    pause_minutes: Annotated[int, Field(ge=1, le=1440)] = 60  # a consultant who pressed * is not rung so long
+    pin_pause_seconds: Annotated[int, Field(ge=1, le=3600)] = (
+        60  # after `code_tries` wrong PINs; then doubled each
+    )
+    rtp_timeout_seconds: Annotated[int, Field(ge=2, le=300)] = 30  # one side without a packet: the talk ends
+    one_way_seconds: Annotated[int, Field(ge=2, le=60)] = (
+        10  # ... from the talk's beginning: it is not billed
+    )
+    end_key: Key = "9"  # by the client, in the last minute of the package: no more than the package
+    pause_key: Key = "0"  # by either, in a recorded talk: pauses the recording and resumes it
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        if self.end_key == self.pause_key:
+            raise ValueError("end_key and pause_key must differ")
+        return self
 
 
 class Billing(Section):

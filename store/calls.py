@@ -27,6 +27,7 @@ class Status(enum.StrEnum):
     RINGING = "ringing"  # the consultant's phone is being called
     ACCEPTED = "accepted"  # the tariff is frozen, what it may cost is held
     TALKING = "talking"  # the two are being bridged
+    OVER = "over"  # the talk is over; who is still on the line is told what is due to them
     ENDED = "ended"  # the program has let both legs go; the meter has not priced it yet
     RATED = "rated"  # priced, posted, receipt written
     CLOSED = "closed"  # nobody talked; nothing was charged, what was held is given back
@@ -43,11 +44,16 @@ class Outcome(enum.StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     UNAVAILABLE = "unavailable"  # the consultant does not take calls now
+    NO_CHOICE = "no_choice"  # asked for a choice between prices, the client made none
     UNKNOWN_NUMBER = "unknown_number"
     UNKNOWN_CALLER = "unknown_caller"
     UNKNOWN_CODE = "unknown_code"
+    WRONG_PIN = "wrong_pin"  # or no such client's code
+    PAUSED = "paused"  # too many wrong PINs: later again
     BLOCKED = "blocked"
+    ACCOUNT_CLOSED = "account_closed"
     NO_CREDIT = "no_credit"
+    LIMIT_REACHED = "limit_reached"  # the client's own limit per day
     FAILED = "failed"  # a fault of ours or of Asterisk's
 
 
@@ -58,7 +64,8 @@ NEXT: dict[Status, frozenset[Status]] = {
     Status.OFFERED: frozenset({Status.RINGING, Status.ENDED}),
     Status.RINGING: frozenset({Status.ACCEPTED, Status.ENDED}),
     Status.ACCEPTED: frozenset({Status.TALKING, Status.ENDED}),
-    Status.TALKING: frozenset({Status.ENDED}),
+    Status.TALKING: frozenset({Status.OVER, Status.ENDED}),
+    Status.OVER: frozenset({Status.ENDED}),
     Status.ENDED: FINAL,
     Status.RATED: frozenset(),
     Status.CLOSED: frozenset(),

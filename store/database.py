@@ -199,6 +199,9 @@ class Database:
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the schema to this program's version (Alembic); all of it or nothing."""
+        self._migrate(command.upgrade, revision)
+
+    def _migrate(self, move: Callable[[Config, str], None], revision: str) -> None:
         with self.engine.connect() as connection:
             if self.sqlite:
                 # A table that is made anew would take along what points to it; so the keys are checked at the end.
@@ -211,7 +214,7 @@ class Database:
                         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7419)")
                     config = _alembic()
                     config.attributes["connection"] = connection
-                    command.upgrade(config, revision)
+                    move(config, revision)
                     if self.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                         raise SchemaError(
                             "the database has rows that point to nothing, so its schema was left as it is. "

@@ -1,6 +1,6 @@
 """The tables. Amounts are whole minor units of the platform's currency (cents of EUR); prices are exact decimals.
 
-Who is who:   Consultant, Client, ClientNumber, Did
+Who is who:   Consultant, ConsultantPhone, Client, ClientNumber, Did; SignIn (wrong PINs, and how long they are paused)
 The calls:    Call (its row is written before each command to Asterisk), Mark (what the program saw, when)
 The meter:    CelRow, CelPosition (Asterisk's own event log, and how far it was read)
 The money:    Account, Posting, Entry (double entry), FreeMinutes (claimed once), Receipt, CreditNote
@@ -58,7 +58,10 @@ class Consultant(Base):
     id: Mapped[int] = mapped_column(_id, primary_key=True)
     code: Mapped[str] = mapped_column(String(8), unique=True)  # what a client keys in
     name: Mapped[str] = mapped_column(String(120))
-    phone: Mapped[str] = mapped_column(String(16))  # E.164
+    phone: Mapped[str] = mapped_column(String(16))  # E.164; the first that is rung
+    ring_at_once: Mapped[bool] = mapped_column(
+        default=False, server_default="0"
+    )  # all phones, else one after the other
     language: Mapped[str] = mapped_column(String(8))
     price_per_minute: Mapped[Decimal]
     free_minutes: Mapped[int] = mapped_column(default=0)
@@ -67,14 +70,30 @@ class Consultant(Base):
     recording_allowed: Mapped[bool] = mapped_column(default=False)
     commission: Mapped[Decimal | None]  # else the platform's
     available: Mapped[bool] = mapped_column(default=True)
+    paused_until: Mapped[datetime | None]  # by the key * on the consultant's own phone
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     dids: Mapped[list[Did]] = relationship(back_populates="consultant")
+    more_phones: Mapped[list[ConsultantPhone]] = relationship(
+        back_populates="consultant", cascade="all, delete-orphan", order_by="ConsultantPhone.position"
+    )
 
     __table_args__ = (
         CheckConstraint("(package_price IS NULL) = (package_minutes IS NULL)", name="package_whole"),
         CheckConstraint("free_minutes >= 0", name="free_minutes"),
     )
+
+
+class ConsultantPhone(Base):
+    """A further phone of a consultant's, rung after the first or together with it."""
+
+    __tablename__ = "consultant_phone"
+
+    consultant_id: Mapped[int] = mapped_column(ForeignKey("consultant.id"), primary_key=True)
+    number: Mapped[str] = mapped_column(String(16), primary_key=True)  # E.164
+    position: Mapped[int]
+
+    consultant: Mapped[Consultant] = relationship(back_populates="more_phones")
 
 
 class Client(Base):
@@ -87,6 +106,9 @@ class Client(Base):
     name: Mapped[str] = mapped_column(String(120))
     language: Mapped[str] = mapped_column(String(8))
     blocked: Mapped[bool] = mapped_column(default=False)
+    closed_at: Mapped[datetime | None]  # the account is closed: no call any more
+    pin_hash: Mapped[str | None] = mapped_column(String(200))  # Argon2; none: this client can't key in a PIN
+    daily_limit: Mapped[int | None] = mapped_column(BigInteger)  # minor units a day; the client's own wish
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     numbers: Mapped[list[ClientNumber]] = relationship(back_populates="client", cascade="all, delete-orphan")
@@ -101,6 +123,17 @@ class ClientNumber(Base):
     client_id: Mapped[int] = mapped_column(ForeignKey("client.id"), index=True)
 
     client: Mapped[Client] = relationship(back_populates="numbers")
+
+
+class SignIn(Base):
+    """Wrong PINs in a row, of a caller's number or for a client's code; both wait longer after each."""
+
+    __tablename__ = "sign_in"
+
+    key: Mapped[str] = mapped_column(String(40), primary_key=True)  # "number:+33…" or "code:…"
+    failures: Mapped[int]
+    paused_until: Mapped[datetime | None]
+    last_at: Mapped[datetime]
 
 
 class Did(Base):
@@ -126,6 +159,9 @@ class Call(Base):
     client_channel: Mapped[str] = mapped_column(
         String(80), unique=True
     )  # Asterisk's unique id of the client's leg
+    consultant_channel: Mapped[str | None] = mapped_column(
+        String(80)
+    )  # of the phone that accepted; else the first's
     dialled: Mapped[str] = mapped_column(String(40))  # as the trunk sent it; E.164 where it is one
     caller: Mapped[str | None] = mapped_column(String(40))
     language: Mapped[str] = mapped_column(String(8))
@@ -135,15 +171,32 @@ class Call(Base):
     tariff: Mapped[dict[str, Any] | None]  # frozen when the consultant accepts
     recording_asked: Mapped[bool] = mapped_column(default=False)
     max_seconds: Mapped[int | None]  # Asterisk itself cuts the talk here: the end of the credit
+    rtp_timeout: Mapped[
+        int | None
+    ]  # seconds without a packet after which Asterisk itself ended a leg of this call
+    continues_id: Mapped[str | None] = mapped_column(
+        ForeignKey("call.id"), index=True
+    )  # the call whose line was cut: one consultation with it
     arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
     ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
     talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
     talk_to: Mapped[datetime | None]  # the first has left it
     billed_seconds: Mapped[int | None]
+    heard_until: Mapped[
+        datetime | None
+    ]  # one side fell silent: its last packet, and the end of what is billed
+    fault: Mapped[str | None] = mapped_column(
+        String(40)
+    )  # of the network, seen in the talk: it is not billed
+    dropped: Mapped[bool] = mapped_column(
+        default=False, server_default="0"
+    )  # the talk ended as nobody asked for
+    stars: Mapped[int | None]  # 1 to 5, by the client's key
     review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
 
     client: Mapped[Client | None] = relationship()
     consultant: Mapped[Consultant | None] = relationship()
+    continues: Mapped[Call | None] = relationship(remote_side="Call.id")
     marks: Mapped[list[Mark]] = relationship(order_by="Mark.id")
     recording: Mapped[Recording | None] = relationship(back_populates="call")
     receipt: Mapped[Receipt | None] = relationship(back_populates="call")

@@ -174,10 +174,7 @@ def test_a_schema_that_goes_back_and_forth_keeps_the_books(empty: Database) -> N
     empty.upgrade("0001")
     fill(empty)
     empty.upgrade()
-    with empty.engine.begin() as connection:
-        config = database_module._alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
+    empty._migrate(command.downgrade, "0002")
     empty.upgrade()
     assert empty.read(check) == []
 
