@@ -13,7 +13,7 @@ from typing import Any
 import phonenumbers
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from taxiphone.dialplan.credentials import ARI_USER, Secrets
+from taxiphone.dialplan.credentials import AMI_USER, ARI_USER, Secrets
 from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
@@ -120,7 +120,6 @@ _EMPTY_FILES = {
     "ccss.conf": "[general]\n",
     "features.conf": "[general]\n",
     "geolocation.conf": "",
-    "manager.conf": "[general]\nenabled = no\n",
     "pjproject.conf": "",
     "stasis.conf": "[threadpool]\n",
     "statsd.conf": "[general]\nenabled = no\n",
@@ -172,6 +171,10 @@ def render(
         "http_port": settings.asterisk.http_port,
         "agi_port": settings.asterisk.agi_port,
         "agi_secret": secrets.agi_secret,
+        "ami_port": settings.asterisk.ami_port,
+        "ami_user": AMI_USER,
+        "ami_secret": secrets.ami_secret,
+        "rtp_timeout": settings.call.rtp_timeout_seconds,
         "trunk": settings.trunk,
         "registers": settings.trunk.mode == "registration",
         "match": settings.trunk.match or (settings.trunk.host,),

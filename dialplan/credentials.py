@@ -13,7 +13,7 @@ from pathlib import Path
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 
-ARI_USER = "taxiphone"
+ARI_USER = AMI_USER = "taxiphone"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Secrets:
     def agi_secret(self) -> str:
         """What Asterisk tells FastAGI's server, so that it serves nobody else; made from ARI's password."""
         return hmac.new(self.ari_password.encode(), b"FastAGI", "sha256").hexdigest()
+
+    @property
+    def ami_secret(self) -> str:
+        """The password of AMI's one user; likewise."""
+        return hmac.new(self.ari_password.encode(), b"AMI", "sha256").hexdigest()
 
 
 def load(settings: Settings) -> Secrets:
