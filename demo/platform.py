@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -46,21 +47,36 @@ rtp_start = {rtp_start}
 rtp_end = {rtp_end}
 http_port = {http_port}
 agi_port = {agi_port}
+ami_port = {ami_port}
 
 [call]
-ring_seconds = {ring_seconds}
-accept_seconds = {accept_seconds}
-key_seconds = {key_seconds}
+{call}
+{more}
 """
 
 
-@dataclass
+@dataclass(frozen=True)
 class Timing:
-    """Seconds of [call] in the settings; the tests shorten them."""
+    """What stands in [call] of the settings; the tests shorten it. None: as it is by default."""
 
     ring_seconds: int = 20
     accept_seconds: int = 5
     key_seconds: int = 3
+    code_tries: int | None = None
+    longest_minutes: int | None = None
+    warning_seconds: int | None = None
+    tell_after: bool | None = None
+    resume_minutes: int | None = None
+    pause_minutes: int | None = None
+    pin_pause_seconds: int | None = None
+    rtp_timeout_seconds: int | None = None
+    one_way_seconds: int | None = None
+
+    def toml(self) -> str:
+        """Its lines in the settings file; a number or a truth value is written as in JSON."""
+        return "\n".join(
+            f"{name} = {json.dumps(value)}" for name, value in vars(self).items() if value is not None
+        )
 
 
 class Platform:
@@ -70,14 +86,17 @@ class Platform:
         folder: for its settings and state.
         language: of callers whom nobody knows.
         timing: how long it waits for what.
-        asterisk_binary: in place of the one that is found.
+        more: further sections of the settings file, as they stand in it.
     """
 
-    def __init__(self, folder: Path, *, language: str = "en", timing: Timing | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, language: str = "en", timing: Timing | None = None, more: str = ""
+    ) -> None:
         self.folder = folder
         self.sip_port = free_port(ADDRESS)
         self._language = language
         self._timing = timing or Timing()
+        self._more = more
         self.settings: Settings
         self.database: Database
         self._process: asyncio.subprocess.Process | None = None
@@ -103,7 +122,9 @@ class Platform:
             rtp_end=end,
             http_port=free_port(ADDRESS),
             agi_port=free_port(ADDRESS),
-            **vars(self._timing),
+            ami_port=free_port(ADDRESS),
+            call=self._timing.toml(),
+            more=self._more,
         )
         file.write_text(text, encoding="utf-8")
         self.settings = settings_file.load(file)

@@ -56,6 +56,7 @@ class Set:
         language: in which the platform speaks.
         softphones: accounts on the network for telephones of one's own.
         timing: how long the platform waits for what.
+        more: further sections of the platform's settings file.
         account: name and password by which the platform registers; None: the two know each other by address.
     """
 
@@ -64,6 +65,7 @@ class Set:
     language: str = "en"
     softphones: tuple[Softphone, ...] = ()
     timing: Timing = field(default_factory=Timing)
+    more: str = ""
     account: tuple[str, str] | None = None
     platform: Platform = field(init=False)
     network: PublicNetwork = field(init=False)
@@ -71,7 +73,9 @@ class Set:
     consultant: Phone = field(init=False)
 
     def __post_init__(self) -> None:
-        self.platform = Platform(self.folder / "platform", language=self.language, timing=self.timing)
+        self.platform = Platform(
+            self.folder / "platform", language=self.language, timing=self.timing, more=self.more
+        )
         self.network = PublicNetwork(
             self.asterisk,
             self.folder / "network",

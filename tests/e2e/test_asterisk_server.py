@@ -44,6 +44,7 @@ def make_settings(folder: Path, **trunk: Any) -> Settings:
             "sip_port": free_port(socket.SOCK_DGRAM),
             "http_port": free_port(),
             "agi_port": free_port(),
+            "ami_port": free_port(),
             "rtp_start": 30000,
             "rtp_end": 30100,
         },
