@@ -7,6 +7,7 @@ Every function works in the caller's transaction. What changes something checks 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict, Unpack
 
@@ -14,30 +15,23 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import checks, numbers
+from taxiphone.directory import checks, consultant_fields, numbers, ownership
+from taxiphone.directory.consultant_fields import ConsultantFields, ConsultantOptions
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
-from taxiphone.store.models import Base, Client, ClientNumber, Consultant, Did
+from taxiphone.store.calls import Outcome
+from taxiphone.store.models import Base, Call, Client, ClientNumber, Consultant, ConsultantPhone, Did
 
 
-class ConsultantOptions(TypedDict, total=False):
-    """What a consultant may have; None takes a package or an own commission away."""
-
-    language: str
-    free_minutes: int
-    package_price: Decimal | None
-    package_minutes: int | None
-    recording_allowed: bool
-    commission: Decimal | None
-    available: bool
-
-
-class ConsultantFields(ConsultantOptions, total=False):
-    """All that can be changed of a consultant."""
+class ClientChanges(TypedDict, total=False):
+    """What can be changed of a client; a daily limit (minor units) of None takes it away."""
 
     name: str
-    phone: str
-    price_per_minute: Decimal
+    language: str
+    blocked: bool
+    daily_limit: int | None
+    add_phones: Iterable[str]
+    remove_phones: Iterable[str]
 
 
 # -- finding ------------------------------------------------------------------------------------------------------
@@ -57,6 +51,17 @@ def did(session: Session, number: str | None) -> Did | None:
 def consultant_by_code(session: Session, code: str) -> Consultant | None:
     """The consultant whose code a client keyed in."""
     return session.scalar(select(Consultant).where(Consultant.code == code))
+
+
+def last_consultant(session: Session, client: Client) -> Consultant | None:
+    """Whom the client talked with the last time; None where they have not talked with anybody yet."""
+    return session.scalar(
+        select(Consultant)
+        .join(Call, Call.consultant_id == Consultant.id)
+        .where(Call.client_id == client.id, Call.outcome == Outcome.TALKED)
+        .order_by(Call.arrived_at.desc(), Call.id.desc())
+        .limit(1)
+    )
 
 
 def client_by(session: Session, settings: Settings, text: str) -> Client | None:
@@ -97,6 +102,22 @@ def home(settings: Settings) -> str | None:
 # -- consultants --------------------------------------------------------------------------------------------------
 
 
+def phones(session: Session, consultant: Consultant) -> list[str]:
+    """The consultant's phones (E.164): the first, then the further ones in their order."""
+    further = select(ConsultantPhone.number).where(ConsultantPhone.consultant_id == consultant.id)
+    return [consultant.phone, *session.scalars(further.order_by(ConsultantPhone.position))]
+
+
+def takes_calls(consultant: Consultant, at: datetime) -> bool:
+    """Whether the consultant is available and, at that time, not paused; the end of the pause is outside it."""
+    return consultant.available and (consultant.paused_until is None or consultant.paused_until <= at)
+
+
+def pause(session: Session, consultant_id: int, until: datetime) -> None:
+    """Put no calls through to the consultant until then."""
+    session.get_one(Consultant, consultant_id).paused_until = until
+
+
 def add_consultant(
     session: Session,
     settings: Settings,
@@ -105,6 +126,7 @@ def add_consultant(
     phone: str,
     price_per_minute: Decimal,
     code: str | None = None,
+    more_phones: Iterable[str] = (),
     **options: Unpack[ConsultantOptions],
 ) -> Consultant:
     """Add a consultant; the code is drawn where none is given.
@@ -119,7 +141,8 @@ def add_consultant(
         "price_per_minute": price_per_minute,
         **options,
     }
-    checked = _checked(session, settings, fields)
+    checked = consultant_fields.checked(session, settings, fields)
+    rung = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
     if code is None:
         code = checks.draw_code(4, lambda drawn: consultant_by_code(session, drawn) is not None)
     checks.code(code, shortest=2)
@@ -127,73 +150,44 @@ def add_consultant(
     if consultant_by_code(session, code) is not None:
         raise UsageError(taken)
     consultant = Consultant(code=code, **checked)
+    consultant_fields.set_more_phones(consultant, rung[1:])
     _insert(session, consultant, taken)
     return consultant
 
 
 def set_consultant(
-    session: Session, settings: Settings, code: str, **changes: Unpack[ConsultantFields]
+    session: Session,
+    settings: Settings,
+    code: str,
+    *,
+    more_phones: Iterable[str] = (),
+    remove_phones: Iterable[str] = (),
+    **changes: Unpack[ConsultantFields],
 ) -> Consultant:
     """Change what is given of a consultant; calls under way keep the tariff they were accepted with.
+
+    To be made available also ends the consultant's own pause.
 
     Raises:
         UsageError: there is no such consultant, or a change can't be; nothing was changed.
     """
     consultant = the_consultant(session, code)
-    now: ConsultantFields = {
-        "language": consultant.language,
-        "free_minutes": consultant.free_minutes,
-        "package_price": consultant.package_price,
-        "package_minutes": consultant.package_minutes,
-        "recording_allowed": consultant.recording_allowed,
-        "commission": consultant.commission,
-        "available": consultant.available,
-        "name": consultant.name,
-        "phone": consultant.phone,
-        "price_per_minute": consultant.price_per_minute,
-    }
-    for key, value in _checked(session, settings, {**now, **changes}).items():
+    rung = consultant_fields.phones_after(
+        session,
+        settings,
+        phones(session, consultant),
+        first=changes.get("phone"),
+        more=more_phones,
+        gone=remove_phones,
+    )
+    fields: ConsultantFields = {**consultant_fields.now(consultant), **changes, "phone": rung[0]}
+    for key, value in consultant_fields.checked(session, settings, fields).items():
         setattr(consultant, key, value)
-    session.flush()
+    consultant_fields.set_more_phones(consultant, rung[1:])
+    if changes.get("available"):
+        consultant.paused_until = None
+    _flush(session, "the consultant's phones were changed at the same moment. Try again.")
     return consultant
-
-
-def _checked(session: Session, settings: Settings, fields: ConsultantFields) -> ConsultantFields:
-    """A copy of the fields, each as it is stored; a UsageError for the first that can't be."""
-    digits = settings.currency_digits
-    package = (fields.get("package_price"), fields.get("package_minutes"))
-    if (package[0] is None) != (package[1] is None):
-        raise UsageError(
-            "a package has a price and minutes: give both, --package-price and --package-minutes."
-        )
-    checked: ConsultantFields = {
-        **fields,
-        "name": checks.name(fields["name"]),
-        "phone": _consultant_phone(session, settings, fields["phone"]),
-        "language": checks.language(fields["language"]),
-        "price_per_minute": checks.price("the price per minute", fields["price_per_minute"], digits),
-        "free_minutes": checks.minutes("free minutes", fields.get("free_minutes", 0), least=0),
-    }
-    if package[0] is not None and package[1] is not None:
-        checked["package_price"] = checks.amount("the package's price", package[0], digits)
-        checked["package_minutes"] = checks.minutes("the package's minutes", package[1], least=1)
-    commission = fields.get("commission")
-    if commission is not None:
-        checked["commission"] = checks.share("the commission", commission)
-    return checked
-
-
-def _consultant_phone(session: Session, settings: Settings, text: str) -> str:
-    phone = numbers.e164(text, home(settings))
-    if phone == settings.platform.cli or did(session, phone) is not None:
-        raise UsageError(f"{phone} is the platform's own number; a consultant needs another phone.")
-    prefixes = settings.platform.dial_prefixes
-    if not numbers.may_dial(phone, prefixes):
-        raise UsageError(
-            f"{phone} may not be rung: it is a premium-rate number or begins with none of {', '.join(prefixes)}. "
-            "See [platform] dial_prefixes in taxiphone.toml."
-        )
-    return phone
 
 
 # -- clients ------------------------------------------------------------------------------------------------------
@@ -214,28 +208,15 @@ def add_client(
         name=checks.name(name),
         language=checks.language(language or settings.platform.language),
     )
-    taken = [_client_number(session, settings, phone) for phone in phones]
+    taken = [ownership.for_client(session, settings, phone) for phone in phones]
     _insert(session, client, "somebody else added a client at the same moment. Try again.")
     for number in dict.fromkeys(taken):
         client.numbers.append(ClientNumber(number=number))
-    _flush(
-        session,
-        "one of the numbers was given to another client at the same moment. See: taxiphone client list",
-    )
+    _flush(session, _NUMBER_GIVEN_AWAY)
     return client
 
 
-def set_client(
-    session: Session,
-    settings: Settings,
-    who: str,
-    *,
-    name: str | None = None,
-    language: str | None = None,
-    blocked: bool | None = None,
-    add_phones: Iterable[str] = (),
-    remove_phones: Iterable[str] = (),
-) -> Client:
+def set_client(session: Session, settings: Settings, who: str, **changes: Unpack[ClientChanges]) -> Client:
     """Change what is given of a client.
 
     Raises:
@@ -243,36 +224,28 @@ def set_client(
     """
     client = the_client(session, settings, who)
     has = {entry.number: entry for entry in client.numbers}
-    gone = [numbers.e164(phone, home(settings)) for phone in remove_phones]
+    gone = [numbers.e164(phone, home(settings)) for phone in changes.get("remove_phones", ())]
     for number in gone:
         if number not in has:
             raise UsageError(f"{number} is not a number of {client.name}'s.")
-    new = [_client_number(session, settings, phone, client) for phone in add_phones]
-    name = client.name if name is None else checks.name(name)
-    language = client.language if language is None else checks.language(language)
+    new = [ownership.for_client(session, settings, phone, client) for phone in changes.get("add_phones", ())]
+    name = checks.name(changes.get("name", client.name))
+    language = checks.language(changes.get("language", client.language))
     client.name, client.language = name, language
-    if blocked is not None:
-        client.blocked = blocked
+    client.blocked = changes.get("blocked", client.blocked)
+    client.daily_limit = changes.get("daily_limit", client.daily_limit)
     for number in set(gone):
         client.numbers.remove(has[number])
     for number in dict.fromkeys(new):
         if number not in has:
             client.numbers.append(ClientNumber(number=number))
-    _flush(
-        session,
-        "one of the numbers was given to another client at the same moment. See: taxiphone client list",
-    )
+    _flush(session, _NUMBER_GIVEN_AWAY)
     return client
 
 
-def _client_number(session: Session, settings: Settings, text: str, owner: Client | None = None) -> str:
-    number = numbers.e164(text, home(settings))
-    if number == settings.platform.cli or did(session, number) is not None:
-        raise UsageError(f"{number} is the platform's own number; a client calls from another.")
-    found = client_calling(session, number)
-    if found is not None and found is not owner:
-        raise UsageError(f"{number} belongs to the client {found.name} ({found.code}) already.")
-    return number
+_NUMBER_GIVEN_AWAY = (
+    "one of the numbers was given to another client at the same moment. See: taxiphone client list"
+)
 
 
 # -- the platform's numbers -----------------------------------------------------------------------------------------
@@ -291,23 +264,14 @@ def add_number(
     Raises:
         UsageError: something of it can't be; nothing was added.
     """
-    plain = numbers.e164(number, home(settings))
-    taken = f"{plain} is one of the platform's numbers already. See: taxiphone number list"
-    if did(session, plain) is not None:
-        raise UsageError(taken)
-    owner = client_calling(session, plain)
-    if owner is not None:
-        raise UsageError(f"{plain} is the number of the client {owner.name} ({owner.code}).")
-    rung = session.scalar(select(Consultant).where(Consultant.phone == plain).limit(1))
-    if rung is not None:
-        raise UsageError(f"{plain} is the phone of the consultant {rung.name} ({rung.code}).")
+    plain = ownership.for_platform(session, settings, number)
     consultant = None if consultant_code is None else the_consultant(session, consultant_code)
     added = Did(
         number=plain,
         consultant=consultant,
         language=checks.language(language or settings.platform.language),
     )
-    _insert(session, added, taken)
+    _insert(session, added, f"{plain} was added at the same moment. See: taxiphone number list")
     return added
 
 
