@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TypeVar
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,7 @@ from taxiphone.billing import abandoned, cel, cel_files, witnesses
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.rating import rate
-from taxiphone.billing.talk import GONE, Talk, is_over
+from taxiphone.billing.talk import BRIDGE_EXIT, GONE, Talk, is_over
 from taxiphone.settings import Settings
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Status
 from taxiphone.store.database import Database, raced
@@ -39,6 +39,7 @@ _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can
 _FAILED_SECONDS = 60.0  # until the next attempt to price a call that could not be priced
 _LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
 _OPEN = tuple(status for status in Status if status not in FINAL)
+_PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
 _Result = TypeVar("_Result")
 _Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
 
@@ -245,14 +246,15 @@ class Meter:
     def _price(self, session: Session) -> None:
         """Price every call that is over by the rows that are there. Looks at open calls only."""
         session.flush()
-        consultant_leg = Call.id + CONSULTANT_LEG
+        consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
+        ends = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(_PARTED)))
         due = session.scalars(
             select(Call)
             .where(
                 Call.status.in_(_OPEN),
                 or_(
-                    exists().where(CelRow.channel == Call.client_channel, CelRow.event.in_(GONE)),
-                    exists().where(CelRow.channel == consultant_leg, CelRow.event.in_(GONE)),
+                    exists().where(CelRow.channel == Call.client_channel, ends),
+                    exists().where(CelRow.channel == consultant_leg, ends),
                 ),
             )
             .order_by(Call.arrived_at, Call.id)
@@ -266,7 +268,8 @@ class Meter:
         """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
         call_id, events = call.id, [cel.event_of(row) for row in witnesses.rows_of(session, call)]
         found = witnesses.talk_of(session, call, events)
-        over = is_over(events, *witnesses.legs(call), talked=found is not None)
+        parted = found is not None and found.complete and call.status in _PARTED
+        over = is_over(events, *witnesses.legs(call), talked=found is not None, parted=parted)
         if not over and cut_off is None:
             return
         price = rate if over or cut_off is None else cut_off

@@ -109,13 +109,23 @@ def talk(events: Iterable[Event], client: str, consultant: str, bridge: str) -> 
     )
 
 
-def is_over(events: Iterable[Event], client: str, consultant: str, *, talked: bool) -> bool:
+def is_over(
+    events: Iterable[Event], client: str, consultant: str, *, talked: bool, parted: bool = False
+) -> bool:
     """Whether no more talk can come: the client's leg has ended, or the consultant's has after they talked.
 
     A consultant's leg that ends without a talk (busy, no answer) is not the end: the client is still there, being told.
+
+    Args:
+        events: of the two legs.
+        client: the unique id of the client's leg.
+        consultant: the unique id of the consultant's leg.
+        talked: they were in the bridge together.
+        parted: the talk has its end, and who runs the call has said that none follows: then it is over although both
+            legs are still up, being told what it cost.
     """
     gone = {event.channel for event in events if event.event in GONE}
-    return client in gone or (talked and consultant in gone)
+    return client in gone or (talked and (parted or consultant in gone))
 
 
 def _moved(inside: frozenset[str], together: list[Event], bridge: str) -> frozenset[str]:

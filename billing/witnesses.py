@@ -19,8 +19,8 @@ ALIVE = "alive"
 
 
 def legs(call: Call) -> tuple[str, str]:
-    """The unique ids of the client's leg and of the consultant's."""
-    return call.client_channel, consultant_leg(call.id)
+    """The unique ids of the client's leg and of the consultant's: the phone that accepted, else the first."""
+    return call.client_channel, call.consultant_channel or consultant_leg(call.id)
 
 
 def rows_of(session: Session, call: Call) -> list[CelRow]:
