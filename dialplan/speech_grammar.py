@@ -28,6 +28,14 @@ class Grammar:
     def __init__(self, clips: Mapping[str, Clip]) -> None:
         self._clips = clips
 
+    def filled(self, template: tuple[str, ...], **values: Names) -> Names:
+        """A sentence with its gaps filled: "It costs", one euro fifty, "tax included"."""
+        return tuple(
+            name
+            for part in template
+            for name in (values[part.strip("{}")] if part.startswith("{") else (part,))
+        )
+
     # Numbers
 
     def number(self, n: int, *, feminine: bool = False) -> Names:

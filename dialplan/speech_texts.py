@@ -4,12 +4,14 @@ A text file has these tables; docs/prompts.md tells how to write one.
 
     [voice]                     the synthesiser's voice: name, speed in words a minute, pitch from 0 to 99
     [sentences] [parts] [tones] the prompts; a sentence stands alone, a part is followed by something else
+    [templates]                 sentences with gaps for values: "It costs {amount}, tax included."
     [n]                         the numbers from 0 to 99, each as one clip
     [letter] [month] [word]     letters and signs, months by number, the words that figures need
     [money]                     units of currencies and their hundredths
     [own]                       what only the grammar of this language needs; the one table that may differ
 
 A clip's name is its key, with the table's name before it for all but the prompts: `welcome`, `n/21`, `money/eur-one`.
+What stands between a template's gaps is a clip each, numbered where there are several: `it-costs-1`, `it-costs-2`.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ from taxiphone.errors import UsageError
 
 PROMPTS = Path(__file__).parent / "prompts"
 TONES = "tones"
-PROMPT_TABLES = ("sentences", "parts", TONES)
+TEMPLATES = "templates"
+PROMPT_TABLES = ("sentences", "parts", TEMPLATES, TONES)
 CLIP_TABLES = ("n", "letter", "month", "word", "money", "own")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_GAP = re.compile(r"\{([a-z]+)\}")
+_PIECE = re.compile(r"(?P<before>\s*[.,;:!?\s]*)(?P<words>.*?)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,14 @@ class Clip:
         text: the words, as a person would write them.
         say: the words as the synthesiser has to read them.
         table: the table of the text file that it stands in.
+        before: the punctuation between the value before it and the text; only a template's pieces have it.
     """
 
     name: str
     text: str
     say: str
     table: str
+    before: str = ""
 
     @property
     def is_prompt(self) -> bool:
@@ -66,11 +73,20 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Everything that is said in one language, by the clip's name."""
+    """Everything that is said in one language.
+
+    Attributes:
+        language: its code.
+        voice: the synthesiser's.
+        clips: every sound, by its name.
+        templates: for each, the names of its clips and its gaps in the order in which they are heard; a gap is in
+            braces: ("it-costs-1", "{amount}", "it-costs-2").
+    """
 
     language: str
     voice: Voice
     clips: Mapping[str, Clip]
+    templates: Mapping[str, tuple[str, ...]]
 
 
 def languages(folder: Path = PROMPTS) -> tuple[str, ...]:
@@ -94,17 +110,24 @@ def load(language: str, folder: Path = PROMPTS) -> Texts:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read as TOML: {error}.") from None
     clips: dict[str, Clip] = {}
+    templates: dict[str, tuple[str, ...]] = {}
     for table, entries in data.items():
         if table == "voice":
             continue
         if table not in (*PROMPT_TABLES, *CLIP_TABLES):
             raise UsageError(f"{path}: there is no table [{table}].")
         for key, value in entries.items():
-            clip = _clip(path, table, key, value)
-            if clip.name in clips:
-                raise UsageError(f"{path}: [{table}] {key} stands in [{clips[clip.name].table}] already.")
-            clips[clip.name] = clip
-    return Texts(language, _voice(path, data.get("voice")), clips)
+            whole = _clip(path, table, key, value)
+            made = [whole]
+            if table == TEMPLATES:
+                made, templates[key] = _pieces(path, whole)
+            for clip in made:
+                if clip.name in clips:
+                    raise UsageError(
+                        f"{path}: [{table}] {clip.name} stands in [{clips[clip.name].table}] already."
+                    )
+                clips[clip.name] = clip
+    return Texts(language, _voice(path, data.get("voice")), clips, templates)
 
 
 def _clip(path: Path, table: str, key: str, value: Any) -> Clip:
@@ -119,6 +142,38 @@ def _clip(path: Path, table: str, key: str, value: Any) -> Clip:
         raise UsageError(f'{path}: [{table}] {key} must be "a text" or {{ text = "...", say = "..." }}.')
     name = key if table in PROMPT_TABLES else f"{table}/{key}"
     return Clip(name, given["text"], given["say"], table)
+
+
+def _pieces(path: Path, template: Clip) -> tuple[list[Clip], tuple[str, ...]]:
+    """What stands between a template's gaps, and the order of pieces and gaps."""
+    texts, says = _GAP.split(template.text), _GAP.split(template.say)
+    gaps = texts[1::2]
+    if not gaps or gaps != says[1::2] or any(sign in "".join(texts[::2]) for sign in "{}"):
+        raise UsageError(
+            f"{path}: [{template.table}] {template.name} must have its gaps in braces, such as {{amount}}, "
+            "the same ones in text and say."
+        )
+    pieces = [_piece(text, say) for text, say in zip(texts[::2], says[::2], strict=True)]
+    several = sum(piece is not None for piece in pieces) > 1
+    clips: list[Clip] = []
+    order: list[str] = []
+    for piece, gap in zip(pieces, (*gaps, None), strict=True):
+        if piece is not None:
+            name = f"{template.name}-{len(clips) + 1}" if several else template.name
+            before, text, say = piece
+            clips.append(Clip(name, text, say, template.table, before))
+            order.append(name)
+        if gap is not None:
+            order.append(f"{{{gap}}}")
+    return clips, tuple(order)
+
+
+def _piece(text: str, say: str) -> tuple[str, str, str] | None:
+    """The punctuation before it, the words, and what the synthesiser reads; None where no word is left."""
+    split, spoken = _PIECE.fullmatch(text), _PIECE.fullmatch(say)
+    if not (split and spoken and split["words"] and spoken["words"]):
+        return None
+    return split["before"].rstrip(), split["words"], spoken["words"].rstrip(",;:")
 
 
 def _voice(path: Path, given: Any) -> Voice:

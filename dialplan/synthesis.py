@@ -131,7 +131,8 @@ def _speech(clip: Clip, voice: Voice, espeak: str) -> Any:
             reason = run.stderr.decode(errors="replace").strip() or f"exit code {run.returncode}"
             raise SetupError(f"espeak-ng could not say {clip.name!r} with the voice {voice.name!r}: {reason}")
         sound = sound_files.decode(wav)
-    before = _SENTENCE_PAUSE if clip.table == "sentences" else _PART_PAUSE
+    begins = clip.table == "sentences" or clip.before.endswith((*_SENTENCE_ENDS, ";"))
+    before = _SENTENCE_PAUSE if begins else _PART_PAUSE
     after = _SENTENCE_PAUSE if sentence else _PART_PAUSE
     return sound_files.trim(sound_files.level(sound), before, after)
 
@@ -154,7 +155,10 @@ def _entry(clip: Clip, voice: Voice, path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     tone = _TONES.get(clip.name) if clip.table == TONES else None
-    made_from = (_RECIPE, clip.say, clip.table, repr(tone) if tone else repr(voice))
+    made_from = (
+        *(_RECIPE, clip.say, clip.table, repr(tone) if tone else repr(voice)),
+        *((clip.before,) if clip.before else ()),
+    )
     return {"from": _digest(repr(made_from).encode()), "sound": _digest(path.read_bytes())}
 
 

@@ -48,7 +48,11 @@ def _sound(language: str, name: str) -> bytes:
 
 
 def test_every_language_has_the_same_prompts_and_words() -> None:
-    keys = [{name for name, clip in texts.clips.items() if clip.table != "own"} for texts in BOTH]
+    keys = [
+        {name for name, clip in texts.clips.items() if clip.table not in {"own", speech_texts.TEMPLATES}}
+        | set(texts.templates)
+        for texts in BOTH
+    ]
     for texts, there in zip(BOTH, keys, strict=True):
         assert there == set.union(*keys), f"{texts.language} lacks {set.union(*keys) - there}"
 
@@ -127,7 +131,7 @@ def test_the_start_tone_is_short() -> None:
 
 
 def test_all_sounds_are_small_enough_to_ship() -> None:
-    assert sum(len(_sound(language, name)) for language, name in EVERY) < 5_000_000
+    assert sum(len(_sound(language, name)) for language, name in EVERY) < 8_000_000
 
 
 # Building
