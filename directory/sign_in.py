@@ -1,0 +1,200 @@
+"""Signing in by client code and PIN: checked slowly, counted before, and paused for longer after each failure.
+
+An attempt is counted as a failure *before* its PIN is looked at and taken back when it was right: so many calls at the
+same moment can't try more PINs than one after the other, and a program that dies in between has counted too much rather
+than too little. The hashing is done outside every transaction, so that it holds nobody up.
+
+Two keys are counted for each attempt:
+
+- the caller's number, where it is known. Its pause grows to a day: who is paused is who keyed in wrong.
+- the client's code, for numbers can be hidden or made up. Its pause ends at an hour: anybody can key in somebody else's
+  code, and must not be able to shut its owner out for long. (The owner's own numbers need no PIN, so they are never
+  paused.) An hour still leaves no more than 24 tries a day among a million drawn PINs.
+
+Codes that do not exist are counted in the same way: else a pause would tell which codes do. Each such row costs its maker
+a call, whose own row is larger, and goes after 30 days without a failure.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import cast
+
+from sqlalchemy import Table, delete, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from taxiphone.directory import numbers, ownership, pins
+from taxiphone.settings import Settings
+from taxiphone.store.database import Database
+from taxiphone.store.models import Client, ClientNumber, SignIn
+from taxiphone.store.types import now
+
+_NUMBER, _CODE = "number:", "code:"
+_LONGEST = {_NUMBER: timedelta(days=1), _CODE: timedelta(hours=1)}
+_FORGOTTEN_AFTER = timedelta(days=30)
+_FORGOTTEN_AT_ONCE = 100  # rows in one go, so that no caller waits for it
+_MOST_DOUBLINGS = 20  # of a second, that is 12 days: beyond every longest pause
+
+_E164 = re.compile(r"\+[0-9]{1,15}", re.ASCII)
+_KEYED_CODE = re.compile(r"[0-9]{1,8}", re.ASCII)
+
+
+class Checked(enum.Enum):
+    """What came of a code and a PIN."""
+
+    RIGHT = "right"
+    WRONG = "wrong"  # one of the two, nobody is told which
+    PAUSED = "paused"  # too many were wrong: nothing was looked at
+
+
+def check(
+    database: Database, settings: Settings, *, code: str, pin: str, caller: str | None
+) -> tuple[Checked, Client | None]:
+    """Check a client's code and PIN as they were keyed in. Blocks for about a tenth of a second: call it in a thread.
+
+    Args:
+        database: where it makes its own transactions.
+        settings: whose `call.code_tries` failures in a row begin a pause of `call.pin_pause_seconds`.
+        code: the client's, as keyed in; anything.
+        pin: as keyed in; anything.
+        caller: the caller's number in E.164; None, or anything else, where it is not known.
+
+    Returns:
+        RIGHT with the client, its numbers loaded; they may be blocked or closed. Else None.
+    """
+    keys = _keys(code, caller)
+    found = database.read(lambda session: _look(session, keys, code))
+    if found is None or not database.do(lambda session: _counted(session, settings, keys)):
+        return Checked.PAUSED, None
+    client_id, pin_hash = found
+    good = pins.well_formed(pin)
+    if not pins.verify(pin_hash if good else None, pin if good else "") or client_id is None:
+        return Checked.WRONG, None
+    client = database.do(lambda session: _cleared(session, keys, client_id, pin_hash))
+    return (Checked.WRONG, None) if client is None else (Checked.RIGHT, client)
+
+
+def paused(session: Session, caller: str | None, at: datetime) -> bool:
+    """Whether no PIN is taken from this caller (E.164) at that time; a hidden number is never paused itself."""
+    return _paused(session, _keys("", caller), at)
+
+
+def pause_seconds(settings: Settings, failures: int, longest: timedelta) -> int:
+    """How long to wait after so many failures in a row, in seconds; 0 while there are fewer than the tries."""
+    beyond = failures - settings.call.code_tries
+    if beyond < 0:
+        return 0
+    doubled = settings.call.pin_pause_seconds << min(beyond, _MOST_DOUBLINGS)
+    return min(doubled, int(longest.total_seconds()))
+
+
+def add_number(session: Session, settings: Settings, client_id: int, number: str) -> bool:
+    """Add the number that a client signed in from to their account, in the caller's transaction.
+
+    Returns:
+        Whether it is theirs now; False where it is hidden, somebody else's, the platform's or a consultant's phone.
+    """
+    plain = numbers.caller(number, numbers.region_of(settings.platform.cli))
+    if (
+        plain is None
+        or session.get(Client, client_id) is None
+        or ownership.is_platforms(session, settings, plain)
+        or ownership.consultant_with(session, plain) is not None
+    ):
+        return False
+    # Another call may be adding it at the same moment: whoever is first has it, and both are told.
+    insert = _insert(session)(cast(Table, ClientNumber.__table__))
+    session.execute(insert.values(number=plain, client_id=client_id).on_conflict_do_nothing())
+    owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == plain))
+    return owner == client_id
+
+
+def counts(session: Session, client: Client) -> list[SignIn]:
+    """What is counted against a client's code and their numbers."""
+    keys = _of(client)
+    return list(session.scalars(select(SignIn).where(SignIn.key.in_(keys)).order_by(SignIn.key)))
+
+
+def forgive(session: Session, client: Client) -> None:
+    """Count from nothing again for a client's code and their numbers; their pauses are over."""
+    _forget(session, _of(client))
+
+
+def _of(client: Client) -> list[str]:
+    return [_CODE + client.code, *(_NUMBER + entry.number for entry in client.numbers)]
+
+
+def _keys(code: str, caller: str | None) -> list[str]:
+    """In the order of the alphabet, in which all lock them: so none waits for another in a circle."""
+    keys = [_CODE + code] if _KEYED_CODE.fullmatch(code) else []
+    return [*keys, _NUMBER + caller] if caller is not None and _E164.fullmatch(caller) else keys
+
+
+def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str | None] | None:
+    """The client with this code and the PIN's hash; None where one of the keys is paused."""
+    if _paused(session, keys, now()):
+        return None
+    row = None
+    if _KEYED_CODE.fullmatch(code):
+        row = session.execute(select(Client.id, Client.pin_hash).where(Client.code == code)).first()
+    return (None, None) if row is None else (row.id, row.pin_hash)
+
+
+def _paused(session: Session, keys: list[str], at: datetime) -> bool:
+    until = select(SignIn.key).where(SignIn.key.in_(keys), SignIn.paused_until > at)
+    return session.scalar(until.limit(1)) is not None
+
+
+def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:
+    """Count a failure for each key; False, and nothing counted, where one of them is paused by now."""
+    for key in keys:  # now the rows are ours until the end, those that were there before too
+        insert = _insert(session)(cast(Table, SignIn.__table__)).values(key=key, failures=0, last_at=now())
+        session.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"key": key}))
+    at = now()
+    if _paused(session, keys, at):
+        return False
+    for row in session.scalars(select(SignIn).where(SignIn.key.in_(keys))):
+        row.failures, row.last_at = row.failures + 1, at
+        longest = next(limit for prefix, limit in _LONGEST.items() if row.key.startswith(prefix))
+        wait = pause_seconds(settings, row.failures, longest)
+        row.paused_until = at + timedelta(seconds=wait) if wait else None
+    _forget_old(session, at)
+    return True
+
+
+def _cleared(session: Session, keys: list[str], client_id: int, pin_hash: str | None) -> Client | None:
+    """The client, with nothing counted any more; None where the PIN was changed in this very moment."""
+    client = session.get(Client, client_id)
+    if client is None or client.pin_hash != pin_hash:
+        return None
+    _forget(session, keys)
+    _ = client.numbers
+    return client
+
+
+def _forget(session: Session, keys: Iterable[str]) -> None:
+    for key in sorted(keys):
+        session.execute(delete(SignIn).where(SignIn.key == key))
+
+
+def _forget_old(session: Session, at: datetime) -> None:
+    old = (
+        select(SignIn.key)
+        .where(
+            SignIn.last_at < at - _FORGOTTEN_AFTER,
+            or_(SignIn.paused_until.is_(None), SignIn.paused_until < at),
+        )
+        .limit(_FORGOTTEN_AT_ONCE)
+        .with_for_update(skip_locked=True)  # one that somebody is counting on now is not old
+    )
+    keys = session.scalars(old).all()
+    if keys:
+        session.execute(delete(SignIn).where(SignIn.key.in_(keys)))
+
+
+def _insert(session: Session) -> type[postgresql.Insert | sqlite.Insert]:
+    return postgresql.Insert if session.connection().dialect.name == "postgresql" else sqlite.Insert
