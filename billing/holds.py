@@ -30,11 +30,13 @@ class Accepted:
         tariff: in force for this call, whatever changes later.
         held_minor: set aside in the call's hold, in minor units.
         max_seconds: the talk is cut here: the end of the credit, or the longest call that the settings allow.
+        talked_seconds: of the consultation before this call, where it goes on with one whose line was cut.
     """
 
     tariff: Tariff
     held_minor: int
     max_seconds: int
+    talked_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
