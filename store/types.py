@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -46,6 +48,24 @@ class ExactDecimal(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
+def _machine() -> datetime:
+    return datetime.now(UTC)
+
+
+_clock: Callable[[], datetime] = _machine
+
+
 def now() -> datetime:
     """This machine's wall clock, in UTC. Never the basis of a price: that is Asterisk's event log."""
-    return datetime.now(UTC)
+    return _clock()
+
+
+@contextmanager
+def telling(clock: Callable[[], datetime]) -> Iterator[None]:
+    """In the block `now` asks another clock, in the whole process: a simulated call's time is not this machine's."""
+    global _clock  # noqa: PLW0603 - there is one wall clock, and this is its only setter
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before

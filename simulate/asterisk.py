@@ -1,0 +1,265 @@
+"""A simulated Asterisk: it takes the application's ARI requests, answers them as Asterisk does, and sends its events.
+
+`docs/adr/0001` says how the real one is spoken to; the statuses of its refusals are those of its source
+(res/ari/resource_*.c): 404 for a channel that is not there, 409 for one that is not in the application, and of the
+requests about bridges 400 and 422 for the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from taxiphone.ari_app.client import Event
+from taxiphone.ari_app.router import Router
+from taxiphone.dialplan import prompts_folder
+from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
+from taxiphone.settings import Settings
+from taxiphone.simulate import lines as wire
+from taxiphone.simulate.cel_log import CelLog
+from taxiphone.simulate.lines import Line, Lines, What
+from taxiphone.store.types import now
+
+# Of the formats that Asterisk plays: bytes a second, and bytes of the header.
+_RATES = {
+    ".alaw": (8000, 0),
+    ".ulaw": (8000, 0),
+    ".g722": (8000, 0),
+    ".sln": (16000, 0),
+    ".wav": (16000, 44),
+    ".gsm": (1650, 0),
+}
+
+
+class SimulatedAsterisk:
+    """What `AriClient` talks to, without a network: `request` and `wait_connected` are like its own.
+
+    Args:
+        settings: where the sounds and the event log are, and the RTP time-out.
+        on_row: called after each row of the event log.
+
+    Attributes:
+        router: what the events are given to; set before the first call.
+        lines: the channels and bridges.
+        requests: what was asked, in order: "POST channels/1/answer".
+        lost: an event for which it is true never reaches the application.
+    """
+
+    def __init__(self, settings: Settings, on_row: Callable[[], None] = lambda: None) -> None:
+        self.router: Router
+        self.requests: list[str] = []
+        self.lost: Callable[[Event], bool] = lambda _: False
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._sounds: dict[str, dict[str, float]] = {}
+        self.lines = Lines(
+            CelLog(settings.cel_file, now, on_row),
+            self.seconds,
+            self._send,
+            rtp_timeout=settings.call.rtp_timeout_seconds,
+        )
+
+    # -- what the people do ---------------------------------------------------------------------------------------
+
+    def arrives(self, channel: str, *, dialled: str, caller: str) -> Line:
+        """A call comes in over the trunk, and into the application."""
+        line = self.lines.start(channel, caller)
+        self.lines.happen(What.RINGS, line)
+        self.lines.enter(line, "inbound", dialled)
+        return line
+
+    def picks_up(self, line: Line) -> None:
+        """The phone that is ringing is answered; the dialplan hands it to the application."""
+        if not self._is_ringing(line):
+            return
+        self.lines.answered(line)
+        self.lines.tell_dial(line, "ANSWER")
+        self.lines.enter(line, *line.variables["app args"].split(","))
+
+    def does_not_answer(self, line: Line, cause: int) -> None:
+        """The phone that is ringing, or its network, says no."""
+        if self._is_ringing(line):
+            statuses = {wire.BUSY: "BUSY", wire.NO_ANSWER: "NOANSWER", wire.NO_USER: "NOANSWER"}
+            self.lines.tell_dial(line, statuses.get(cause, "CHANUNAVAIL"))
+            self.lines.end(line, cause, "person" if cause in {wire.BUSY, wire.DECLINED} else "network")
+
+    def hangs_up(self, line: Line) -> None:
+        """The person hangs up."""
+        self.lines.end(line, wire.NORMAL, "person")
+
+    def line_drops(self, line: Line) -> None:
+        """The network gives the line up, and says so."""
+        self.lines.end(line, wire.OUT_OF_ORDER, "network")
+
+    def _is_ringing(self, line: Line) -> bool:
+        return self.lines.known.get(line.id) is line and not line.up
+
+    # -- what the application asks --------------------------------------------------------------------------------
+
+    async def wait_connected(self, seconds: float) -> None:
+        """It is always there."""
+        if seconds <= 0:
+            raise ValueError("it must be waited for a while")
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Carry a request out, and answer it; see `AriClient.request`.
+
+        Raises:
+            AriRequestError: as Asterisk refuses it.
+        """
+        await asyncio.sleep(0)  # who is cancelled here has not asked ...
+        self.requests.append(f"{method} {path}")
+        parts = [unquote(part) for part in path.split("/")]
+        answer = self._do(method, parts, query or {}, body or {})
+        await asyncio.sleep(0)  # ... and here, has asked and does not know the answer
+        return answer
+
+    def _do(self, method: str, parts: list[str], query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+        match method, *parts:
+            case "POST", "channels":
+                answer: Any = self._originate(query, body)
+            case _, "channels", channel, *rest if rest:
+                answer = self._about_channel(method, channel, rest, query)
+            case "DELETE", "channels", channel:
+                answer = self._hang_up(self._line(channel))
+            case _, "bridges", bridge, *rest:
+                answer = self._about_bridge(method, bridge, rest, query)
+            case "GET", "channels":
+                answer = [{"id": channel} for channel in self.lines.known]
+            case "GET", "applications", _:
+                answer = {"channel_ids": [line.id for line in self.lines.known.values() if line.held]}
+            case (("GET" | "DELETE"), "playbacks", playback):
+                if not (self.lines.playing(playback) if method == "GET" else self.lines.stop(playback)):
+                    raise NotFoundError("Playback not found", 404)
+                answer = {"id": playback} if method == "GET" else None
+            case _:
+                raise _unknown(method, parts)
+        return answer
+
+    def _about_channel(self, method: str, channel: str, rest: list[str], query: Mapping[str, Any]) -> Any:
+        line = self._line(channel)
+        if (method, *rest) == ("GET", "rtp_statistics"):
+            return {"channel_uniqueid": line.id, **self.lines.packets(line)}
+        if not line.held:
+            raise ConflictError("Channel not in Stasis application", 409)
+        match method, *rest:
+            case "POST", "answer":
+                self.lines.answered(line)
+            case (("POST" | "DELETE"), ("ring" | "moh")):
+                pass
+            case "POST", "play", playback:
+                sounds = tuple(media.partition(":")[2] for media in query["media"].split(","))
+                self.lines.play(line, playback, sounds)
+            case "POST", "variable":
+                line.variables[query["variable"]] = str(query["value"])
+                if query["variable"] == "TIMEOUT(absolute)":
+                    self.lines.end_after(line, float(query["value"]))
+            case "POST", "continue":
+                # The dialplan does its part (MixMonitor), and hands the line back.
+                self.lines.leave(line)
+                self.lines.enter(line, "consultant", line.variables.get("TAXIPHONE_CALL", ""))
+            case _:
+                raise _unknown(method, ["channels", channel, *rest])
+        return None
+
+    def _about_bridge(self, method: str, bridge: str, rest: list[str], query: Mapping[str, Any]) -> Any:
+        bridges = self.lines.bridges
+        if (method, rest) == ("POST", []):
+            bridges.setdefault(bridge, [])
+            return self._shown(bridge)
+        if bridge not in bridges:
+            raise NotFoundError("Bridge not found", 404)
+        match method, *rest:
+            case ("GET",):
+                return self._shown(bridge)
+            case ("DELETE",):
+                for channel in tuple(bridges[bridge]):
+                    self.lines.part(self.lines.known[channel])
+                del bridges[bridge]
+            case "POST", "addChannel":
+                self.lines.join(bridge, self._held_lines(query["channel"]))
+            case "POST", "removeChannel":
+                leaving = self._held_lines(query["channel"])
+                if any(line.bridge != bridge for line in leaving):
+                    raise AriRequestError("Channel not in this bridge", 422)
+                for line in leaving:
+                    self.lines.part(line)
+            case _:
+                raise _unknown(method, ["bridges", bridge, *rest])
+        return None
+
+    def _hang_up(self, line: Line) -> Any:
+        if self._is_ringing(line) and line.id != line.linked:
+            self.lines.tell_dial(line, "CANCEL")
+        self.lines.end(line, wire.NORMAL, "application")
+        return None
+
+    def _originate(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+        channel = query["channelId"]
+        if channel in self.lines.known:
+            raise ConflictError("Channel with given unique ID already exists", 409)
+        number = query["endpoint"].partition("/")[2].partition("@")[0]
+        line = self.lines.start(channel, number, query.get("originator", ""))
+        line.variables |= {name: str(value) for name, value in body.get("variables", {}).items()}
+        args = query.get("appArgs") or f"consultant,{line.variables.get('TAXIPHONE_CALL', '')}"
+        line.variables["app args"] = args
+        seconds = float(query.get("timeout", 30))
+        line.timers["ring"] = self._loop.call_later(seconds, self.does_not_answer, line, wire.NO_ANSWER)
+        self._loop.call_soon(self._rings, line)
+        return {"id": channel}
+
+    def _rings(self, line: Line) -> None:
+        if self._is_ringing(line):
+            self.lines.tell_dial(line, "RINGING")
+            self.lines.happen(What.RINGS, line)
+
+    def _line(self, channel: str) -> Line:
+        if channel not in self.lines.known:
+            raise NotFoundError("Channel not found", 404)
+        return self.lines.known[channel]
+
+    def _held_lines(self, channels: str) -> list[Line]:
+        found = []
+        for channel in channels.split(","):
+            if channel not in self.lines.known:
+                raise AriRequestError("Channel not found", 400)
+            if not self.lines.known[channel].held:
+                raise AriRequestError("Channel not in Stasis application", 422)
+            found.append(self.lines.known[channel])
+        return found
+
+    def _shown(self, bridge: str) -> dict[str, Any]:
+        return {"id": bridge, "channels": list(self.lines.bridges[bridge])}
+
+    # -- sounds and events ----------------------------------------------------------------------------------------
+
+    def seconds(self, sound: str, language: str) -> float:
+        """How long a sound plays; 0 where there is none, as Asterisk goes on with the next."""
+        if language not in self._sounds:
+            files = prompts_folder.sounds(self._settings, language)
+            self._sounds[language] = {
+                f"taxiphone/{name}": _seconds(path.stat().st_size, path.suffix)
+                for name, path in files.items()
+            }
+        return self._sounds[language].get(sound, 0.0)
+
+    def _send(self, event: Event) -> None:
+        if not self.lost(event):
+            self._loop.call_soon(self.router.route, event)
+
+
+def _seconds(size: int, suffix: str) -> float:
+    rate, header = _RATES[suffix]
+    return max(size - header, 0) / rate
+
+
+def _unknown(method: str, parts: list[str]) -> Exception:
+    return NotImplementedError(f"the simulated Asterisk does not know {method} {'/'.join(parts)}")

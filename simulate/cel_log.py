@@ -1,0 +1,47 @@
+"""Asterisk's channel event log as the simulated Asterisk writes it: the same columns that billing/cel.py reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class CelLog:
+    """Appends rows to a file, each later than the one before, as Asterisk does.
+
+    Args:
+        file: `settings.cel_file`; its folder is made.
+        clock: the wall clock that the rows are stamped with.
+        on_row: called after each row.
+    """
+
+    def __init__(self, file: Path, clock: Callable[[], datetime], on_row: Callable[[], None]) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file, self._clock, self._on_row = file, clock, on_row
+        self._last = _EPOCH
+
+    def write(self, event: str, channel: str, linked: str, name: str, **extra: Any) -> None:
+        """One row.
+
+        Args:
+            event: such as BRIDGE_ENTER.
+            channel: the unique id of the channel.
+            linked: the id of the first channel of the same call.
+            name: the channel's name.
+            extra: of the last column.
+        """
+        self._last = at = max(self._clock(), self._last + _MICROSECOND)
+        microseconds = (at - _EPOCH) // _MICROSECOND
+        time = f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+        more = json.dumps(extra, separators=(",", ":")) if extra else ""
+        columns = (event, time, channel, linked, name, "", "", "Stasis", "", more)
+        quoted = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
+        with self._file.open("a", encoding="utf-8") as log:
+            log.write(quoted + "\n")
+        self._on_row()

@@ -1,0 +1,125 @@
+"""An event loop whose time jumps: where everybody waits, it goes on at the next timer at once instead of sleeping.
+
+So an hour of talk takes milliseconds, and every time-out of the program keeps its true length. Time stands still while
+work is under way in a thread (the database, a person at the terminal): how long that takes decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from taxiphone.store import types
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+_THREADS = 4
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop in virtual time, counted in seconds from 0.
+
+    Attributes:
+        before_jump: asked before time goes on; True: something was begun instead, and time stands still.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._working = 0
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulated")
+        self.before_jump: Callable[[], bool] = _no
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Seconds of virtual time."""
+        return self._seconds
+
+    @property
+    def working(self) -> bool:
+        """Whether a thread is at work, so that time stands still."""
+        return self._working > 0
+
+    def jump(self, seconds: float) -> None:
+        """Let time go on at once."""
+        self._seconds += seconds
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[Unpack[Arguments]], Result],
+        *args: *Arguments,
+    ) -> asyncio.Future[Result]:
+        """As asyncio's (so `asyncio.to_thread` too); time stands still until the thread is done."""
+        self._working += 1
+        work = (executor or self._pool).submit(func, *args)
+        waiting: asyncio.Future[Result] = asyncio.wrap_future(work, loop=self)
+        # After asyncio's own callback: when time may go on, whoever waited has been told already.
+        work.add_done_callback(lambda _: self._from_thread(self._worked))
+        return waiting
+
+    def close(self) -> None:
+        """End the loop and its threads."""
+        if not self.is_closed():
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        super().close()
+
+    def _from_thread(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.call_soon_threadsafe(callback)
+
+    def _worked(self) -> None:
+        self._working -= 1
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for what is real (a thread, a file), and jumps where only a timer is left to wait for."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if not self._loop.working and self._loop.before_jump():
+            return []
+        if timeout is None or self._loop.working:
+            return super().select(None)
+        self._loop.jump(timeout)
+        return []
+
+
+@contextlib.contextmanager
+def wall_clock(loop: VirtualTimeLoop, begin: datetime | None = None) -> Iterator[Callable[[], datetime]]:
+    """In the block the program's wall clock goes with the loop's virtual time, from `begin` on (else from now).
+
+    Only one at a time in a process, for the program has one wall clock.
+    """
+    zero = (begin or datetime.now(UTC)) - timedelta(seconds=loop.time())
+
+    def reading() -> datetime:
+        return zero + timedelta(seconds=loop.time())
+
+    with types.telling(reading):
+        yield reading
+
+
+def run(main: Callable[[VirtualTimeLoop], Any]) -> Any:
+    """Run `main(loop)`, a coroutine function, in virtual time, with the wall clock going along."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        loop = runner.get_loop()
+        if not isinstance(loop, VirtualTimeLoop):
+            raise TypeError("the runner made another loop than it was told to")
+        with wall_clock(loop):
+            return runner.run(main(loop))
+
+
+def _no() -> bool:
+    return False

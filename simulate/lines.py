@@ -1,0 +1,319 @@
+"""The channels and bridges of the simulated Asterisk: what happens to them, told as events, CEL rows and happenings.
+
+Everything goes through here, whoever causes it: a request of the application's, a person at a telephone, or time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from taxiphone.ari_app.client import Event
+from taxiphone.simulate.cel_log import CelLog
+
+log = logging.getLogger(__name__)
+
+PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
+
+# Hang-up causes (ITU-T Q.850).
+NORMAL, BUSY, NO_USER, NO_ANSWER, DECLINED = 16, 17, 18, 19, 21
+UNREACHABLE, OUT_OF_ORDER, NO_PACKETS, BY_TIMEOUT = 20, 38, 44, 0
+
+
+class What(enum.StrEnum):
+    """What can happen to a line."""
+
+    RINGS = "rings"
+    ANSWERED = "answered"
+    SAID = "said"  # sounds begin: `sounds` are all of them
+    HEARD = "heard"  # one sound begins: `sounds` is that one
+    CUT_SHORT = "cut short"  # the sounds were stopped
+    PRESSED = "pressed"
+    TALKS = "talks"  # it is in a bridge with another
+    LEFT = "left"  # ... and no more
+    DIED = "died"  # no packet comes from it any more
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a line.
+
+    Attributes:
+        at: seconds of virtual time.
+        what: what.
+        line: to which.
+        sounds: of SAID and HEARD, their names without `sound:`.
+        key: of PRESSED.
+        cause: of ENDED, by Q.850.
+        by: of ENDED, who ended it: "person", "application", "asterisk" or "network".
+    """
+
+    at: float
+    what: What
+    line: Line
+    sounds: tuple[str, ...] = ()
+    key: str = ""
+    cause: int = 0
+    by: str = ""
+
+
+@dataclass
+class Playback:
+    """Sounds that are played to a line, one after the other."""
+
+    id: str
+    sounds: tuple[str, ...]
+    at: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class Line:
+    """A channel.
+
+    Attributes:
+        id: its unique id.
+        name: as Asterisk names channels.
+        number: the caller's number, or the number that is rung.
+        linked: the first channel of the same call.
+        up: it was answered.
+        held: it is in the application.
+        variables: set on it.
+        bridge: the bridge that it is in.
+        up_at: when it was answered, in seconds of virtual time.
+        dead_at: when the last packet came from it; None: they come.
+    """
+
+    id: str
+    name: str
+    number: str
+    linked: str
+    up: bool = False
+    held: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+    bridge: str | None = None
+    up_at: float = 0.0
+    dead_at: float | None = None
+    playbacks: list[Playback] = field(default_factory=list)
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+
+    @property
+    def language(self) -> str:
+        """The language of what it hears."""
+        return self.variables.get("CHANNEL(language)", "en")
+
+
+class Lines:
+    """All of them.
+
+    Args:
+        cel: the event log.
+        length: how long a sound plays in a language, in seconds.
+        send: gives an event to the application.
+        rtp_timeout: seconds without a packet after which Asterisk itself hangs up.
+    """
+
+    def __init__(
+        self,
+        cel: CelLog,
+        length: Callable[[str, str], float],
+        send: Callable[[Event], None],
+        *,
+        rtp_timeout: float,
+    ) -> None:
+        self.known: dict[str, Line] = {}
+        self.bridges: dict[str, list[str]] = {}
+        self.listeners: list[Callable[[Happening], None]] = []
+        self.tells_playback_first = True  # as Asterisk does; after a gap it is the other way round
+        self._cel, self._length, self._send = cel, length, send
+        self._rtp_timeout = rtp_timeout
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+
+    # -- a line's life --------------------------------------------------------------------------------------------
+
+    def start(self, channel: str, number: str, linked: str = "") -> Line:
+        """A new channel."""
+        name = f"PJSIP/trunk-{next(self._numbers):08x}"
+        line = self.known[channel] = Line(channel, name, number, linked or channel)
+        self._write("CHAN_START", line)
+        return line
+
+    def answered(self, line: Line) -> None:
+        """It is answered, by the application or by a person."""
+        if not line.up:
+            line.up, line.up_at = True, self._loop.time()
+            self._write("ANSWER", line)
+            self.happen(What.ANSWERED, line)
+
+    def enter(self, line: Line, *args: str) -> None:
+        """It comes into the application."""
+        line.held = True
+        self.tell("StasisStart", line, args=list(args))
+
+    def leave(self, line: Line) -> None:
+        """It goes back to the dialplan."""
+        self.part(line)
+        line.held = False
+        self.tell("StasisEnd", line)
+
+    def end(self, line: Line, cause: int, by: str) -> None:
+        """It is hung up; nothing to do where it has been."""
+        if self.known.get(line.id) is not line:
+            return
+        self.tell("ChannelHangupRequest", line, cause=cause)
+        playing, line.playbacks = line.playbacks, []
+        for timer in (*line.timers.values(), *(each.timer for each in playing if each.timer)):
+            timer.cancel()
+        self.part(line)
+        del self.known[line.id]
+        source = line.name if by in {"person", "network"} else ""
+        self._write("HANGUP", line, hangupcause=cause, hangupsource=source, dialstatus="")
+        self._write("CHAN_END", line)
+        if not any(other.linked == line.linked for other in self.known.values()):
+            self._write("LINKEDID_END", line)
+        if self.tells_playback_first:
+            self._all_finished(line, playing)
+        if line.held:
+            self.tell("StasisEnd", line)
+        self.tell("ChannelDestroyed", line, cause=cause)
+        if not self.tells_playback_first:
+            self._all_finished(line, playing)
+        self.happen(What.ENDED, line, cause=cause, by=by)
+
+    def end_after(self, line: Line, seconds: float) -> None:
+        """Asterisk's TIMEOUT(absolute): it is hung up so long from now; 0 takes that back."""
+        if (before := line.timers.pop("absolute", None)) is not None:
+            before.cancel()
+        if seconds > 0:
+            line.timers["absolute"] = self._loop.call_later(seconds, self.end, line, BY_TIMEOUT, "asterisk")
+
+    def die(self, line: Line) -> None:
+        """No packet comes from it any more; Asterisk notices that after its RTP time-out."""
+        if line.dead_at is None:
+            line.dead_at = self._loop.time()
+            line.timers["rtp"] = self._loop.call_later(
+                self._rtp_timeout, self.end, line, NO_PACKETS, "asterisk"
+            )
+            self.happen(What.DIED, line)
+
+    def press(self, line: Line, key: str) -> None:
+        """A key is pressed; nothing comes of it where the line has gone, died, or is not up."""
+        if self.known.get(line.id) is line and line.up and line.dead_at is None:
+            self.happen(What.PRESSED, line, key=key)
+            self.tell("ChannelDtmfReceived", line, digit=key, duration_ms=100)
+
+    def packets(self, line: Line) -> dict[str, int]:
+        """How many packets have come and gone."""
+        now = self._loop.time()
+        until = now if line.dead_at is None else line.dead_at
+        begin = line.up_at if line.up else now
+        return {
+            "rxcount": int(max(until - begin, 0) * PACKETS),
+            "txcount": int(max(now - begin, 0) * PACKETS),
+        }
+
+    # -- bridges --------------------------------------------------------------------------------------------------
+
+    def join(self, bridge: str, lines: Iterable[Line]) -> None:
+        """Lines enter a bridge."""
+        inside = self.bridges[bridge]
+        for line in lines:
+            if line.bridge != bridge:
+                self.part(line)
+                line.bridge = bridge
+                inside.append(line.id)
+                self._write("BRIDGE_ENTER", line, bridge_id=bridge, bridge_technology="simple_bridge")
+                self.tell("ChannelEnteredBridge", line, bridge={"id": bridge})
+        if len(inside) > 1:
+            for channel in inside:
+                self.happen(What.TALKS, self.known[channel])
+
+    def part(self, line: Line) -> None:
+        """A line leaves its bridge, where it is in one."""
+        if line.bridge is None:
+            return
+        bridge, line.bridge = line.bridge, None
+        self.bridges[bridge].remove(line.id)
+        self._write("BRIDGE_EXIT", line, bridge_id=bridge, bridge_technology="simple_bridge")
+        self.tell("ChannelLeftBridge", line, bridge={"id": bridge})
+        self.happen(What.LEFT, line)
+
+    # -- sounds ---------------------------------------------------------------------------------------------------
+
+    def play(self, line: Line, playback: str, sounds: tuple[str, ...]) -> None:
+        """Play sounds after those that are playing."""
+        line.playbacks.append(Playback(playback, sounds))
+        if len(line.playbacks) == 1:
+            self._begin(line)
+
+    def stop(self, playback: str) -> bool:
+        """Stop a playback; False where there is none of this name."""
+        for line in self.known.values():
+            for each in line.playbacks:
+                if each.id == playback:
+                    self.happen(What.CUT_SHORT, line, sounds=each.sounds)
+                    self._finish(line, each)
+                    return True
+        return False
+
+    def playing(self, playback: str) -> bool:
+        """Whether it is playing, or waits for its turn."""
+        return any(each.id == playback for line in self.known.values() for each in line.playbacks)
+
+    def _begin(self, line: Line) -> None:
+        playback = line.playbacks[0]
+        self.happen(What.SAID, line, sounds=playback.sounds)
+        self._next(line, playback)
+
+    def _next(self, line: Line, playback: Playback) -> None:
+        if playback.at >= len(playback.sounds):
+            self._finish(line, playback)
+            return
+        sound = playback.sounds[playback.at]
+        playback.at += 1
+        playback.timer = self._loop.call_later(self._length(sound, line.language), self._next, line, playback)
+        self.happen(What.HEARD, line, sounds=(sound,))
+
+    def _finish(self, line: Line, playback: Playback) -> None:
+        if playback.timer is not None:
+            playback.timer.cancel()
+        first = line.playbacks[0] is playback
+        line.playbacks.remove(playback)
+        self._finished(line, playback)
+        if first and line.playbacks:
+            self._begin(line)
+
+    def _all_finished(self, line: Line, playbacks: list[Playback]) -> None:
+        for playback in playbacks:
+            self._finished(line, playback)
+
+    def _finished(self, line: Line, playback: Playback) -> None:
+        target = f"channel:{line.id}"
+        self._send({"type": "PlaybackFinished", "playback": {"id": playback.id, "target_uri": target}})
+
+    # -- what is told ---------------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, line: Line, **more: Any) -> None:
+        """Send the application an event about a line."""
+        channel = {"id": line.id, "name": line.name, "caller": {"number": line.number, "name": ""}}
+        self._send({"type": kind, "channel": channel, **more})
+
+    def tell_dial(self, line: Line, status: str) -> None:
+        """Send the application how far the dialling of a line has come."""
+        self._send({"type": "Dial", "peer": {"id": line.id, "name": line.name}, "dialstatus": status})
+
+    def happen(self, what: What, line: Line, **more: Any) -> None:
+        """Tell whoever listens: the people, and who writes down what they hear."""
+        happening = Happening(self._loop.time(), what, line, **more)
+        for listener in tuple(self.listeners):
+            listener(happening)
+
+    def _write(self, event: str, line: Line, **extra: Any) -> None:
+        self._cel.write(event, line.id, line.linked, line.name, **extra)

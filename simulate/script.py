@@ -1,0 +1,161 @@
+"""What the people of a simulated call do, in words: read from a text of one deed a line.
+
+    client hears enter-code: press 1234#
+    consultant rings: answer                    or: busy, decline, ignore, unreachable; "consultant 2 rings" is
+    consultant hears accept-menu: press 1       the second phone, "consultant" alone is any
+    talk 75: client hangs up                    75 seconds after the two were connected
+    client calls again after 20                 what follows is the next call's
+
+A deed may wait: `after 2, press 1`. A comment begins with // or with ; (# is a key). Where several lines are about one
+and the same prompt they come in turn, and the last of them holds from then on.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from taxiphone.errors import UsageError
+
+CLIENT, CONSULTANT = "client", "consultant"
+
+
+class Does(enum.StrEnum):
+    """What a person, or a person's telephone line, can do."""
+
+    PRESS = "press"
+    HANG_UP = "hang up"
+    NOTHING = "nothing"
+    ANSWER = "answer"
+    BUSY = "busy"
+    DECLINE = "decline"
+    IGNORE = "ignore"
+    UNREACHABLE = "unreachable"
+    DROP = "line drops"  # the network ends it and says so
+    DIE = "line dies"  # nothing is heard from it any more
+
+
+RINGING = (Does.ANSWER, Does.BUSY, Does.DECLINE, Does.IGNORE, Does.UNREACHABLE)
+LISTENING = (Does.PRESS, Does.HANG_UP, Does.NOTHING, Does.DROP, Does.DIE)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that somebody does.
+
+    Attributes:
+        who: `client` or `consultant`.
+        does: what.
+        keys: of PRESS.
+        hears: the prompt at which it is done.
+        talking: else, so many seconds after the two were connected; where both are None, when the phone rings.
+        phone: which of the consultant's phones; None: any.
+        after: seconds that it waits.
+        line: where it stands in the script.
+    """
+
+    who: str
+    does: Does
+    keys: str = ""
+    hears: str | None = None
+    talking: float | None = None
+    phone: int | None = None
+    after: float = 0.0
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What happens in one call; `pause` is how many seconds after the call before it begins."""
+
+    deeds: tuple[Deed, ...] = ()
+    pause: float = 0.0
+
+
+_SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,3})?"
+_HEARS = re.compile(r"(client|consultant)(?: ([1-9]))? hears ([a-z0-9/-]+)\s*:\s*(.+)")
+_RINGS = re.compile(r"consultant(?: ([1-9]))? rings\s*:\s*(.+)")
+_TALK = re.compile(rf"talk ({_SECONDS})\s*:\s*(.+)")
+_IN_TALK = re.compile(r"(client|consultant)(?:'s (line (?:drops|dies))| (hangs up)| presses ([0-9*#]+))")
+_AGAIN = re.compile(rf"client calls again(?: after ({_SECONDS}))?")
+_AFTER = re.compile(rf"after ({_SECONDS})\s*,\s*(.+)")
+_PRESS = re.compile(r"press ([0-9*#]+)")
+_FORMS = (
+    "a line is one of: `client hears PROMPT: press KEYS`, `consultant rings: answer`, "
+    "`talk SECONDS: client hangs up`, `client calls again`"
+)
+
+
+def parse(text: str, prompts: Collection[str]) -> list[Part]:
+    """The calls of a script, one after the other; at least one.
+
+    Args:
+        text: the script.
+        prompts: the names that there are.
+
+    Raises:
+        UsageError: naming the first line that can't be understood.
+    """
+    parts: list[list[Deed]] = [[]]
+    pauses = [0.0]
+    for number, written in enumerate(text.splitlines(), 1):
+        line = " ".join(written.split())
+        if not line or line.startswith(("//", ";")):
+            continue
+        try:
+            if again := _AGAIN.fullmatch(line):
+                parts.append([])
+                pauses.append(float(again[1] or 0))
+                continue
+            parts[-1].append(replace(deed(line, prompts), line=number))
+        except UsageError as error:
+            raise UsageError(f"line {number} of the script, {written.strip()!r}: {error}") from None
+    return [Part(tuple(deeds), pause) for deeds, pause in zip(parts, pauses, strict=True)]
+
+
+def deed(line: str, prompts: Collection[str] | None = None) -> Deed:
+    """One line as a deed.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
+    if found := _HEARS.fullmatch(line):
+        who, phone, prompt, rest = found.groups()
+        if prompts is not None and prompt not in prompts:
+            raise UsageError(f"there is no prompt {prompt!r}. They stand in dialplan/prompts/en.toml.")
+        if who == CLIENT and phone:
+            raise UsageError("there is one client; only the consultant's phones have numbers.")
+        done = _done(rest, LISTENING)
+        return replace(done, who=who, hears=prompt, phone=int(phone) if phone else None)
+    if found := _RINGS.fullmatch(line):
+        return replace(_done(found[2], RINGING), phone=int(found[1]) if found[1] else None)
+    if found := _TALK.fullmatch(line):
+        return replace(_in_talk(found[2]), talking=float(found[1]))
+    raise UsageError(f"it can't be understood; {_FORMS}.")
+
+
+def _done(text: str, possible: Collection[Does]) -> Deed:
+    after = 0.0
+    if wait := _AFTER.fullmatch(text):
+        after, text = float(wait[1]), wait[2]
+    if (press := _PRESS.fullmatch(text)) and Does.PRESS in possible:
+        return Deed(CONSULTANT, Does.PRESS, keys=press[1], after=after)
+    if text in possible and text != Does.PRESS:
+        return Deed(CONSULTANT, Does(text), after=after)
+    names = ", ".join("press KEYS" if does is Does.PRESS else does for does in possible)
+    raise UsageError(f"{text!r} can't be done there, but: {names}.")
+
+
+def _in_talk(text: str) -> Deed:
+    found = _IN_TALK.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"{text!r} can't be done in a talk, but (of the client or the consultant): client hangs up, "
+            "client presses KEYS, client's line drops, client's line dies."
+        )
+    who, line, hangs_up, keys = found.groups()
+    if keys:
+        return Deed(who, Does.PRESS, keys=keys)
+    return Deed(who, Does.HANG_UP if hangs_up else Does(line))

@@ -1,0 +1,137 @@
+"""What everybody heard and did in a simulated call, in words, with the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from taxiphone.dialplan import speech_texts
+from taxiphone.simulate import lines as wire
+from taxiphone.simulate.lines import Happening, Line, What
+from taxiphone.simulate.people import role
+from taxiphone.simulate.script import CLIENT
+
+BOTH = "both"
+_TOGETHER = 1.0  # seconds: keys that come closer are told as one
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line of the story.
+
+    Attributes:
+        at: seconds of virtual time.
+        who: `client`, `consultant`, `consultant 2` ... or `both`.
+        what: `hears`, `presses`, or what else happened.
+        text: what is heard, in its language; the keys.
+        sounds: of `hears`, their names.
+    """
+
+    at: float
+    who: str
+    what: str
+    text: str = ""
+    sounds: tuple[str, ...] = ()
+
+
+class Story:
+    """Listens to the lines and writes down.
+
+    Args:
+        tell: called with each line of the story once it is complete.
+    """
+
+    def __init__(self, tell: Callable[[Told], None] = lambda _: None) -> None:
+        self.told: list[Told] = []
+        self._tell = tell
+        self._keys: Told | None = None
+        self._connected = 0.0
+
+    def __call__(self, happening: Happening) -> None:
+        """Something happened to somebody's line."""
+        who = name(happening.line)
+        if happening.what is What.PRESSED:
+            self._pressed(Told(happening.at, who, "presses", happening.key))
+            return
+        told = self._of(happening, who)
+        if told is not None:
+            self.flush()
+            self._add(told)
+
+    def flush(self) -> None:
+        """Tell what was held back: keys that might have been followed by more."""
+        keys, self._keys = self._keys, None
+        if keys is not None:
+            self._add(keys)
+
+    def _pressed(self, keys: Told) -> None:
+        before = self._keys
+        if before is not None and before.who == keys.who and keys.at - before.at <= _TOGETHER:
+            self._keys = replace(before, text=before.text + keys.text)
+            return
+        self.flush()
+        self._keys = keys
+
+    def _add(self, told: Told) -> None:
+        self.told.append(told)
+        self._tell(told)
+
+    def _of(self, happening: Happening, who: str) -> Told | None:
+        what, words, line = "", "", happening.line
+        match happening.what:
+            case What.SAID:
+                return Told(
+                    happening.at, who, "hears", text(happening.sounds, line.language), happening.sounds
+                )
+            case What.RINGS:
+                what, words = ("calls" if who == CLIENT else "is rung"), line.number
+            case What.ANSWERED if who != CLIENT:
+                what = "answers"
+            case What.TALKS if who == CLIENT:
+                self._connected = happening.at
+                who, what = BOTH, "talk"
+            case What.LEFT if who == CLIENT:
+                who, what, words = BOTH, "are parted", f"after {happening.at - self._connected:.0f} s"
+            case What.DIED:
+                what = "is not heard any more"
+            case What.ENDED:
+                what = _ending(happening, answered=line.up)
+        return Told(happening.at, who, what, words) if what else None
+
+
+def name(line: Line) -> str:
+    """Whose line it is: `client`, `consultant`, `consultant 2`."""
+    who, phone = role(line)
+    return f"{who} {phone}" if phone > 1 else who
+
+
+def text(sounds: tuple[str, ...], language: str) -> str:
+    """What sounds say; the name of a sound that has no text, such as a person's recorded name, in brackets."""
+    clips = speech_texts.load(language).clips
+    words = []
+    for sound in sounds:
+        clip = clips.get(sound.removeprefix("taxiphone/"))
+        words.append(f"[{sound}]" if clip is None else clip.text)
+    return " ".join(words)
+
+
+def _ending(happening: Happening, *, answered: bool) -> str:
+    refusals = {
+        wire.BUSY: "is busy",
+        wire.DECLINED: "declines",
+        wire.NO_ANSWER: "does not answer",
+        wire.UNREACHABLE: "can't be reached",
+    }
+    if not answered and happening.cause in refusals:
+        return refusals[happening.cause]
+    match happening.by, happening.cause:
+        case "person", _:
+            return "hangs up"
+        case "application", _:
+            return "is let go"
+        case "network", _:
+            return "loses the line"
+        case _, wire.NO_PACKETS:
+            return "is given up by Asterisk: no packet came any more"
+        case _:
+            return "is cut off by Asterisk: the time is up"

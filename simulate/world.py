@@ -1,0 +1,83 @@
+"""A simulated call from its arrival to its receipt: the program's own consultation and meter on a simulated Asterisk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import cast
+
+from taxiphone.ari_app.client import AriClient
+from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.ari_app.router import Leg, Router
+from taxiphone.ari_app.verbs import Lines
+from taxiphone.billing.meter import Meter
+from taxiphone.settings import Settings
+from taxiphone.simulate.asterisk import SimulatedAsterisk
+from taxiphone.store.calls import Outcome
+from taxiphone.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call that is over, its price made."""
+
+    call_id: str
+    outcome: Outcome
+
+
+class World:
+    """A house, its Asterisk, and its meter, which looks whenever Asterisk has written.
+
+    Made by `world`.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings, self.database = settings, database
+        self._written = asyncio.Event()
+        self.asterisk = SimulatedAsterisk(settings, self._written.set)
+        self.asterisk.router = self.router = Router(lambda *_: None)
+        self.meter = Meter(settings, database)
+        self.house = House(settings, database, Lines(cast(AriClient, self.asterisk), self.router))
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+
+    def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> Consultation:
+        """A call comes in; the consultation that will live it, once it is run."""
+        channel = channel or f"client-{next(self._numbers)}"
+        leg: Leg = self.router.open(channel)
+        self.asterisk.arrives(channel, dialled=dialled, caller=caller)
+        leg.entered.set()
+        leg.told = True
+        return Consultation(self.house, leg, dialled=dialled, caller=caller)
+
+    async def live(self, consultation: Consultation) -> Ended:
+        """Live a call to its end, and price it."""
+        outcome = await consultation.run()
+        await self.price()
+        return Ended(consultation.id, outcome)
+
+    async def price(self) -> None:
+        """Let the meter read all that Asterisk has written."""
+        self._written.clear()
+        await asyncio.to_thread(self.meter.read_once)
+
+    async def measure(self) -> None:
+        """Price what is over as soon as Asterisk has written it, until cancelled. Time stands still meanwhile."""
+        while True:
+            await self._written.wait()
+            await self.price()
+
+
+@contextlib.asynccontextmanager
+async def world(settings: Settings, database: Database) -> AsyncIterator[World]:
+    """A world in which calls can be lived, one after the other or at the same time."""
+    made = World(settings, database)
+    measuring = asyncio.create_task(made.measure(), name="meter")
+    try:
+        yield made
+    finally:
+        measuring.cancel()
+        await asyncio.gather(measuring, return_exceptions=True)
