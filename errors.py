@@ -9,6 +9,7 @@
     │   └── SchemaError             the database is at another version than the program
     ├── LedgerError                 a posting that must not be made; nothing was posted          exit 1
     │   └── InsufficientFundsError  the wallet does not hold what was asked for
+    │       └── LimitReachedError   it does, but the client's own limit per day does not allow it
     ├── RecordingError              a WAV or MP3 that is not what it should be                   exit 1
     └── AriError                    Asterisk's answer to the application, or none                exit 1
         ├── AriConnectionError      the websocket is down; the request may or may not have been carried out
@@ -61,6 +62,10 @@ class LedgerError(TaxiphoneError):
 
 class InsufficientFundsError(LedgerError):
     """The wallet does not hold the amount that was asked for."""
+
+
+class LimitReachedError(InsufficientFundsError):
+    """The client's own limit per day does not allow what was asked for."""
 
 
 class RecordingError(TaxiphoneError):

@@ -53,6 +53,7 @@ class Offer:
         wallet_minor: the client's credit, in minor units.
         lasts_seconds: the longest talk by the minute that the credit pays for; None: without end.
         affordable: the modes whose first minute, or whose package, the credit pays for.
+        limit_left_minor: what the client's own limit leaves for today, in minor units; None: there is none.
     """
 
     currency: str
@@ -64,6 +65,7 @@ class Offer:
     wallet_minor: int
     lasts_seconds: int | None
     affordable: frozenset[str]
+    limit_left_minor: int | None = None
 
 
 def offer(session: Session, settings: Settings, client: Client, consultant: Consultant) -> Offer:
