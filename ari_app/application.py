@@ -11,11 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import recovery
 from taxiphone.ari_app.client import AriClient, Event, path
-from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.ari_app.consultation import Consultation
+from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.prices import Prices
+from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.waiting import to_the_end
-from taxiphone.dialplan.credentials import ARI_USER
+from taxiphone.dialplan.credentials import ARI_USER, Secrets
 from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
@@ -32,6 +35,8 @@ _EVENTS = (
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",
+    "ChannelHold",
+    "ChannelUnhold",
     "ChannelDestroyed",
 )
 
@@ -44,8 +49,9 @@ class Application:
     Args:
         settings: checked.
         database: at this program's schema.
-        ari_password: of ari.conf's user `taxiphone`.
-        on_end: called with a call's id when its legs have gone; the meter then looks at its log at once.
+        secrets: the passwords of ARI and AMI.
+        on_end: called with a call's id when its talk is over, and when its legs have gone; the meter then looks at its
+            log at once.
         on_gone: called once, with the unpriced calls of earlier processes of which Asterisk has no leg any more.
     """
 
@@ -53,7 +59,7 @@ class Application:
         self,
         settings: Settings,
         database: Database,
-        ari_password: str,
+        secrets: Secrets,
         *,
         on_end: Callable[[str], None],
         on_gone: Callable[[set[str]], None],
@@ -62,11 +68,19 @@ class Application:
         self._ari = AriClient(
             f"127.0.0.1:{settings.asterisk.http_port}",
             ARI_USER,
-            ari_password,
+            secrets.ari_password,
             recovery.APPLICATION,
             self._router.route,
         )
-        self._house = House(settings, database, Lines(self._ari, self._router))
+        self.prices = Prices()
+        self._house = House(
+            settings,
+            database,
+            Lines(self._ari, self._router),
+            Recorder(settings.asterisk.ami_port, secrets.ami_secret),
+            self.prices,
+            on_end,
+        )
         self._on_end, self._on_gone = on_end, on_gone
         self._calls: set[asyncio.Task[None]] = set()
         self._setting_up: asyncio.Task[None] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds
@@ -14,8 +15,10 @@ from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call, Client, Consultant, Did
+from taxiphone.store.models import Call, Client, Consultant, Did, Mark
 from taxiphone.store.types import now
+
+_ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,21 @@ class Parties:
     did: Did | None
     client: Client | None
     consultant: Consultant | None
+
+
+@dataclass(frozen=True)
+class Talking:
+    """A talk that an earlier process began.
+
+    Attributes:
+        call: its row, with client and consultant.
+        accepted: what was fixed when the consultant accepted.
+        began: when the two were bridged, to the program's knowledge.
+    """
+
+    call: Call
+    accepted: holds.Accepted
+    began: datetime
 
 
 class CallRecord:
@@ -82,16 +100,48 @@ class CallRecord:
 
         return await self._database.run(work)
 
-    async def accepted(self, *, recorded: bool) -> holds.Accepted:
+    async def signed_in(self, client: Client) -> None:
+        """Note who keyed in the right PIN."""
+        await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
+
+    async def rings(self) -> bool:
+        """The consultant's phones are about to be rung; False where another call of theirs is going on."""
+
+        def work(session: Session) -> bool:
+            call = self._row(session)
+            # Locked, so that of two calls that come at once one sees the other.
+            session.get(Consultant, call.consultant_id, with_for_update=True)
+            engaged = exists().where(
+                Call.consultant_id == call.consultant_id, Call.status.in_(_ENGAGED), Call.id != call.id
+            )
+            if session.execute(select(engaged)).scalar_one():
+                calls.mark(session, self._id, "engaged")
+                return False
+            calls.step(call, Status.RINGING)
+            calls.mark(session, self._id, "ringing")
+            return True
+
+        return await self._database.run(work)
+
+    async def accepted(self, *, recorded: bool, channel: str, continues: str | None) -> holds.Accepted:
         """The consultant has accepted: freeze the tariff, hold what the talk can cost, ask for the recording.
 
+        Args:
+            recorded: both want it.
+            channel: the unique id of the phone that accepted.
+            continues: the id of the call whose line was cut, and which goes on.
+
         Raises:
-            InsufficientFundsError: the wallet does not pay for it any more; nothing was written.
+            InsufficientFundsError: the wallet, or the client's limit, does not pay for it any more; nothing was written.
         """
 
         def work(session: Session) -> holds.Accepted:
             call = self._row(session)
             calls.step(call, Status.ACCEPTED)
+            call.consultant_channel, call.continues_id = channel, continues
+            call.recording_asked = recorded
+            call.rtp_timeout = self._settings.call.rtp_timeout_seconds
+            session.flush()
             accepted = holds.accept(session, self._settings, call)
             if recorded:
                 capture.ask(session, call)
@@ -99,6 +149,23 @@ class CallRecord:
             return accepted
 
         return await self._database.run(work)
+
+    async def talking(self) -> Talking:
+        """What an earlier process knew of a talk that is still going on."""
+
+        def work(session: Session) -> Talking:
+            call = session.get_one(Call, self._id, options=holds.WITH_PEOPLE)
+            began = session.scalar(
+                select(Mark.at).where(Mark.call_id == self._id, Mark.what == "bridging").limit(1)
+            )
+            calls.mark(session, self._id, "taken over")
+            return Talking(call, holds.accept(session, self._settings, call), began or now())
+
+        return await self._database.run(work)
+
+    async def over(self, why: str, *, fault: str | None = None, heard_until: datetime | None = None) -> None:
+        """The talk is over: the meter may price it, whoever is still on the line."""
+        await self.write(Status.OVER, "left", why, fault=fault, heard_until=heard_until)
 
     async def ended(self, outcome: Outcome) -> None:
         """Both legs are free; the meter has the last word on what it cost."""

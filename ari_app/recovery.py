@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import path
-from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.ari_app.consultation import Consultation
+from taxiphone.ari_app.conversation import House
 from taxiphone.errors import AriError, NotFoundError
 from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg
 from taxiphone.store.models import Call
@@ -71,16 +72,18 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     router = house.lines.router
     living = await living_channels(house)
     gone = set()
-    for call_id, client_channel, status in await house.database.look(_unfinished_calls):
+    for call_id, client_channel, consultant_channel, status in await house.database.look(_unfinished_calls):
         if router.has(client_channel):
             continue
-        if not {client_channel, consultant_leg(call_id)} & living:
+        phones = {channel for channel in living if channel.startswith(consultant_leg(call_id))}
+        if client_channel not in living and not phones:
             gone.add(call_id)
         if status == Status.ENDED:
             continue
         consultation = Consultation(house, router.open(client_channel), call_id=call_id)
+        consultation.take_over_phones(phones, consultant_channel)
         legs = (consultation.client_leg, consultation.consultant_leg)
-        for leg in legs:
+        for leg in (consultation.client_leg, *consultation.phones):
             leg.told = True
             if leg.id not in living:
                 leg.lost()
@@ -94,7 +97,8 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
             status,
         )
         try:
-            await consultation.end(Outcome.TALKED if status == Status.TALKING else Outcome.FAILED)
+            talked = status in {Status.TALKING, Status.OVER}
+            await consultation.end(Outcome.TALKED if talked else Outcome.FAILED)
         except (AriError, SQLAlchemyError) as error:
             log.error("call %s could not be closed yet: %s", call_id, error)
     await _hang_up_strays(house, living)
@@ -118,10 +122,10 @@ async def _hang_up_strays(house: House, living: set[str]) -> None:
             router.close(leg)
 
 
-def _unfinished_calls(session: Session) -> list[tuple[str, str, str]]:
+def _unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]]:
     rows = session.execute(
-        select(Call.id, Call.client_channel, Call.status)
+        select(Call.id, Call.client_channel, Call.consultant_channel, Call.status)
         .where(Call.status.not_in(FINAL))
         .order_by(Call.arrived_at)
     )
-    return [(row.id, row.client_channel, row.status) for row in rows]
+    return [(row.id, row.client_channel, row.consultant_channel, row.status) for row in rows]

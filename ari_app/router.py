@@ -30,6 +30,7 @@ class Leg:
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
         dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         told: whether Asterisk has said anything of it yet.
+        held: whether its phone has put the call on hold, and so sends nothing for good reason.
     """
 
     def __init__(self, channel: str) -> None:
@@ -39,6 +40,7 @@ class Leg:
         self.cause: int | None = None
         self.dialled = ""
         self.told = False
+        self.held = False
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
@@ -77,6 +79,8 @@ class Leg:
         match event["type"]:
             case "StasisStart":
                 self.entered.set()
+            case "ChannelHold" | "ChannelUnhold":
+                self.held = event["type"] == "ChannelHold"
             case "ChannelDtmfReceived":
                 self._keys.append(event["digit"])
                 self._key_came.set()

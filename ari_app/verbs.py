@@ -46,27 +46,17 @@ class Rang(enum.Enum):
     UNREACHABLE = "unreachable"
 
 
-class Confirmed(enum.Enum):
-    """What the one who answered made of the question."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    SILENT = "silent"  # no key: a voicemail, or nobody
-    GONE = "gone"
-
-
-class Left(enum.Enum):
-    """Who left the talk first, as far as the application saw; the price comes from Asterisk's own log."""
-
-    CLIENT = "client"
-    CONSULTANT = "consultant"
-
-
 @dataclass(frozen=True)
 class Pressed:
-    """The keys that answered a question; empty: none came in time, or the leg has gone."""
+    """The keys that answered a question.
+
+    Attributes:
+        keys: empty: none came in time, or the leg has gone.
+        end: the key that ended them; empty: none did.
+    """
 
     keys: str = ""
+    end: str = ""
 
 
 class Lines:
@@ -148,7 +138,7 @@ class Lines:
             leg: who is asked.
             sounds: the question.
             seconds: how long to wait for the first, and for each next key.
-            end: a key that ends the input and is not part of it.
+            end: keys of which each ends the input and is not part of it.
             most: so many keys are enough.
             valid: keys that count; others change nothing.
 
@@ -169,9 +159,9 @@ class Lines:
         while key is not None and key not in end:
             keys += key
             if len(keys) >= most:
-                break
+                return Pressed(keys)
             key = await _within(seconds, _next_of(leg, valid + end))
-        return Pressed(keys)
+        return Pressed(keys, key or "")
 
     async def hang_up(self, leg: Leg) -> None:
         """End a leg; nothing to do where it has gone. A lost connection is waited for: no leg is left behind."""
@@ -243,15 +233,23 @@ class Lines:
             return _why_not(leg)
         return Rang.ANSWERED if leg.entered.is_set() else Rang.NO_ANSWER
 
-    async def confirm(self, leg: Leg, sounds: Sounds, *, seconds: float, repeat: int = 2) -> Confirmed:
-        """Say what it is about until 1 (accept) or 3 (refuse) is pressed; anything else is asked again."""
-        for _ in range(repeat):
-            pressed = await self.ask(leg, sounds, seconds=seconds, valid="13")
-            if leg.gone.is_set():
-                return Confirmed.GONE
-            if pressed.keys:
-                return Confirmed.ACCEPTED if pressed.keys == "1" else Confirmed.REFUSED
-        return Confirmed.SILENT
+    async def through_dialplan(self, leg: Leg, context: str) -> bool:
+        """Let a leg go through a context of the dialplan, which gives it back; False where it did not come back.
+
+        Raises:
+            AriError: Asterisk did not do it for another reason than that the leg has gone.
+        """
+        leg.entered.clear()
+        if not await self.command(
+            leg,
+            *("POST", "channels", leg.id, "continue"),
+            query={"context": context, "extension": "s", "priority": 1},
+        ):
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GAP_SECONDS):
+                await first_of(leg.entered.wait(), leg.gone.wait())
+        return leg.entered.is_set() and not leg.gone.is_set()
 
     async def bridge(self, bridge: str, client: Leg, consultant: Leg) -> bool:
         """Bridge two legs; False where one of them has gone.
@@ -283,13 +281,19 @@ class Lines:
             return False
         return {leg.id for leg in legs} <= set(found["channels"])
 
-    async def until_one_leaves(self, client: Leg, consultant: Leg) -> Left:
-        """Wait until the first of two bridged legs has gone.
+    async def part(self, bridge: str, *legs: Leg) -> None:
+        """Take legs out of a bridge; they stay up, and nobody hears the other any more."""
+        for leg in legs:
+            with contextlib.suppress(AriRequestError):  # 400, 409, 422: it has left by itself
+                await self.command(leg, "POST", "bridges", bridge, "removeChannel", query={"channel": leg.id})
 
-        A lost connection does not end a talk: Asterisk holds it, and tells who is left when the connection is back.
-        """
-        await first_of(client.gone.wait(), consultant.gone.wait())
-        return Left.CLIENT if client.gone.is_set() else Left.CONSULTANT
+    async def packets(self, leg: Leg) -> int | None:
+        """How many RTP packets have come from a leg's phone (RFC 3550); None where nobody can say."""
+        try:
+            found = await self.ari.request("GET", path("channels", leg.id, "rtp_statistics"))
+        except AriError:
+            return None
+        return int(found["rxcount"])
 
     async def end_bridge(self, bridge: str) -> None:
         """Remove a bridge; nothing to do where there is none."""

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import AriClient, Event
-from taxiphone.ari_app.consultation import SKIP_SECONDS
+from taxiphone.ari_app.steps.price import SKIP_SECONDS
 from taxiphone.billing import ledger
 from taxiphone.billing.money import to_minor
 from taxiphone.demo import platform

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.application import Application
+from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
 from taxiphone.dialplan import config, credentials, locate
@@ -60,7 +61,8 @@ class Process:
         self._up_once = False
         self._abandoned: set[str] = set()  # calls of which Asterisk has no leg, and its log perhaps no end
         self._worker = RecordingWorker(settings, database)
-        self._meter = Meter(settings, database, on_rated=lambda _: self._worker.nudge())
+        self._meter = Meter(settings, database, on_rated=self._rated)
+        self._priced_calls = Prices()  # the application's, as soon as there is one
 
     async def run(self) -> None:
         """Serve until a signal.
@@ -81,10 +83,11 @@ class Process:
             application = Application(
                 self._settings,
                 self._database,
-                credentials.ari_password(self._settings),
+                credentials.load(self._settings),
                 on_end=lambda _: self._meter.nudge(),
                 on_gone=self._abandoned.update,
             )
+            self._priced_calls = application.prices
             tasks = [
                 asyncio.create_task(application.run(), name="application"),
                 asyncio.create_task(self._meter.run(self._ended), name="meter"),
@@ -100,6 +103,10 @@ class Process:
                 await _first(asyncio.create_task(self._signalled.wait()), tasks)
             finally:
                 await self._down(application, tasks)
+
+    def _rated(self, call_id: str) -> None:
+        self._worker.nudge()
+        self._priced_calls.told(call_id)
 
     # -- up -------------------------------------------------------------------------------------------------------
 

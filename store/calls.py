@@ -80,9 +80,12 @@ def new_id(at: datetime) -> str:
 CONSULTANT_LEG = ".consultant"  # what makes a call's id that of its consultant's leg
 
 
-def consultant_leg(call_id: str) -> str:
-    """The unique id of the consultant's leg. Ours, so that it is known before the leg is, and found in Asterisk's log."""
-    return call_id + CONSULTANT_LEG
+def consultant_leg(call_id: str, phone: int = 1) -> str:
+    """The unique id of a consultant's leg: of the first phone, or of a further one that is rung for the same call.
+
+    Ours, so that it is known before the leg is, and found in Asterisk's log.
+    """
+    return call_id + CONSULTANT_LEG + (f".{phone}" if phone > 1 else "")
 
 
 def talk_bridge(call_id: str) -> str:

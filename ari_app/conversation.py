@@ -1,0 +1,213 @@
+"""What one call's steps share: its legs, who they are, in which language each is spoken to, and how all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from taxiphone.ari_app.menu import Question
+from taxiphone.ari_app.prices import Prices
+from taxiphone.ari_app.record import CallRecord, Talking
+from taxiphone.ari_app.recorder import Recorder
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import Lines, Pressed, Sounds
+from taxiphone.billing.holds import Accepted
+from taxiphone.billing.tariffs_in_force import PER_MINUTE
+from taxiphone.dialplan import names
+from taxiphone.dialplan.speech import Speech
+from taxiphone.errors import AriError
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import Outcome
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call, Client, Consultant
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+# What the client is told of an outcome that is no talk; each says, in one prompt or another, that it cost nothing.
+_REFUSAL = ("nothing-charged", "goodbye")
+FAREWELLS: dict[Outcome, tuple[str, ...]] = {
+    Outcome.BUSY: ("busy", *_REFUSAL),
+    Outcome.NO_ANSWER: ("no-answer", *_REFUSAL),
+    Outcome.NOT_ACCEPTED: ("not-accepted", *_REFUSAL),
+    Outcome.REFUSED: ("refused", *_REFUSAL),
+    Outcome.UNREACHABLE: ("unreachable", *_REFUSAL),
+    Outcome.UNAVAILABLE: ("consultant-unavailable", *_REFUSAL),
+    Outcome.NO_CHOICE: ("no-choice", *_REFUSAL),
+    Outcome.UNKNOWN_CODE: ("unknown-code", *_REFUSAL),
+    Outcome.UNKNOWN_NUMBER: ("unknown-number",),
+    Outcome.UNKNOWN_CALLER: ("unknown-caller",),
+    Outcome.WRONG_PIN: ("wrong-pin", *_REFUSAL),
+    Outcome.PAUSED: ("pin-paused",),
+    Outcome.BLOCKED: ("blocked",),
+    Outcome.ACCOUNT_CLOSED: ("account-closed",),
+    Outcome.NO_CREDIT: ("no-credit", "goodbye"),
+    Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
+    Outcome.FAILED: ("failed", *_REFUSAL),
+}
+
+
+@dataclass(frozen=True)
+class House:
+    """What every call works with.
+
+    Attributes:
+        settings: checked.
+        database: where calls and money are.
+        lines: the verbs.
+        recorder: pauses recordings.
+        prices: tells when a talk has been priced.
+        on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
+    """
+
+    settings: Settings
+    database: Database
+    lines: Lines
+    recorder: Recorder
+    prices: Prices
+    on_over: Callable[[str], None]
+
+
+class Conversation:
+    """A call that has just arrived, or one that an earlier process began (ari_app.recovery).
+
+    Args:
+        house: settings, database, verbs.
+        leg: the client's.
+        dialled: the number dialled, as the trunk sent it.
+        caller: the caller's number, likewise; empty where it is withheld.
+        call_id: of a call that an earlier process began.
+    """
+
+    def __init__(
+        self, house: House, leg: Leg, *, dialled: str = "", caller: str = "", call_id: str = ""
+    ) -> None:
+        self.house = house
+        self.settings, self.database, self.lines = house.settings, house.database, house.lines
+        self.id = call_id or calls.new_id(now())
+        self.client_leg = leg
+        self.phones: list[Leg] = []  # the consultant's that are rung
+        self.consultant_leg = self.phone(1)
+        self.bridge = calls.talk_bridge(self.id)
+        self.record = CallRecord(self.settings, self.database, self.id)
+        self.dialled, self.caller = dialled, caller
+        self.speech = Speech(self.settings.platform.language)
+        self.mode = PER_MINUTE
+        self.recorded = False
+        self.bridged = False
+        self.continues: Call | None = None  # whose line was cut, and which goes on
+        self.wallet = 0  # the credit that was told, in minor units
+        self.accepted: Accepted
+        self.client: Client
+        self.consultant: Consultant
+        self.own_consultant: Consultant | None = None  # whose own number was dialled
+        self._asides: set[asyncio.Task[None]] = set()
+
+    # -- who is there ---------------------------------------------------------------------------------------------
+
+    def phone(self, number: int) -> Leg:
+        """The leg of the consultant's first, second ... phone."""
+        leg = self.lines.router.open(calls.consultant_leg(self.id, number))
+        if leg not in self.phones:
+            self.phones.append(leg)
+        return leg
+
+    def take_over_phones(self, channels: set[str], accepted: str | None) -> None:
+        """The consultant's phones as an earlier process left them: those that there are, and the one that accepted."""
+        self.phones = [self.lines.router.open(channel) for channel in sorted(channels)]
+        self.consultant_leg = self.lines.router.open(accepted or calls.consultant_leg(self.id))
+        if self.consultant_leg not in self.phones:
+            self.phones.append(self.consultant_leg)
+
+    def take_over(self, found: Talking) -> None:
+        """Know what an earlier process knew of the talk that is going on."""
+        row = found.call
+        if row.client is not None and row.consultant is not None:
+            self.client, self.consultant = row.client, row.consultant
+        self.speech = Speech(row.language)
+        self.mode, self.recorded, self.accepted = row.mode, row.recording_asked, found.accepted
+
+    async def speak(self, language: str) -> None:
+        """Speak this language with the client from now on."""
+        self.speech = Speech(language)
+        await self.lines.speak_language(self.client_leg, language)
+
+    @property
+    def consultants_speech(self) -> Speech:
+        """The consultant's language."""
+        return Speech(self.consultant.language)
+
+    def name_of(self, kind: str, code: str, speech: Speech) -> Sounds:
+        """A person's name as it is said; the code, digit by digit, where there is no sound of the name."""
+        return names.spoken(self.settings, kind, code, speech.language) or speech.digits(code)
+
+    # -- saying and asking ----------------------------------------------------------------------------------------
+
+    async def say(self, *prompts: str) -> None:
+        """Play prompts to the client."""
+        await self.lines.say(self.client_leg, *self.sounds(*prompts))
+
+    async def tell(self, *sounds: str) -> None:
+        """Play composed sounds to the client."""
+        await self.lines.say(self.client_leg, *sounds)
+
+    def sounds(self, *prompts: str) -> Sounds:
+        """Prompts as sounds in the client's language."""
+        return tuple(sound for name in prompts for sound in self.speech.prompt(name))
+
+    async def ask(self, question: Question, *before: str, after: Sounds = ()) -> Pressed:
+        """Ask the client once, with sounds before and after the question's own."""
+        return await self.lines.ask(
+            self.client_leg,
+            (*before, *self.speech.prompt(question.name), *after),
+            seconds=self.seconds(question),
+            valid=question.valid,
+            end=question.ends,
+            most=question.most,
+        )
+
+    def seconds(self, question: Question) -> float:
+        """How long a key is waited for."""
+        return float(getattr(self.settings.call, question.wait)) if question.wait else 0.0
+
+    def tries(self, question: Question) -> int:
+        """How often it is asked at most."""
+        return question.tries or self.settings.call.code_tries
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the call's own course; the call's end waits for it."""
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def farewell(self, outcome: Outcome) -> None:
+        """Say why there is no consultation, and that it cost nothing."""
+        first, *rest = FAREWELLS[outcome]
+        sounds = self.sounds(first)
+        if outcome is Outcome.NO_CREDIT:
+            sounds += self.speech.credit_is(self.wallet, self.settings.platform.currency)
+        await self.tell(*sounds, *self.sounds(*rest))
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    async def end(self, outcome: Outcome) -> None:
+        """Let all legs and the bridge go, and say in the call's row how it ended."""
+        if self.bridged and outcome is Outcome.FAILED:
+            outcome = Outcome.TALKED  # what went wrong came after the talk had begun
+        legs = (self.client_leg, *self.phones)
+        try:
+            if self._asides:
+                await asyncio.wait(set(self._asides))
+            await asyncio.gather(*(self.lines.hang_up(leg) for leg in legs))
+            with contextlib.suppress(AriError):
+                await self.lines.end_bridge(self.bridge)
+            await self.record.ended(outcome)
+        finally:
+            for leg in legs:
+                self.lines.router.close(leg)
+            self.house.prices.forget(self.id)

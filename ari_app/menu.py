@@ -1,0 +1,129 @@
+"""Every question that a call asks: what is said before it, which keys count, how long is waited, what silence means.
+
+The steps ask with these objects and no others, and docs/call-flow.md is held against them by a test. A question is never
+answered by silence in a way that costs more: where the keys choose a price, silence chooses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CLIENT, CONSULTANT = "client", "consultant"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that is answered by keys.
+
+    Attributes:
+        name: in docs/call-flow.md, and of the prompt that ends it.
+        who: whom it is asked.
+        keys: each key that counts, with what it means; every other key changes nothing. Empty: a number is keyed in.
+        silence: what no key in time means, after the last try.
+        wait: the setting of [call] that says how many seconds are waited for a key, after the sounds and after each key.
+        tries: how often it is asked at most; 0: as often as [call] code_tries says.
+        ends: keys that end a number that is keyed in.
+        most: so many digits are enough.
+    """
+
+    name: str
+    who: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    silence: str = ""
+    wait: str = "key_seconds"
+    tries: int = 1
+    ends: str = ""
+    most: int = 1
+
+    @property
+    def valid(self) -> str:
+        """The keys that count."""
+        return "".join(self.keys) or "0123456789"
+
+
+CLIENT_CODE = Question(
+    "enter-client-code",
+    CLIENT,
+    silence="goodbye: the caller stays unknown",
+    tries=0,
+    ends="#",
+    most=8,
+)
+PIN = Question("enter-pin", CLIENT, silence="counts as a wrong PIN", tries=0, ends="#", most=8)
+ADD_NUMBER = Question(
+    "add-number-offer",
+    CLIENT,
+    {"1": "the number is added to the account", "2": "it is not"},
+    silence="it is not added",
+)
+RESUME = Question(
+    "resume-offer",
+    CLIENT,
+    {"1": "the consultation that was cut goes on", "2": "another consultation"},
+    silence="another consultation, with its own prices and questions",
+    tries=2,
+)
+CODE = Question(
+    "enter-code",
+    CLIENT,
+    silence="asked again, then goodbye",
+    tries=0,
+    ends="#*",
+    most=8,
+)
+SKIP_PRICE = Question(
+    "press-hash-to-skip",
+    CLIENT,
+    {"#": "the rest of the announcement is skipped"},
+    silence="it is heard to its end",
+    wait="",
+)
+MODE = Question(
+    "mode-choice",
+    CLIENT,
+    {"1": "per minute", "2": "the package"},
+    silence="asked again, then goodbye: no mode is chosen by silence",
+    tries=0,
+)
+RECORDING = Question(
+    "recording-choice",
+    CLIENT,
+    {"1": "the talk is recorded, if the consultant agrees", "2": "it is not"},
+    silence="it is not recorded",
+)
+ACCEPT = Question(
+    "accept-menu",
+    CONSULTANT,
+    {"1": "accepts", "3": "refuses", "*": "refuses, and takes no calls for a while"},
+    silence="not accepted: a voicemail, or nobody",
+    wait="accept_seconds",
+    tries=2,
+)
+ACCEPT_RECORDED = Question(
+    "accept-menu-recorded",
+    CONSULTANT,
+    {
+        "1": "accepts, recorded",
+        "2": "accepts, but not the recording",
+        "3": "refuses",
+        "*": "refuses, and takes no calls for a while",
+    },
+    silence="not accepted: a voicemail, or nobody",
+    wait="accept_seconds",
+    tries=2,
+)
+STARS = Question(
+    "rate-offer",
+    CLIENT,
+    {str(stars): f"{stars} of 5" for stars in range(1, 6)},
+    silence="no rating",
+)
+
+QUESTIONS = (
+    *(CLIENT_CODE, PIN, ADD_NUMBER, RESUME, CODE, SKIP_PRICE, MODE, RECORDING),
+    *(ACCEPT, ACCEPT_RECORDED, STARS),
+)
+
+END_AT_ONCE = "#*"
+"""The client's keys that end the talk at once; [call] end_key and pause_key are settings."""

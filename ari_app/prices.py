@@ -1,0 +1,33 @@
+"""Tells a call that it has been priced: the meter says so, and whoever is left on the line is told the amount."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+
+class Prices:
+    """Calls that wait for their price."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    def expect(self, call_id: str) -> None:
+        """Begin to listen; before the meter is asked to look."""
+        self._waiting.setdefault(call_id, asyncio.Event())
+
+    def told(self, call_id: str) -> None:
+        """The meter has priced a call. On the event loop."""
+        if call_id in self._waiting:
+            self._waiting[call_id].set()
+
+    async def wait(self, call_id: str, seconds: float) -> None:
+        """Return when the call is priced, or after so many seconds."""
+        self.expect(call_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._waiting[call_id].wait()
+
+    def forget(self, call_id: str) -> None:
+        """Nobody waits any more."""
+        self._waiting.pop(call_id, None)

@@ -1,0 +1,74 @@
+"""Pauses and resumes a recording: MixMonitorMute over AMI, which ARI has no command for (panoramisk).
+
+A connection is made for each use: it is rare, and panoramisk 1.4 reconnects by itself and then sends once more what was
+not answered, which for a stale "resume" would be wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from panoramisk import Manager
+
+from taxiphone.dialplan.credentials import AMI_USER
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 3.0
+
+
+class Recorder:
+    """AMI's one use.
+
+    Args:
+        port: of AMI on loopback.
+        secret: of its user.
+    """
+
+    def __init__(self, port: int, secret: str) -> None:
+        self._port, self._secret = port, secret
+
+    async def mute(self, channel: str, muted: bool) -> bool:
+        """Record silence from a channel from now on, or its sound again; False where Asterisk did not.
+
+        Args:
+            channel: its unique id, which is ours: nothing that a caller sent.
+            muted: whether silence is recorded.
+        """
+        manager = _Once(
+            host="127.0.0.1", port=self._port, username=AMI_USER, secret=self._secret, events="off"
+        )
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await manager.connect()
+                answer = await manager.send_action(
+                    {
+                        "Action": "MixMonitorMute",
+                        "Channel": channel,
+                        "Direction": "both",
+                        "State": int(muted),
+                    }
+                )
+        except (OSError, TimeoutError) as error:
+            log.error("AMI does not answer on 127.0.0.1:%d (%s): the recording goes on.", self._port, error)
+            return False
+        finally:
+            manager.close()
+        if answer.response != "Success":
+            log.error("%s: the recording could not be paused or resumed: %s", channel, answer.message)
+            return False
+        return True
+
+
+class _Once(Manager):  # type: ignore[misc]  # panoramisk has no types
+    """A manager that connects once: what could not be done now is not done later."""
+
+    _tried = False
+
+    def connect(self, *args: Any, **more: Any) -> Any:
+        if self._tried:
+            return None
+        self._tried = True
+        return super().connect(*args, **more)

@@ -1,0 +1,115 @@
+"""After the talk: who is left on the line hears what is due to them, and the client may rate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.steps.talk import Ending, Why
+from taxiphone.ari_app.verbs import Sounds
+from taxiphone.billing.due import Due, what_is_due
+from taxiphone.dialplan.speech import Speech
+
+_PRICE_SECONDS = 3.0  # the meter needs some hundredths
+_LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
+
+FAULT = "one-way audio"
+
+CLIENT_HEARS: dict[Why, str] = {
+    Why.CONSULTANT_LEFT: "consultant-hung-up",
+    Why.CLIENT_ENDED: "you-ended",
+    Why.PACKAGE_OVER: "package-over",
+    Why.CREDIT_USED_UP: "credit-used-up",
+    Why.LONGEST: "longest-reached",
+    Why.CLIENT_NOT_HEARD: "not-heard",
+    Why.CONSULTANT_NOT_HEARD: "other-not-heard",
+    Why.CLIENT_LINE_LOST: "call-cut",
+    Why.CONSULTANT_LINE_LOST: "line-lost",
+}
+CONSULTANT_HEARS: dict[Why, str] = {
+    Why.CLIENT_LEFT: "client-hung-up",
+    Why.CLIENT_ENDED: "client-hung-up",
+    Why.PACKAGE_OVER: "package-over",
+    Why.CREDIT_USED_UP: "client-credit-used-up",
+    Why.LONGEST: "longest-reached",
+    Why.CLIENT_NOT_HEARD: "other-not-heard",
+    Why.CONSULTANT_NOT_HEARD: "not-heard",
+    Why.CLIENT_LINE_LOST: "line-lost",
+    Why.CONSULTANT_LINE_LOST: "call-cut",
+}
+
+
+async def after(call: Conversation, ending: Ending) -> None:
+    """Stop the meter, have the talk priced, and tell both sides; who has gone hears nothing."""
+    legs = (call.client_leg, call.consultant_leg)
+    call.house.prices.expect(call.id)
+    await call.record.over(
+        ending.why.value,
+        fault=FAULT if ending.why.one_way else None,
+        heard_until=ending.heard_until,
+    )
+    await call.lines.part(call.bridge, *legs)
+    call.house.on_over(call.id)
+    if not call.settings.call.tell_after:
+        return
+    for leg in legs:
+        await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{_LONGEST_SECONDS:.1f}")
+    await asyncio.gather(_tell_client(call, ending.why), _tell_consultant(call, ending.why))
+
+
+async def _tell_client(call: Conversation, why: Why) -> None:
+    """Why it is over, how long it was, what it costs, what is left; then a rating by key."""
+    if call.client_leg.gone.is_set():
+        return
+    await call.say(*(CLIENT_HEARS[why],) if why in CLIENT_HEARS else ())
+    due = await _priced(call)
+    if due is not None:
+        await call.tell(*_bill(call.speech, due))
+        if due.total:
+            await _rate(call)
+    await call.say("goodbye")
+    await call.lines.hang_up(call.client_leg)
+
+
+async def _tell_consultant(call: Conversation, why: Why) -> None:
+    """Why it is over, how long it was, and their share."""
+    leg, speech = call.consultant_leg, call.consultants_speech
+    if leg.gone.is_set():
+        return
+    await call.lines.say(leg, *(speech.prompt(CONSULTANT_HEARS[why]) if why in CONSULTANT_HEARS else ()))
+    due = await _priced(call)
+    if due is not None:
+        if due.network_fault:
+            await call.lines.say(leg, *speech.talk_lasted(due.seconds))
+        else:
+            await call.lines.say(
+                leg, *speech.talk_lasted(due.seconds), *speech.your_share(due.share, due.currency)
+            )
+    await call.lines.hang_up(leg)
+
+
+async def _priced(call: Conversation) -> Due | None:
+    await call.house.prices.wait(call.id, _PRICE_SECONDS)
+    with contextlib.suppress(SQLAlchemyError):
+        return await call.database.look(lambda session: what_is_due(session, call.id))
+    return None
+
+
+def _bill(speech: Speech, due: Due) -> Sounds:
+    bill = speech.talk_lasted(due.seconds)
+    bill += speech.it_costs(due.total, due.currency) if due.total else speech.prompt("nothing-charged")
+    if due.recording_fee:
+        bill += speech.recording_follows(due.recording_fee, due.currency)
+    return bill + speech.credit_left(due.wallet, due.currency)
+
+
+async def _rate(call: Conversation) -> None:
+    pressed = await call.ask(menu.STARS)
+    if pressed.keys:
+        with contextlib.suppress(SQLAlchemyError):
+            await call.record.write(None, "rated by the client", pressed.keys, stars=int(pressed.keys))
+        await call.say("thank-you")

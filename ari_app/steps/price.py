@@ -1,0 +1,80 @@
+"""The price, told before anything costs, and then the choice: by the minute, or the package."""
+
+from __future__ import annotations
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.verbs import Sounds
+from taxiphone.billing import holds
+from taxiphone.billing.holds import Offer
+from taxiphone.billing.money import to_minor
+from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE
+from taxiphone.store.calls import Outcome, Status
+
+_MINUTE = 60
+SKIP_SECONDS = 0.5  # after the price has been told, a key may still skip the wait
+
+
+async def tell_price(call: Conversation) -> Outcome | None:
+    """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
+    offered = await _offer(call)
+    if not offered.affordable:
+        return _too_dear(call, offered)
+    await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
+    await call.lines.ask(
+        call.client_leg, _told(call, offered), seconds=SKIP_SECONDS, valid=menu.SKIP_PRICE.valid
+    )
+    return None
+
+
+async def choose_mode(call: Conversation) -> Outcome | None:
+    """1 is by the minute, 2 the package; asked where the client can pay for the package. Silence chooses nothing."""
+    offered = await _offer(call)
+    if PACKAGE in offered.affordable:
+        choices = {"1": PER_MINUTE, "2": PACKAGE}
+        for _ in range(call.tries(menu.MODE)):
+            pressed = await call.ask(menu.MODE)
+            if choices.get(pressed.keys) in offered.affordable:
+                call.mode = choices[pressed.keys]
+                break
+        else:
+            return Outcome.NO_CHOICE
+        await call.record.write(None, "mode", call.mode, mode=call.mode)
+        await call.say("chosen-package" if call.mode == PACKAGE else "chosen-per-minute")
+    return None
+
+
+async def _offer(call: Conversation) -> Offer:
+    return await call.database.look(
+        lambda session: holds.offer(session, call.settings, call.client, call.consultant)
+    )
+
+
+def _too_dear(call: Conversation, offered: Offer) -> Outcome:
+    call.wallet = offered.wallet_minor
+    limit = offered.limit_left_minor
+    return Outcome.LIMIT_REACHED if limit is not None and limit < call.wallet else Outcome.NO_CREDIT
+
+
+def _told(call: Conversation, offered: Offer) -> Sounds:
+    speech, currency = call.speech, offered.currency
+    told: Sounds = (
+        *speech.consultant_is(call.name_of("consultant", call.consultant.code, speech)),
+        *speech.prompt("press-hash-to-skip"),
+        *speech.prompt("price-is"),
+        *speech.price_per_minute(offered.price_per_minute, currency),
+        *speech.prompt("tax-included"),
+    )
+    if offered.free_minutes:
+        told += speech.free_minutes(offered.free_minutes)
+    if offered.package_price is not None and offered.package_minutes is not None:
+        price = to_minor(offered.package_price, call.settings.currency_digits)
+        told += speech.package(price, offered.package_minutes, offered.price_per_minute, currency)
+        if PACKAGE not in offered.affordable:
+            told += speech.prompt("package-too-dear")
+    if offered.limit_left_minor is not None and offered.limit_left_minor < offered.wallet_minor:
+        told += speech.limit_left(offered.limit_left_minor, currency)
+    longest = call.settings.call.longest_minutes * _MINUTE
+    if offered.lasts_seconds is not None and _MINUTE <= offered.lasts_seconds < longest:
+        told += speech.credit_lasts(offered.lasts_seconds // _MINUTE)
+    return told

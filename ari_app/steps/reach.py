@@ -1,0 +1,197 @@
+"""The consultant's phones ring from the platform's number; only the key 1 accepts, and the first phone that does wins."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from datetime import timedelta
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import Rang, Sounds
+from taxiphone.billing.tariffs_in_force import PACKAGE
+from taxiphone.directory import numbers, people
+from taxiphone.store.calls import Outcome
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+
+class Answer(enum.Enum):
+    """What became of one phone, the most telling first: where no phone accepts, the client is told of that."""
+
+    ACCEPTED = enum.auto()
+    NOT_RECORDED = enum.auto()  # accepted, but not the recording
+    REFUSED = enum.auto()
+    PAUSED = enum.auto()
+    SILENT = enum.auto()  # answered, but nobody pressed 1: a voicemail
+    BUSY = enum.auto()
+    NO_ANSWER = enum.auto()
+    UNREACHABLE = enum.auto()
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the two will talk."""
+        return self in {Answer.ACCEPTED, Answer.NOT_RECORDED}
+
+    @property
+    def final(self) -> bool:
+        """Whether the consultant has spoken: no other phone is asked any more."""
+        return self.accepts or self in {Answer.REFUSED, Answer.PAUSED}
+
+
+_KEYS = {"1": Answer.ACCEPTED, "2": Answer.NOT_RECORDED, "3": Answer.REFUSED, "*": Answer.PAUSED}
+_RANG = {
+    Rang.BUSY: Answer.BUSY,
+    Rang.NO_ANSWER: Answer.NO_ANSWER,
+    Rang.REFUSED: Answer.REFUSED,
+    Rang.UNREACHABLE: Answer.UNREACHABLE,
+}
+_OUTCOMES = {
+    Answer.REFUSED: Outcome.REFUSED,
+    Answer.PAUSED: Outcome.UNAVAILABLE,
+    Answer.SILENT: Outcome.NOT_ACCEPTED,
+    Answer.BUSY: Outcome.BUSY,
+    Answer.NO_ANSWER: Outcome.NO_ANSWER,
+    Answer.UNREACHABLE: Outcome.UNREACHABLE,
+}
+
+
+async def reach(call: Conversation) -> Outcome | None:
+    """Ring while the client hears ringing, one phone after the other or all at once, until one accepts."""
+    phones = await _phones(call)
+    if not phones:
+        return Outcome.UNREACHABLE
+    if not await call.record.rings():
+        return Outcome.BUSY
+    await call.say("connecting")
+    await call.lines.ringing(call.client_leg)
+    ringing = [(call.phone(place), phone) for place, phone in enumerate(phones, 1)]
+    if call.consultant.ring_at_once:
+        answer = await _all_at_once(call, ringing)
+    else:
+        answer = await _one_after_the_other(call, ringing)
+    await call.lines.quiet(call.client_leg)
+    if answer.accepts:
+        if answer is Answer.NOT_RECORDED:
+            call.recorded = False
+            await call.record.write(None, "recording refused")
+            await call.say("consultant-refused-recording")
+        return None
+    return _OUTCOMES[answer]
+
+
+async def _phones(call: Conversation) -> list[str]:
+    """Those that may be dialled: the directory has checked them, but the list of prefixes may have changed since."""
+    prefixes = call.settings.platform.dial_prefixes
+    found = await call.database.look(lambda session: people.phones(session, call.consultant))
+    allowed = [phone for phone in found if numbers.may_dial(phone, prefixes)]
+    if len(allowed) < len(found):
+        log.error(
+            "call %s: a phone of consultant %s is not on the list of prefixes that may be dialled, and is not rung. "
+            "See [platform] dial_prefixes.",
+            call.id,
+            call.consultant.code,
+        )
+    return allowed
+
+
+async def _one_after_the_other(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
+    answers = []
+    for leg, phone in ringing:
+        answers.append(await _ring(call, leg, phone))
+        if answers[-1].final:
+            break
+    return _most_telling(answers)
+
+
+async def _all_at_once(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
+    asked = {asyncio.create_task(_ring(call, leg, phone)) for leg, phone in ringing}
+    answers: list[Answer] = []
+    try:
+        while asked and not any(answer.final for answer in answers):
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            answers += [task.result() for task in done]
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        taken = any(answer.accepts for answer in answers)
+        for leg, _ in ringing:
+            if not taken or leg is not call.consultant_leg:
+                call.aside(_let_go(call, leg, taken=taken))
+    return _most_telling(answers)
+
+
+def _most_telling(answers: list[Answer]) -> Answer:
+    return min(answers, key=lambda answer: answer.value)
+
+
+async def _let_go(call: Conversation, leg: Leg, *, taken: bool) -> None:
+    """Stop another phone's ringing; who has picked it up is told why."""
+    if taken and leg.entered.is_set():
+        await call.lines.say(leg, *call.consultants_speech.prompt("taken-elsewhere"))
+    await call.lines.hang_up(leg)
+
+
+async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
+    """Ring one phone, and ask whoever answers; a leg that does not accept is hung up."""
+    platform = call.settings.platform
+    rang = await call.lines.ring(
+        leg,
+        f"PJSIP/{phone}@trunk",
+        seconds=call.settings.call.ring_seconds,
+        originate={
+            "context": "consultant-leg",
+            "extension": "s",
+            "priority": 1,
+            "callerId": f'"{platform.name}" <{platform.cli}>',
+            "originator": call.client_leg.id,
+            "variables": {"TAXIPHONE_CALL": call.id, "CHANNEL(language)": call.consultant.language},
+        },
+    )
+    answer = _RANG.get(rang) or await _asked(call, leg)
+    if answer.accepts:
+        call.consultant_leg = leg
+    else:
+        await call.lines.hang_up(leg)
+    return answer
+
+
+async def _asked(call: Conversation, leg: Leg) -> Answer:
+    await call.record.write(None, "consultant answered")
+    question = menu.ACCEPT_RECORDED if call.recorded else menu.ACCEPT
+    sounds = (*_told(call), *call.consultants_speech.prompt(question.name))
+    for _ in range(call.tries(question)):
+        pressed = await call.lines.ask(leg, sounds, seconds=call.seconds(question), valid=question.valid)
+        if leg.gone.is_set():
+            break
+        if pressed.keys:
+            answer = _KEYS[pressed.keys]
+            if answer is Answer.PAUSED:
+                await _pause(call, leg)
+            return answer
+    return Answer.SILENT
+
+
+def _told(call: Conversation) -> Sounds:
+    """What the consultant hears before the keys: who, in which mode, and whether it is recorded."""
+    speech = call.consultants_speech
+    return (
+        *(speech.prompt("call-resumed") if call.continues else ()),
+        *speech.prompt("consultant-call"),
+        *speech.prompt("mode-package" if call.mode == PACKAGE else "mode-per-minute"),
+        *speech.call_from(call.name_of("client", call.client.code, speech)),
+        *(speech.prompt("talk-recorded") if call.recorded else ()),
+    )
+
+
+async def _pause(call: Conversation, leg: Leg) -> None:
+    minutes = call.settings.call.pause_minutes
+    await call.database.run(
+        lambda session: people.pause(session, call.consultant.id, now() + timedelta(minutes=minutes))
+    )
+    await call.record.write(None, "consultant paused", f"{minutes} minutes")
+    await call.lines.say(leg, *call.consultants_speech.paused_for(minutes))

@@ -1,0 +1,39 @@
+"""Whether the talk is recorded: only where the consultant allows it, and the client says yes by key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.billing import holds
+from taxiphone.billing.money import to_minor
+from taxiphone.store.calls import Outcome
+from taxiphone.store.types import now
+
+
+async def offer_recording(call: Conversation) -> Outcome | None:
+    """Tell the fee and the day of deletion, then ask; only the key 1 says yes."""
+    if not call.consultant.recording_allowed or not await call.database.look(
+        lambda session: holds.can_afford_recording(
+            session, call.settings, call.client, call.consultant, call.mode
+        )
+    ):
+        return None
+    await call.record.write(None, "recording offered")
+    speech = call.speech
+    fee = to_minor(holds.recording_fee(call.settings), call.settings.currency_digits)
+    pressed = await call.ask(
+        menu.RECORDING,
+        *speech.prompt("recording-offer"),
+        *speech.amount(fee, call.settings.platform.currency),
+        *speech.prompt("tax-included"),
+        *speech.prompt("recording-kept-until"),
+        *speech.date((now() + timedelta(days=call.settings.recording.keep_days)).date()),
+    )
+    call.recorded = pressed.keys == "1"
+    await call.say("recording-yes" if call.recorded else "recording-no")
+    await call.record.write(
+        None, "recording asked", "yes" if call.recorded else "no", recording_asked=call.recorded
+    )
+    return None

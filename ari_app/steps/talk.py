@@ -1,0 +1,273 @@
+"""The talk: the meter runs from here, and what happens in it is heard by both, each in their own language."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.listening import Listening
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.timetable import Timetable, timetable
+from taxiphone.ari_app.verbs import Sounds
+from taxiphone.ari_app.waiting import CallerGoneError, staying
+from taxiphone.errors import AriError
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+_ALIVE_SECONDS = 10.0
+_TONE_SECONDS = 2.0  # from Asterisk's time-out being set to the bridge, at most
+# Asterisk's own cut frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.
+_CONSULTANT_LATER = 5.0
+
+
+class Why(enum.Enum):
+    """Why a talk is over; the price comes from Asterisk's own log."""
+
+    CLIENT_LEFT = "client"
+    CONSULTANT_LEFT = "consultant"
+    CLIENT_ENDED = "client's keys"
+    PACKAGE_OVER = "package over"
+    CREDIT_USED_UP = "credit used up"
+    LONGEST = "longest talk"
+    CLIENT_NOT_HEARD = "client not heard"  # from the beginning: not billed
+    CONSULTANT_NOT_HEARD = "consultant not heard"  # likewise
+    CLIENT_LINE_LOST = "client's line lost"
+    CONSULTANT_LINE_LOST = "consultant's line lost"
+
+    @property
+    def one_way(self) -> bool:
+        """Whether one side was never heard."""
+        return self in {Why.CLIENT_NOT_HEARD, Why.CONSULTANT_NOT_HEARD}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a talk came to its end.
+
+    Attributes:
+        why: the reason.
+        heard_until: when the last packet came of the side that fell silent.
+    """
+
+    why: Why
+    heard_until: datetime | None = None
+
+
+async def bridge(call: Conversation) -> Outcome | None:
+    """Bridge the two: only now does the meter start. Asterisk itself ends the talk where the credit does."""
+    times = timetable(call.accepted, call.settings)
+    await _cut_after(call, times.longest + _TONE_SECONDS)
+    await call.record.write(Status.TALKING, "bridging")
+    call.bridged = await call.lines.bridge(call.bridge, call.client_leg, call.consultant_leg)
+    if call.bridged:
+        with contextlib.suppress(AriError):  # the first word holds: it is two seconds late at most
+            await _cut_after(call, times.longest)
+        return None
+    if call.client_leg.gone.is_set():
+        return Outcome.CALLER_GONE
+    with contextlib.suppress(CallerGoneError):
+        async with staying(call.client_leg):
+            await call.farewell(Outcome.NOT_ACCEPTED)
+    return Outcome.NOT_ACCEPTED
+
+
+async def talk(call: Conversation, talked_for: float = 0.0) -> Ending:
+    """Live through the talk until it is over; `talked_for` seconds of it are past, where it was taken over."""
+    times = timetable(call.accepted, call.settings)
+    return await _Talk(call, times, talked_for).until_over()
+
+
+async def _cut_after(call: Conversation, seconds: float) -> None:
+    """Asterisk ends both legs then, whether this program lives or not."""
+    for leg, more in ((call.client_leg, 0.0), (call.consultant_leg, _CONSULTANT_LATER)):
+        await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
+
+
+class _Talk:
+    """What goes on beside each other during one talk; the first that ends it says why."""
+
+    def __init__(self, call: Conversation, times: Timetable, talked_for: float) -> None:
+        self.call, self.times = call, times
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time() - talked_for
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._paused = False  # the recording
+        self._may_end_with_package = False
+        self._ends_with_package = False
+
+    async def until_over(self) -> Ending:
+        call = self.call
+        work: list[Coroutine[Any, Any, None]] = [
+            self._leaves(call.client_leg, Why.CLIENT_LEFT),
+            self._leaves(call.consultant_leg, Why.CONSULTANT_LEFT),
+            self._clients_keys(),
+            self._consultants_keys(),
+            self._clock(),
+            self._listen(),
+            self._note_alive(),
+        ]
+        tasks = [asyncio.create_task(each) for each in work]
+        for task in tasks:
+            task.add_done_callback(self._look_for_faults)
+        try:
+            return await self._ending
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _look_for_faults(self, task: asyncio.Task[None]) -> None:
+        """A part that fails does not end the talk: Asterisk cuts it at the end of the credit all the same."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call %s: %s The talk goes on.", self.call.id, error, exc_info=error)
+
+    def _end(self, why: Why, heard_until: datetime | None = None) -> None:
+        if not self._ending.done():
+            self._ending.set_result(Ending(why, heard_until))
+
+    async def _leaves(self, leg: Leg, why: Why) -> None:
+        await leg.gone.wait()
+        self._end(why)
+
+    # -- keys -----------------------------------------------------------------------------------------------------
+
+    async def _clients_keys(self) -> None:
+        """`#*` ends at once; in the last minute of the package a key ends with it."""
+        before = ""
+        self.call.client_leg.forget_keys()
+        while (key := await self.call.client_leg.key()) is not None:
+            if before + key == menu.END_AT_ONCE:
+                self._end(Why.CLIENT_ENDED)
+                return
+            before = key
+            if key == self.call.settings.call.end_key and self._may_end_with_package:
+                await self._end_with_package()
+            await self._pause_key(key)
+
+    async def _consultants_keys(self) -> None:
+        self.call.consultant_leg.forget_keys()
+        while (key := await self.call.consultant_leg.key()) is not None:
+            await self._pause_key(key)
+
+    async def _pause_key(self, key: str) -> None:
+        """Either may pause the recording and resume it; both are told."""
+        call = self.call
+        if key != call.settings.call.pause_key or not call.recorded:
+            return
+        wanted = not self._paused
+        if not await call.house.recorder.mute(call.consultant_leg.id, wanted):
+            return
+        self._paused = wanted
+        what = "recording-paused" if wanted else "recording-resumed"
+        with contextlib.suppress(SQLAlchemyError):
+            await call.record.write(None, what.replace("-", " "))
+        await self._both(call.speech.prompt(what), call.consultants_speech.prompt(what))
+
+    async def _end_with_package(self) -> None:
+        call, times = self.call, self.times
+        if self._ends_with_package or times.package is None:
+            return
+        self._ends_with_package = True
+        await _cut_after(call, max(times.package - self._talked(), 0.1))
+        with contextlib.suppress(SQLAlchemyError):
+            await call.record.write(None, "ends with the package")
+        words = "ends-with-package"
+        await self._both(call.speech.prompt(words), call.consultants_speech.prompt(words))
+
+    # -- the clock ------------------------------------------------------------------------------------------------
+
+    def _talked(self) -> float:
+        """Seconds since the two were bridged, by the monotonic clock."""
+        return self._loop.time() - self._began
+
+    async def _clock(self) -> None:
+        """What is due at which second of the talk."""
+        times = self.times
+        due: list[tuple[float, Callable[[], Awaitable[None]]]] = [(times.end, self._time_is_up)]
+        if times.warning is not None:
+            due.append((times.warning, self._warn))
+        if times.package is not None and times.package_warning is not None:
+            due.append((times.package_warning, self._warn_of_package))
+            due.append((times.package_end, self._package_is_over))
+        for second, action in sorted(due, key=lambda each: each[0]):
+            late = self._talked() - second
+            if late > times.patience and action in {self._warn, self._warn_of_package}:
+                continue  # this talk was taken over after that moment
+            await asyncio.sleep(max(0.0, -late))
+            await action()
+
+    async def _time_is_up(self) -> None:
+        self._end(Why.CREDIT_USED_UP if self.times.by_credit else Why.LONGEST)
+
+    async def _warn(self) -> None:
+        """The credit, or the longest talk, ends soon."""
+        call, seconds = self.call, self.times.warned_seconds
+        await self._mark("warned", f"{seconds} s left")
+        await self._both(call.speech.time_left(seconds), call.consultants_speech.time_left(seconds))
+
+    async def _warn_of_package(self) -> None:
+        """The package ends soon; then it goes on by the minute, unless the client presses the key."""
+        call, seconds = self.call, self.times.warned_seconds
+        await self._mark("package warned", f"{seconds} s left")
+        self._may_end_with_package = True
+        await self._both(
+            call.speech.package_ends(
+                seconds,
+                self.times.then_per_minute,
+                call.settings.platform.currency,
+                call.settings.call.end_key,
+            ),
+            call.consultants_speech.client_package_ends(seconds),
+        )
+
+    async def _package_is_over(self) -> None:
+        self._may_end_with_package = False
+        if self._ends_with_package:
+            self._end(Why.PACKAGE_OVER)
+
+    # -- both sides -----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Ends a talk in which one side is not heard, or is not heard any more."""
+        call = self.call
+        listening = Listening(call.lines, call.client_leg, call.consultant_leg, call.settings.call)
+        silent = await listening.until_silence()
+        client = silent.leg is call.client_leg
+        if silent.from_the_start:
+            self._end(Why.CLIENT_NOT_HEARD if client else Why.CONSULTANT_NOT_HEARD)
+        else:
+            self._end(Why.CLIENT_LINE_LOST if client else Why.CONSULTANT_LINE_LOST, silent.heard_until)
+
+    async def _note_alive(self) -> None:
+        """Note from time to time that both are there: proof, should Asterisk die."""
+        call = self.call
+        while True:
+            await asyncio.sleep(_ALIVE_SECONDS)
+            with contextlib.suppress(SQLAlchemyError, AriError):
+                asked_at = now()  # what Asterisk answers was so then, at the least
+                if await call.lines.bridged(call.bridge, call.client_leg, call.consultant_leg):
+                    await call.record.alive(asked_at)
+
+    async def _both(self, client: Sounds, consultant: Sounds) -> None:
+        """Each hears their own sentence; the talk goes on after it."""
+        call = self.call
+        with contextlib.suppress(AriError):  # a sentence that can't be said ends nothing
+            await asyncio.gather(
+                call.lines.say(call.client_leg, *client), call.lines.say(call.consultant_leg, *consultant)
+            )
+
+    async def _mark(self, what: str, detail: str) -> None:
+        with contextlib.suppress(SQLAlchemyError):  # a note that can't be made keeps nobody from being told
+            await self.call.record.write(None, what, detail)

@@ -1,0 +1,70 @@
+"""Who calls: the caller's number is a client's, or a client code and PIN are keyed in."""
+
+from __future__ import annotations
+
+import asyncio
+
+from taxiphone.ari_app import menu
+from taxiphone.ari_app.conversation import Conversation
+from taxiphone.directory import numbers, people, sign_in
+from taxiphone.directory.sign_in import Checked
+from taxiphone.store.calls import Outcome
+from taxiphone.store.models import Client
+from taxiphone.store.types import now
+
+
+async def identify(call: Conversation) -> Outcome | None:
+    """Which number was dialled, and who calls; a blocked client, or one whose account is closed, is told so."""
+    parties = await call.record.identified()
+    await call.speak(parties.language)
+    if parties.did is None:
+        return Outcome.UNKNOWN_NUMBER
+    call.own_consultant = parties.consultant
+    client = parties.client or await _sign_in(call)
+    if isinstance(client, Outcome):
+        return client
+    if client.closed_at is not None:
+        return Outcome.ACCOUNT_CLOSED
+    if client.blocked:
+        return Outcome.BLOCKED
+    call.client = client
+    if parties.client is not None:
+        await call.say("welcome")
+    return None
+
+
+async def _sign_in(call: Conversation) -> Client | Outcome:
+    """Ask for a client code and PIN, and offer to know the caller by this number from now on."""
+    region = people.home(call.settings)
+    caller = numbers.caller(call.caller, region)
+    if await call.database.look(lambda session: sign_in.paused(session, caller, now())):
+        return Outcome.PAUSED
+    before = call.sounds("welcome", "number-not-known")
+    for _ in range(call.tries(menu.CLIENT_CODE)):
+        code = await call.ask(menu.CLIENT_CODE, *before)
+        if not code.keys:
+            return Outcome.UNKNOWN_CALLER
+        pin = await call.ask(menu.PIN)
+        checked, client = await asyncio.to_thread(
+            sign_in.check, call.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
+        )
+        if checked is Checked.PAUSED:
+            return Outcome.PAUSED
+        if client is not None:
+            await call.record.signed_in(client)
+            await call.speak(client.language)
+            if caller is not None and client.closed_at is None and not client.blocked:
+                await _offer_to_add(call, client, caller)
+            return client
+        await call.record.write(None, "wrong PIN")
+        before = call.sounds("wrong-pin")
+    return Outcome.WRONG_PIN
+
+
+async def _offer_to_add(call: Conversation, client: Client, number: str) -> None:
+    pressed = await call.ask(menu.ADD_NUMBER)
+    if pressed.keys == "1" and await call.database.run(
+        lambda session: sign_in.add_number(session, call.settings, client.id, number)
+    ):
+        await call.record.write(None, "number added")
+        await call.say("number-added")

@@ -1,0 +1,77 @@
+"""When what is due in a talk: the warnings, the end of the package, the end of the credit. Pure: no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from taxiphone.billing.holds import Accepted
+from taxiphone.settings import Settings
+
+_MINUTE = 60
+# The program ends a talk a little before the last paid second is over, so that there is a word, and so that the way of the
+# commands does not start another second. Asterisk's own cut, at that second, is for when the program is dead.
+_EARLY = 0.5
+_WORTH_IT = (
+    5  # seconds by the minute after the package, below which the credit is said to end with the package
+)
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Seconds of the talk, from the moment both are in the bridge.
+
+    Attributes:
+        longest: Asterisk itself ends the talk here.
+        end: the program does, with a word.
+        by_credit: the end of the credit, or of the client's own limit; else that of the longest talk of the settings.
+        warning: both are told that it ends soon; None: too late for that when it begins.
+        warned_seconds: how much is left at a warning.
+        package: where the package ends; None: there is none, or nothing comes after it.
+        package_warning: both are told of that.
+        then_per_minute: the price after the package.
+        patience: a warning that is later than this is not worth saying any more.
+    """
+
+    longest: float
+    end: float
+    by_credit: bool
+    warning: float | None
+    warned_seconds: int
+    package: float | None = None
+    package_warning: float | None = None
+    then_per_minute: Decimal = Decimal(0)
+    patience: float = 5.0
+
+    @property
+    def package_end(self) -> float:
+        """Where a talk that ends with the package is ended: before its last second is over."""
+        return (self.package or 0.0) - _EARLY
+
+
+def timetable(accepted: Accepted, settings: Settings) -> Timetable:
+    """The timetable of a talk by what was fixed when the consultant accepted."""
+    longest, before = float(accepted.max_seconds), settings.call.warning_seconds
+    package, then = _package(accepted)
+    if package is not None and longest - package < _WORTH_IT:
+        package = None
+    return Timetable(
+        longest=longest,
+        end=max(0.0, longest - _EARLY),
+        by_credit=accepted.max_seconds < settings.call.longest_minutes * _MINUTE,
+        warning=longest - before if longest > before else None,
+        warned_seconds=before,
+        package=package,
+        package_warning=package - before if package is not None and package > before else None,
+        then_per_minute=then,
+    )
+
+
+def _package(accepted: Accepted) -> tuple[float | None, Decimal]:
+    """Where the package's time is over, in seconds of this talk, and the price per minute after it."""
+    tariff = accepted.tariff
+    if not tariff.fee or len(tariff.segments) == 1:
+        return None, Decimal(0)
+    beyond = tariff.segments[1]
+    left = beyond.start - accepted.talked_seconds
+    return (float(left) if left > 0 else None), beyond.price_per_minute

@@ -1,0 +1,63 @@
+"""When what is due in a talk, by what was fixed when the consultant accepted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from taxiphone.ari_app.timetable import timetable
+from taxiphone.billing.holds import Accepted
+from taxiphone.billing.tariff import Segment, Tariff
+from taxiphone.settings import Settings
+
+SETTINGS = Settings(platform={"cli": "+33199001200"}, trunk={"host": "127.0.0.2"})
+LONGEST = 180 * 60
+PER_MINUTE = Tariff("EUR", 2, Decimal(0), (Segment(0, Decimal("1.55")),))
+FREE_FIRST = Tariff("EUR", 2, Decimal(0), (Segment(0, Decimal(0)), Segment(600, Decimal("1.55"))))
+PACKAGE = Tariff("EUR", 2, Decimal(60), (Segment(0, Decimal(0)), Segment(3600, Decimal("1.55"))))
+
+
+def times(tariff, max_seconds, talked_seconds=0):
+    return timetable(Accepted(tariff, 0, max_seconds, talked_seconds), SETTINGS)
+
+
+# tariff, seconds that the credit pays for -> the warning, the end with a word, Asterisk's own cut
+@pytest.mark.parametrize(
+    ("seconds", "warning", "end"),
+    [(1935, 1875, 1934.5), (61, 1, 60.5), (60, None, 59.5), (10, None, 9.5)],
+)
+def test_one_minute_before_the_credit_ends_both_are_told_and_then_it_ends_with_a_word(seconds, warning, end):
+    found = times(PER_MINUTE, seconds)
+    assert (found.warning, found.end, found.longest, found.by_credit) == (warning, end, seconds, True)
+
+
+def test_the_longest_talk_of_the_settings_is_told_apart_from_the_end_of_the_credit():
+    assert not times(PER_MINUTE, LONGEST).by_credit
+    assert times(PER_MINUTE, LONGEST - 1).by_credit
+
+
+def test_one_minute_before_the_package_ends_both_are_told_what_comes_after_it():
+    found = times(PACKAGE, 5000)
+    assert (found.package_warning, found.package, found.package_end) == (3540, 3600, 3599.5)
+    assert found.then_per_minute == Decimal("1.55")
+    assert found.warning == 4940
+
+
+@pytest.mark.parametrize("seconds", [3600, 3604])
+def test_a_credit_that_ends_with_the_package_is_told_as_the_end_of_the_credit_alone(seconds):
+    found = times(PACKAGE, seconds)
+    assert found.package_warning is None
+    assert found.warning == seconds - 60
+
+
+def test_a_package_that_goes_on_after_a_cut_line_ends_where_the_whole_consultation_reaches_it():
+    found = times(PACKAGE, 3000, talked_seconds=1800)
+    assert (found.package, found.package_warning) == (1800, 1740)
+    beyond = times(PACKAGE, 3000, talked_seconds=3600)
+    assert beyond.package is None
+
+
+def test_by_the_minute_there_is_no_package_to_end():
+    assert times(PER_MINUTE, 1000).package is None
+    assert times(FREE_FIRST, 1000).package_warning is None
