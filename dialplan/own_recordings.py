@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from typing import Any
 
 from taxiphone.dialplan import sound_files
 from taxiphone.dialplan.prompts_folder import FORMATS
@@ -43,14 +44,7 @@ def use(state: Path, language: str, name: str, source: Path) -> Path:
         UsageError: it isn't sound, has nothing to hear in it, or is too long for a prompt; nothing was changed.
         SetupError: the state folder can't be written.
     """
-    sound = sound_files.decode(source)
-    if sound.max_dBFS < _FAINT:
-        raise UsageError(f"there is nothing to hear in {source}. Was the microphone on?")
-    sound = sound_files.trim(sound_files.level(sound), _PAUSE, _PAUSE)
-    if not _SHORTEST <= sound.duration_seconds - 2 * _PAUSE / 1000 <= _LONGEST:
-        raise UsageError(
-            f"{source} lasts {sound.duration_seconds:.1f} s; a prompt lasts from {_SHORTEST} to {_LONGEST:.0f} s."
-        )
+    sound = converted(source)
     target = folder(state, language) / f"{name}{sound_files.ENDING}"
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,6 +55,32 @@ def use(state: Path, language: str, name: str, source: Path) -> Path:
     except OSError as error:
         raise SetupError(f"{target} can't be written: {error.strerror}.") from None
     return target
+
+
+def converted(source: Path, *, what: str = "a prompt", longest: float = _LONGEST, pause: int = _PAUSE) -> Any:
+    """A recording as a sound for the telephone: trimmed, and as loud as the prompts.
+
+    Args:
+        source: any sound file.
+        what: it is to be, for the message when it is too long.
+        longest: seconds.
+        pause: ms of silence at both ends.
+
+    Returns:
+        A pydub AudioSegment.
+
+    Raises:
+        UsageError: it isn't sound, has nothing to hear in it, or is too short or too long.
+    """
+    sound = sound_files.decode(source)
+    if sound.max_dBFS < _FAINT:
+        raise UsageError(f"there is nothing to hear in {source}. Was the microphone on?")
+    sound = sound_files.trim(sound_files.level(sound), pause, pause)
+    if not _SHORTEST <= sound.duration_seconds - 2 * pause / 1000 <= longest:
+        raise UsageError(
+            f"{source} lasts {sound.duration_seconds:.1f} s; {what} lasts from {_SHORTEST} to {longest:.0f} s."
+        )
+    return sound
 
 
 def drop(state: Path, language: str, name: str) -> bool:

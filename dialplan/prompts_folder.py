@@ -2,6 +2,7 @@
 
 Asterisk looks for `taxiphone/price-told` in `data/sounds/<the channel's language>/taxiphone/`. The operator's own
 recordings lie in `<state>/sounds/<language>/`, under the same names, in any format below, and win over the shipped.
+The names of people (names.py) are a folder that is linked as a whole: one that is added is found at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ FORMATS = (".alaw", ".wav", ".ulaw", ".g722", ".sln", ".gsm")
 
 Where a sound is there in several, the first of these is taken.
 """
+
+NAMES = "names"
+"""The folder of people's names, in `<state>/sounds` and below the sounds that Asterisk reads."""
 
 SHIPPED = Path(__file__).parent / "sounds"
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
@@ -52,7 +56,7 @@ def link_prompts(settings: Settings) -> None:
     try:
         make_folder(root)
         for language in languages(settings):
-            _link(sounds(settings, language), root / language)
+            _link(sounds(settings, language), own_sounds(settings) / NAMES, root / language)
     except OSError as error:
         raise SetupError(f"the sounds can't be linked at {error.filename}: {error.strerror}.") from None
 
@@ -63,13 +67,14 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path.resolve() for path in paths}
 
 
-def _link(files: dict[str, Path], folder: Path) -> None:
+def _link(files: dict[str, Path], names: Path, folder: Path) -> None:
     make_folder(folder)
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix="links-"))
     for name, path in files.items():
         link = fresh / f"{name}{path.suffix}"
         make_folder(link.parent)
         link.symlink_to(path)
+    (fresh / NAMES).symlink_to(names)
     draft = folder / f".{fresh.name}"
     draft.symlink_to(fresh.name)
     draft.replace(folder / "taxiphone")

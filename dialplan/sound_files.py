@@ -85,8 +85,13 @@ def level(sound: Any) -> Any:
     return sound.apply_gain(LEVEL - 20 * math.log10(mean / sound.max_possible_amplitude))
 
 
-def write(sound: Any, path: Path) -> None:
-    """Write the sound as A-law, its peaks limited, and put it in its place in one step."""
+def write(sound: Any, path: Path, mode: int = 0o644) -> None:
+    """Write the sound as A-law, its peaks limited, and put it in its place in one step.
+
+    Raises:
+        SetupError: nothing was written.
+        OSError: the folder can't be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=ENDING, delete=False) as made:
         part = Path(made.name)
@@ -100,7 +105,7 @@ def write(sound: Any, path: Path) -> None:
         exported.close()
         if not part.stat().st_size:
             raise SetupError("ffmpeg wrote an empty file. Is the disk full?")
-        part.chmod(0o644)
+        part.chmod(mode)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

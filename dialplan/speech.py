@@ -220,11 +220,17 @@ class Speech:
     def text(self, names: Iterable[str]) -> str:
         """The words of sounds that this class has named, as they are heard one after the other.
 
+        The sound of a person's name is told as (consultant 4271): only the directory knows the name.
+
         Raises:
             UnknownPromptError: one of them is not a sound of this language.
         """
         words: list[str] = []
         for name in names:
+            person = name.removeprefix(f"{FOLDER}/names/")
+            if person != name:  # names/fr/consultant/4271
+                words.append(" " * bool(words) + "({} {})".format(*person.split("/")[1:]))
+                continue
             clip = self._clips.get(name.removeprefix(f"{FOLDER}/"))
             if clip is None:
                 raise UnknownPromptError(f"there is no sound {name!r} in {self.language!r}")

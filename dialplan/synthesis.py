@@ -1,15 +1,14 @@
 """Makes the sounds of dialplan/sounds from the texts of dialplan/prompts, with espeak-ng.
 
-The sounds are part of the package, so espeak-ng is needed only by who changes a text. Each language's folder has a
-manifest that tells from which text each sound was made; only what has changed is made anew, and the same text gives the
-same file.
+The sounds are part of the package, so espeak-ng (synthesiser.py) is needed only by who changes a text, and for people's
+names. Each language's folder has a manifest that tells from which text each sound was made; only what has changed is
+made anew, and the same text gives the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taxiphone.dialplan import sound_files
+from taxiphone.dialplan import sound_files, synthesiser
 from taxiphone.dialplan.speech_texts import TONES, Clip, Texts, Voice
 from taxiphone.errors import SetupError, UsageError
 
@@ -30,7 +29,7 @@ _WORKERS = 2
 _TIMEOUT = 60  # seconds for one text
 # Silence at a sound's ends in ms: words that follow each other must flow, sentences must stand apart.
 _SENTENCE_PAUSE = 100
-_PART_PAUSE = 25
+PART_PAUSE = 25
 _SENTENCE_ENDS = (".", "!", "?")
 
 
@@ -84,11 +83,12 @@ def build(
         UsageError: there is a tone that nobody can play.
     """
     todo = outdated(texts, folder)
-    espeak = _espeak() if any(texts.clips[name].table != TONES for name in todo) else ""
+    if any(texts.clips[name].table != TONES for name in todo):
+        synthesiser.find()
 
     def make(name: str) -> None:
         clip = texts.clips[name]
-        sound = _tone(clip) if clip.table == TONES else _speech(clip, texts.voice, espeak)
+        sound = _tone(clip) if clip.table == TONES else speech(clip, texts.voice)
         sound_files.write(sound, sound_path(texts.language, name, folder))
         progress(name)
 
@@ -102,16 +102,15 @@ def build(
     return Outcome(todo, removed, len(texts.clips) - len(todo))
 
 
-def _espeak() -> str:
-    found = shutil.which("espeak-ng")
-    if found is None:
-        raise SetupError(
-            "espeak-ng is missing, which speaks the prompts. Install it: apt-get install espeak-ng"
-        )
-    return found
+def speech(clip: Clip, voice: Voice) -> Any:
+    """What the voice makes of the clip's words, as a pydub AudioSegment for the telephone.
 
+    The words come to espeak-ng on its standard input, so that none can be an option of it.
 
-def _speech(clip: Clip, voice: Voice, espeak: str) -> Any:
+    Raises:
+        SetupError: espeak-ng is missing or failed.
+    """
+    espeak = synthesiser.find()
     sentence = clip.say.endswith(_SENTENCE_ENDS)
     # With a comma the voice stays up, as it does in the middle of a sentence.
     words = clip.say if sentence else f"{clip.say},"
@@ -119,7 +118,7 @@ def _speech(clip: Clip, voice: Voice, espeak: str) -> Any:
         wav = Path(folder) / "speech.wav"
         run = subprocess.run(
             [
-                *(espeak, "-v", voice.name, "-s", str(voice.speed), "-p", str(voice.pitch)),
+                *(*espeak, "-v", voice.name, "-s", str(voice.speed), "-p", str(voice.pitch)),
                 *("-b", "1", "--stdin", "-w", str(wav)),
             ],
             input=words.encode(),
@@ -132,8 +131,8 @@ def _speech(clip: Clip, voice: Voice, espeak: str) -> Any:
             raise SetupError(f"espeak-ng could not say {clip.name!r} with the voice {voice.name!r}: {reason}")
         sound = sound_files.decode(wav)
     begins = clip.table == "sentences" or clip.before.endswith((*_SENTENCE_ENDS, ";"))
-    before = _SENTENCE_PAUSE if begins else _PART_PAUSE
-    after = _SENTENCE_PAUSE if sentence else _PART_PAUSE
+    before = _SENTENCE_PAUSE if begins else PART_PAUSE
+    after = _SENTENCE_PAUSE if sentence else PART_PAUSE
     return sound_files.trim(sound_files.level(sound), before, after)
 
 

@@ -180,7 +180,8 @@ def test_a_build_without_espeak_names_the_line_that_installs_it(
     tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match="apt-get install espeak-ng"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SetupError, match="taxiphone prompts install"):
         synthesis.build(speech_texts.load("xx", toy), tmp_path / "sounds")
 
 

@@ -1,0 +1,204 @@
+"""People's names as sounds: where they lie, which one is heard, and what of a name reaches the synthesiser."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+
+from taxiphone.dialplan import names, prompts_folder, synthesiser
+from taxiphone.dialplan.speech import Speech, languages
+from taxiphone.errors import SetupError, UsageError
+from taxiphone.settings import Settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def espeak() -> None:
+    """The synthesiser, fetched where this machine has none."""
+    synthesiser.installed()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        platform={"cli": "+33199001200"}, trunk={"host": "192.0.2.7"}, file=tmp_path / "taxiphone.toml"
+    )
+
+
+def hum(path: Path, seconds: float = 1.0) -> Path:
+    """A recording from a microphone, as far as the conversion can tell."""
+    frames = ((at * 37 % 200 - 100) * 60 for at in range(int(16000 * seconds)))
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16000)
+        sound.writeframes(b"".join(struct.pack("<h", frame) for frame in frames))
+    return path
+
+
+def heard(settings: Settings, sound: str, language: str) -> bytes:
+    """What Asterisk finds for a sound's name on a channel that speaks this language."""
+    return (settings.asterisk_home / "data/sounds" / language / f"{sound}.alaw").read_bytes()
+
+
+def test_a_name_that_was_never_made_has_no_sound(settings: Settings) -> None:
+    assert names.spoken(settings, "consultant", "4271", "fr") is None
+
+
+def test_a_name_is_said_in_every_language_also_when_it_comes_while_asterisk_runs(settings: Settings) -> None:
+    prompts_folder.link_prompts(settings)
+    names.make(settings, "consultant", "4271", "Anne Dupont")
+    told = {}
+    for language in ("en", "fr"):
+        sounds = names.spoken(settings, "consultant", "4271", language)
+        assert sounds == (f"taxiphone/names/{language}/consultant/4271",)
+        told[language] = heard(settings, sounds[0], language)
+        assert 0.4 < len(told[language]) / 8000 < 2
+    assert told["en"] != told["fr"]
+    assert names.spoken(settings, "client", "4271", "fr") is None
+
+
+def test_a_name_can_be_put_into_a_sentence(settings: Settings) -> None:
+    names.make(settings, "consultant", "4271", "Anne Dupont")
+    sounds = names.spoken(settings, "consultant", "4271", "fr")
+    assert sounds
+    speech = Speech("fr")
+    assert speech.consultant_is(sounds)[-1:] == sounds
+    assert speech.text(speech.consultant_is(sounds)) == "Votre consultant est (consultant 4271)"
+
+
+def test_what_lies_in_the_folder_is_for_the_owner_only(settings: Settings, tmp_path: Path) -> None:
+    names.make(settings, "client", "12345678", "Paul")
+    names.use(settings, "client", "12345678", hum(tmp_path / "paul.wav"))
+    home = settings.state / "sounds"
+    for path in (home, *home.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_recorded_name_comes_first_in_every_language_until_it_is_dropped(
+    settings: Settings, tmp_path: Path
+) -> None:
+    names.make(settings, "consultant", "4271", "Anne Dupont")
+    own = names.use(settings, "consultant", "4271", hum(tmp_path / "anne.wav"))
+    for language in ("en", "fr"):
+        assert names.spoken(settings, "consultant", "4271", language) == (
+            "taxiphone/names/own/consultant/4271",
+        )
+    prompts_folder.link_prompts(settings)
+    assert heard(settings, "taxiphone/names/own/consultant/4271", "fr") == own.read_bytes()
+    assert names.drop_recording(settings, "consultant", "4271")
+    assert not names.drop_recording(settings, "consultant", "4271")
+    assert names.spoken(settings, "consultant", "4271", "fr") == ("taxiphone/names/fr/consultant/4271",)
+
+
+def test_a_recording_too_long_for_a_name_is_refused_and_nothing_changes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"a name lasts from 0.1 to 8 s"):
+        names.use(settings, "consultant", "4271", hum(tmp_path / "speech.wav", 9))
+    assert names.spoken(settings, "consultant", "4271", "fr") is None
+
+
+def test_only_names_that_are_missing_or_have_changed_are_made_again(settings: Settings) -> None:
+    people = [("4271", "Anne Dupont"), ("4272", "Bernard")]
+    names.make(settings, "consultant", *people[0])
+    assert names.missing(settings, "consultant", people) == [people[1]]
+    assert names.missing(settings, "consultant", [("4271", "Anne Durand")]) == [("4271", "Anne Durand")]
+
+
+def test_a_respelled_name_stays_until_the_name_itself_changes(settings: Settings) -> None:
+    names.make(settings, "consultant", "4271", "Nguyen", say="Nouyène")
+    assert names.missing(settings, "consultant", [("4271", "Nguyen")]) == []
+
+
+def test_a_forgotten_person_leaves_no_sound(settings: Settings, tmp_path: Path) -> None:
+    names.make(settings, "client", "555", "Paul")
+    names.use(settings, "client", "555", hum(tmp_path / "paul.wav"))
+    names.forget(settings, "client", "555")
+    assert [path for path in (settings.state / "sounds").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("code", ["", "../x", "4271/..", "42 71", "٤٢", "123456789"])
+def test_a_file_is_never_called_after_what_a_person_wrote(settings: Settings, code: str) -> None:
+    with pytest.raises(UsageError, match="1 to 8 digits"):
+        names.make(settings, "consultant", code, "Anne")
+    assert names.spoken(settings, "consultant", code, "fr") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Jean-Luc d\N{RIGHT SINGLE QUOTATION MARK}Estaing", "Jean-Luc d'Estaing"),
+        ("Dr. Anne & Fils, 3e", "Dr. Anne & Fils, 3e"),
+        ("[[b@'loU]] Anne", "b 'loU Anne"),
+        ("<voice name='en'>Anne</voice>", "voice name 'en' Anne voice"),
+        ("-w /etc/passwd", "w etc passwd"),
+        ("Anne $(id) `id`; id | id > x\n\x01 2S", "Anne id id id id x 2S"),
+        ("Łukasz Ñúñez-Šťastný", "Łukasz Ñúñez-Šťastný"),
+    ],
+)
+def test_nothing_of_a_name_means_anything_but_its_letters_to_the_synthesiser(name: str, said: str) -> None:
+    assert names.sayable(name) == said
+
+
+def test_a_name_is_handed_over_as_text_never_as_an_argument(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    run = subprocess.run
+
+    def spy(command, **options):  # type: ignore[no-untyped-def]
+        commands.append(command)
+        assert not options.get("shell")
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", spy)
+    names.make(settings, "consultant", "4271", "--version Zebulon")
+    spoken = [command for command in commands if any("espeak" in part for part in command)]
+    assert len(spoken) == len(languages())
+    assert not any("Zebulon" in part or "--version" in part for command in spoken for part in command)
+
+
+@pytest.mark.parametrize("name", ["", "...", "[[ ]]", "- -"])
+def test_a_name_without_a_letter_is_refused(settings: Settings, name: str) -> None:
+    with pytest.raises(UsageError, match="nothing in the name"):
+        names.make(settings, "consultant", "4271", name)
+    assert not names.try_make(settings, "consultant", "4271", name)
+
+
+def test_without_a_synthesiser_the_line_that_installs_it_is_told_and_an_add_goes_on(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SetupError, match="taxiphone prompts install"):
+        names.make(settings, "consultant", "4271", "Anne")
+    with caplog.at_level("INFO"):
+        assert not names.try_make(settings, "consultant", "4271", "Anne")
+    assert "taxiphone prompts install" in caplog.text
+    with pytest.raises(SetupError, match="not Debian"):
+        synthesiser.installed()
+
+
+def test_an_unpacked_synthesiser_is_run_with_its_own_libraries_and_voices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tree = synthesiser.tree()
+    libraries = tree / "usr/lib/x86_64-linux-gnu"
+    for path in (libraries / "ld-linux-x86-64.so.2", tree / "usr/bin/espeak-ng"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tree / ".taxiphone-packages.json").write_text('{"packages": {"espeak-ng": "1.52"}}', encoding="utf-8")
+    assert synthesiser.installed() == (
+        f"{libraries}/ld-linux-x86-64.so.2",
+        "--library-path",
+        f"{libraries}:{libraries}/pulseaudio",
+        f"{tree}/usr/bin/espeak-ng",
+        f"--path={libraries}",
+    )
