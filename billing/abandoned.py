@@ -26,8 +26,8 @@ def finish(session: Session, settings: Settings, call: Call, talk: Talk | None) 
         if witnesses.was_alive(session, call):
             call.review = "the program saw a talk that Asterisk's log does not have; nothing was charged"
     receipt = rating.rate(session, settings, call, talk)
-    if talk is not None and not talk.complete and call.tariff is not None:
-        end = f"{talk.end:%Y-%m-%d %H:%M:%S} UTC"
+    if talk is not None and not talk.complete and call.tariff is not None and call.fault is None:
+        end = f"{call.talk_to or talk.end:%Y-%m-%d %H:%M:%S} UTC"
         call.review = f"Asterisk died in this talk: priced to the last proof of life, at {end}"
         if receipt is None:
             call.review += ", which is its beginning; nothing was charged"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import receipts, witnesses
+from taxiphone.billing import continuation, receipts, witnesses
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.money import digits_of, from_minor
-from taxiphone.billing.rating import billable
-from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, Talk
+from taxiphone.billing.parts import billable, price_part
+from taxiphone.billing.parts_explained import explain_part
+from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, RTP_TIMED_OUT, Talk
 from taxiphone.billing.tariff import Tariff, price
 from taxiphone.billing.tariff_explained import Step
 from taxiphone.billing.tariff_explained import explain as explain_sum
@@ -35,11 +37,13 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
         "status": call.status,
         "outcome": call.outcome,
         "review": call.review,
+        "continues": call.continues_id,
+        "dropped": call.dropped,
         "events": _events(call, rows),
         "talk": None if found is None else _told(found),
         "tariff": call.tariff,
         "max_seconds": call.max_seconds,
-        "steps": [] if tariff is None or found is None else _steps(call, tariff, found),
+        "steps": [] if tariff is None or found is None else _steps(session, call, tariff, found),
         "currency": None if call.receipt is None else call.receipt.currency,
         "total": None
         if call.receipt is None
@@ -97,22 +101,31 @@ def _told(found: Talk) -> dict[str, Any]:
     }
 
 
-def _steps(call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
+def _steps(session: Session, call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
     """The sum of a priced call, from the rows again: so it is a proof of the receipt, not a copy of it."""
     receipt: Receipt | None = call.receipt
     if receipt is None:
         return []
-    fees = [line["amount"] for line in receipt.lines if line["what"] == "recording"]
-    recorded, seconds = bool(fees), found.seconds
-    steps = []
+    steps, seconds = _heard(call, found)
+    before = continuation.before(session, call)
+    fee = sum(line["amount"] for line in receipt.lines if line["what"] == "recording")
     # What was held is spent by now; a receipt below what the talk would cost tells that the hold was the limit.
-    allowed = billable(call, tariff, seconds, receipt.total - sum(fees))
+    allowed = billable(call.max_seconds, tariff, seconds, receipt.total - fee, before)
     if allowed < seconds:
         text = f"The talk was {seconds:f} s long; it was held for, and is priced to, {allowed:f} s."
         steps.append(Step("length", text))
         seconds = allowed
-    steps += explain_sum(tariff, seconds, recorded=recorded)
-    again = price(tariff, seconds, recorded=recorded).total
+    if call.fault is not None:
+        text = f"A fault of the network was seen in the talk ({call.fault}): nothing is charged."
+        steps.append(Step("fault", text, 0))
+        again = 0
+    elif before.parts and seconds:
+        names = [each.id for each in continuation.earlier(session, call)]
+        steps += explain_part(tariff, before, seconds, names, fee)
+        again = price_part(tariff, before, seconds).total + fee
+    else:
+        steps += explain_sum(tariff, seconds, recorded=bool(fee))
+        again = price(tariff, seconds, recorded=bool(fee)).total
     if again != receipt.total:
         text = "The receipt says another total than this sum. Run: taxiphone ledger check"
         steps.append(Step("difference", text, receipt.total - again))
@@ -124,6 +137,21 @@ def _steps(call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
         }
         for step in steps
     ]
+
+
+def _heard(call: Call, found: Talk) -> tuple[list[Step], Decimal]:
+    """How far the talk was heard, and what to say of it where that is not to its end."""
+    heard = witnesses.heard(call, found)
+    if heard.seconds == found.seconds:
+        return [], found.seconds
+    if call.heard_until is not None:
+        why = f"One side fell silent, its last packet came at {call.heard_until:%H:%M:%S.%f}"
+    else:
+        why = (
+            f"Asterisk hung up a leg that had sent no packet for {call.rtp_timeout} s (cause {RTP_TIMED_OUT})"
+        )
+    text = f"{why}: of the talk's {found.seconds:f} s the {heard.seconds:f} s before the silence are priced."
+    return [Step("heard", text)], heard.seconds
 
 
 def _since(session: Session, call: Call) -> dict[str, Any]:

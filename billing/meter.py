@@ -20,7 +20,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import abandoned, cel, cel_files, witnesses
+from taxiphone.billing import abandoned, cel, cel_files, late_rows, witnesses
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.rating import rate
@@ -207,6 +207,7 @@ class Meter:
                 return 0
             position.path = str(file.path)[:400]
             insert_if_new(session, CelRow, rows)
+            late_rows.regard(session, rows)
             self._price(session)
             return lines
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from decimal import Decimal
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from taxiphone.billing import free_minutes, ledger
+from taxiphone.billing import continuation, free_minutes, ledger, witnesses
+from taxiphone.billing.parts import UNBILLED, billable, fee_of, price_part, with_fee
 from taxiphone.billing.talk import Talk
-from taxiphone.billing.tariff import Line, Tariff, longest_talk, minor, price, shares, tax_free
+from taxiphone.billing.tariff import Line
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Outcome, Status, finish
@@ -38,12 +38,15 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         return None
 
     tariff = from_json(call.tariff)
+    before = continuation.before(session, call, lock=True)
     recording = session.get(Recording, call.id) if call.recording_asked else None
     recorded = recording is not None and recording.status not in NOT_COMING
-    reserved = minor(tariff.recording_fee, tariff.digits) if recorded else 0
+    reserved = fee_of(tariff) if recorded else 0
     held = ledger.balance(session, ledger.HOLD, call.id, tariff.currency)
-    seconds = billable(call, tariff, talk.seconds, held - reserved)
-    cost = price(tariff, seconds)
+    heard = witnesses.heard(call, talk)
+    seconds = billable(call.max_seconds, tariff, heard.seconds, held - reserved, before)
+    billed = seconds and call.fault is None
+    cost = price_part(tariff, before, seconds) if billed else UNBILLED
     pending = reserved if not cost.network_fault else 0
     ledger.charge(
         session,
@@ -67,14 +70,18 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
         recording_pending=pending > 0,
     )
     session.add(receipt)
-    call.talk_from, call.talk_to, call.billed_seconds = talk.start, talk.end, cost.billed_seconds
+    call.talk_from, call.talk_to, call.billed_seconds = heard.start, heard.end, cost.billed_seconds
     call.outcome = call.outcome or Outcome.TALKED
+    call.dropped = witnesses.was_dropped(call, talk)
     if tariff.free_seconds:
-        free_minutes.give_back(session, call, talk.seconds)
-    if not talk.complete:
+        talked = None if call.fault is not None else before.seconds + heard.seconds
+        free_minutes.give_back(session, call, talked)
+    if call.fault is not None:
+        call.review = f"{call.fault}: a fault of the network, the talk was not billed"
+    elif not talk.complete:
         call.review = "Asterisk's log has no end of the talk; it was priced to the last event that is written"
-    elif talk.seconds - seconds > _OVERRUN_SECONDS:
-        over = talk.seconds - seconds
+    elif heard.seconds - seconds > _OVERRUN_SECONDS:
+        over = heard.seconds - seconds
         call.review = f"the talk went on {over:f} s beyond what was held for it; they were not charged"
     finish(call, Status.RATED)
     session.flush()
@@ -84,21 +91,10 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     return receipt
 
 
-def billable(call: Call, tariff: Tariff, seconds: Decimal, held: int) -> Decimal:
-    """The seconds of a talk that are priced: never more than the call was allowed, nor more than is held for it.
-
-    Asterisk cuts the talk where the credit ends, and needs a moment to; that moment is the platform's to bear.
-    """
-    allowed = seconds if call.max_seconds is None else min(seconds, Decimal(call.max_seconds))
-    if price(tariff, allowed).total <= held:
-        return allowed
-    return min(allowed, Decimal(longest_talk(tariff, held) or 0))
-
-
 def settle_recording(session: Session, _settings: Settings, call: Call, ready: bool) -> Receipt | None:
     """Charge the fee of a recording that can be played, or give it back where none came of it. At most once.
 
-    The commission becomes that of the whole total, rounded once.
+    The commission becomes that of the whole total, rounded once; of a consultation that was cut, that of all its parts.
 
     Returns:
         the receipt as it is now; None where the call is not priced yet, and so nothing was done.
@@ -112,15 +108,14 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
     if not receipt.recording_pending:
         return receipt
     tariff = from_json(call.tariff)
-    fee = minor(tariff.recording_fee, tariff.digits)
+    fee = fee_of(tariff)
     key = f"call:{call.id}:recording"
     if not ready:
         ledger.release(session, key, call.id, call.client_id or 0, fee, tariff.currency)
         receipt.recording_pending = False
         return receipt
-    total = receipt.total + fee
-    commission, consultant = shares(tariff, total, fee)
-    vat = total - tax_free(tariff, total)
+    total, commission, vat = with_fee(tariff, continuation.others(session, call), receipt.total, fee)
+    consultant = total - commission
     ledger.charge(
         session,
         key,

@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from taxiphone.billing import free_minutes, ledger, witnesses
+from taxiphone.billing import continuation, free_minutes, ledger, witnesses
 from taxiphone.billing.money import format_money
-from taxiphone.billing.rating import NOT_COMING, billable
+from taxiphone.billing.parts import UNBILLED, Sum, billable, fee_of, price_part, with_fee
+from taxiphone.billing.rating import NOT_COMING
 from taxiphone.billing.refunds import lock_receipt, refunded
 from taxiphone.billing.talk import Talk
-from taxiphone.billing.tariff import Line, Price, Tariff, minor, price, shares, tax_free
+from taxiphone.billing.tariff import Line, Price, Tariff
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
 from taxiphone.store.calls import Status
@@ -47,7 +48,7 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
 
     Raises:
         UsageError: the call has no receipt, or the reason is not one line.
-        LedgerError: something was refunded, or the log has no talk of it.
+        LedgerError: something was refunded, the log has no talk of it, or another call has gone on with it.
         InsufficientFundsError: the wallet does not pay the difference.
     """
     if len(reason) > _LONGEST_REASON or not reason.isprintable():
@@ -63,19 +64,29 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
             f"{said} of call {call.id} were refunded, on the price as it stands. Nothing was posted; "
             f"what is still too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
+    if continuation.has_later(session, call):
+        raise LedgerError(
+            f"the line of call {call.id} was cut and another call goes on with it, whose price rests on this one. "
+            f"Nothing was posted; what is too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
+        )
     found = witnesses.talk_of(session, call)
     if found is None:
         raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
     tariff = from_json(call.tariff)
-    seconds = billable(call, tariff, found.seconds, _held_for_talk(session, call, tariff))
-    new = _with_recording(session, call, tariff, price(tariff, seconds))
+    others, heard = continuation.before(session, call, lock=True), witnesses.heard(call, found)
+    held = _held_for_talk(session, call, tariff)
+    seconds = billable(call.max_seconds, tariff, heard.seconds, held, others)
+    billed = seconds and call.fault is None
+    cost = price_part(tariff, others, seconds) if billed else UNBILLED
+    new = _with_recording(session, call, tariff, cost, others)
     before = receipt.total
     if _same(receipt, new):
         return Again(receipt, before, changed=False)
     _post(session, call, tariff, new, version=len(receipt.former) + 2)
-    _rewrite(call, receipt, found, new, reason)
+    _rewrite(call, receipt, heard, new, reason)
+    call.dropped = witnesses.was_dropped(call, found)
     if tariff.free_seconds:
-        free_minutes.give_back(session, call, found.seconds)
+        free_minutes.give_back(session, call, others.seconds + heard.seconds)
     session.flush()
     return Again(receipt, before, changed=True)
 
@@ -100,25 +111,24 @@ def _held_for_talk(session: Session, call: Call, tariff: Tariff) -> int:
         .join(Account, Account.id == Entry.account_id)
         .where(Posting.key == f"call:{call.id}:hold", Account.kind == ledger.HOLD)
     ).scalar_one()
-    return int(held) - (minor(tariff.recording_fee, tariff.digits) if call.recording_asked else 0)
+    return int(held) - (fee_of(tariff) if call.recording_asked else 0)
 
 
-def _with_recording(session: Session, call: Call, tariff: Tariff, cost: Price) -> _New:
+def _with_recording(session: Session, call: Call, tariff: Tariff, cost: Price, others: Sum) -> _New:
     recording = session.get(Recording, call.id)
     status = None if recording is None or cost.network_fault else recording.status
     charged = any(line["what"] == "recording" for line in call.receipt.lines) if call.receipt else False
     fee = 0
     if (charged or status == "ready") and not cost.network_fault:
-        fee = minor(tariff.recording_fee, tariff.digits)
-    total = cost.total + fee
-    commission, _ = shares(tariff, total, fee)
+        fee = fee_of(tariff)
+    total, commission, vat = with_fee(tariff, others, cost.total, fee)
     lines = [*cost.lines, *([Line("recording", 0, fee)] if fee else [])]
     return _New(
         talk=cost,
         lines=[asdict(line) for line in lines],
         total=total,
         commission=commission,
-        vat=total - tax_free(tariff, total),
+        vat=vat,
         pending=not fee and status is not None and status not in NOT_COMING,
     )
 
@@ -145,7 +155,7 @@ def _post(session: Session, call: Call, tariff: Tariff, new: _New, version: int)
     for key in charges:
         ledger.reverse(session, key, f"{key}:reversed", memo=f"rated again, version {version}")
     held = ledger.balance(session, ledger.HOLD, call.id, currency)
-    reserved = minor(tariff.recording_fee, tariff.digits) if new.pending else 0
+    reserved = fee_of(tariff) if new.pending else 0
     missing = new.total + reserved - held
     if missing > wallet:
         raise InsufficientFundsError(

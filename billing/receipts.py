@@ -15,7 +15,7 @@ from taxiphone.billing import paper_words
 from taxiphone.billing.money import from_minor
 from taxiphone.billing.paper import sender
 from taxiphone.billing.paper_words import WORDS
-from taxiphone.billing.tariff import Segment, Tariff, tax_free
+from taxiphone.billing.tariff import Segment, Tariff
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.errors import UsageError
@@ -63,7 +63,7 @@ class Shown:
     @property
     def net(self) -> int:
         """The total without its tax, in minor units."""
-        return tax_free(self.tariff, self.receipt.total)
+        return self.receipt.total - self.receipt.vat
 
     @property
     def refunded(self) -> int:
@@ -90,6 +90,10 @@ class Shown:
 
     def story(self) -> list[str]:
         """When they talked, or why nothing is charged."""
+        # Without a threshold a talk is never too short: then, too, one side could not be heard.
+        unheard = self.call.fault is not None or not self.tariff.short_call_seconds
+        if not self.receipt.lines and unheard:
+            return [self.words["fault_seen"]]
         if not self.receipt.lines:
             return [self.words["fault"].format(seconds=self.tariff.short_call_seconds)]
         if not (self.call.talk_from and self.call.talk_to):
@@ -145,6 +149,7 @@ def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
         "talk_to": call.talk_to,
         "billed_seconds": call.billed_seconds,
         "network_fault": not receipt.lines,
+        "fault": call.fault,
         "currency": receipt.currency,
         "lines": [
             {

@@ -4,13 +4,15 @@ A talk goes on while both legs are in the bridge: from the moment the second has
 A leg that leaves and comes back makes several stretches, and they add up. A leg that is hung up has left, even where
 Asterisk wrote no BRIDGE_EXIT. Other bridges and other channels (an announcement's, say) do not count. Times are Asterisk's,
 to the microsecond; nothing here asks a clock.
+
+How far a talk was heard (`heard`) and whether it ended as nobody asked for (`dropped`) are read from it too.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -18,7 +20,14 @@ BRIDGE_ENTER, BRIDGE_EXIT = "BRIDGE_ENTER", "BRIDGE_EXIT"
 HANGUP, CHAN_END = "HANGUP", "CHAN_END"
 GONE = frozenset({HANGUP, CHAN_END})
 CLIENT, CONSULTANT, BOTH = "client", "consultant", "both"
+RTP_TIMED_OUT = (
+    44  # Asterisk hung up a leg that sent no packet any more (chan_pjsip: requested channel unavailable)
+)
+# Q.850: not set (Asterisk's own cut at the end of the credit), normal clearing, busy, no answer, rejected, unspecified.
+_ASKED_FOR = frozenset({None, 0, 16, 17, 19, 21, 31})
 _MICROSECOND = timedelta(microseconds=1)
+# A leg that is hung up leaves the bridge by that, a moment before; one that was taken out may be hung up much later.
+_MOMENT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class Talk:
         left_first: who ended the last stretch: `client`, `consultant` or `both`; None where nobody did.
         causes: each leg's hang-up cause (ITU-T Q.850), where one was written: of the client, of the consultant.
         complete: the end was written.
+        ended_by: the cause of the hang-up that ended the last stretch; None where a leg was taken out of the bridge, or
+            the hang-up is not written yet.
     """
 
     start: datetime
@@ -61,6 +72,7 @@ class Talk:
     left_first: str | None
     causes: tuple[int | None, int | None]
     complete: bool
+    ended_by: int | None = None
 
     @property
     def seconds(self) -> Decimal:
@@ -106,7 +118,41 @@ def talk(events: Iterable[Event], client: str, consultant: str, bridge: str) -> 
         left_first=left,
         causes=(_cause(ours, client), _cause(ours, consultant)),
         complete=since is None,
+        ended_by=None if left is None else _ended_by(ours, legs, left, stretches[-1][1]),
     )
+
+
+def heard(found: Talk, *, until: datetime | None = None, rtp_timeout: int | None = None) -> Talk:
+    """The talk as far as each side could be heard; the same one where nothing cut it short.
+
+    Args:
+        found: by Asterisk's rows.
+        until: when the last packet of a side came that then fell silent, where somebody saw that.
+        rtp_timeout: seconds without a packet after which Asterisk hangs a leg up. Where it did that, and nobody saw the
+            silence begin, the talk ends so much earlier.
+    """
+    if until is None and rtp_timeout is not None and found.ended_by == RTP_TIMED_OUT:
+        until = found.end - timedelta(seconds=rtp_timeout)
+    if until is None or until >= found.end:
+        return found
+    stretches = tuple((start, min(end, until)) for start, end in found.stretches if start < until)
+    stretches = stretches or ((found.start, found.start),)
+    return replace(
+        found,
+        end=stretches[-1][1],
+        microseconds=sum((end - start) // _MICROSECOND for start, end in stretches),
+        stretches=stretches,
+    )
+
+
+def asked_for(cause: int | None) -> bool:
+    """Whether a hang-up with this cause (ITU-T Q.850) is somebody's wish, as far as is known."""
+    return cause in _ASKED_FOR
+
+
+def dropped(found: Talk) -> bool:
+    """Whether the talk ended as nobody asked for: its end is not written, or a leg went by a fault of the line."""
+    return not found.complete or not asked_for(found.ended_by)
 
 
 def is_over(
@@ -144,6 +190,16 @@ def _moved(inside: frozenset[str], together: list[Event], bridge: str) -> frozen
 
 def _cause(events: list[Event], channel: str) -> int | None:
     return next((e.cause for e in events if e.channel == channel and e.event == HANGUP), None)
+
+
+def _ended_by(events: list[Event], legs: dict[str, str], left: str, end: datetime) -> int | None:
+    """The cause of who left first; of two at once, the one that nobody asked for."""
+    causes = [
+        event.cause
+        for event in events
+        if event.event == HANGUP and left in {legs[event.channel], BOTH} and end <= event.at <= end + _MOMENT
+    ]
+    return next((cause for cause in causes if not asked_for(cause)), causes[0] if causes else None)
 
 
 def _at(event: Event) -> datetime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import talk as talks
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.talk import Event, Talk, talk
 from taxiphone.store.calls import consultant_leg, talk_bridge
@@ -46,6 +47,16 @@ def talk_of(session: Session, call: Call, events: list[Event] | None = None) -> 
     marks = session.scalars(select(Mark.at).where(Mark.call_id == call.id, Mark.what == ALIVE))
     proofs = [Event(ALIVE, at, call.client_channel) for at in marks]
     return talk([*events, *proofs], *legs(call), bridge)
+
+
+def heard(call: Call, found: Talk) -> Talk:
+    """The call's talk as far as each side could be heard: what is billed of it at most."""
+    return talks.heard(found, until=call.heard_until, rtp_timeout=call.rtp_timeout)
+
+
+def was_dropped(call: Call, found: Talk) -> bool:
+    """Whether the call's talk ended as nobody asked for, so that it may be taken up again."""
+    return call.fault is not None or call.heard_until is not None or talks.dropped(found)
 
 
 def was_alive(session: Session, call: Call) -> bool:

@@ -1,0 +1,217 @@
+"""A consultation whose line was cut and is taken up again: its calls, what they sum to, and which one may go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session, joinedload
+
+from taxiphone.billing import free_minutes, witnesses
+from taxiphone.billing.parts import NOTHING, Sum, billable, without_free
+from taxiphone.billing.tariff import ZERO, Tariff
+from taxiphone.billing.tariff_json import from_json
+from taxiphone.errors import LedgerError
+from taxiphone.settings import Settings
+from taxiphone.store.calls import Status
+from taxiphone.store.models import Call, Client, FreeMinutes, Receipt
+from taxiphone.store.types import now
+
+RECORDING = "recording"
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def interrupted(
+    session: Session, settings: Settings, client: Client, at: datetime | None = None
+) -> Call | None:
+    """The client's latest talk, where its line was cut a moment ago and nobody has taken it up again.
+
+    Args:
+        session: where.
+        settings: how long a cut line may be taken up again.
+        client: who calls.
+        at: the time that counts as now.
+
+    Returns:
+        the call, its consultant loaded; None where there is nothing to go on with.
+    """
+    latest = session.scalars(
+        select(Call)
+        .options(joinedload(Call.consultant))
+        .where(Call.client_id == client.id, Call.talk_from.is_not(None), Call.status == Status.RATED)
+        .order_by(Call.talk_from.desc(), Call.id.desc())
+        .limit(1)
+    ).first()
+    if latest is None or not latest.dropped or latest.consultant is None or _next(session, latest):
+        return None
+    found = witnesses.talk_of(session, latest)
+    ended = found.end if found is not None else latest.talk_to
+    # What is billed may end before the line did, where one side fell silent first.
+    if ended is None or (at or now()) - ended > timedelta(minutes=settings.call.resume_minutes):
+        return None
+    return latest
+
+
+def earlier(session: Session, call: Call) -> list[Call]:
+    """The calls that this one goes on with, the first of them first; none for most calls."""
+    found: list[Call] = []
+    while call.continues_id is not None:
+        call = session.get_one(Call, call.continues_id)
+        found.insert(0, call)
+    return found
+
+
+def has_later(session: Session, call: Call) -> bool:
+    """Whether another call has gone on with this one, or does so now."""
+    return _next(session, call) is not None
+
+
+def before(session: Session, call: Call, *, lock: bool = False) -> Sum:
+    """What the calls sum to that this one goes on with.
+
+    Args:
+        session: where.
+        call: any call.
+        lock: the sums can't change until the transaction ends.
+    """
+    if call.continues_id is None:
+        return NOTHING
+    calls = earlier(session, call)
+    if lock:
+        _lock(session, calls[0])
+    return _summed(session, calls)
+
+
+def others(session: Session, call: Call) -> Sum:
+    """What all other calls of the consultation sum to, which can't change until the transaction ends."""
+    behind, last = [], call
+    while (following := _next(session, last)) is not None:
+        behind.append(following)
+        last = following
+    ahead = earlier(session, call)
+    if not ahead and not behind:
+        return NOTHING
+    _lock(session, ahead[0] if ahead else call)
+    return _summed(session, [*ahead, *behind])
+
+
+def so_far(session: Session, call: Call) -> Sum:
+    """What the consultation sums to up to this call, with it."""
+    return _summed(session, [*earlier(session, call), call])
+
+
+def terms(session: Session, settings: Settings, call: Call) -> Tariff:
+    """The tariff of a call that goes on with another: a copy of what was frozen for the first.
+
+    The fee of a recording is in it only where no part before has one; free minutes only where this consultation still
+    has them, or can have them again. To be called with the client's wallet locked.
+
+    Raises:
+        LedgerError: there is nothing that this call could go on with.
+    """
+    calls = earlier(session, call)
+    first, last = calls[0], calls[-1]
+    same = (last.client_id, last.consultant_id) == (call.client_id, call.consultant_id)
+    if first.tariff is None or last.status != Status.RATED or not same or not last.dropped:
+        raise LedgerError(
+            f"call {call.id} can't go on with call {last.id}, which is not a priced talk of the same two whose line "
+            "was cut. Nothing was held."
+        )
+    if (taken := _next(session, last)) is not None and taken.id != call.id:
+        raise LedgerError(f"call {last.id} goes on in call {taken.id} already. Nothing was held.")
+    tariff = _copy(session, calls)
+    if (
+        tariff.free_seconds
+        and not _claimed(session, calls)
+        and not free_minutes.claim(session, settings, call)
+    ):
+        tariff = without_free(tariff)
+    call.mode = first.mode
+    return tariff
+
+
+def preview(session: Session, settings: Settings, last: Call) -> Tariff:
+    """The tariff that a call would have which goes on with `last`; nothing is claimed."""
+    calls = [*earlier(session, last), last]
+    tariff = _copy(session, calls)
+    if not tariff.free_seconds or _claimed(session, calls):
+        return tariff
+    if last.client is None or last.consultant is None:
+        return without_free(tariff)
+    gone = free_minutes.used(session, settings, last.consultant, last.client)
+    return without_free(tariff) if gone else tariff
+
+
+def _copy(session: Session, calls: list[Call]) -> Tariff:
+    tariff = from_json(calls[0].tariff or {})
+    receipts = _receipts(session, calls)
+    if any(each.recording_pending or _fees(each) for each in receipts.values()):
+        return replace(tariff, recording_fee=ZERO)
+    return tariff
+
+
+def _claimed(session: Session, calls: list[Call]) -> bool:
+    claims = exists().where(FreeMinutes.call_id.in_([each.id for each in calls]))
+    return bool(session.execute(select(claims)).scalar_one())
+
+
+def _next(session: Session, call: Call) -> Call | None:
+    """The call that has gone on with this one, or does so now; one that came to nothing does not count."""
+    return session.scalars(select(Call).where(Call.continues_id == call.id, _went_on(Call)).limit(1)).first()
+
+
+def _went_on(call: type[Call]) -> ColumnElement[bool]:
+    return call.max_seconds.is_not(None) & (call.status != Status.CLOSED)
+
+
+def _lock(session: Session, first: Call) -> None:
+    """Hold the consultation still: whoever changes an amount in it locks the first call's receipt before."""
+    session.execute(select(Receipt.number).where(Receipt.call_id == first.id).with_for_update())
+
+
+def _receipts(session: Session, calls: list[Call]) -> dict[str, Receipt]:
+    found = select(Receipt).where(Receipt.call_id.in_([each.id for each in calls]))
+    fresh = session.scalars(found.execution_options(populate_existing=True))
+    return {each.call_id: each for each in fresh}
+
+
+def _summed(session: Session, calls: list[Call]) -> Sum:
+    receipts = _receipts(session, calls)
+    total = NOTHING
+    for call in calls:
+        receipt = receipts.get(call.id)
+        if receipt is None or call.tariff is None:
+            continue
+        fees = _fees(receipt)
+        talk = receipt.total - fees
+        part = Sum(
+            1,
+            _priced_seconds(session, call, talk, total),
+            call.billed_seconds or 0,
+            talk,
+            fees,
+            receipt.commission,
+            receipt.vat,
+        )
+        total = total.plus(part)
+    return total
+
+
+def _priced_seconds(session: Session, call: Call, paid: int, ahead: Sum) -> Decimal:
+    """The exact length of a priced call, as far as it was priced."""
+    if call.fault is not None or call.tariff is None:
+        return ZERO
+    found = witnesses.talk_of(session, call)
+    if found is not None:
+        seconds = witnesses.heard(call, found).seconds
+    elif call.talk_from is not None and call.talk_to is not None:
+        seconds = Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
+    else:
+        return ZERO
+    return billable(call.max_seconds, from_json(call.tariff), seconds, paid, ahead)
+
+
+def _fees(receipt: Receipt) -> int:
+    return sum(line["amount"] for line in receipt.lines if line["what"] == RECORDING)

@@ -1,0 +1,61 @@
+"""What is due when a talk has just ended: told at once to whoever is left on the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import continuation, ledger
+from taxiphone.billing.parts import fee_of
+from taxiphone.billing.tariff import whole_seconds
+from taxiphone.billing.tariff_json import from_json
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.models import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A priced call, for the ears of both; amounts in minor units.
+
+    Attributes:
+        seconds: of talk, rounded up once; where the line was cut before and the consultation taken up again, of all of it.
+            0 where a fault of the network was seen in it.
+        total: what the client paid by this call, tax included.
+        recording_fee: what follows once the recording can be played; 0 where nothing does.
+        share: the consultant's part of the total.
+        wallet: the client's credit that is left.
+        currency: ISO 4217.
+        network_fault: nothing was charged, for the line failed or nothing was talked.
+    """
+
+    seconds: int
+    total: int
+    recording_fee: int
+    share: int
+    wallet: int
+    currency: str
+    network_fault: bool
+
+
+def what_is_due(session: Session, call_id: str) -> Due | None:
+    """What to tell of a call; None where it is not priced yet, so that one asks again in a moment.
+
+    Only reads. A call that was closed because nobody talked is due nothing.
+    """
+    call = session.get(Call, call_id, populate_existing=True)
+    if call is None or Status(call.status) not in FINAL or call.tariff is None:
+        return None
+    tariff, receipt = from_json(call.tariff), call.receipt
+    wallet = ledger.balance(session, ledger.WALLET, call.client_id or 0, tariff.currency)
+    if receipt is None:
+        return Due(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
+    return Due(
+        seconds=whole_seconds(continuation.so_far(session, call).seconds),
+        total=receipt.total,
+        recording_fee=fee_of(tariff) if receipt.recording_pending else 0,
+        share=receipt.consultant_share,
+        wallet=wallet,
+        currency=receipt.currency,
+        network_fault=not receipt.lines,
+    )

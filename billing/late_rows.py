@@ -1,0 +1,56 @@
+"""Asterisk's row of a hang-up that came after the call was priced, and what it says of the end of the talk.
+
+A talk that is over is priced as soon as a leg has left the bridge. The row with the cause of its hang-up follows within
+milliseconds, perhaps a read later; where the cause is a fault of the line, the call's row and price must still hear of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import witnesses
+from taxiphone.billing.rating_again import rate_again
+from taxiphone.billing.talk import HANGUP, asked_for
+from taxiphone.errors import LedgerError
+from taxiphone.store.calls import CONSULTANT_LEG, Status
+from taxiphone.store.models import Call
+
+log = logging.getLogger(__name__)
+
+
+def regard(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Look at the calls that were priced before these rows (columns of `CelRow`) were read; most have none such.
+
+    Where the talk was cut, the call says so from now on; where it was billed into a silence, it is rated again.
+    """
+    for row in rows:
+        if row["event"] != HANGUP or asked_for(row["extra"].get("hangupcause")):
+            continue
+        channel: str = row["channel"]
+        ours = or_(Call.client_channel == channel, Call.id == channel.split(CONSULTANT_LEG, maxsplit=1)[0])
+        for call in session.scalars(select(Call).where(ours, Call.status == Status.RATED)).all():
+            _correct(session, call)
+
+
+def _correct(session: Session, call: Call) -> None:
+    found = witnesses.talk_of(session, call)
+    if found is None:
+        return
+    call.dropped = witnesses.was_dropped(call, found)
+    if witnesses.heard(call, found).end == call.talk_to:
+        return
+    try:
+        with session.begin_nested():
+            rate_again(session, call, "one side had fallen silent before the end")
+    except LedgerError as error:
+        log.warning("call %s was priced before its end was known: %s", call.id, error)
+    except DBAPIError as error:
+        if not isinstance(error, IntegrityError):
+            raise  # the whole chunk is done again
+        log.exception("call %s was priced before its end was known, and can't be rated again", call.id)
