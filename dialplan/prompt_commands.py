@@ -11,7 +11,14 @@ import click
 
 from taxiphone import settings as settings_file
 from taxiphone.console import App, examples, json_option, out, pass_app, show
-from taxiphone.dialplan import own_recordings, prompts_folder, sound_files, speech_texts, synthesis
+from taxiphone.dialplan import (
+    name_commands,
+    own_recordings,
+    prompts_folder,
+    sound_files,
+    speech_texts,
+    synthesis,
+)
 from taxiphone.dialplan.speech_texts import Texts
 from taxiphone.errors import SettingsError, UsageError
 from taxiphone.settings import Settings
@@ -28,8 +35,12 @@ def prompts() -> None:
     """What callers and consultants hear, in each language.
 
     Every prompt has a name, a text and a sound. The sounds are made from the texts by a synthesiser; a recording of
-    your own takes the place of any of them.
+    your own takes the place of any of them. The names of consultants and clients are sounds, too.
     """
+
+
+for _command in (name_commands.name, name_commands.names, name_commands.install):
+    prompts.add_command(_command)
 
 
 @prompts.command(name="list", epilog=examples("taxiphone prompts list --language fr"))
@@ -79,7 +90,11 @@ def _settings_if_any(app: App) -> Settings | None:
 @prompts.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
 @_language_option("Only this language; else all.")
 def build(language: str | None) -> None:
-    """Make the sounds anew whose texts have changed (dialplan/prompts/*.toml); needs espeak-ng."""
+    """Make the sounds anew whose texts have changed (dialplan/prompts/*.toml), with espeak-ng.
+
+    It is fetched into the cache folder where it is not on the PATH.
+    """
+    name_commands.install_synthesiser()
     for code in (language,) if language else speech_texts.languages():
         outcome = synthesis.build(speech_texts.load(code))
         out.print(

@@ -6,14 +6,19 @@ import stat
 import struct
 import subprocess
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from taxiphone.cli import taxiphone
 from taxiphone.dialplan import names, prompts_folder, synthesiser
 from taxiphone.dialplan.speech import Speech, languages
-from taxiphone.errors import SetupError, UsageError
+from taxiphone.errors import SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import Settings
+
+Run = Callable[..., str]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -202,3 +207,72 @@ def test_an_unpacked_synthesiser_is_run_with_its_own_libraries_and_voices(
         f"{tree}/usr/bin/espeak-ng",
         f"--path={libraries}",
     )
+
+
+# The commands
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """The command, in a house with a consultant and a client."""
+    config = tmp_path / "taxiphone.toml"
+    config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")
+
+    def run(*words: str | Path) -> str:
+        result = CliRunner().invoke(taxiphone, ["--config", str(config), *map(str, words)])
+        if isinstance(result.exception, TaxiphoneError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    run("consultant", "add", "Anne", "--phone", "0612345678", "--price", "1.55", "--code", "4271")
+    run("client", "add", "Paul", "--number", "0698765432")
+    for path in (tmp_path / "var/sounds/names").rglob("*.*"):
+        path.unlink()
+    return run
+
+
+def made(folder: Path) -> list[str]:
+    home = folder / "var/sounds/names"
+    return sorted(str(path.relative_to(home).parent) for path in home.rglob("*.alaw"))
+
+
+def test_the_names_that_miss_are_made_by_one_command(run: Run, tmp_path: Path) -> None:
+    assert run("prompts", "names") == "2 names made."
+    assert made(tmp_path) == ["en/client", "en/consultant", "fr/client", "fr/consultant"]
+    assert run("prompts", "names") == "0 names made."
+
+
+def test_a_name_that_nobody_can_say_does_not_keep_the_others_from_being_made(run: Run) -> None:
+    run("consultant", "add", "***", "--phone", "0612345679", "--price", "1.55", "--code", "4272")
+    assert run("prompts", "names").endswith("2 names made.")
+
+
+def test_one_name_is_made_respelled_recorded_and_the_recording_dropped(run: Run, tmp_path: Path) -> None:
+    assert run("prompts", "name", "consultant", "4271") == "Anne (consultant 4271) is said by name."
+    sound = tmp_path / "var/sounds/names/fr/consultant/4271.alaw"
+    before = sound.read_bytes()
+    run("prompts", "name", "consultant", "4271", "--say", "Aneu")
+    assert sound.read_bytes() != before
+    run("prompts", "name", "consultant", "4271", "--recording", hum(tmp_path / "anne.wav"))
+    assert "own/consultant" in made(tmp_path)
+    assert (
+        run("prompts", "name", "consultant", "4271", "--drop-recording")
+        == "The recording of Anne is removed."
+    )
+    with pytest.raises(UsageError, match="no recording"):
+        run("prompts", "name", "consultant", "4271", "--drop-recording")
+
+
+def test_a_client_is_named_by_a_number_too(run: Run, tmp_path: Path) -> None:
+    run("prompts", "name", "client", "0698765432")
+    assert made(tmp_path) == ["en/client", "fr/client"]
+
+
+def test_nobody_has_a_name_who_is_not_in_the_directory(run: Run) -> None:
+    with pytest.raises(UsageError, match="no consultant"):
+        run("prompts", "name", "consultant", "9999")
+
+
+def test_the_synthesiser_that_is_there_is_not_fetched_again(run: Run) -> None:
+    assert "espeak-ng" in run("prompts", "install")
