@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.router import Router
 from taxiphone.dialplan import prompts_folder
+from taxiphone.dialplan.speech import FOLDER
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
 from taxiphone.settings import Settings
 from taxiphone.simulate import lines as wire
@@ -243,12 +245,13 @@ class SimulatedAsterisk:
 
     def seconds(self, sound: str, language: str) -> float:
         """How long a sound plays; 0 where there is none, as Asterisk goes on with the next."""
+        if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):
+            folder = prompts_folder.own_sounds(self._settings)
+            files = folder.glob(f"{sound.removeprefix(FOLDER + '/')}.*")
+            return max((_seconds(path) for path in files if path.suffix in _RATES), default=0.0)
         if language not in self._sounds:
-            files = prompts_folder.sounds(self._settings, language)
-            self._sounds[language] = {
-                f"taxiphone/{name}": _seconds(path.stat().st_size, path.suffix)
-                for name, path in files.items()
-            }
+            found = prompts_folder.sounds(self._settings, language)
+            self._sounds[language] = {f"{FOLDER}/{name}": _seconds(path) for name, path in found.items()}
         return self._sounds[language].get(sound, 0.0)
 
     def _send(self, event: Event) -> None:
@@ -256,9 +259,9 @@ class SimulatedAsterisk:
             self._loop.call_soon(self.router.route, event)
 
 
-def _seconds(size: int, suffix: str) -> float:
-    rate, header = _RATES[suffix]
-    return max(size - header, 0) / rate
+def _seconds(path: Path) -> float:
+    rate, header = _RATES[path.suffix]
+    return max(path.stat().st_size - header, 0) / rate
 
 
 def _unknown(method: str, parts: list[str]) -> Exception:

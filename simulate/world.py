@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from taxiphone.ari_app.client import AriClient
-from taxiphone.ari_app.consultation import Consultation, House
+from taxiphone.ari_app.consultation import Consultation
+from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.prices import Prices
+from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.billing.meter import Meter
@@ -28,6 +31,22 @@ class Ended:
     outcome: Outcome
 
 
+class SimulatedRecorder:
+    """In the place of AMI: recordings are paused and resumed at once.
+
+    Attributes:
+        paused: the channels of which silence would be recorded.
+    """
+
+    def __init__(self) -> None:
+        self.paused: set[str] = set()
+
+    async def mute(self, channel: str, muted: bool) -> bool:
+        """Pause, or resume; see `Recorder.mute`."""
+        (self.paused.add if muted else self.paused.discard)(channel)
+        return True
+
+
 class World:
     """A house, its Asterisk, and its meter, which looks whenever Asterisk has written.
 
@@ -39,10 +58,26 @@ class World:
         self._written = asyncio.Event()
         self.asterisk = SimulatedAsterisk(settings, self._written.set)
         self.asterisk.router = self.router = Router(lambda *_: None)
-        self.meter = Meter(settings, database)
-        self.house = House(settings, database, Lines(cast(AriClient, self.asterisk), self.router))
+        self.prices = Prices()
+        self.recorder = SimulatedRecorder()
+        self.meter = Meter(settings, database, self._rated)
+        self.house = House(
+            settings,
+            database,
+            Lines(cast(AriClient, self.asterisk), self.router),
+            cast(Recorder, self.recorder),
+            self.prices,
+            self._over,
+        )
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
+
+    def _over(self, _call_id: str) -> None:
+        self._written.set()
+
+    def _rated(self, call_id: str) -> None:
+        # From the meter's thread: whoever waits is told before time goes on.
+        self._loop.call_soon_threadsafe(self.prices.told, call_id)
 
     def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> Consultation:
         """A call comes in; the consultation that will live it, once it is run."""
