@@ -114,7 +114,8 @@ def _everybody(app: App, model: type[Consultant | Client]) -> list[tuple[str, st
     """The codes and names of all that there are."""
 
     def work(session: Session) -> list[tuple[str, str]]:
-        return [(person.code, person.name) for person in session.scalars(select(model).order_by(model.id))]
+        rows = session.execute(select(model.code, model.name).order_by(model.id))
+        return [(code, text) for code, text in rows]
 
     return app.database.read(work)
 
