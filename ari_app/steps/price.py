@@ -21,9 +21,10 @@ async def tell_price(call: Conversation) -> Outcome | None:
     if not offered.affordable:
         return _too_dear(call, offered)
     await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
-    await call.lines.ask(
+    pressed = await call.lines.ask(
         call.client_leg, _told(call, offered), seconds=SKIP_SECONDS, valid=menu.SKIP_PRICE.valid
     )
+    await call.record.write(None, "price heard", "skipped" if pressed.keys else "to its end")
     return None
 
 

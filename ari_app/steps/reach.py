@@ -163,9 +163,11 @@ async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
 async def _asked(call: Conversation, leg: Leg) -> Answer:
     await call.record.write(None, "consultant answered")
     question = menu.ACCEPT_RECORDED if call.recorded else menu.ACCEPT
-    sounds = (*_told(call), *call.consultants_speech.prompt(question.name))
+    told = _told(call)
     for _ in range(call.tries(question)):
+        sounds = (*told, *call.consultants_speech.prompt(question.name))
         pressed = await call.lines.ask(leg, sounds, seconds=call.seconds(question), valid=question.valid)
+        told = ()
         if leg.gone.is_set():
             break
         if pressed.keys:

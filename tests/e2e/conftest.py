@@ -18,6 +18,7 @@ from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.story import Set, press_until
 from taxiphone.dialplan import locate
 from taxiphone.directory import people
+from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call, Recording
 
 _numbers = itertools.count(100)
@@ -53,13 +54,20 @@ class Cast:
     async def press(self, call_id, phone, keys, mark):
         await press_until(self.platform, call_id, phone, keys, mark)
 
-    async def connect(self, *, record=False):
-        """Let the two talk; the call's id."""
+    async def ring(self, *, record=None):
+        """Dial, skip the price, answer the recording's question where there is one, and let it ring; the call's id."""
         call_id = await self.dial()
+        await self.platform.marked(call_id, "price told")
+        await self.press(call_id, self.client, "#", "price heard")
         if record is not None:
             await self.platform.marked(call_id, "recording offered", 30)
             await self.press(call_id, self.client, "1" if record else "2", "recording asked")
         await self.consultant.ringing(30)
+        return call_id
+
+    async def connect(self, *, record=False):
+        """Let the two talk; the call's id."""
+        call_id = await self.ring(record=record)
         await self.consultant.answer()
         await self.platform.marked(call_id, "consultant answered")
         await self.press(call_id, self.consultant, "1", "accepted")
@@ -68,8 +76,13 @@ class Cast:
         return call_id
 
     async def finished(self, call_id, seconds=30):
-        """The call's row when the meter is done with it; no channel is left then."""
+        """The call's row when the meter is done with it; no channel is left then.
+
+        After a talk, who is left on the line hangs up as well: what they would hear is not every test's matter.
+        """
         call = await self.platform.finished(call_id, seconds)
+        if call.outcome == Outcome.TALKED:
+            await asyncio.gather(self.client.hang_up(), self.consultant.hang_up())
         await self.client.ended(5)
         await self.platform.marked(call_id, "ended")
         for leg in (self.client.leg, self.consultant.leg):

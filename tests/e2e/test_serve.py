@@ -50,6 +50,8 @@ async def talk(own):
 async def ring(own):
     await own.client.dial(DID)
     call_id = await own.platform.new_call(set())
+    await own.platform.marked(call_id, "price told")
+    await press_until(own.platform, call_id, own.client, "#", "price heard")
     await own.platform.marked(call_id, "recording offered")
     await press_until(own.platform, call_id, own.client, "2", "recording asked")
     await own.consultant.ringing()
@@ -100,9 +102,10 @@ async def test_a_talk_that_outlives_its_program_is_taken_over(own):
     await own.platform.start()
     await own.platform.marked(call_id, "taken over")
     await own.consultant.hang_up()
-    await own.client.ended(1)
     call = await own.platform.finished(call_id)
     assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    await own.client.ended(30)
+    await own.platform.marked(call_id, "ended")
     assert await own.platform.channels() == 0
 
 
