@@ -10,11 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger, money
-from taxiphone.console import App, examples, json_option, pass_app, show, show_one
+from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
 from taxiphone.directory import checks, people
-from taxiphone.directory.options import NEGATIVE, amount, given
+from taxiphone.directory.client_rows import client_row, show_client
+from taxiphone.directory.options import NEGATIVE, amount, amount_or_none, given
 from taxiphone.errors import UsageError
-from taxiphone.settings import Settings
 from taxiphone.store.models import Client
 
 _LONGEST_KEY = 50
@@ -40,15 +40,22 @@ def client() -> None:
 @json_option
 @pass_app
 def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | None, as_json: bool) -> None:
-    """Add the client NAME, known by the numbers that they call from."""
+    """Add the client NAME, known by the numbers that they call from.
+
+    To call from any other number, or a hidden one, a client needs a PIN: taxiphone client pin.
+    """
     row = app.database.do(
-        lambda session: _client_row(
+        lambda session: client_row(
             session,
             app.settings,
             people.add_client(session, app.settings, name=name, phones=phones, language=language),
         )
     )
-    show_one(row, as_json=as_json)
+    show_client(row, as_json=as_json)
+    if not as_json:
+        out.print(
+            f"\nTo call from a hidden or another number, the client needs a PIN: taxiphone client pin {row['code']}"
+        )
 
 
 @client.command("list")
@@ -59,9 +66,9 @@ def client_list(app: App, /, as_json: bool) -> None:
 
     def work(session: Session) -> list[dict[str, Any]]:
         found = session.scalars(select(Client).order_by(Client.name, Client.id))
-        return [_client_row(session, app.settings, each) for each in found]
+        return [client_row(session, app.settings, each) for each in found]
 
-    columns = ("code", "name", "numbers", "language", "balance", "blocked")
+    columns = ("code", "name", "numbers", "language", "balance", "blocked", "closed_at")
     empty = "No clients yet. Add one: taxiphone client add --help"
     show(app.database.do(work), columns, as_json=as_json, empty=empty)
 
@@ -75,15 +82,17 @@ def client_list(app: App, /, as_json: bool) -> None:
 def client_show(app: App, /, who: str, as_json: bool) -> None:
     """Show a client, by code or by one of their numbers."""
     row = app.database.do(
-        lambda session: _client_row(session, app.settings, people.the_client(session, app.settings, who))
+        lambda session: client_row(session, app.settings, people.the_client(session, app.settings, who))
     )
-    show_one(row, as_json=as_json)
+    show_client(row, as_json=as_json)
 
 
 @client.command(
     "set",
     epilog=examples(
-        "taxiphone client set 48210377 --block", "taxiphone client set 48210377 --add-number +33199005566"
+        "taxiphone client set 48210377 --block",
+        "taxiphone client set 48210377 --add-number +33199005566",
+        "taxiphone client set 48210377 --daily-limit 30",
     ),
 )
 @click.argument("who", metavar="CLIENT")
@@ -92,6 +101,12 @@ def client_show(app: App, /, who: str, as_json: bool) -> None:
 @click.option("--add-number", "add_phones", multiple=True, help="One more phone they call from.")
 @click.option("--remove-number", "remove_phones", multiple=True, help="A phone they call from no more.")
 @click.option("--block/--unblock", "blocked", default=None, help="Whether their calls are refused.")
+@click.option(
+    "--daily-limit",
+    metavar="AMOUNT|none",
+    type=amount_or_none,
+    help="What they want to spend in a day at most, or none.",
+)
 @json_option
 @pass_app
 def client_set(app: App, /, who: str, as_json: bool, **changes: Any) -> None:
@@ -99,12 +114,14 @@ def client_set(app: App, /, who: str, as_json: bool, **changes: Any) -> None:
     wanted = given(changes)
     if not wanted:
         raise UsageError("nothing to change was given. See: taxiphone client set --help")
+    if "daily_limit" in wanted:
+        wanted["daily_limit"] = _limit(wanted["daily_limit"], app.settings.currency_digits)
     row = app.database.do(
-        lambda session: _client_row(
+        lambda session: client_row(
             session, app.settings, people.set_client(session, app.settings, who, **wanted)
         )
     )
-    show_one(row, as_json=as_json)
+    show_client(row, as_json=as_json)
 
 
 @client.command(
@@ -144,15 +161,11 @@ def client_top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_js
     show_one(app.database.do(work), as_json=as_json)
 
 
-def _client_row(session: Session, settings: Settings, found: Client) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "name": found.name,
-        "numbers": sorted(entry.number for entry in found.numbers),
-        "language": found.language,
-        "balance": money.from_minor(
-            ledger.balance(session, ledger.WALLET, found.id), settings.currency_digits
-        ),
-        "currency": settings.platform.currency,
-        "blocked": found.blocked,
-    }
+def _limit(wanted: Decimal | str, digits: int) -> int | None:
+    """In minor units, more than nothing."""
+    if isinstance(wanted, str):
+        return None
+    minor = money.to_minor(checks.amount("the daily limit", wanted, digits), digits)
+    if minor == 0:
+        raise UsageError("a daily limit is more than 0. To refuse a client's calls: --block; no limit: none.")
+    return minor

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.statement_commands import statement
 from taxiphone.console import App, examples, json_option, pass_app, show, show_one
-from taxiphone.directory import people
+from taxiphone.directory import account_commands, people
 from taxiphone.directory.client_commands import client
 from taxiphone.directory.consultant_commands import consultant
 from taxiphone.directory.options import given
@@ -20,6 +20,8 @@ from taxiphone.store.models import Did
 __all__ = ["client", "consultant", "number"]
 
 consultant.add_command(statement)
+for verb in (account_commands.pin, account_commands.unlock, account_commands.close, account_commands.reopen):
+    client.add_command(verb)
 
 
 @click.group()

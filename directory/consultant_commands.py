@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from taxiphone.directory.options import amount, given
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Consultant
+from taxiphone.store.types import now
 
 
 @click.group()
@@ -27,6 +29,18 @@ def consultant() -> None:
 
 def _consultant_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
+        click.option(
+            "--more-phone",
+            "more_phones",
+            multiple=True,
+            metavar="NUMBER",
+            help="A further phone that rings; may come again.",
+        ),
+        click.option(
+            "--ring",
+            type=click.Choice(["in-turn", "at-once"]),
+            help="Several phones: one after the other (as they come), or all at once.",
+        ),
         click.option("--language", metavar="LANG", help="What the consultant hears, such as fr or en."),
         click.option("--free-minutes", type=int, help="Minutes that a client new to this consultant gets."),
         click.option("--package-price", type=amount, help="Price of the package (forfait) ..."),
@@ -49,6 +63,7 @@ def _consultant_options(command: Callable[..., Any]) -> Callable[..., Any]:
         'taxiphone consultant add "Maître Anne Dubois" --phone +33639981234 --price 1.55',
         "taxiphone consultant add Anne --phone 0639981234 --price 1.55 --code 101 --free-minutes 10 "
         "--package-price 60 --package-minutes 60 --recording",
+        "taxiphone consultant add Anne --phone +33639981234 --more-phone +33144556677 --price 1.55 --ring at-once",
     ),
 )
 @click.argument("name")
@@ -62,7 +77,7 @@ def _consultant_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @pass_app
 def consultant_add(app: App, /, as_json: bool, **fields: Any) -> None:
     """Add the consultant NAME and say which number will call."""
-    changes = given(fields)
+    changes = _fields(fields)
     row = app.database.do(
         lambda session: _consultant_row(app.settings, people.add_consultant(session, app.settings, **changes))
     )
@@ -82,7 +97,7 @@ def consultant_list(app: App, /, as_json: bool) -> None:
     rows = app.database.do(work)
     if not as_json:
         rows = [{**row, "price": row["price_per_minute"], "package": _package(row)} for row in rows]
-    columns = ("code", "name", "phone", "price", "package", "available")
+    columns = ("code", "name", "phones", "ring", "price", "package", "available", "paused_until")
     show(rows, columns, as_json=as_json, empty="No consultants yet. Add one: taxiphone consultant add --help")
 
 
@@ -102,16 +117,29 @@ def consultant_show(app: App, /, code: str, as_json: bool) -> None:
         "taxiphone consultant set 101 --unavailable",
         "taxiphone consultant set 101 --price 1.80 --package-price 70 --package-minutes 60",
         "taxiphone consultant set 101 --no-package --default-commission",
+        "taxiphone consultant set 101 --more-phone +33144556677 --ring at-once",
     ),
 )
 @click.argument("code")
 @click.option("--name", help="Another name.")
-@click.option("--phone", help="Another phone that rings.")
+@click.option("--phone", help="Another phone that rings, in the place of the first.")
+@click.option(
+    "--remove-phone",
+    "remove_phones",
+    multiple=True,
+    metavar="NUMBER",
+    help="A phone that rings no more; after the first one, the next is the first.",
+)
 @click.option("--price", "price_per_minute", type=amount, help="Another price per minute.")
 @_consultant_options
 @click.option("--no-package", is_flag=True, help="Offer no package any more.")
 @click.option("--default-commission", is_flag=True, help="The share of [billing] again.")
-@click.option("--available/--unavailable", "available", default=None, help="Whether calls are put through.")
+@click.option(
+    "--available/--unavailable",
+    "available",
+    default=None,
+    help="Whether calls are put through; --available also ends a pause.",
+)
 @json_option
 @pass_app
 def consultant_set(
@@ -121,7 +149,7 @@ def consultant_set(
 
     A call that the consultant has accepted keeps the prices that it began with.
     """
-    changes = given(fields)
+    changes = _fields(fields)
     if no_package:
         if {"package_price", "package_minutes"} & changes.keys():
             raise UsageError("--no-package does not go with --package-price and --package-minutes.")
@@ -140,11 +168,22 @@ def consultant_set(
     _show_consultant(row, as_json=as_json)
 
 
+def _fields(options: dict[str, Any]) -> dict[str, Any]:
+    fields = given(options)
+    if "ring" in fields:
+        fields["ring_at_once"] = fields.pop("ring") == "at-once"
+    return fields
+
+
 def _consultant_row(settings: Settings, found: Consultant) -> dict[str, Any]:
+    phones = [found.phone, *(entry.number for entry in sorted(found.more_phones, key=attrgetter("position")))]
+    paused = found.paused_until is not None and found.paused_until > now()
     return {
         "code": found.code,
         "name": found.name,
-        "phone": found.phone,
+        "phone": phones[0],
+        "phones": phones,
+        "ring": "at-once" if found.ring_at_once else "in-turn",
         "language": found.language,
         "currency": settings.platform.currency,
         "price_per_minute": found.price_per_minute,
@@ -154,6 +193,7 @@ def _consultant_row(settings: Settings, found: Consultant) -> dict[str, Any]:
         "recording": found.recording_allowed,
         "commission": settings.billing.commission if found.commission is None else found.commission,
         "available": found.available,
+        "paused_until": found.paused_until if paused else None,
         "numbers": sorted(entry.number for entry in found.dids),
         "called_from": settings.platform.cli,
     }
@@ -168,8 +208,8 @@ def _package(row: dict[str, Any]) -> str | None:
 def _show_consultant(row: dict[str, Any], *, as_json: bool) -> None:
     if not as_json:
         out.print(
-            f"The platform calls {row['phone']} from [bold]{numbers.readable(row['called_from'])}[/]: "
+            f"The platform calls {', '.join(row['phones'])} from [bold]{numbers.readable(row['called_from'])}[/]: "
             "this number should be saved in the phone.\n"
         )
-        row = {key: value for key, value in row.items() if key != "called_from"}
+        row = {key: value for key, value in row.items() if key not in {"called_from", "phone"}}
     show_one(row, as_json=as_json)

@@ -23,6 +23,11 @@ def amount(text: str) -> Decimal:
     return Decimal(text)
 
 
+def amount_or_none(text: str) -> Decimal | str:
+    """Like `amount`, or the word "none" itself, which takes away what was set."""
+    return text if text == "none" else amount(text)
+
+
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were on the command line; click gives None or () for the others."""
     return {key: value for key, value in options.items() if value not in (None, ())}

@@ -57,6 +57,8 @@ def test_a_consultant_is_added_shown_and_listed(run: Run, anne: dict[str, Any]) 
         "code": "101",
         "name": "Anne",
         "phone": "+33612345678",
+        "phones": ["+33612345678"],
+        "ring": "in-turn",
         "language": "fr",
         "currency": "EUR",
         "price_per_minute": "1.55",
@@ -66,6 +68,7 @@ def test_a_consultant_is_added_shown_and_listed(run: Run, anne: dict[str, Any]) 
         "recording": True,
         "commission": "0.30",
         "available": True,
+        "paused_until": None,
         "numbers": [],
         "called_from": "+33199000000",
     }

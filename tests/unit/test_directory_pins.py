@@ -33,7 +33,7 @@ def test_what_is_no_pin_is_refused_without_being_repeated(pin: str) -> None:
     [
         *("0000", "111111", "99999999", "1212", "121212", "12121", "123123", "12312"),
         *("1234", "0123", "23456789", "4321", "987654", "7890", "0987", "8901"),
-        *("48210377", "4821", "0377", "5432"),
+        *("48210377", "4821", "0377", "6987"),
     ],
 )
 def test_the_first_pins_that_somebody_would_try_are_refused(pin: str) -> None:
