@@ -17,7 +17,7 @@ from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo import sound
-from taxiphone.demo.phone import Phone
+from taxiphone.demo.phone import RECORDED_AS, Phone
 from taxiphone.demo.ports import free_port, free_range
 from taxiphone.dialplan.config import MODULES, render_asterisk_conf
 from taxiphone.dialplan.locate import Asterisk
@@ -65,6 +65,7 @@ class PublicNetwork:
         self._platform_port = platform_port
         self._account = account
         self._phones: dict[str, Phone] = {}
+        self._captures: list[Path] = []
         self.router = Router(self._arrived)
         self.ari = AriClient(
             f"127.0.0.1:{self._http_port}", "network", self._password, "network", self.router.route
@@ -100,6 +101,15 @@ class PublicNetwork:
         self._phones[number] = phone
         return phone
 
+    async def capture_sip(self) -> list[Path]:
+        """Write every SIP message into a file, a new one from now on; the files until now, in libpcap's format."""
+        self._captures.append(self.server.folders.log / f"sip-{len(self._captures)}.pcap")
+        await self.server.rx(f"pjsip set logger pcap {self._captures[-1]}")
+        if len(self._captures) == 1:
+            await self.server.rx("pjsip set logger verbose off")
+            await self.server.rx("pjsip set logger on")
+        return self._captures[:-1]
+
     async def channels(self) -> int:
         """How many channels it has."""
         return len(await self.ari.request("GET", "channels"))
@@ -121,10 +131,10 @@ class PublicNetwork:
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
-            case ["called", number] if number in self._phones:
+            case ["called", number, dialog] if number in self._phones:
                 # In the application, but not answered yet: the phone itself says when it is.
                 caller = event["channel"]["caller"]
-                self._phones[number].ring(leg, caller["number"], caller["name"])
+                self._phones[number].ring(leg, caller["number"], caller["name"], dialog)
             case _:
                 self._closing = asyncio.create_task(self.lines.hang_up(leg))
 
@@ -144,6 +154,7 @@ class PublicNetwork:
             "rtp_start": start,
             "rtp_end": end,
             "spool": self._spool,
+            "recorded_as": RECORDED_AS,
             "module_names": (*MODULES, *_MORE_MODULES),
         }
         environment = Environment(  # noqa: S701 - not HTML; every value is ours

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
-from taxiphone.demo.sound import Heard, find_tone, read_wav
-from taxiphone.errors import AriError
+from taxiphone.demo.sound import Heard, find_tone
+from taxiphone.errors import AriError, ConflictError, NotFoundError
+
+# Asterisk writes a file in blocks of 32 KiB: two seconds of telephone sound, but a third of one at this rate. So what
+# a phone hears can be listened to while it hears it.
+RECORDED_AS = "sln48"
+_RECORDED_TIMES = 6  # ... the telephone's 8 kHz
+TEMPORARY_FAILURE = 41  # Q.850: how a network says that a line broke
 
 
 @dataclass
@@ -23,6 +32,8 @@ class Phone:
         hertz: the tone that it speaks.
         leg: of the call that it is in or was in last.
         caller: the number that its display showed when it rang.
+        caller_name: the name beside it.
+        dialogs: the SIP Call-IDs of all its calls (RFC 3261, section 12).
     """
 
     name: str
@@ -36,6 +47,7 @@ class Phone:
     leg: Leg | None = None
     caller: str | None = None
     caller_name: str | None = None
+    dialogs: set[str] = field(default_factory=set)
     _rings: asyncio.Event = field(default_factory=asyncio.Event)
     _calls: int = 0
 
@@ -65,12 +77,20 @@ class Phone:
             },
             {"variables": {} if shown else {"CALLERID(pres)": "prohib"}},
         )
+        with contextlib.suppress(NotFoundError, ConflictError):  # it is over already
+            found = await self.ari.request(
+                "GET",
+                path("channels", self.leg.id, "variable"),
+                {"variable": "CHANNEL(pjsip,call-id)"},
+            )
+            self.dialogs.add(str(found["value"]))
 
     # -- being called ---------------------------------------------------------------------------------------------
 
-    def ring(self, leg: Leg, caller: str, caller_name: str) -> None:
+    def ring(self, leg: Leg, caller: str, caller_name: str, dialog: str) -> None:
         """The network says that this phone is called."""
         self.leg, self.caller, self.caller_name = leg, caller, caller_name
+        self.dialogs.add(dialog)
         self._rings.set()
 
     async def ringing(self, seconds: float = 20) -> None:
@@ -102,20 +122,32 @@ class Phone:
         """Wait until the call is answered."""
         await self._fact(self._active.entered, seconds)
 
-    async def press(self, keys: str) -> None:
-        """Press keys, 100 ms each (RFC 4733)."""
+    async def press(self, keys: str, *, length: int = 100, pause: int = 100) -> None:
+        """Press keys one after the other (RFC 4733), each for `length` milliseconds, with a `pause` between."""
         await self.lines.command(
             self._active,
             *("POST", "channels", self._active.id, "dtmf"),
-            query={"dtmf": keys, "duration": 100, "between": 100},
+            query={"dtmf": keys, "duration": length, "between": pause},
         )
 
     async def speak(self) -> None:
-        """Speak its tone from now on, until the call ends."""
+        """Speak its tone from now on, until the call ends. Until then not a packet of sound leaves this phone."""
         await self.lines.command(
             self._active,
-            *("POST", "channels", self._active.id, "play"),
+            *("POST", "channels", self._active.id, "play", self._voice),
             query={"media": f"sound:{self.tones / str(self.hertz)}"},
+        )
+
+    async def die(self) -> None:
+        """Send no sound any more, though the call stands: a dead battery, a network that forwards nothing."""
+        await self.lines.command(self._active, "DELETE", "playbacks", self._voice)
+
+    async def drop(self, cause: int = TEMPORARY_FAILURE) -> None:
+        """The network ends the call because the line broke: BYE with this Q.850 cause as its Reason (RFC 3326)."""
+        await self.lines.command(
+            self._active,
+            *("DELETE", "channels", self._active.id),
+            query={"reason_code": cause},
         )
 
     async def hang_up(self) -> None:
@@ -134,13 +166,25 @@ class Phone:
         except TimeoutError:
             raise AriError(f"{self.name} waited {seconds:g} s in vain ({self.leg}).") from None
 
-    # -- afterwards -----------------------------------------------------------------------------------------------
+    # -- what it heard --------------------------------------------------------------------------------------------
+
+    @property
+    def _voice(self) -> str:
+        return f"{self._active.id}.voice"
 
     @property
     def recording(self) -> Path:
-        """What it heard, as a WAV file; whole when the call is over."""
-        return self.spool / f"{self._active.id}.heard.wav"
+        """What it hears, as bare samples; it lags a third of a second behind, and is whole when the call is over."""
+        return self.spool / f"{self._active.id}.heard.{RECORDED_AS}"
+
+    def samples(self) -> array.array[int]:
+        """What it has heard so far: 8 kHz, 16 bit, mono."""
+        written = self.recording.read_bytes() if self.recording.exists() else b""
+        heard = array.array("h", written[: len(written) // 2 * 2])
+        if sys.byteorder == "big":
+            heard.byteswap()
+        return heard[::_RECORDED_TIMES]
 
     def heard(self, hertz: int) -> Heard:
         """A tone in what it heard."""
-        return find_tone(read_wav(self.recording), hertz)
+        return find_tone(self.samples(), hertz)

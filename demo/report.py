@@ -18,7 +18,7 @@ from taxiphone.errors import SetupError
 from taxiphone.store.models import Call as CallRow
 
 _LENGTHS_DIFFER = 1.0  # seconds at most between what the phones saw and what was billed
-_FREED_SECONDS = 1.0
+_STOPPED_SECONDS = 1.0
 _MP3_DIFFERS = 0.2
 
 
@@ -79,9 +79,9 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
             for who, heard in (("client", client_heard), ("consultant", consultant_heard))
         ),
         Check(
-            "the other phone was free within a second of the hang-up",
-            call.freed < _FREED_SECONDS,
-            f"{call.freed:.2f} s",
+            "the talk was over within a second of the hang-up",
+            call.stopped < _STOPPED_SECONDS,
+            f"{call.stopped:.2f} s",
         ),
         _heard("the client is in the MP3", heard_in_mp3["client"]),
         _heard("the consultant is in the MP3", heard_in_mp3["consultant"]),
@@ -109,6 +109,7 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
             "outcome": row.outcome,
             "talk_seconds": round(talked, 6),
             "billed_seconds": row.billed_seconds,
+            "seconds_until_stopped": round(call.stopped, 3),
             "seconds_until_freed": round(call.freed, 3),
             "seconds_until_priced": round(call.priced, 3),
             "seconds_until_mp3": round(call.recorded, 3),

@@ -30,18 +30,20 @@ PRICE = Decimal("1.55")
 CREDIT = Decimal("50.00")
 TALK_SECONDS = 7.3
 _KEY_AGAIN_SECONDS = 2.0
+_ALL_PRICES_SECONDS, _ALL_DUE_SECONDS = 60.0, 30.0  # as long as it may take to say them
 
 _TOLD = {
     "received": "the call has reached the platform, from {caller}",
     "identified": "the caller is known: client {detail}",
     "price told": "the price is told: {detail} a minute",
+    "price heard": "it is heard: {detail}",
     "recording offered": "a recording is offered",
     "recording asked": "recorded: {detail}",
     "ringing": "the consultant's phone rings",
     "consultant answered": "it is answered; whose call it is, is said",
     "accepted": "the consultant has pressed 1",
     "bridging": "the two are bridged: the meter runs",
-    "left": "the {detail} has hung up",
+    "left": "the {detail} has hung up: the talk is over",
     "ended": "both legs are free",
 }
 
@@ -137,13 +139,15 @@ class Call:
 
     Attributes:
         id: the call's.
-        freed: how long after the client's hang-up the consultant's phone was free.
+        stopped: how long after the client's hang-up the platform had ended the talk.
+        freed: how long after it the consultant's phone was free, told what is due to them.
         priced: how long after it the call was priced.
         recorded: how long after it the MP3 was there, with the fee posted.
         left: channels that were left on both Asterisks, in the end.
     """
 
     id: str = ""
+    stopped: float = 0.0
     freed: float = 0.0
     priced: float = 0.0
     recorded: float = 0.0
@@ -171,7 +175,7 @@ async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
     call = Call(await taxiphone.new_call(set()))
     showing = asyncio.create_task(_show_marks(taxiphone, call.id, client.number, tell))
     try:
-        await taxiphone.marked(call.id, "recording offered")
+        await taxiphone.marked(call.id, "recording offered", _ALL_PRICES_SECONDS)
         await press_until(taxiphone, call.id, client, "1", "recording asked")
         await consultant.ringing()
         tell(f"its display shows {consultant.caller} ({consultant.caller_name})")
@@ -184,11 +188,13 @@ async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
         await asyncio.sleep(TALK_SECONDS)
         hung_up = time.monotonic()
         await client.hang_up()
-        await consultant.ended()
-        call.freed = time.monotonic() - hung_up
+        await taxiphone.marked(call.id, "left")
+        call.stopped = time.monotonic() - hung_up
         await taxiphone.finished(call.id)
         call.priced = time.monotonic() - hung_up
-        tell("priced, posted, receipt written")
+        tell("priced, posted, receipt written; the consultant is told how long it was, and their share")
+        await consultant.ended(_ALL_DUE_SECONDS)
+        call.freed = time.monotonic() - hung_up
         await taxiphone.until(lambda session: _recording_ready(session, call.id), "the MP3 is ready", 30)
         call.recorded = time.monotonic() - hung_up
         tell("the MP3 is ready")
