@@ -9,7 +9,7 @@ Two keys are counted for each attempt:
 - the caller's number, where it is known. Its pause grows to a day: who is paused is who keyed in wrong.
 - the client's code, for numbers can be hidden or made up. Its pause ends at an hour: anybody can key in somebody else's
   code, and must not be able to shut its owner out for long. (The owner's own numbers need no PIN, so they are never
-  paused.) An hour still leaves no more than 24 tries a day among a million drawn PINs.
+  paused.) An hour still leaves about 24 tries a day among a million drawn PINs.
 
 Codes that do not exist are counted in the same way: else a pause would tell which codes do. Each such row costs its maker
 a call, whose own row is larger, and goes after 30 days without a failure.
