@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from taxiphone import settings as settings_file
+from taxiphone.dialplan import speech_texts
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 
@@ -45,7 +46,9 @@ class App:
             SettingsError: there is no usable file.
         """
         if "settings" not in self._cache:
-            self._cache["settings"] = settings_file.load(settings_file.find(self.config))
+            loaded = settings_file.load(settings_file.find(self.config))
+            speech_texts.also_in(loaded.state / "prompts")
+            self._cache["settings"] = loaded
         found: Settings = self._cache["settings"]
         return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from taxiphone import settings as settings_file
-from taxiphone.console import App, examples, json_option, out, pass_app, show
+from taxiphone.console import App, err, examples, json_option, out, pass_app, show
 from taxiphone.dialplan import (
     name_commands,
     own_recordings,
@@ -27,7 +27,7 @@ _HEARD = "It is heard from the next start of `taxiphone serve`."
 
 
 def _language_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option("--language", type=click.Choice(speech_texts.languages()), help=text)
+    return click.option("--language", metavar="LANG", help=text)
 
 
 @click.group()
@@ -62,7 +62,8 @@ def _rows(texts: Texts, settings: Settings | None, *, all_clips: bool) -> Iterat
     for clip in texts.clips.values():
         if not (clip.is_prompt or all_clips):
             continue
-        built = synthesis.sound_path(texts.language, clip.name)
+        spoken = speech_texts.load(speech_texts.REFERENCE) if clip.name in texts.borrowed else texts
+        built = synthesis.sound_path(spoken.language, clip.name, synthesis.home(spoken))
         path = heard.get(clip.name, built)
         length = own_recordings.length(path) if path.is_file() else None
         own = None if path.resolve() == built.resolve() else path
@@ -73,6 +74,7 @@ def _rows(texts: Texts, settings: Settings | None, *, all_clips: bool) -> Iterat
             "seconds": None if length is None else round(length, 2),
             "replaced": own is not None,
             "own_recording": own,
+            "missing": clip.name in texts.borrowed,
         }
 
 
@@ -89,17 +91,29 @@ def _settings_if_any(app: App) -> Settings | None:
 
 @prompts.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
 @_language_option("Only this language; else all.")
-def build(language: str | None) -> None:
-    """Make the sounds anew whose texts have changed (dialplan/prompts/*.toml), with espeak-ng.
+@pass_app
+def build(app: App, language: str | None) -> None:
+    """Make the sounds anew whose texts have changed, with espeak-ng.
+
+    The texts are dialplan/prompts/*.toml, and those of your own languages prompts/*.toml in the state folder.
 
     It is fetched into the cache folder where it is not on the PATH.
     """
-    name_commands.install_synthesiser()
-    for code in (language,) if language else speech_texts.languages():
-        outcome = synthesis.build(speech_texts.load(code))
+    _settings_if_any(app)
+    every = [speech_texts.load(code) for code in ((language,) if language else speech_texts.languages())]
+    if any(synthesis.outdated(texts) for texts in every):
+        name_commands.install_synthesiser()
+    for texts in every:
+        outcome = synthesis.build(texts)
         out.print(
-            f"{code}: {len(outcome.built)} built, {outcome.kept} as they were, {len(outcome.removed)} removed"
+            f"{texts.language}: {len(outcome.built)} built, {outcome.kept} as they were, "
+            f"{len(outcome.removed)} removed"
         )
+        if texts.missing:
+            err.print(
+                f"{texts.file} lacks these, which are heard in English: {', '.join(texts.missing)}",
+                markup=False,
+            )
 
 
 @prompts.command(epilog=examples("taxiphone prompts use welcome ~/bonjour.wav --language fr"))

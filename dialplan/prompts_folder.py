@@ -2,7 +2,8 @@
 
 Asterisk looks for `taxiphone/price-told` in `data/sounds/<the channel's language>/taxiphone/`. The operator's own
 recordings lie in `<state>/sounds/<language>/`, under the same names, in any format below, and win over the shipped.
-The names of people (names.py) are a folder that is linked as a whole: one that is added is found at once.
+A language of the operator's own has its sounds beside its text file, `<state>/prompts/xx/` beside `xx.toml`; what it
+lacks is heard in English. The names of people (names.py) are a folder that is linked as a whole: one that is added is found at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from taxiphone.dialplan.home import Folders, make_folder
+from taxiphone.dialplan.speech_texts import REFERENCE
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 
@@ -34,16 +36,25 @@ def own_sounds(settings: Settings) -> Path:
     return settings.state / "sounds"
 
 
+def own_texts(settings: Settings) -> Path:
+    """Where the text files of the operator's own languages lie, and below it their sounds."""
+    return settings.state / "prompts"
+
+
 def languages(settings: Settings) -> list[str]:
     """The languages for which there is any sound."""
-    places = [place for place in (SHIPPED, own_sounds(settings)) if place.is_dir()]
+    every = (SHIPPED, own_texts(settings), own_sounds(settings))
+    places = [place for place in every if place.is_dir()]
     found = {folder.name for place in places for folder in place.iterdir() if folder.is_dir()}
     return sorted(name for name in found if _LANGUAGE.fullmatch(name))
 
 
 def sounds(settings: Settings, language: str) -> dict[str, Path]:
     """Each sound's file by its name, such as `price-is` or `n/12`: the operator's own where there is one."""
-    return _files(SHIPPED / language) | _files(own_sounds(settings) / language)
+    shipped = _files(SHIPPED / language)
+    if not shipped and (own_texts(settings) / f"{language}.toml").is_file():
+        shipped = _files(SHIPPED / REFERENCE) | _files(own_texts(settings) / language)
+    return shipped | _files(own_sounds(settings) / language)
 
 
 def link_prompts(settings: Settings) -> None:

@@ -31,7 +31,6 @@ from taxiphone.dialplan import speech_texts
 from taxiphone.dialplan.speech_en import English
 from taxiphone.dialplan.speech_fr import French
 from taxiphone.dialplan.speech_grammar import Grammar, Names
-from taxiphone.dialplan.speech_texts import PROMPTS
 
 FOLDER = "taxiphone"  # of the sounds, below Asterisk's folder of the language
 _GRAMMARS: dict[str, type[Grammar]] = {"en": English, "fr": French}
@@ -44,7 +43,7 @@ class UnknownPromptError(LookupError):
 
 
 def languages() -> tuple[str, ...]:
-    """The languages that the platform speaks: ("en", "fr")."""
+    """The languages that the platform speaks, the operator's own among them: ("en", "fr")."""
     return speech_texts.languages()
 
 
@@ -53,13 +52,13 @@ class Speech:
 
     Args:
         language: the code of a language that has a text file, such as `fr`.
-        folder: where the text files lie.
+        folder: where the text files lie; None for the package's and the operator's own.
 
     Raises:
         UsageError: there is no such language, or its text file can't be used.
     """
 
-    def __init__(self, language: str, folder: Path = PROMPTS) -> None:
+    def __init__(self, language: str, folder: Path | None = None) -> None:
         texts = speech_texts.load(language, folder)
         self.language = language
         self._clips = texts.clips

@@ -1,5 +1,8 @@
 """What every prompt and clip says: the text file of one language, dialplan/prompts/<language>.toml, read and checked.
 
+The operator's own languages are text files in a folder of their own (`also_in`). What one of them lacks is said in
+English rather than not at all: a later version of the program may have more to say than it had when they were written.
+
 A text file has these tables; docs/prompts.md tells how to write one.
 
     [voice]                     the synthesiser's voice: name, speed in words a minute, pitch from 0 to 99
@@ -27,11 +30,15 @@ from typing import Any
 from taxiphone.errors import UsageError
 
 PROMPTS = Path(__file__).parent / "prompts"
+REFERENCE = "en"
+"""The language that tells which keys there are, and is heard where another lacks one."""
 TONES = "tones"
 TEMPLATES = "templates"
 PROMPT_TABLES = ("sentences", "parts", TEMPLATES, TONES)
 CLIP_TABLES = ("n", "letter", "month", "word", "money", "own")
 
+# A currency without words is spelled; what a grammar needs is that grammar's own.
+_OPTIONAL = ("money", "own")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _GAP = re.compile(r"\{([a-z]+)\}")
@@ -77,26 +84,50 @@ class Texts:
 
     Attributes:
         language: its code.
+        file: the text file.
         voice: the synthesiser's.
         clips: every sound, by its name.
         templates: for each, the names of its clips and its gaps in the order in which they are heard; a gap is in
             braces: ("it-costs-1", "{amount}", "it-costs-2").
+        borrowed: the clips among them that are the reference's.
+        missing: the keys that the text file lacks, such as `welcome` or `n/21`.
     """
 
     language: str
+    file: Path
     voice: Voice
     clips: Mapping[str, Clip]
     templates: Mapping[str, tuple[str, ...]]
+    borrowed: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> Mapping[str, Clip]:
+        """The clips that are in this language."""
+        return {name: clip for name, clip in self.clips.items() if name not in self.borrowed}
 
 
-def languages(folder: Path = PROMPTS) -> tuple[str, ...]:
-    """The languages that have a text file, in alphabetical order: ("en", "fr")."""
-    return tuple(sorted(path.stem for path in folder.glob("*.toml") if _LANGUAGE.fullmatch(path.stem)))
+_folders = [PROMPTS]
 
 
-@functools.cache
-def load(language: str, folder: Path = PROMPTS) -> Texts:
-    """Read a language's text file.
+def also_in(folder: Path) -> None:
+    """Take the operator's own languages from this folder, in place of the one that was told before."""
+    _folders[1:] = [folder]
+
+
+def languages(folder: Path | None = None) -> tuple[str, ...]:
+    """The languages that have a text file, in alphabetical order: ("en", "fr").
+
+    Args:
+        folder: where the text files lie; None for the package's and the operator's own.
+    """
+    places = _folders if folder is None else [folder]
+    found = {path.stem for place in places for path in place.glob("*.toml")}
+    return tuple(sorted(name for name in found if _LANGUAGE.fullmatch(name)))
+
+
+def load(language: str, folder: Path | None = None) -> Texts:
+    """Read a language's text file; see `languages` for `folder`. The package's own goes before the operator's.
 
     Raises:
         UsageError: there is no such language, or its file is not as it must be; the sentence names the key.
@@ -104,7 +135,51 @@ def load(language: str, folder: Path = PROMPTS) -> Texts:
     known = languages(folder)
     if language not in known:
         raise UsageError(f"there are no prompts in {language!r}. The languages are: {', '.join(known)}.")
-    path = folder / f"{language}.toml"
+    paths = [place / f"{language}.toml" for place in (_folders if folder is None else [folder])]
+    return _completed(next(path for path in paths if path.is_file()))
+
+
+@functools.cache
+def _completed(path: Path) -> Texts:
+    """A text file, and from the reference what it lacks."""
+    texts = _read(path)
+    reference = PROMPTS / f"{REFERENCE}.toml"
+    if path == reference:
+        return texts
+    english = _completed(reference)
+    for key in texts.templates.keys() & english.templates.keys():
+        if _gaps(texts.templates[key]) != _gaps(english.templates[key]):
+            gaps = ", ".join(_gaps(english.templates[key]))
+            raise UsageError(f"{path}: [{TEMPLATES}] {key} must have the gaps {gaps}, each once.")
+    lacking = {
+        name: clip
+        for name, clip in english.clips.items()
+        if clip.table not in _OPTIONAL and clip.table != TEMPLATES and name not in texts.clips
+    }
+    templates = {key: parts for key, parts in english.templates.items() if key not in texts.templates}
+    borrowed = lacking | {
+        part: english.clips[part] for parts in templates.values() for part in parts if part in english.clips
+    }
+    if clash := borrowed.keys() & texts.clips.keys():
+        raise UsageError(f"{path}: {min(clash)} is the name of a part of a sentence that is missing.")
+    return Texts(
+        *(
+            texts.language,
+            texts.file,
+            texts.voice,
+            {**texts.clips, **borrowed},
+            {**texts.templates, **templates},
+        ),
+        borrowed=frozenset(borrowed),
+        missing=(*lacking, *templates),
+    )
+
+
+def _gaps(template: tuple[str, ...]) -> list[str]:
+    return sorted(part for part in template if part.startswith("{"))
+
+
+def _read(path: Path) -> Texts:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -127,7 +202,7 @@ def load(language: str, folder: Path = PROMPTS) -> Texts:
                         f"{path}: [{table}] {clip.name} stands in [{clips[clip.name].table}] already."
                     )
                 clips[clip.name] = clip
-    return Texts(language, _voice(path, data.get("voice")), clips, templates)
+    return Texts(path.stem, path, _voice(path, data.get("voice")), clips, templates)
 
 
 def _clip(path: Path, table: str, key: str, value: Any) -> Clip:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from taxiphone.dialplan import sound_files, synthesiser
-from taxiphone.dialplan.speech_texts import TONES, Clip, Texts, Voice
+from taxiphone.dialplan.speech_texts import PROMPTS, TONES, Clip, Texts, Voice
 from taxiphone.errors import SetupError, UsageError
 
 SOUNDS = Path(__file__).parent / "sounds"
@@ -58,36 +58,43 @@ def sound_path(language: str, name: str, folder: Path = SOUNDS) -> Path:
     return folder / language / f"{name}{sound_files.ENDING}"
 
 
-def outdated(texts: Texts, folder: Path = SOUNDS) -> tuple[str, ...]:
+def home(texts: Texts) -> Path:
+    """The folder above that of a language's sounds: the package's, or where the operator's text file lies."""
+    return SOUNDS if texts.file.parent == PROMPTS else texts.file.parent
+
+
+def outdated(texts: Texts, folder: Path | None = None) -> tuple[str, ...]:
     """The names of the sounds that are missing, or were made from another text, or were changed since."""
+    folder = folder or home(texts)
     made = _manifest(texts.language, folder)
     found = {
         name: _entry(clip, texts.voice, sound_path(texts.language, name, folder))
-        for name, clip in texts.clips.items()
+        for name, clip in texts.own.items()
     }
     return tuple(name for name, entry in found.items() if entry is None or entry != made.get(name))
 
 
 def build(
-    texts: Texts, folder: Path = SOUNDS, progress: Callable[[str], object] = lambda _name: None
+    texts: Texts, folder: Path | None = None, progress: Callable[[str], object] = lambda _name: None
 ) -> Outcome:
     """Make the sounds that are outdated, and remove those that have no text any more.
 
     Args:
         texts: what is to be said.
-        folder: where the languages' folders lie.
+        folder: where the languages' folders lie; None for where they belong.
         progress: told the name of each sound that was made.
 
     Raises:
         SetupError: espeak-ng is missing or failed, or the folder can't be written.
         UsageError: there is a tone that nobody can play.
     """
+    folder = folder or home(texts)
     todo = outdated(texts, folder)
-    if any(texts.clips[name].table != TONES for name in todo):
+    if any(texts.own[name].table != TONES for name in todo):
         synthesiser.find()
 
     def make(name: str) -> None:
-        clip = texts.clips[name]
+        clip = texts.own[name]
         sound = _tone(clip) if clip.table == TONES else speech(clip, texts.voice)
         sound_files.write(sound, sound_path(texts.language, name, folder))
         progress(name)
@@ -99,7 +106,7 @@ def build(
         _write_manifest(texts, folder)
     except OSError as error:
         raise SetupError(f"the sounds can't be written to {folder}: {error.strerror}.") from None
-    return Outcome(todo, removed, len(texts.clips) - len(todo))
+    return Outcome(todo, removed, len(texts.own) - len(todo))
 
 
 def speech(clip: Clip, voice: Voice) -> Any:
@@ -176,18 +183,18 @@ def _manifest(language: str, folder: Path) -> dict[str, Any]:
 def _write_manifest(texts: Texts, folder: Path) -> None:
     entries = {
         name: _entry(clip, texts.voice, sound_path(texts.language, name, folder))
-        for name, clip in sorted(texts.clips.items())
+        for name, clip in sorted(texts.own.items())
     }
     path = folder / texts.language / MANIFEST
     path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 def _remove_others(texts: Texts, folder: Path) -> tuple[str, ...]:
-    home = folder / texts.language
+    there = folder / texts.language
     removed = []
-    for path in sorted(home.rglob(f"*{sound_files.ENDING}")):
-        name = path.relative_to(home).with_suffix("").as_posix()
-        if name not in texts.clips:
+    for path in sorted(there.rglob(f"*{sound_files.ENDING}")):
+        name = path.relative_to(there).with_suffix("").as_posix()
+        if name not in texts.own:
             path.unlink()
             removed.append(name)
     return tuple(removed)

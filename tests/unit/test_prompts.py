@@ -21,6 +21,7 @@ from taxiphone.settings import load
 
 BOTH = [speech_texts.load(language) for language in languages()]
 EVERY = [(texts.language, name) for texts in BOTH for name in texts.clips]
+VOICE = '[voice]\nname = "fr"\nspeed = 150\npitch = 50\n'
 SPOKEN = [(language, name) for language, name in EVERY if name != "silence"]
 
 
@@ -49,11 +50,12 @@ def _sound(language: str, name: str) -> bytes:
 
 def test_every_language_has_the_same_prompts_and_words() -> None:
     keys = [
-        {name for name, clip in texts.clips.items() if clip.table not in {"own", speech_texts.TEMPLATES}}
+        {name for name, clip in texts.own.items() if clip.table not in {"own", speech_texts.TEMPLATES}}
         | set(texts.templates)
         for texts in BOTH
     ]
     for texts, there in zip(BOTH, keys, strict=True):
+        assert not texts.missing, f"{texts.file} lacks {', '.join(texts.missing)}"
         assert there == set.union(*keys), f"{texts.language} lacks {set.union(*keys) - there}"
 
 
@@ -72,6 +74,14 @@ def test_every_number_below_a_hundred_has_a_word() -> None:
         ('[sentences]\nwelcome = ""\n', "must be"),
         ('[sentences]\nwelcome = "x"\n[parts]\nwelcome = "y"\n', "already"),
         ('[phrases]\nwelcome = "x"\n', "no table"),
+        (f'{VOICE}[templates]\nit-costs = "It costs much."\n', "its gaps in braces"),
+        (f'{VOICE}[templates]\nit-costs = "It costs {{Amount}}."\n', "its gaps in braces"),
+        (f'{VOICE}[templates]\nit-costs = "It costs {{price}}."\n', "must have the gaps {amount}"),
+        (
+            f'{VOICE}[templates]\nit-costs = {{ text = "It costs {{amount}}.", say = "It costs." }}\n',
+            "the same ones in text and say",
+        ),
+        (f'{VOICE}[sentences]\nit-costs-1 = "x"\n', "it-costs-1 is the name of a part"),
     ],
 )
 def test_a_wrong_text_file_is_refused_with_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:

@@ -1,0 +1,146 @@
+"""A language of the operator's own: one text file in the state folder, its sounds beside it, nothing in the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from taxiphone.cli import taxiphone
+from taxiphone.dialplan import names, prompts_folder, speech_texts, synthesis, synthesiser
+from taxiphone.dialplan.speech import Speech, languages
+from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.settings import Settings, load
+
+Run = Callable[..., str]
+
+ESPERANTO = """
+[voice]
+name = "eo"
+speed = 148
+pitch = 46
+
+[sentences]
+welcome = "Saluton, kaj bonvenon."
+
+[templates]
+it-costs = "{amount} kostas ĝi, imposto inkluzive."
+package = "Dum {time} la pakaĵo kostas {amount}, kaj poste {price}."
+
+[n]
+1 = "unu"
+2 = "du"
+50 = "kvindek"
+55 = "kvindek kvin"
+
+[word]
+hour = "horo"
+hours = "horoj"
+per-minute = "por minuto"
+
+[money]
+eur-one = "eŭro"
+eur-many = "eŭroj"
+eur-cent-one = "cendo"
+eur-cent-many = "cendoj"
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Path]:
+    """The settings file of a platform whose operator has written an Esperanto text file."""
+    synthesiser.installed()
+    config = tmp_path / "taxiphone.toml"
+    config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")
+    texts = tmp_path / "var/prompts/eo.toml"
+    texts.parent.mkdir(parents=True)
+    texts.write_text(ESPERANTO, encoding="utf-8")
+    yield config
+    speech_texts.also_in(tmp_path / "none")
+
+
+@pytest.fixture
+def run(house: Path) -> Run:
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(taxiphone, ["--config", str(house), *words])
+        if isinstance(result.exception, TaxiphoneError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    return run
+
+
+@pytest.fixture
+def built(run: Run, house: Path) -> Settings:
+    run("prompts", "build", "--language", "eo")
+    return load(house)
+
+
+def test_a_build_makes_its_sounds_beside_its_text_and_says_what_is_missing(run: Run, tmp_path: Path) -> None:
+    told = run("prompts", "build", "--language", "eo")
+    assert told.startswith("eo: 16 built, 0 as they were, 0 removed")
+    assert "lacks these, which are heard in English: " in told
+    assert " goodbye, " in told
+    assert "n/3, " in told
+    assert " credit-is, " in told
+    assert "welcome" not in told
+    sounds = {
+        path.relative_to(tmp_path / "var/prompts/eo").as_posix()
+        for path in (tmp_path / "var/prompts").rglob("*.alaw")
+    }
+    assert {"welcome.alaw", "n/1.alaw", "package-3.alaw", "it-costs.alaw"} <= sounds
+    assert run("prompts", "build", "--language", "eo").startswith("eo: 0 built, 16 as they were")
+
+
+def test_its_figures_and_sentences_are_said_in_its_own_order_by_the_plain_grammar(built: Settings) -> None:
+    assert built
+    speech = Speech("eo")
+    assert speech.text(speech.it_costs(155, "EUR")) == "unu eŭro kvindek kvin kostas ĝi, imposto inkluzive."
+    assert (
+        speech.text(speech.package(5000, 120, Decimal("1.55"), "EUR"))
+        == "Dum du horoj la pakaĵo kostas kvindek eŭroj, kaj poste unu eŭro kvindek kvin por minuto"
+    )
+
+
+def test_what_it_lacks_is_heard_in_english_rather_than_not_at_all(built: Settings) -> None:
+    speech = Speech("eo")
+    assert speech.text(speech.prompt("goodbye")) == "Thank you for your call. Goodbye."
+    assert speech.text(speech.credit_is(200, "EUR")) == "Your credit is du eŭroj"
+    heard = prompts_folder.sounds(built, "eo")
+    assert heard["goodbye"] == synthesis.sound_path("en", "goodbye")
+    assert heard["welcome"] == built.state / "prompts/eo/welcome.alaw"
+    for name in speech_texts.load("eo").clips:
+        assert heard[name].is_file(), name
+
+
+def test_asterisk_finds_it_and_the_operators_recordings_come_first(built: Settings) -> None:
+    own = built.state / "sounds/eo/welcome.wav"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"recorded")
+    prompts_folder.link_prompts(built)
+    folder = built.asterisk_home / "data/sounds/eo/taxiphone"
+    assert (folder / "welcome.wav").read_bytes() == b"recorded"
+    assert (folder / "it-costs.alaw").read_bytes() == (built.state / "prompts/eo/it-costs.alaw").read_bytes()
+
+
+def test_it_is_a_language_like_the_others_for_clients_and_for_names(run: Run, built: Settings) -> None:
+    assert languages() == ("en", "eo", "fr")
+    run("client", "add", "Zamenhof", "--number", "0698765432", "--language", "eo")
+    names.make(built, "client", "555", "Zamenhof")
+    assert names.spoken(built, "client", "555", "eo") == ("taxiphone/names/eo/client/555",)
+    rows = {
+        row["name"]: row for row in json.loads(run("prompts", "list", "--language", "eo", "--all", "--json"))
+    }
+    assert (rows["welcome"]["missing"], rows["goodbye"]["missing"]) == (False, True)
+    assert rows["goodbye"]["seconds"] > 1
+    assert not rows["welcome"]["replaced"]
+
+
+def test_a_language_that_nobody_wrote_is_refused_with_those_that_there_are(run: Run) -> None:
+    with pytest.raises(UsageError, match="en, eo, fr"):
+        run("prompts", "build", "--language", "de")
