@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from taxiphone.dialplan.speech import FOLDER
 from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.simulate.lines import (
     BUSY,
@@ -14,12 +15,13 @@ from taxiphone.simulate.lines import (
     Line,
     What,
 )
-from taxiphone.simulate.script import CLIENT, CONSULTANT, Deed, Does
+from taxiphone.simulate.script import CLIENT, CONSULTANT, Deed, Does, Since
 from taxiphone.store.calls import CONSULTANT_LEG
 
 _BETWEEN_KEYS = 0.15  # seconds
 _REACTS = 0.4  # seconds from what is heard to the first key
 _PICKS_UP = 2.0  # seconds that a phone rings
+_AT_ONCE = {Does.HANG_UP, Does.DROP, Does.DIE}
 _REFUSALS = {Does.BUSY: BUSY, Does.DECLINE: DECLINED, Does.UNREACHABLE: UNREACHABLE}
 
 
@@ -38,16 +40,26 @@ class ScriptedPeople:
         asterisk: where their telephones are.
         deeds: what they do; who has nothing to do is silent, and a phone that no deed speaks of rings in vain.
         channel: the client's.
+        between_keys: seconds from one key to the next.
 
     Attributes:
         left: deeds that were never done.
     """
 
-    def __init__(self, asterisk: SimulatedAsterisk, deeds: Iterable[Deed], channel: str) -> None:
+    def __init__(
+        self,
+        asterisk: SimulatedAsterisk,
+        deeds: Iterable[Deed],
+        channel: str,
+        *,
+        between_keys: float = _BETWEEN_KEYS,
+    ) -> None:
         self._asterisk, self._channel = asterisk, channel
+        self._between_keys = between_keys
         self._deeds = list(deeds)
         self._loop = asyncio.get_running_loop()
-        self._talking: dict[str, Line] = {}
+        self._lines: dict[str, Line] = {}  # who -> the line that a deed at a certain time is done on
+        self._begun: set[Since] = set()
         self.left = list(self._deeds)
         asterisk.lines.listeners.append(self)
 
@@ -61,39 +73,43 @@ class ScriptedPeople:
         if line.linked != self._channel:
             return
         who, phone = role(line)
+        found, wait = None, _REACTS
         match happening.what:
-            case What.RINGS if who == CONSULTANT:
-                wait = _PICKS_UP
-                found = self._next(who, phone, None)
+            case What.RINGS:
+                self._lines.setdefault(who, line)
+                self._from_now_on(Since.ARRIVAL if who == CLIENT else Since.RINGING)
+                if who == CONSULTANT:
+                    found, wait = self._next(who, phone, None), _PICKS_UP
             case What.HEARD:
-                wait = _REACTS
-                found = self._next(who, phone, happening.sounds[0].removeprefix("taxiphone/"))
+                found = self._next(who, phone, happening.sounds[0].removeprefix(f"{FOLDER}/"))
             case What.TALKS:
-                self._talks(who, line)
-                return
-            case _:
-                return
+                self._lines[who] = line
+                if who == CONSULTANT:
+                    self._from_now_on(Since.TALK)
         if found is not None:
             self._done(found)
-            wait = found.after or (0.0 if found.does in {Does.HANG_UP, Does.DROP, Does.DIE} else wait)
+            wait = found.after or (0.0 if found.does in _AT_ONCE else wait)
             self._loop.call_later(wait, self._do, found, line)
 
-    def _talks(self, who: str, line: Line) -> None:
-        began = len(self._talking) == len({CLIENT, CONSULTANT})
-        self._talking[who] = line
-        if not began and len(self._talking) == len({CLIENT, CONSULTANT}):
-            for each in self._deeds:
-                if each.talking is not None:
-                    self._loop.call_later(each.talking, self._do, each, self._talking[each.who])
+    def _from_now_on(self, since: Since) -> None:
+        if since in self._begun:
+            return
+        self._begun.add(since)
+        for each in self._deeds:
+            if each.since is since:
+                self._loop.call_later(each.after, self._do_in_time, each)
+
+    def _do_in_time(self, deed: Deed) -> None:
+        if deed.who in self._lines:
+            self._done(deed)
+            self._do(deed, self._lines[deed.who])
 
     def _next(self, who: str, phone: int, prompt: str | None) -> Deed | None:
         """The deed that is due: those of this very phone first; each in turn, and the last one holds."""
         ours = [
             each
             for each in self._deeds
-            if (each.who, each.hears) == (who, prompt)
-            and each.talking is None
-            and each.phone in {None, phone}
+            if (each.who, each.hears) == (who, prompt) and each.since is None and each.phone in {None, phone}
         ]
         ours = [each for each in ours if each.phone == phone] or ours
         waiting = [each for each in ours if each in self.left]
@@ -105,11 +121,10 @@ class ScriptedPeople:
             self.left.remove(deed)
 
     def _do(self, deed: Deed, line: Line) -> None:
-        self._done(deed)
         match deed.does:
             case Does.PRESS:
                 for number, key in enumerate(deed.keys):
-                    self._loop.call_later(number * _BETWEEN_KEYS, self._asterisk.lines.press, line, key)
+                    self._loop.call_later(number * self._between_keys, self._asterisk.lines.press, line, key)
             case Does.HANG_UP:
                 self._asterisk.hangs_up(line)
             case Does.DROP:

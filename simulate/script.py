@@ -4,6 +4,8 @@
     consultant rings: answer                    or: busy, decline, ignore, unreachable; "consultant 2 rings" is
     consultant hears accept-menu: press 1       the second phone, "consultant" alone is any
     talk 75: client hangs up                    75 seconds after the two were connected
+    ringing 5: client hangs up                  5 seconds after the consultant's phone began to ring
+    at 12: client hangs up                      12 seconds after the call came in
     client calls again after 20                 what follows is the next call's
 
 A deed may wait: `after 2, press 1`. A comment begins with // or with ; (# is a key). Where several lines are about one
@@ -37,6 +39,14 @@ class Does(enum.StrEnum):
     DIE = "line dies"  # nothing is heard from it any more
 
 
+class Since(enum.StrEnum):
+    """From when the seconds of a deed count."""
+
+    ARRIVAL = "at"
+    RINGING = "ringing"
+    TALK = "talk"
+
+
 RINGING = (Does.ANSWER, Does.BUSY, Does.DECLINE, Does.IGNORE, Does.UNREACHABLE)
 LISTENING = (Does.PRESS, Does.HANG_UP, Does.NOTHING, Does.DROP, Does.DIE)
 
@@ -50,9 +60,9 @@ class Deed:
         does: what.
         keys: of PRESS.
         hears: the prompt at which it is done.
-        talking: else, so many seconds after the two were connected; where both are None, when the phone rings.
+        since: else, from when `after` counts; where both are None, it is done when the consultant's phone rings.
         phone: which of the consultant's phones; None: any.
-        after: seconds that it waits.
+        after: seconds that it waits; 0: as long as a person does.
         line: where it stands in the script.
     """
 
@@ -60,7 +70,7 @@ class Deed:
     does: Does
     keys: str = ""
     hears: str | None = None
-    talking: float | None = None
+    since: Since | None = None
     phone: int | None = None
     after: float = 0.0
     line: int = 0
@@ -77,14 +87,15 @@ class Part:
 _SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,3})?"
 _HEARS = re.compile(r"(client|consultant)(?: ([1-9]))? hears ([a-z0-9/-]+)\s*:\s*(.+)")
 _RINGS = re.compile(r"consultant(?: ([1-9]))? rings\s*:\s*(.+)")
-_TALK = re.compile(rf"talk ({_SECONDS})\s*:\s*(.+)")
-_IN_TALK = re.compile(r"(client|consultant)(?:'s (line (?:drops|dies))| (hangs up)| presses ([0-9*#]+))")
+_TIMED = re.compile(rf"(at|ringing|talk) ({_SECONDS})\s*:\s*(.+)")
+_AT_A_TIME = re.compile(r"(client|consultant)(?:'s (line (?:drops|dies))| (hangs up)| presses ([0-9*#]+))")
 _AGAIN = re.compile(rf"client calls again(?: after ({_SECONDS}))?")
 _AFTER = re.compile(rf"after ({_SECONDS})\s*,\s*(.+)")
 _PRESS = re.compile(r"press ([0-9*#]+)")
 _FORMS = (
     "a line is one of: `client hears PROMPT: press KEYS`, `consultant rings: answer`, "
-    "`talk SECONDS: client hangs up`, `client calls again`"
+    "`talk SECONDS: client hangs up`, "
+    "`ringing SECONDS: ...`, `at SECONDS: ...`, `client calls again`"
 )
 
 
@@ -131,8 +142,8 @@ def deed(line: str, prompts: Collection[str] | None = None) -> Deed:
         return replace(done, who=who, hears=prompt, phone=int(phone) if phone else None)
     if found := _RINGS.fullmatch(line):
         return replace(_done(found[2], RINGING), phone=int(found[1]) if found[1] else None)
-    if found := _TALK.fullmatch(line):
-        return replace(_in_talk(found[2]), talking=float(found[1]))
+    if found := _TIMED.fullmatch(line):
+        return replace(_at_a_time(found[3]), since=Since(found[1]), after=float(found[2]))
     raise UsageError(f"it can't be understood; {_FORMS}.")
 
 
@@ -148,11 +159,11 @@ def _done(text: str, possible: Collection[Does]) -> Deed:
     raise UsageError(f"{text!r} can't be done there, but: {names}.")
 
 
-def _in_talk(text: str) -> Deed:
-    found = _IN_TALK.fullmatch(text)
+def _at_a_time(text: str) -> Deed:
+    found = _AT_A_TIME.fullmatch(text)
     if found is None:
         raise UsageError(
-            f"{text!r} can't be done in a talk, but (of the client or the consultant): client hangs up, "
+            f"{text!r} can't be done then, but (by the client or the consultant): client hangs up, "
             "client presses KEYS, client's line drops, client's line dies."
         )
     who, line, hangs_up, keys = found.groups()

@@ -57,20 +57,24 @@ class World:
         self.settings, self.database = settings, database
         self._written = asyncio.Event()
         self.asterisk = SimulatedAsterisk(settings, self._written.set)
+        self.meter = Meter(settings, database, self._rated)
+        self.recorder = SimulatedRecorder()
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+        self.start()
+
+    def start(self) -> None:
+        """The program starts, perhaps anew: it knows of no leg, and Asterisk's channels are as they are."""
         self.asterisk.router = self.router = Router(lambda *_: None)
         self.prices = Prices()
-        self.recorder = SimulatedRecorder()
-        self.meter = Meter(settings, database, self._rated)
         self.house = House(
-            settings,
-            database,
+            self.settings,
+            self.database,
             Lines(cast(AriClient, self.asterisk), self.router),
             cast(Recorder, self.recorder),
             self.prices,
             self._over,
         )
-        self._loop = asyncio.get_running_loop()
-        self._numbers = itertools.count(1)
 
     def _over(self, _call_id: str) -> None:
         self._written.set()

@@ -1,168 +1,46 @@
-"""A fake ARI that answers as Asterisk does, and people who behave as a table says."""
+"""Calls lived on the simulated Asterisk, in virtual time, by people who do what a script says, on both databases.
+
+However a call goes, `live` asserts what must hold of every one: no channel, bridge, leg or hold is left, and nothing is
+charged that was not talked.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import math
+import shutil
 from decimal import Decimal
 
 import pytest
+import pytest_asyncio
 
-from taxiphone.ari_app.consultation import Consultation, House
-from taxiphone.ari_app.router import Router
-from taxiphone.ari_app.verbs import Lines
-from taxiphone.billing import ledger
+from taxiphone.billing import ledger, ledger_check
 from taxiphone.directory import people
-from taxiphone.errors import AriRequestError, NotFoundError
 from taxiphone.settings import Settings
+from taxiphone.simulate import clock
+from taxiphone.simulate.lines import What
+from taxiphone.simulate.people import ScriptedPeople
+from taxiphone.simulate.script import deed
+from taxiphone.simulate.story import name
+from taxiphone.simulate.world import world as a_world
+from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call
+from taxiphone.store.models import Account, Call
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
 CLIENT, BLOCKED, POOR = "+33639980001", "+33639980003", "+33639980004"
+DAY = 86_400
+
+# Who has nothing else to do does what lets the call go on.
+USUAL = (
+    "consultant rings: answer",
+    "consultant hears accept-menu: press 1",
+    "consultant hears accept-menu-recorded: press 1",
+)
 
 
-@dataclass
-class Consultants:
-    """How the consultant's phone behaves: `does` is what happens to the ringing, `key` what is pressed afterwards."""
-
-    does: str = "answers"  # answers, busy, declines, rings, unreachable
-    key: str = "1"
-
-
-@dataclass
-class FakeAri:
-    """Takes requests, keeps them, and sends the events that Asterisk would."""
-
-    consultant: Consultants = field(default_factory=Consultants)
-    client_keys: dict[str, str] = field(default_factory=dict)  # prompt -> keys pressed when it is heard
-    client_gone_at: str | None = None  # the prompt, or the command, at which the client hangs up
-    deaf_at: str | None = None  # the prompt whose end is never told
-    requests: list[str] = field(default_factory=list)
-    heard: dict[str, list[str]] = field(default_factory=dict)  # channel -> prompts
-    variables: dict[str, str] = field(default_factory=dict)
-    channels: set[str] = field(default_factory=set)
-    bridges: set[str] = field(default_factory=set)
-    joined: dict[str, list[str]] = field(default_factory=dict)
-    playing: dict[str, str] = field(default_factory=dict)  # channel -> playback
-    tells_playback_first: bool = True  # as Asterisk does; after a gap it is the other way round
-    router: Router = field(init=False)
-
-    async def wait_connected(self, seconds: float) -> None:
-        assert seconds > 0
-
-    async def request(self, method, path, query=None, _body=None):  # noqa: C901, PLR0912 - a table of Asterisk's answers
-        query, parts = query or {}, path.split("/")
-        self.requests.append(f"{method} {path}")
-        match method, *parts:
-            case "POST", "channels":
-                self._originate(query)
-            case "POST", "channels", channel, "play", name:
-                self._need(channel)
-                self._play(channel, name, query["media"])
-            case "POST", "channels", channel, "variable":
-                self._need(channel)
-                self.variables[query["variable"]] = query["value"]
-            case "POST" | "DELETE", "channels", channel, "answer" | "ring":
-                self._need(channel)
-                if self.client_gone_at == parts[2] and method == "POST":
-                    self.hang_up(channel)
-            case "DELETE", "channels", channel:
-                self._need(channel)
-                self.hang_up(channel)
-            case "DELETE", "playbacks", _:
-                pass
-            case "POST", "bridges", bridge:
-                self.bridges.add(bridge)
-            case "DELETE", "bridges", bridge:
-                if bridge not in self.bridges:
-                    raise NotFoundError("no such bridge", 404)
-                self.bridges.discard(bridge)
-            case "GET", "bridges", bridge:
-                if bridge not in self.bridges:
-                    raise NotFoundError("no such bridge", 404)
-                return {"channels": self.joined.get(bridge, [])}
-            case "GET", "channels":
-                return [{"id": channel} for channel in self.channels]
-            case "GET", "applications", _:
-                return {"channel_ids": list(self.channels)}
-            case "GET", "playbacks", playback:
-                raise NotFoundError(f"no playback {playback}", 404)
-            case "POST", "bridges", bridge, "addChannel":
-                for channel in query["channel"].split(","):
-                    if channel not in self.channels:  # this one request answers 400, not 404
-                        raise AriRequestError("Channel not found", 400)
-                self.joined[bridge] = query["channel"].split(",")
-                if self.client_gone_at == "talk":
-                    self._later("c1")
-                elif self.client_gone_at == "consultant leaves":
-                    self._later(query["channel"].split(",")[1])
-            case _:
-                raise AssertionError(f"not a request that the application should make: {method} {path}")
-        return None
-
-    def _need(self, channel):
-        if channel not in self.channels:
-            raise NotFoundError(f"no channel {channel}", 404)
-
-    def send(self, kind, channel, **more):
-        self.router.route({"type": kind, "channel": {"id": channel}, **more})
-
-    def _later(self, channel):
-        asyncio.get_running_loop().call_later(0.02, self.hang_up, channel)
-
-    def hang_up(self, channel, cause=16):
-        if channel not in self.channels:
-            return
-        self.channels.discard(channel)
-        playback = self.playing.pop(channel, None)
-        if playback and self.tells_playback_first:
-            self._finished(channel, playback)
-        self.send("ChannelDestroyed", channel, cause=cause)
-
-    def _finished(self, channel, playback):
-        self.router.route(
-            {"type": "PlaybackFinished", "playback": {"id": playback, "target_uri": f"channel:{channel}"}}
-        )
-
-    def _originate(self, query):
-        channel = query["channelId"]
-        self.channels.add(channel)
-        soon = asyncio.get_running_loop().call_soon
-        match self.consultant.does:
-            case "answers":
-                soon(lambda: self.send("StasisStart", channel, args=["consultant", "x"]))
-            case "busy":
-                soon(self.hang_up, channel, 17)
-            case "declines":
-                soon(self.hang_up, channel, 21)
-            case "unreachable":
-                soon(self.hang_up, channel, 20)
-
-    def _play(self, channel, name, media):
-        prompts = [sound.removeprefix("sound:taxiphone/") for sound in media.split(",")]
-        self.heard.setdefault(channel, []).extend(prompts)
-        self.playing[channel] = name
-        loop = asyncio.get_running_loop()
-        keys = ""
-        if channel.endswith(".consultant"):
-            if "accept-menu" in prompts:
-                keys = self.consultant.key
-        else:
-            if self.client_gone_at in prompts:
-                loop.call_soon(self.hang_up, channel)
-                return
-            for prompt, pressed in self.client_keys.items():
-                if prompt in prompts:
-                    keys = pressed
-        if keys == "hang up":
-            loop.call_soon(self.hang_up, channel)
-            return
-        for key in keys:
-            loop.call_soon(lambda key=key: self.send("ChannelDtmfReceived", channel, digit=key))
-        if self.deaf_at in prompts:
-            return
-        loop.call_soon(self._finished, channel, name)
+def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's own names
+    return {"virtual time": clock.VirtualTimeLoop}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -171,16 +49,27 @@ def settings(request, tmp_path):
     return Settings(
         platform={"cli": "+33199001200", "language": "en"},
         trunk={"host": "127.0.0.2"},
-        call={"ring_seconds": 1, "accept_seconds": 1, "key_seconds": 1},
         database={"url": url},
         file=tmp_path / "taxiphone.toml",
     )
 
 
-@pytest.fixture
-def database(settings):
-    database = Database(settings.database_url)
+@pytest.fixture(scope="session")
+def new_sqlite(tmp_path_factory):
+    """An empty database of this program's schema, to be copied: that is quicker than to make one for each test."""
+    path = tmp_path_factory.mktemp("template") / "taxiphone.db"
+    database = Database(f"sqlite:///{path}")
     database.create_if_new()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def database(settings, new_sqlite):
+    database = Database(settings.database_url)
+    if database.file is not None:
+        database.file.parent.mkdir(mode=0o700)
+        shutil.copy(new_sqlite, database.file)
     database.do(lambda session: fill(session, settings))
     yield database
     database.close()
@@ -198,50 +87,137 @@ def fill(session, settings):
     )
     people.add_number(session, settings, number=OWN_DID, consultant_code=consultant.code)
     people.add_number(session, settings, number=SHARED_DID)
-    for name, number, credit in (("Alex", CLIENT, 5000), ("Bo", BLOCKED, 5000), ("Cy", POOR, 154)):
-        client = people.add_client(session, settings, name=name, phones=[number])
+    for name_, number, credit in (("Alex", CLIENT, 5000), ("Bo", BLOCKED, 5000), ("Cy", POOR, 154)):
+        client = people.add_client(session, settings, name=name_, phones=[number])
         ledger.top_up(session, client.id, credit, "EUR")
         client.blocked = number == BLOCKED
 
 
-@pytest.fixture
-def arrive(settings, database):
-    """Let a call arrive: `arrive(ari, dialled=..., caller=...)` -> its consultation, to be run."""
+class Ears:
+    """What everybody has heard, and how long they have talked, as the lines themselves tell."""
 
-    def arrive(ari, *, dialled=OWN_DID, caller=CLIENT):
-        ari.router = Router(lambda *_: None)
-        ari.channels.add("c1")
-        leg = ari.router.open("c1")
-        leg.entered.set()
-        leg.told = True
-        return Consultation(
-            House(settings, database, Lines(ari, ari.router)), leg, dialled=dialled, caller=caller
-        )
+    def __init__(self):
+        self.heard = {}
+        self.talked = 0.0
+        self._inside, self._since = set(), None
+
+    def __call__(self, happening):
+        line = happening.line
+        match happening.what:
+            case What.HEARD:
+                sound = happening.sounds[0].removeprefix("taxiphone/")
+                self.heard.setdefault(name(line), []).append(sound)
+            case What.TALKS:
+                self._inside.add(line.id)
+                if len(self._inside) == 2 and self._since is None:
+                    self._since = happening.at
+            case What.LEFT:
+                self._inside.discard(line.id)
+                if self._since is not None:
+                    self.talked += happening.at - self._since
+                    self._since = None
+
+    def of(self, who):
+        return self.heard.get(who, [])
+
+
+@pytest.fixture
+def ears():
+    return Ears()
+
+
+@pytest_asyncio.fixture
+async def world(settings, database, ears):
+    loop = asyncio.get_running_loop()
+    with clock.wall_clock(loop):
+        async with a_world(settings, database) as world:
+            world.asterisk.lines.listeners.append(ears)
+            yield world
+
+
+@pytest.fixture
+def arrive(world):
+    """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> its consultation, to be run."""
+
+    def arrive(*script, dialled=OWN_DID, caller=CLIENT, channel="c1", between_keys=0.15):
+        deeds = [deed(line) for line in script]
+        said = {(each.who, each.hears) for each in deeds if each.since is None}
+        usual = [each for each in map(deed, USUAL) if (each.who, each.hears) not in said]
+        ScriptedPeople(world.asterisk, [*deeds, *usual], channel, between_keys=between_keys)
+        return world.arrive(dialled=dialled, caller=caller, channel=channel)
 
     return arrive
 
 
 @pytest.fixture
-def live(arrive, database):
-    """Live one call: `await live(ari, dialled=..., caller=...)` -> its row; nothing is left of it."""
+def nothing_left(world):
+    """Asserts that no channel, bridge or leg is left."""
 
-    async def live(ari, **numbers):
-        consultation = arrive(ari, **numbers)
-        async with asyncio.timeout(15):
-            await consultation.run()
-        assert not ari.channels, "a channel is left"
-        assert not ari.bridges, "a bridge is left"
-        assert len(ari.router) == 0, "a leg is left"
-        return database.do(lambda session: session.get_one(Call, consultation.id))
+    def nothing_left():
+        assert not world.asterisk.lines.known, "a channel is left"
+        assert not world.asterisk.lines.bridges, "a bridge is left"
+        assert len(world.router) == 0, "a leg is left"
+
+    return nothing_left
+
+
+@pytest.fixture
+def only_talk_was_charged(database):
+    """Asserts that the call is priced, by what was talked and nothing else; its row."""
+
+    def check(call_id, wallets, talked):
+        def look(session):
+            call = session.get_one(Call, call_id)
+            _ = call.receipt, call.client
+            held = ledger.balance(session, ledger.HOLD, call_id)
+            return call, held, balances(session), ledger_check.check(session)
+
+        call, held, left, problems = database.read(look)
+        receipt = call.receipt
+        assert problems == []
+        assert call.status in FINAL
+        assert (call.status == Status.RATED) is (receipt is not None)
+        pending = receipt is not None and receipt.recording_pending
+        fee = 500 if pending else 0
+        assert held == fee, "a hold is left"
+        paid = {
+            client: wallets[client] - left[client] for client in wallets if wallets[client] != left[client]
+        }
+        total = 0 if receipt is None else receipt.total
+        assert paid == ({str(call.client_id): total + fee} if total + fee else {})
+        if receipt is None:
+            assert talked == 0
+        elif call.fault:
+            assert total == 0
+        elif call.heard_until is None and call.mode == "per_minute" and call.continues_id is None:
+            assert call.billed_seconds == math.ceil(round(talked, 4))
+            assert total == int(Decimal(call.billed_seconds) * 155 / 60 + Decimal("0.5"))
+        return call
+
+    return check
+
+
+@pytest.fixture
+def wallets(database):
+    """What each client has before the test."""
+    return database.read(balances)
+
+
+@pytest.fixture
+def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
+    """Live one call: `await live(*script, dialled=..., caller=...)` -> its row; nothing is left of it."""
+
+    async def live(*script, **more):
+        wallets, before = database.read(balances), ears.talked
+        consultation = arrive(*script, **more)
+        async with asyncio.timeout(DAY):
+            await world.live(consultation)
+        nothing_left()
+        return only_talk_was_charged(consultation.id, wallets, ears.talked - before)
 
     return live
 
 
-@pytest.fixture
-def fake_ari():
-    return FakeAri
-
-
-@pytest.fixture
-def consultant():
-    return Consultants
+def balances(session):
+    wallets = session.query(Account).filter(Account.kind == ledger.WALLET)
+    return {account.owner: account.balance for account in wallets}

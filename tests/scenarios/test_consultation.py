@@ -8,97 +8,119 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from taxiphone.ari_app import recovery
-from taxiphone.ari_app.consultation import FAREWELLS, House
+from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import CallerGoneError, staying
-from taxiphone.billing import ledger
 from taxiphone.store.calls import Outcome, Status
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
 CLIENT, BLOCKED, POOR = "+33639980001", "+33639980003", "+33639980004"
+ENDS = "talk 75: client hangs up"
 
-# how the client behaves, how the consultant does -> how the call ends, and whether the consultant's phone rang
+# what the two do -> what was dialled, by whom, how the call ends, and whether the consultant's phone rang
 CASES = {
-    "they talk until the client hangs up": ({"gone": "talk"}, {}, Outcome.TALKED, True),
-    "they talk until the consultant hangs up": ({"gone": "consultant leaves"}, {}, Outcome.TALKED, True),
-    "the code is keyed in with hash": ({"dialled": SHARED_DID, "keys": {"enter-code": "1234#"}, "gone": "talk"}, {}, Outcome.TALKED, True),
-    "the code is keyed in without hash": ({"dialled": SHARED_DID, "keys": {"enter-code": "1234"}, "gone": "talk"}, {}, Outcome.TALKED, True),
-    "a wrong code three times": ({"dialled": SHARED_DID, "keys": {"enter-code": "99#"}}, {}, Outcome.UNKNOWN_CODE, False),
-    "nonsense for a code": ({"dialled": SHARED_DID, "keys": {"enter-code": "**#*#"}}, {}, Outcome.UNKNOWN_CODE, False),
-    "the price is skipped by hash": ({"keys": {"price-is": "#"}, "gone": "talk"}, {}, Outcome.TALKED, True),
-    "the number is not in service": ({"dialled": "+33199009999"}, {}, Outcome.UNKNOWN_NUMBER, False),
-    "what was dialled is no number": ({"dialled": "100"}, {}, Outcome.UNKNOWN_NUMBER, False),
-    "the caller is unknown": ({"caller": "+33639989999"}, {}, Outcome.UNKNOWN_CALLER, False),
-    "the caller's number is hidden": ({"caller": ""}, {}, Outcome.UNKNOWN_CALLER, False),
-    "the caller is anonymous": ({"caller": "anonymous"}, {}, Outcome.UNKNOWN_CALLER, False),
-    "the client is blocked": ({"caller": BLOCKED}, {}, Outcome.BLOCKED, False),
-    "the credit is a cent short of the first minute": ({"caller": POOR}, {}, Outcome.NO_CREDIT, False),
-    "the caller hangs up while it is answered": ({"gone": "answer"}, {}, Outcome.CALLER_GONE, False),
-    "the caller hangs up at the welcome": ({"gone": "welcome"}, {}, Outcome.CALLER_GONE, False),
-    "the caller hangs up at the price": ({"gone": "price-is"}, {}, Outcome.CALLER_GONE, False),
-    "the caller hangs up at the recording's question": ({"gone": "recording-choice"}, {}, Outcome.CALLER_GONE, False),
-    "the caller hangs up while it rings": ({"gone": "ring"}, {"does": "rings"}, Outcome.CALLER_GONE, None),
-    "the caller hangs up at the tone": ({"gone": "tone-start"}, {}, Outcome.CALLER_GONE, True),
-    "the consultant is busy": ({}, {"does": "busy"}, Outcome.BUSY, True),
-    "the consultant declines on the phone": ({}, {"does": "declines"}, Outcome.REFUSED, True),
-    "the consultant's phone can't be reached": ({}, {"does": "unreachable"}, Outcome.UNREACHABLE, True),
-    "nobody answers": ({}, {"does": "rings"}, Outcome.NO_ANSWER, True),
-    "the consultant presses 3": ({}, {"key": "3"}, Outcome.REFUSED, True),
-    "a voicemail answers": ({}, {"key": ""}, Outcome.NOT_ACCEPTED, True),
-    "a key that means nothing does not accept": ({}, {"key": "0"}, Outcome.NOT_ACCEPTED, True),
-    "the consultant answers and hangs up": ({}, {"key": "hang up"}, Outcome.NOT_ACCEPTED, True),
+    "they talk until the client hangs up": ([ENDS], {}, Outcome.TALKED, True),
+    "they talk until the consultant hangs up": (["talk 75: consultant hangs up"], {}, Outcome.TALKED, True),
+    "they talk until the client presses hash and star": (["talk 75: client presses #*"], {}, Outcome.TALKED, True),
+    "they talk until the client's line drops": (["talk 75: client's line drops"], {}, Outcome.TALKED, True),
+    "they talk until the consultant's line dies": (["talk 75: consultant's line dies"], {}, Outcome.TALKED, True),
+    "they talk until the credit is used up": ([], {}, Outcome.TALKED, True),
+    "the code is keyed in with hash": (["client hears enter-code: press 1234#", ENDS], {"dialled": SHARED_DID}, Outcome.TALKED, True),
+    "the code is keyed in without hash": (["client hears enter-code: press 1234", ENDS], {"dialled": SHARED_DID}, Outcome.TALKED, True),
+    "a wrong code three times": (["client hears enter-code: press 99#"], {"dialled": SHARED_DID}, Outcome.UNKNOWN_CODE, False),
+    "nonsense for a code": (["client hears enter-code: press #*#"], {"dialled": SHARED_DID}, Outcome.UNKNOWN_CODE, False),
+    "the price is skipped by hash": (["client hears price-is: press #", ENDS], {}, Outcome.TALKED, True),
+    "the number is not in service": ([], {"dialled": "+33199009999"}, Outcome.UNKNOWN_NUMBER, False),
+    "what was dialled is no number": ([], {"dialled": "100"}, Outcome.UNKNOWN_NUMBER, False),
+    "the caller is unknown": ([], {"caller": "+33639989999"}, Outcome.UNKNOWN_CALLER, False),
+    "the caller's number is hidden": ([], {"caller": ""}, Outcome.UNKNOWN_CALLER, False),
+    "the caller is anonymous": ([], {"caller": "anonymous"}, Outcome.UNKNOWN_CALLER, False),
+    "the client is blocked": ([], {"caller": BLOCKED}, Outcome.BLOCKED, False),
+    "the credit is a cent short of the first minute": ([], {"caller": POOR}, Outcome.NO_CREDIT, False),
+    "the caller hangs up while it is answered": (["at 0: client hangs up"], {}, Outcome.CALLER_GONE, False),
+    "the caller hangs up at the welcome": (["client hears welcome: hang up"], {}, Outcome.CALLER_GONE, False),
+    "the caller hangs up at the price": (["client hears price-is: hang up"], {}, Outcome.CALLER_GONE, False),
+    "the caller hangs up at the recording's question": (["client hears recording-choice: hang up"], {}, Outcome.CALLER_GONE, False),
+    "the caller hangs up while it rings": (["consultant rings: ignore", "ringing 5: client hangs up"], {}, Outcome.CALLER_GONE, True),
+    "the caller hangs up at the tone": (["client hears tone-start: hang up"], {}, Outcome.CALLER_GONE, True),
+    "the consultant is busy": (["consultant rings: busy"], {}, Outcome.BUSY, True),
+    "the consultant declines on the phone": (["consultant rings: decline"], {}, Outcome.REFUSED, True),
+    "the consultant's phone can't be reached": (["consultant rings: unreachable"], {}, Outcome.UNREACHABLE, True),
+    "nobody answers": (["consultant rings: ignore"], {}, Outcome.NO_ANSWER, True),
+    "the consultant presses 3": (["consultant hears accept-menu: press 3"], {}, Outcome.REFUSED, True),
+    "a voicemail answers": (["consultant hears accept-menu: nothing"], {}, Outcome.NOT_ACCEPTED, True),
+    "a key that means nothing does not accept": (["consultant hears accept-menu: press 0"], {}, Outcome.NOT_ACCEPTED, True),
+    "the consultant answers and hangs up": (["consultant hears accept-menu: hang up"], {}, Outcome.NOT_ACCEPTED, True),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("client", "consultant_does", "outcome", "rang"), CASES.values(), ids=CASES.keys())
-async def test_the_call_ends_as_its_people_behave(
-    live, fake_ari, consultant, client, consultant_does, outcome, rang
-):
-    ari = fake_ari(consultant=consultant(**consultant_does))
-    ari.client_keys, ari.client_gone_at = client.get("keys", {}), client.get("gone")
-    call = await live(ari, dialled=client.get("dialled", OWN_DID), caller=client.get("caller", CLIENT))
+@pytest.mark.parametrize(("script", "numbers", "outcome", "rang"), CASES.values(), ids=CASES.keys())
+async def test_the_call_ends_as_its_people_behave(live, world, ears, script, numbers, outcome, rang):
+    call = await live(*script, **numbers)
     assert call.outcome == outcome
-    assert call.status == Status.ENDED
-    if rang is not None:
-        assert ("POST channels" in ari.requests) is rang
+    assert call.status == (Status.RATED if outcome is Outcome.TALKED else Status.CLOSED)
+    asked = world.asterisk.requests
+    assert ("POST channels" in asked) is rang
     if outcome in FAREWELLS:
-        said = ari.heard["c1"]
-        assert set(FAREWELLS[outcome]) <= set(said)
-    bridged = any("addChannel" in request for request in ari.requests)
+        assert set(FAREWELLS[outcome]) <= set(ears.of("client"))
+    bridged = any("addChannel" in request for request in asked)
     assert bridged is (outcome is Outcome.TALKED)
-    assert (call.tariff is not None) is (bridged or client.get("gone") == "tone-start")
+    assert (call.tariff is not None) is (bridged or "tone-start" in ears.of("client"))
 
 
 @pytest.mark.parametrize(
     ("keys", "asked"), [("1", True), ("2", False), ("", False), ("7", False), ("21", False), ("71", True)]
 )
-async def test_only_the_key_1_asks_for_the_recording(live, fake_ari, keys, asked):
-    ari = fake_ari(client_keys={"recording-choice": keys}, client_gone_at="talk")
-    call = await live(ari)
+async def test_only_the_key_1_asks_for_the_recording(live, ears, keys, asked):
+    does = f"press {keys}" if keys else "nothing"
+    call = await live(f"client hears recording-choice: {does}", ENDS)
     assert call.recording_asked is asked
-    consultant_heard = ari.heard[f"{call.id}.consultant"]
-    assert ("talk-recorded" in consultant_heard) is asked
+    assert ("talk-recorded" in ears.of("consultant")) is asked
 
 
-async def test_the_price_and_the_fee_are_told_before_anything_rings(live, fake_ari):
-    ari = fake_ari(client_gone_at="talk")
-    await live(ari)
-    heard = ari.heard["c1"]
+async def test_the_price_and_the_fee_are_told_before_anything_rings(live, ears):
+    await live(ENDS)
+    heard = ears.of("client")
     assert heard.index("price-is") < heard.index("recording-offer") < heard.index("connecting")
 
 
-async def test_asterisk_itself_cuts_at_the_end_of_the_credit(live, fake_ari, database):
-    ari = fake_ari(client_gone_at="talk")
-    call = await live(ari)
-    held = database.do(lambda session: ledger.balance(session, ledger.HOLD, call.id))
-    assert 4997 <= held <= 5000, "a whole wallet of 50 EUR, to the last second that it pays for"
-    assert float(ari.variables["TIMEOUT(absolute)"]) == call.max_seconds - 0.5
+async def test_a_whole_wallet_is_talked_to_its_last_second_and_no_cent_more(live, ears):
+    call = await live()
+    assert ears.talked == pytest.approx(call.max_seconds, abs=1)
+    assert 4995 <= call.receipt.total <= 5000
+    assert "credit-used-up" in ears.of("client")
 
 
-async def test_nothing_is_held_where_nobody_accepted(live, fake_ari, consultant, database):
-    call = await live(fake_ari(consultant=consultant(key="3")))
+async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_is_dead(
+    arrive, world, ears, only_talk_was_charged, wallets
+):
+    consultation = arrive()
+    task = asyncio.create_task(consultation.run())
+    while not world.asterisk.lines.bridges or ears.talked:
+        await asyncio.sleep(1)
+    await asyncio.sleep(1)
+    world.asterisk.lost = lambda _: True  # nobody hears of anything any more ...
+
+    async def deaf(*_):
+        await asyncio.Event().wait()
+
+    world.asterisk.request = deaf  # ... nor can do anything
+    while world.asterisk.lines.known:
+        await asyncio.sleep(1)
+    await world.price()
+    call = only_talk_was_charged(consultation.id, wallets, ears.talked)
+    assert call.receipt.total <= 5000
+    assert ears.talked <= call.max_seconds
+    del world.asterisk.request
+    world.asterisk.lost = lambda _: False
+    for leg in world.router.known():
+        leg.lost()
+    await task
+
+
+async def test_nothing_is_held_where_nobody_accepted(live):
+    call = await live("consultant hears accept-menu: press 3")
     assert call.tariff is None
-    assert database.do(lambda session: ledger.balance(session, ledger.HOLD, call.id)) == 0
 
 
 async def test_a_wait_is_left_when_the_caller_hangs_up():
@@ -134,9 +156,8 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
 
 
 async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
-    live, fake_ari, database, monkeypatch
+    live, ears, database, monkeypatch
 ):
-    ari = fake_ari()
     look, looks = database.look, []
 
     async def fail_once(work):
@@ -146,18 +167,21 @@ async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
         return await look(work)
 
     monkeypatch.setattr(database, "look", fail_once)
-    call = await live(ari)
-    assert (call.status, call.outcome, call.tariff) == (Status.ENDED, Outcome.FAILED, None)
-    assert ari.heard["c1"][-3:] == ["failed", "nothing-charged", "goodbye"]
+    call = await live()
+    assert (call.status, call.outcome, call.tariff) == (Status.CLOSED, Outcome.FAILED, None)
+    assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
 
 
-async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, fake_ari, settings, database):
-    ari = fake_ari(client_gone_at="talk", deaf_at="price-is")
-    consultation = arrive(ari)
+async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, world, ears):
+    consultation = arrive(ENDS)
+    world.asterisk.lost = lambda event: (
+        event["type"] == "PlaybackFinished" and "price-is" in ears.of("client")
+    )
     task = asyncio.create_task(consultation.run())
-    while "price-is" not in ari.heard.get("c1", []):
-        await asyncio.sleep(0)
-    await recovery.reconcile(House(settings, database, consultation.lines))
+    while "recording-offer" not in ears.of("client"):
+        await asyncio.sleep(60)
+        world.asterisk.lost = lambda _: False
+        await recovery.reconcile(world.house)
     assert await task == Outcome.TALKED
 
 
