@@ -49,11 +49,20 @@ for _command in (name_commands.name, name_commands.names, name_commands.install)
 @json_option
 @pass_app
 def list_prompts(app: App, language: str | None, *, all_clips: bool, as_json: bool) -> None:
-    """List the prompts: name, text, seconds, and the recording of your own that replaces it, if any."""
+    """List the prompts: name, text, seconds, and the recording of your own that replaces it, if any.
+
+    A prompt that is missing in a language of your own is heard in English.
+    """
     settings = _settings_if_any(app)
     chosen = (language,) if language else speech_texts.languages()
     rows = [row for code in chosen for row in _rows(speech_texts.load(code), settings, all_clips=all_clips)]
-    columns = ["name", "text", "seconds", "replaced"]
+    columns = [
+        "name",
+        "text",
+        "seconds",
+        "replaced",
+        *(["missing"] if any(row["missing"] for row in rows) else []),
+    ]
     show(rows, columns if language else ["language", *columns], as_json=as_json)
 
 

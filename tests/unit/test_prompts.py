@@ -310,12 +310,16 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, house_file: Path) ->
         _run("--config", house_file, "prompts", "use", "welcome", text)
 
 
+@pytest.mark.parametrize("name", ["welcome", "rate-offer", "package-2", "it-costs-1", "credit-is", "n/21"])
 def test_asterisk_is_given_every_sound_and_the_operators_before_the_shipped(
-    tmp_path: Path, house_file: Path
+    tmp_path: Path, house_file: Path, name: str
 ) -> None:
-    _run("--config", house_file, "prompts", "use", "welcome", _wav(tmp_path / "hum.wav"))
+    _run("--config", house_file, "prompts", "use", name, _wav(tmp_path / "hum.wav"))
     settings = load(house_file)
     for texts in BOTH:
         assert set(prompts_folder.sounds(settings, texts.language)) == set(texts.clips)
-    own = tmp_path / "var" / "sounds" / "fr" / "welcome.alaw"
-    assert prompts_folder.sounds(settings, "fr")["welcome"] == own
+    own = tmp_path / "var" / "sounds" / "fr" / f"{name}.alaw"
+    assert prompts_folder.sounds(settings, "fr")[name] == own
+    prompts_folder.link_prompts(settings)
+    heard = settings.asterisk_home / "data" / "sounds" / "fr" / "taxiphone" / f"{name}.alaw"
+    assert heard.read_bytes() == own.read_bytes()
