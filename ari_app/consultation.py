@@ -24,7 +24,7 @@ from taxiphone.ari_app.steps.talk import bridge, talk
 from taxiphone.ari_app.steps.who import identify
 from taxiphone.ari_app.steps.whom import choose, offer_to_go_on
 from taxiphone.ari_app.waiting import CallerGoneError, first_of, staying, to_the_end
-from taxiphone.errors import AriError, LedgerError
+from taxiphone.errors import AriError, LedgerError, TaxiphoneError
 from taxiphone.store.calls import Outcome
 from taxiphone.store.types import now
 
@@ -47,7 +47,7 @@ class Consultation(Conversation):
             outcome = await self._until_bridged() or Outcome.TALKED
             if self.bridged:
                 await after(self, await talk(self))
-        except (AriError, SQLAlchemyError) as error:
+        except (TaxiphoneError, SQLAlchemyError) as error:
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
             if not self.bridged:
                 await self._excuse()

@@ -207,8 +207,8 @@ async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_pat
         await made.registered()
         call_id = await talk(made)
         await made.consultant.hang_up()
-        await made.client.ended(2)
         call = await made.platform.finished(call_id)
+        await made.client.ended(30)
         assert (call.status, call.caller) == (Status.RATED, CLIENT_NUMBER)
     finally:
         await made.stop()

@@ -75,6 +75,7 @@ async def test_sipp_as_carrier_and_both_phones_gets_a_priced_and_recorded_call(s
     for scenario in HERE.glob("*.xml"):
         (tmp_path / scenario.name).write_bytes(scenario.read_bytes())
     write_key(tmp_path / "key1.pcap", 1)
+    write_key(tmp_path / "hash.pcap", 11)  # RFC 4733
     # A square wave of 500 Hz as A-law (G.711): eight samples up, eight down.
     (tmp_path / "voice.alaw").write_bytes((b"\xaa" * 8 + b"\x2a" * 8) * 500)
     carrier, client = free_port(CARRIER), free_port(CARRIER)
