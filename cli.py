@@ -37,6 +37,9 @@ _COMMANDS = {
     "db": "taxiphone.store.commands",
 }
 
+# Verbs of a group that a room further up has: the group's own room can't know them.
+_ADDED = {"call": (("simulate", "taxiphone.simulate.commands"),)}
+
 
 class _Rooms(click.Group):
     """A group whose commands are found by name in the rooms."""
@@ -49,6 +52,9 @@ class _Rooms(click.Group):
             return None
         module = importlib.import_module(_COMMANDS[cmd_name])
         found: click.Command = getattr(module, cmd_name)
+        for name, room in _ADDED.get(cmd_name, ()):
+            if isinstance(found, click.Group) and name not in found.commands:
+                found.add_command(getattr(importlib.import_module(room), name))
         return found
 
 
@@ -70,6 +76,7 @@ def taxiphone(ctx: click.Context, config: Path | None) -> None:
     See it work, with nothing to set up:    taxiphone demo
     Set it up:                              taxiphone init, taxiphone doctor, taxiphone serve
     Who is who:                             taxiphone consultant add, client add, number add
+    Live a call without a telephone:        taxiphone call simulate
     What a talk would cost:                 taxiphone quote, billing what-if
     What happened and what it cost:         taxiphone call list, call explain ID, ledger check
     """  # noqa: D301 - click reads \b as "keep these lines"

@@ -49,6 +49,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let time go on at once."""
         self._seconds += seconds
 
+    def stand_still(self, task: asyncio.Future[Any]) -> None:
+        """Time waits until this is done, though nothing else may be: a person is asked."""
+        self._working += 1
+        task.add_done_callback(lambda _: self._worked())
+
     def run_in_executor(
         self,
         executor: Executor | None,

@@ -45,7 +45,7 @@ class Story:
         self.told: list[Told] = []
         self._tell = tell
         self._keys: Told | None = None
-        self._connected = 0.0
+        self._connected: float | None = None
 
     def __call__(self, happening: Happening) -> None:
         """Something happened to somebody's line."""
@@ -90,8 +90,9 @@ class Story:
             case What.TALKS if who == CLIENT:
                 self._connected = happening.at
                 who, what = BOTH, "talk"
-            case What.LEFT if who == CLIENT:
+            case What.LEFT if self._connected is not None:
                 who, what, words = BOTH, "are parted", f"after {happening.at - self._connected:.0f} s"
+                self._connected = None
             case What.DIED:
                 what = "is not heard any more"
             case What.ENDED:
