@@ -55,14 +55,14 @@ async def taxiphone(platform, *arguments):
     return json.loads(said)
 
 
-def write_key(path, key):
+def write_key(path, key, first):
     """A key of 180 ms as RTP events (RFC 4733), payload type 101 as the platform offers it; as a capture for sipp."""
     events = [(10, 160 * (n + 1)) for n in range(8)] + [(0x8A, 1440)] * 3  # end bit and volume, duration
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     for number, (flags, duration) in enumerate(events):
         payload = struct.pack("!BBH", key, flags, duration)
         rtp = (
-            struct.pack("!BBHII", 0x80, 101 | (0x80 if number == 0 else 0), number + 1, 16000, 4711) + payload
+            struct.pack("!BBHII", 0x80, 101 | (0x80 if number == 0 else 0), first + number, first * 160, 4711) + payload
         )
         udp = struct.pack("!HHHH", 26000, 10000, 8 + len(rtp), 0) + rtp
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), bytes(4)) + udp
@@ -74,8 +74,8 @@ def write_key(path, key):
 async def test_sipp_as_carrier_and_both_phones_gets_a_priced_and_recorded_call(sipp, tmp_path):
     for scenario in HERE.glob("*.xml"):
         (tmp_path / scenario.name).write_bytes(scenario.read_bytes())
-    write_key(tmp_path / "key1.pcap", 1)
-    write_key(tmp_path / "hash.pcap", 11)  # RFC 4733
+    write_key(tmp_path / "hash.pcap", 11, first=100)  # RFC 4733
+    write_key(tmp_path / "key1.pcap", 1, first=400)
     # A square wave of 500 Hz as A-law (G.711): eight samples up, eight down.
     (tmp_path / "voice.alaw").write_bytes((b"\xaa" * 8 + b"\x2a" * 8) * 500)
     carrier, client = free_port(CARRIER), free_port(CARRIER)
