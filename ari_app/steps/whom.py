@@ -38,8 +38,8 @@ async def offer_to_go_on(call: Conversation) -> Outcome | None:
 async def choose(call: Conversation) -> Outcome | None:
     """The dialled number is one consultant's own, or the consultant's code is keyed in."""
     found = call.own_consultant or await _ask_code(call)
-    if found is None:
-        return Outcome.UNKNOWN_CODE
+    if isinstance(found, Outcome):
+        return found
     call.consultant = found
     await _note(call)
     return _available(call)
@@ -59,8 +59,9 @@ def _available(call: Conversation) -> Outcome | None:
     return None if people.takes_calls(call.consultant, now()) else Outcome.UNAVAILABLE
 
 
-async def _ask_code(call: Conversation) -> Consultant | None:
+async def _ask_code(call: Conversation) -> Consultant | Outcome:
     """A code, or `*` for the consultant of last time."""
+    outcome = Outcome.NO_CHOICE
     last = await call.database.look(lambda session: people.last_consultant(session, call.client))
     before: tuple[str, ...] = ()
     for _ in range(call.tries(menu.CODE)):
@@ -69,10 +70,13 @@ async def _ask_code(call: Conversation) -> Consultant | None:
         if pressed.end == "*" and not pressed.keys:
             if last is not None:
                 return last
-            before = call.sounds("no-last-consultant")
+            before, outcome = call.sounds("no-last-consultant"), Outcome.UNKNOWN_CODE
+            continue
+        if not pressed.keys:
+            before = ()
             continue
         found = await call.database.look(partial(people.consultant_by_code, code=pressed.keys))
         if found is not None and pressed.end != "*":
             return found
-        before = call.sounds("unknown-code")
-    return None
+        before, outcome = call.sounds("unknown-code"), Outcome.UNKNOWN_CODE
+    return outcome

@@ -88,7 +88,17 @@ def test_nobody_is_let_in_unknown_and_neither_party_learns_the_others_number(tmp
     assert endpoint["direct_media"] == ["no"]
     assert "anonymous" not in files["modules.conf"].split("[modules]")[1]
     assert "app_dial.so" not in files["modules.conf"]
-    assert sections(files["manager.conf"]) == [("general", {"enabled": ["no"]})]
+
+
+def test_ami_is_on_loopback_and_its_one_user_may_do_nothing_but_what_belongs_to_a_call(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(tmp_path, asterisk={"ami_port": 5123})
+    (_, general), (_, user) = sections(config.render(chosen, SECRETS, ASTERISK)["manager.conf"])
+    assert (general["bindaddr"], general["port"], general["webenabled"]) == (["127.0.0.1"], ["5123"], ["no"])
+    assert user["secret"] == [SECRETS.ami_secret]
+    assert (user["write"], user.get("read")) == (["call"], None)
+    assert (user["deny"], user["permit"]) == (["0.0.0.0/0.0.0.0"], ["127.0.0.1/255.255.255.255"])
 
 
 def test_http_is_on_loopback_only(tmp_path: Path) -> None:
@@ -165,7 +175,7 @@ def test_the_dialplan_knows_the_ports_and_folders_and_says_sorry_by_itself(tmp_p
     assert f"AGI(agi://127.0.0.1:4999/apology,{SECRETS.agi_secret})" in text
     assert SECRETS.ari_password not in text
     assert "Playback(taxiphone/unavailable)" in text
-    assert f"MixMonitor({chosen.captured}/${{FILTER(a-z0-9-,${{TAXIPHONE_RECORD}})}}.wav,b)" in text
+    assert f"MixMonitor({chosen.captured}/${{FILTER(a-z0-9-,${{TAXIPHONE_CALL}})}}.wav,b)" in text
 
 
 @pytest.mark.parametrize("password", ["a\nb = c", "a\r", "tab\there", "nul\0"])
