@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger, money
 from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
+from taxiphone.dialplan import names
 from taxiphone.directory import checks, people
 from taxiphone.directory.client_rows import client_row, show_client
 from taxiphone.directory.options import NEGATIVE, amount, amount_or_none, given
@@ -51,6 +52,7 @@ def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | 
             people.add_client(session, app.settings, name=name, phones=phones, language=language),
         )
     )
+    names.try_make(app.settings, "client", row["code"], row["name"])
     show_client(row, as_json=as_json)
     if not as_json:
         out.print(
@@ -121,6 +123,8 @@ def client_set(app: App, /, who: str, as_json: bool, **changes: Any) -> None:
             session, app.settings, people.set_client(session, app.settings, who, **wanted)
         )
     )
+    if "name" in wanted:
+        names.try_make(app.settings, "client", row["code"], row["name"])
     show_client(row, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
+from taxiphone.dialplan import names
 from taxiphone.directory import numbers, people
 from taxiphone.directory.options import amount, given
 from taxiphone.errors import UsageError
@@ -81,6 +82,7 @@ def consultant_add(app: App, /, as_json: bool, **fields: Any) -> None:
     row = app.database.do(
         lambda session: _consultant_row(app.settings, people.add_consultant(session, app.settings, **changes))
     )
+    names.try_make(app.settings, "consultant", row["code"], row["name"])
     _show_consultant(row, as_json=as_json)
 
 
@@ -165,6 +167,8 @@ def consultant_set(
             app.settings, people.set_consultant(session, app.settings, code, **changes)
         )
     )
+    if "name" in changes:
+        names.try_make(app.settings, "consultant", row["code"], row["name"])
     _show_consultant(row, as_json=as_json)
 
 
