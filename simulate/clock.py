@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import selectors
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 _THREADS = 4
+_RESOLUTION = time.get_clock_info("monotonic").resolution  # asyncio counts timers as due so much earlier
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -48,6 +51,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def jump(self, seconds: float) -> None:
         """Let time go on at once."""
         self._seconds += seconds
+        if self._seconds + _RESOLUTION == self._seconds:
+            # After some months a float has no such small steps any more: the timer's own second must be past.
+            self._seconds = math.nextafter(self._seconds, math.inf)
 
     def stand_still(self, task: asyncio.Future[Any]) -> None:
         """Time waits until this is done, though nothing else may be: a person is asked."""

@@ -210,7 +210,7 @@ def _show(run: _Run, *, as_json: bool) -> None:
     results = [run.database.read(_result(run.settings, each)) for each in run.ended]
     missed = [{"line": each.line, "who": each.who, "prompt": each.hears} for each in run.left]
     if as_json:
-        events = [asdict(told) for told in run.story.told]
+        events = [asdict(told) | {"at": round(told.at, 3)} for told in run.story.told]
         shown = [{key: value for key, value in result.items() if key != "paper"} for result in results]
         print_json({"events": events, "calls": shown, "never_due": missed})
         return
