@@ -100,7 +100,10 @@ class Shown:
             return []
         times = {"start": f"{self.call.talk_from:%H:%M:%S}", "end": f"{self.call.talk_to:%H:%M:%S}"}
         billed = paper_words.length(self.call.billed_seconds or 0)
-        return [self.words["talked"].format(length=billed, **times)]
+        told = [self.words["talked"].format(length=billed, **times)]
+        if self.call.continues_id is not None:
+            told.append(self.words["continues"].format(call=self.call.continues_id))
+        return told
 
     def replaced(self) -> list[str]:
         """What this version replaces, and why."""
@@ -145,6 +148,7 @@ def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
         "client_code": call.client.code if call.client else None,
         "consultant": call.consultant.name if call.consultant else None,
         "mode": call.mode,
+        "continues": call.continues_id,
         "talk_from": call.talk_from,
         "talk_to": call.talk_to,
         "billed_seconds": call.billed_seconds,
@@ -229,6 +233,7 @@ def statement_line(session: Session, call_id: str) -> dict[str, Any]:
     return {
         "call": call.id,
         "consultant": call.consultant.code if call.consultant else None,
+        "continues": call.continues_id,
         "talk_from": call.talk_from,
         "mode": call.mode,
         "billed_seconds": call.billed_seconds,

@@ -9,7 +9,7 @@ from taxiphone.billing.ledger import REFUND
 from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
 from taxiphone.billing.paper_words import WORDS
 from taxiphone.billing.payouts import PAYOUT
-from taxiphone.billing.statements import Line, Statement
+from taxiphone.billing.statements import TALK, Line, Statement
 from taxiphone.settings import Settings
 
 
@@ -78,7 +78,8 @@ def _account(found: Statement, language: str) -> Table:
 
 
 def _label(line: Line, words: dict[str, str]) -> str:
-    label = words[f"entry_{line.what}"].format(call=line.call)
+    what = "continued" if line.what == TALK and line.continues is not None else line.what
+    label = words[f"entry_{what}"].format(call=line.call, earlier=line.continues)
     if line.what != REFUND:
         return label
     return words["because"].format(label=label, reason=line.reason)

@@ -41,6 +41,7 @@ class Line:
         payout: what was paid out by it.
         reason: of a refund, a correction or a payout.
         posting: its key in the ledger; None for a call that cost nothing.
+        continues: of a talk, the call whose line was cut and which it goes on with.
     """
 
     at: datetime
@@ -54,6 +55,7 @@ class Line:
     payout: int
     reason: str
     posting: str | None
+    continues: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def _row(line: Line, digits: int) -> dict[str, Any]:
         "payout": from_minor(line.payout, digits),
         "reason": line.reason,
         "posting": line.posting,
+        "continues": line.continues,
     }
 
 
@@ -236,6 +239,7 @@ def _posted(
             payout=int(paid_out),
             reason=posting.memo,
             posting=posting.key,
+            continues=None if call is None else call.continues_id,
         )
 
 
@@ -249,7 +253,20 @@ def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) 
         .where(~charged)
     )
     for receipt, call in rows:
-        yield Line(receipt.issued_at, TALK, call.id, call.mode, call.billed_seconds, 0, 0, 0, 0, "", None)
+        yield Line(
+            receipt.issued_at,
+            TALK,
+            call.id,
+            call.mode,
+            call.billed_seconds,
+            0,
+            0,
+            0,
+            0,
+            "",
+            None,
+            call.continues_id,
+        )
 
 
 def _what(posting: Posting) -> str:

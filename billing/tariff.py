@@ -121,9 +121,10 @@ class Line:
     """A line of a price.
 
     Attributes:
-        what: `fee`, `included` (seconds at no price), `talk` or `recording`.
+        what: `fee`, `included` (seconds at no price), `talk` or `recording`; in a part of a consultation whose line was cut,
+            also `earlier` (`billing.parts`).
         seconds: billed seconds; 0 for a fee.
-        amount: minor units.
+        amount: minor units; of `earlier` it is below zero.
     """
 
     what: str

@@ -1,7 +1,8 @@
 """A month rated again under another tariff, on paper only: it reads, reckons, and posts nothing.
 
 The calls come from the database one after the other, in the order of their clients, so that no more than one client is in
-hand at a time: a hundred thousand calls take no more memory than a hundred.
+hand at a time: a hundred thousand calls take no more memory than a hundred. A consultation whose line was cut is priced as
+one, its parts one after the other; a part whose beginning lies before the period, as a talk of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.tariff import Tariff, price
@@ -31,6 +32,7 @@ SETTABLE = ("price_per_minute", "fee", "recording_fee", "commission", "vat")
 _AT_ONCE = 2000  # rows that are fetched at a time
 _TARIFFS = 4096  # frozen tariffs that are kept read: most calls share theirs with many others
 _MICROSECOND = timedelta(microseconds=1)
+_MILLION = 1_000_000
 
 
 @dataclass(slots=True)
@@ -123,6 +125,42 @@ class Period:
         return conditions if self.mode is None else [*conditions, Call.mode == self.mode]
 
 
+@dataclass(frozen=True, slots=True)
+class _Talked:
+    """What was talked in a consultation by the end of one of its calls, which for nearly all is the only one.
+
+    From the first second to the last, without what was not billed: the moment past the end of the credit, and time
+    outside the bridge. A network fault billed nothing, and its whole length counts.
+    """
+
+    microseconds: int = 0
+    billed: int = 0
+    recorded: bool = False
+
+    def plus(
+        self,
+        begin: datetime | None,
+        end: datetime | None,
+        longest: int | None,
+        billed: int | None,
+        *,
+        recorded: bool,
+    ) -> _Talked:
+        """With one more call."""
+        length = (billed or 0) * _MILLION
+        if begin is not None and end is not None:
+            length = (end - begin) // _MICROSECOND
+        if longest is not None:
+            length = min(length, longest * _MILLION)
+        return _Talked(self.microseconds + length, self.billed + (billed or 0), self.recorded or recorded)
+
+    @property
+    def seconds(self) -> Decimal:
+        """Exact, as far as they were billed."""
+        billed = self.billed * _MILLION or self.microseconds
+        return Decimal(min(self.microseconds, billed)).scaleb(-6)
+
+
 def same_for_all(tariff: Tariff) -> Rule:
     """Every call by this one tariff."""
     return lambda _frozen: tariff
@@ -190,11 +228,22 @@ def rate_again(
     told = 0
     for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row[0] or 0):
         before, after = found.now.revenue, found.then.revenue
-        for _, frozen, begin, end, longest, billed, recorded, total, commission, share, vat in calls:
-            cost = price(rule(frozen), _talked(begin, end, longest, billed), recorded=bool(recorded))
+        cut: dict[str, _Talked] = {}
+        for _, call, continues, may_go_on, frozen, begin, end, longest, billed, recorded, *now_paid in calls:
+            earlier = cut.pop(continues, _Talked()) if continues else _Talked()
+            talked = earlier.plus(begin, end, longest, billed, recorded=bool(recorded))
+            if may_go_on:
+                cut[call] = talked
+            tariff = rule(frozen)
+            cost, paid = (price(tariff, each.seconds, recorded=each.recorded) for each in (talked, earlier))
             found.calls += 1
-            found.now.add(total, commission, share, vat)
-            found.then.add(cost.total, cost.commission, cost.consultant, cost.vat)
+            found.now.add(*now_paid)
+            found.then.add(
+                cost.total - paid.total,
+                cost.commission - paid.commission,
+                cost.consultant - paid.consultant,
+                cost.vat - paid.vat,
+            )
             if found.calls - told >= _AT_ONCE:
                 progress(found.calls - told)
                 told = found.calls
@@ -228,9 +277,12 @@ def _calls(session: Session, period: Period) -> Iterator[Any]:
     wanted = (
         select(
             Call.client_id,
+            Call.id,
+            Call.continues_id,
+            Call.dropped,
             cast(Call.tariff, String),
             Call.talk_from,
-            Call.talk_to,
+            case((Call.fault.is_(None), Call.talk_to), else_=Call.talk_from),
             Call.max_seconds,
             Call.billed_seconds,
             _recorded(),
@@ -242,18 +294,6 @@ def _calls(session: Session, period: Period) -> Iterator[Any]:
         .join(Receipt, Receipt.call_id == Call.id)
         .outerjoin(Recording, Recording.call_id == Call.id)
         .where(*period.where())
-        .order_by(Call.client_id)
+        .order_by(Call.client_id, Call.arrived_at, Call.id)
     )
     return iter(session.execute(wanted, execution_options={"yield_per": _AT_ONCE}))
-
-
-def _talked(begin: datetime | None, end: datetime | None, longest: int | None, billed: int | None) -> Decimal:
-    """Seconds of the talk, as far as they were billed.
-
-    From the first second to the last, without what was not billed: the moment past the end of the credit, and time
-    outside the bridge. A network fault billed nothing, and its whole length counts.
-    """
-    limits = [Decimal(limit) for limit in (longest, billed or None) if limit is not None]
-    if begin is not None and end is not None:
-        limits.append(Decimal((end - begin) // _MICROSECOND).scaleb(-6))
-    return min(limits, default=Decimal(0))
