@@ -7,6 +7,7 @@ hang-up (`staying`); the talk itself ends when either leaves; and whatever happe
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,9 @@ class Consultation(Conversation):
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
             if not self.bridged:
                 await self._excuse()
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
         finally:
             await to_the_end(self.end(outcome))
         return outcome
@@ -67,6 +71,9 @@ class Consultation(Conversation):
                 await after(self, await talk(self, (now() - found.began).total_seconds()))
         except (AriError, SQLAlchemyError) as error:
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
         finally:
             await to_the_end(self.end(Outcome.TALKED))
         return Outcome.TALKED

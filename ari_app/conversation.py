@@ -14,7 +14,7 @@ from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.record import CallRecord, Talking
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import Lines, Pressed, Sounds
+from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
 from taxiphone.billing.holds import Accepted
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan import names
@@ -100,6 +100,7 @@ class Conversation:
         self.mode = PER_MINUTE
         self.recorded = False
         self.bridged = False
+        self.stopped = False  # the program is being ended
         self.continues: Call | None = None  # whose line was cut, and which goes on
         self.wallet = 0  # the credit that was told, in minor units
         self.accepted: Accepted
@@ -203,7 +204,9 @@ class Conversation:
         try:
             if self._asides:
                 await asyncio.wait(set(self._asides))
-            await asyncio.gather(*(self.lines.hang_up(leg) for leg in legs))
+            # A talk that we end because we are being stopped was cut: the client may go on with it.
+            cause = TEMPORARY_FAILURE if self.stopped and self.bridged else NORMAL
+            await asyncio.gather(*(self.lines.hang_up(leg, cause) for leg in legs))
             with contextlib.suppress(AriError):
                 await self.lines.end_bridge(self.bridge)
             await self.record.ended(outcome)

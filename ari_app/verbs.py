@@ -30,6 +30,7 @@ _LATER_SECONDS = (
 Sounds = tuple[str, ...]
 
 # Q.850 cause numbers that name what happened at the far end.
+NORMAL, TEMPORARY_FAILURE = 16, 41
 _BUSY = {17}
 _REFUSED = {21}
 _NO_ANSWER = {18, 19}
@@ -163,14 +164,19 @@ class Lines:
             key = await _within(seconds, _next_of(leg, valid + end))
         return Pressed(keys, key or "")
 
-    async def hang_up(self, leg: Leg) -> None:
-        """End a leg; nothing to do where it has gone. A lost connection is waited for: no leg is left behind."""
+    async def hang_up(self, leg: Leg, cause: int = NORMAL) -> None:
+        """End a leg; nothing to do where it has gone. A lost connection is waited for: no leg is left behind.
+
+        Args:
+            leg: which.
+            cause: what its phone and Asterisk's log are told (ITU-T Q.850).
+        """
         for _ in range(3):
             if leg.gone.is_set():
                 return
             try:
                 await self.ari.wait_connected(10)
-                await self.command(leg, "DELETE", "channels", leg.id)
+                await self.command(leg, "DELETE", "channels", leg.id, query={"reason_code": cause})
             except AriError as error:
                 log.warning("%s could not be hung up yet: %s", leg.id, error)
                 continue

@@ -20,6 +20,7 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
+from taxiphone.billing.talk import asked_for
 from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import now
@@ -110,8 +111,8 @@ class _Talk:
     async def until_over(self) -> Ending:
         call = self.call
         work: list[Coroutine[Any, Any, None]] = [
-            self._leaves(call.client_leg, Why.CLIENT_LEFT),
-            self._leaves(call.consultant_leg, Why.CONSULTANT_LEFT),
+            self._leaves(call.client_leg, Why.CLIENT_LEFT, Why.CLIENT_LINE_LOST),
+            self._leaves(call.consultant_leg, Why.CONSULTANT_LEFT, Why.CONSULTANT_LINE_LOST),
             self._clients_keys(),
             self._consultants_keys(),
             self._clock(),
@@ -137,9 +138,9 @@ class _Talk:
         if not self._ending.done():
             self._ending.set_result(Ending(why, heard_until))
 
-    async def _leaves(self, leg: Leg, why: Why) -> None:
+    async def _leaves(self, leg: Leg, hung_up: Why, cut: Why) -> None:
         await leg.gone.wait()
-        self._end(why)
+        self._end(hung_up if asked_for(leg.cause) else cut)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
