@@ -7,6 +7,7 @@ charged that was not talked.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import shutil
 from decimal import Decimal
@@ -41,6 +42,14 @@ USUAL = (
 
 def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's own names
     return {"virtual time": clock.VirtualTimeLoop}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of the hundreds of disturbed calls those on PostgreSQL are left to make test-all; all other scenarios are not."""
+    for item in items:
+        if item.path.name == "test_disturbances.py" and "postgresql" in item.callspec.id:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -94,12 +103,16 @@ def fill(session, settings):
 
 
 class Ears:
-    """What everybody has heard, and how long they have talked, as the lines themselves tell."""
+    """What everybody has heard, and how long they have talked, as the lines themselves tell.
+
+    A talk counts as long as packets come from both.
+    """
 
     def __init__(self):
         self.heard = {}
         self.talked = 0.0
         self._inside, self._since = set(), None
+        self._died = {}
 
     def __call__(self, happening):
         line = happening.line
@@ -111,11 +124,14 @@ class Ears:
                 self._inside.add(line.id)
                 if len(self._inside) == 2 and self._since is None:
                     self._since = happening.at
+            case What.DIED:
+                self._died[line.id] = happening.at
             case What.LEFT:
-                self._inside.discard(line.id)
                 if self._since is not None:
-                    self.talked += happening.at - self._since
+                    ends = [happening.at, *(self._died[each] for each in self._inside & self._died.keys())]
+                    self.talked += max(min(ends) - self._since, 0)
                     self._since = None
+                self._inside.discard(line.id)
 
     def of(self, who):
         return self.heard.get(who, [])
@@ -138,8 +154,10 @@ async def world(settings, database, ears):
 @pytest.fixture
 def arrive(world):
     """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> its consultation, to be run."""
+    numbers = itertools.count(1)
 
-    def arrive(*script, dialled=OWN_DID, caller=CLIENT, channel="c1", between_keys=0.15):
+    def arrive(*script, dialled=OWN_DID, caller=CLIENT, between_keys=0.15):
+        channel = f"c{next(numbers)}"
         deeds = [deed(line) for line in script]
         said = {(each.who, each.hears) for each in deeds if each.since is None}
         usual = [each for each in map(deed, USUAL) if (each.who, each.hears) not in said]
