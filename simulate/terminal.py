@@ -59,7 +59,7 @@ class PersonAtTerminal:
         line = happening.line
         if line.linked != self._channel:
             return
-        if line in self._due:
+        if happening.what in {What.SAID, What.ENDED} and line in self._due:
             self._due.remove(line)
         match happening.what:
             case What.SAID:
