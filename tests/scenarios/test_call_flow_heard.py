@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from taxiphone.billing import ledger
+from taxiphone.billing import holds, ledger
 from taxiphone.dialplan import speech_texts
 from taxiphone.directory import people, pins
+from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
-POOR = "+33639980004"
+BLOCKED, POOR, DEE, EVE = "+33639980003", "+33639980004", "+33639980005", "+33639980006"
+PIN = "480257"
+HOUR = 3600
 TEXT = (Path(__file__).parents[2] / "docs" / "call-flow.md").read_text(encoding="utf-8")
 TEXTS = speech_texts.load("en")
 ANY_ORDER = "9 and 10. The talk"
@@ -26,6 +30,7 @@ PIECES = {
     for piece in pieces
     if not piece.startswith("{")
 }
+ENDS_SOON = TEXTS.templates["package-ends"][0]
 NEVER_HEARD_HERE = {
     "unavailable"
 }  # said where there is no consultation: by Asterisk, by a program that stops
@@ -44,6 +49,12 @@ def told(who):
 
 
 CLIENT, CONSULTANT = list(told("client")), list(told("consultant"))
+AGAIN = {ANY_ORDER} | {
+    part.partition("\n")[0]
+    for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)
+    if re.search(r"\| (`code_tries` \(\d+\)|[2-9]) \|", part)
+}
+"""Sections of which a question is asked more than once."""
 
 
 def prompts_of(sounds):
@@ -62,26 +73,213 @@ def prompts_of(sounds):
 def out_of_order(heard, document):
     """The first prompt that does not come where the document has it, with the one before it; None where all do.
 
-    What is heard may leave out what the document has. Back goes only a step that asks again, to a prompt of its own.
+    What is heard may leave out what the document has. Only a step that asks again goes back, to a prompt of its own.
     """
-    place = -1
+    place, here = -1, None
     for before, name in zip(["", *heard], heard, strict=False):
-        ahead = [at for at, (_, each) in enumerate(document) if at > place and each == name]
-        again = [
-            at
-            for at, (section, each) in enumerate(document[: place + 1])
-            if each == name
-            and section == document[place][0]
-            and (section == ANY_ORDER or asks_again(section))
+        places = [at for at, (_, each) in enumerate(document) if each == name]
+        ahead = [at for at in places if at > place]
+        of_this_step = [at for at in places if document[at][0] == here]
+        found = [
+            *(at for at in of_this_step if at > place),
+            *(of_this_step if here in AGAIN else ()),
+            *ahead,
         ]
-        if not ahead and not again:
+        if not found:
             return before, name
-        near = [at for at in ahead if document[at][0] == document[place][0]]
-        place = near[0] if near else again[-1] if again else ahead[0]
+        place, here = found[0], document[found[0]][0]
     return None
 
 
-def asks_again(section):
-    """Whether a question of this section is asked more than once."""
-    part = TEXT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return bool(re.search(r"\((?:[a-z]|\d)+\) \| `code_tries` |\| 2 \|", part))
+class Heard:
+    """What has been heard in all calls, and where it was not as the document has it."""
+
+    def __init__(self):
+        self.client, self.consultant, self.wrong = set(), set(), []
+
+    def listen(self, call, ears):
+        for who, sounds in ears.heard.items():
+            heard, document = prompts_of(sounds), CLIENT if who == "client" else CONSULTANT
+            (self.client if who == "client" else self.consultant).update(heard)
+            if (found := out_of_order(heard, document)) is not None:
+                self.wrong.append(
+                    f"{call}: the {who} hears {found[1]} after {found[0] or 'nothing'}: {heard}"
+                )
+        ears.heard.clear()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        platform={"cli": "+33199001200", "language": "en"},
+        trunk={"host": "127.0.0.2"},
+        call={"longest_minutes": 40},
+        file=tmp_path / "taxiphone.toml",
+    )
+
+
+@pytest.fixture
+def everybody(database, settings):
+    """One more consultant, with a package and two phones, and clients with more, and less, than enough."""
+
+    def fill(session):
+        consultant = people.add_consultant(
+            session,
+            settings,
+            name="Noa",
+            phone="+33639980022",
+            more_phones=["+33639980023"],
+            price_per_minute=Decimal("1.55"),
+            code="5678",
+            package_price=Decimal(20),
+            package_minutes=15,
+            free_minutes=10,
+        )
+        people.add_number(session, settings, number=PACKAGE_DID, consultant_code=consultant.code)
+        for name, number, credit in (("Dee", DEE, 50000), ("Eve", EVE, 1500)):
+            client = people.add_client(session, settings, name=name, phones=[number])
+            ledger.top_up(session, client.id, credit, "EUR")
+        alex = session.query(Client).filter(Client.name == "Alex").one()
+        alex.pin_hash = pins.hash_pin(PIN)
+        return alex.code
+
+    return database.do(fill)
+
+
+def test_the_document_is_read():
+    assert {section for section, _ in CLIENT + CONSULTANT} >= {
+        ANY_ORDER,
+        "1. Who calls",
+        "11. After the talk",
+    }
+    assert out_of_order(["welcome", "enter-code", "unknown-code", "enter-code", "connecting"], CLIENT) is None
+    assert out_of_order(["welcome", "connecting", "price-is"], CLIENT) == ("connecting", "price-is")
+    assert out_of_order(["talk-lasted", "client-hung-up"], CONSULTANT) == ("talk-lasted", "client-hung-up")
+
+
+class Story:
+    """Calls one after the other in one world, far enough from each other unless told otherwise."""
+
+    def __init__(self, world, arrive, database, ears, nothing_left):
+        self.world, self.arrive, self.database, self.ears = world, arrive, database, ears
+        self.nothing_left, self.heard = nothing_left, Heard()
+
+    async def call(self, about, *script, pause=3 * HOUR, **numbers):
+        await self.world.live(self.arrive(*script, **numbers))
+        self.nothing_left()
+        self.heard.listen(about, self.ears)
+        await asyncio.sleep(pause)
+
+    def change(self, table, name, **columns):
+        def work(session):
+            found = session.query(table).filter(table.name == name).one()
+            for column, value in columns.items():
+                setattr(found, column, value)
+
+        self.database.do(work)
+
+
+@pytest.fixture
+def story(world, arrive, database, ears, nothing_left):
+    return Story(world, arrive, database, ears, nothing_left)
+
+
+async def talks_by_the_minute(story):
+    call = story.call
+    await call(
+        "recorded, paused, resumed, rated",
+        *("client hears recording-choice: press 1", "client hears rate-offer: press 4"),
+        *("talk 30: client presses 0", "talk 45: consultant presses 0", "talk 75: consultant hangs up"),
+    )
+    await call(
+        "recorded, but the consultant does not want it",
+        *("client hears recording-choice: press 1", "consultant hears accept-menu-recorded: press 2"),
+        "talk 75: client hangs up",
+    )
+    await call("ended by keys", "talk 75: client presses #*")
+    await call("client silent from the start", "client hears tone-start: line dies")
+    await call("consultant silent from the start", "consultant hears tone-start: line dies")
+    await call("client falls silent", "talk 75: client's line dies")
+    await call("consultant falls silent", "talk 75: consultant's line dies", pause=60)
+    goes_on = "client hears resume-offer: press 1"
+    await call("a line that was cut", goes_on, "talk 30: client's line drops", pause=60)
+    await call("another one instead", "client hears resume-offer: press 2", "talk 30: client hangs up")
+    await call("the credit is used up")
+    await call("the longest talk", caller=DEE)
+
+
+async def who_and_whom(story, code):
+    call = story.call
+    await call(
+        "signed in at the second try",
+        f"client hears enter-client-code: press {code}",
+        *("client hears enter-pin: press 1111#", f"client hears enter-pin: press {PIN}#"),
+        *("client hears add-number-offer: press 1", "client hears recording-choice: hang up"),
+        caller="+33639980031",
+    )
+    codes = (f"client hears enter-code: press {keys}" for keys in ("*", "99#", "1234#"))
+    shared = {"caller": EVE, "dialled": SHARED_DID}
+    await call("three codes", *codes, "talk 30: client hangs up", **shared)
+    again = "client hears enter-code: press *"
+    await call("the consultant of last time", again, "talk 5: client hangs up", **shared)
+
+
+async def with_a_package(story):
+    call = story.call
+    by_minute, package = "client hears mode-choice: press 1", "client hears mode-choice: press 2"
+    own = {"dialled": PACKAGE_DID, "caller": DEE}
+    await call("free minutes", by_minute, "talk 60: consultant hangs up", **own)
+    await call("the package, and no more", package, f"client hears {ENDS_SOON}: press 9", **own)
+    await call("no mode is chosen", "client hears mode-choice: nothing", **own)
+    story.change(Consultant, "Noa", free_minutes=1, ring_at_once=True)
+    story.change(Client, "Eve", daily_limit=900)
+    await call(
+        "too dear, limited, taken elsewhere",
+        "consultant 1 hears accept-menu: after 2, press 1",
+        "consultant 2 hears accept-menu: nothing",
+        "talk 75: consultant hangs up",
+        dialled=PACKAGE_DID,
+        caller=EVE,
+    )
+
+
+async def without_a_talk(story, monkeypatch):
+    call, shared = story.call, {"caller": DEE, "dialled": SHARED_DID}
+    for does in ("busy", "decline", "ignore", "unreachable"):
+        await call(f"the phone: {does}", f"consultant rings: {does}", caller=DEE)
+    for does in ("press 3", "press *", "nothing", "hang up"):
+        await call(f"asked to accept: {does}", f"consultant hears accept-menu: {does}", caller=DEE)
+    await call("not available", "consultant hears accept-menu: press *", pause=60, caller=DEE)
+    await call("not available any more", caller=DEE)
+    await call("no code", "client hears enter-code: nothing", **shared)
+    await call("wrong codes", "client hears enter-code: press 99#", **shared)
+    await call("not in service", dialled="+33199009999")
+    await call("nobody knows the caller", caller="")
+    wrong = ("client hears enter-client-code: press 1111#", "client hears enter-pin: press 135790#")
+    await call("wrong PINs", *wrong, caller="+33639980032", pause=1)
+    await call("paused", caller="+33639980032")
+    await call("blocked", caller=BLOCKED)
+    await call("too little credit", caller=POOR)
+    story.change(Client, "Eve", daily_limit=1)
+    await call("the limit is reached", caller=EVE)
+    story.change(Client, "Eve", closed_at=datetime(2026, 1, 1, tzinfo=UTC))
+    await call("closed", caller=EVE)
+
+    def fails(*_):
+        raise LedgerError("this is a test.")
+
+    monkeypatch.setattr(holds, "offer", fails)
+    await call("a fault", caller=DEE)
+
+
+async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_order_and_nothing_else(
+    story, everybody, monkeypatch
+):
+    await talks_by_the_minute(story)
+    await who_and_whom(story, everybody)
+    await with_a_package(story)
+    await without_a_talk(story, monkeypatch)
+    heard = story.heard
+    assert heard.wrong == []
+    assert {name for _, name in CLIENT} - heard.client == NEVER_HEARD_HERE
+    assert {name for _, name in CONSULTANT} - heard.consultant == set()
