@@ -50,6 +50,9 @@ class Phone:
     dialogs: set[str] = field(default_factory=set)
     _rings: asyncio.Event = field(default_factory=asyncio.Event)
     _calls: int = 0
+    _voice: str = ""  # the playback of its tone, named after the leg that it is spoken into
+    _spoken: asyncio.Event = field(default_factory=asyncio.Event)  # it has ended
+    _voices: int = 0
 
     # -- calling --------------------------------------------------------------------------------------------------
 
@@ -123,15 +126,25 @@ class Phone:
         await self._fact(self._active.entered, seconds)
 
     async def press(self, keys: str, *, length: int = 100, pause: int = 100) -> None:
-        """Press keys one after the other (RFC 4733), each for `length` milliseconds, with a `pause` between."""
+        """Press keys one after the other (RFC 4733), each for `length` milliseconds, with a `pause` between.
+
+        Who speaks is silent meanwhile: Asterisk sends no keys from a leg before the sound that it plays has ended.
+        """
+        speaks = await self._be_silent()
         await self.lines.command(
             self._active,
             *("POST", "channels", self._active.id, "dtmf"),
             query={"dtmf": keys, "duration": length, "between": pause},
         )
+        if speaks:
+            await asyncio.sleep(len(keys) * (length + pause) / 1000)  # a person, too, is silent for so long
+            await self.speak()
 
     async def speak(self) -> None:
         """Speak its tone from now on, until the call ends. Until then not a packet of sound leaves this phone."""
+        self._voices += 1
+        self._voice = f"{self._active.id}.voice{self._voices}"
+        self._spoken = self._active.expect_playback(self._voice)
         await self.lines.command(
             self._active,
             *("POST", "channels", self._active.id, "play", self._voice),
@@ -140,7 +153,16 @@ class Phone:
 
     async def die(self) -> None:
         """Send no sound any more, though the call stands: a dead battery, a network that forwards nothing."""
-        await self.lines.command(self._active, "DELETE", "playbacks", self._voice)
+        await self._be_silent()
+
+    async def _be_silent(self) -> bool:
+        """Speak no more; whether it did."""
+        voice, self._voice = self._voice, ""
+        speaks = voice.startswith(f"{self._active.id}.")
+        if speaks:
+            await self.lines.command(self._active, "DELETE", "playbacks", voice)
+            await self._fact(self._spoken, 5)
+        return speaks
 
     async def drop(self, cause: int = TEMPORARY_FAILURE) -> None:
         """The network ends the call because the line broke: BYE with this Q.850 cause as its Reason (RFC 3326)."""
@@ -167,10 +189,6 @@ class Phone:
             raise AriError(f"{self.name} waited {seconds:g} s in vain ({self.leg}).") from None
 
     # -- what it heard --------------------------------------------------------------------------------------------
-
-    @property
-    def _voice(self) -> str:
-        return f"{self._active.id}.voice"
 
     @property
     def recording(self) -> Path:
