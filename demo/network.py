@@ -65,7 +65,7 @@ class PublicNetwork:
         self._platform_port = platform_port
         self._account = account
         self._phones: dict[str, Phone] = {}
-        self._captures: list[Path] = []
+        self.captures: list[Path] = []  # of SIP; the last is being written
         self.router = Router(self._arrived)
         self.ari = AriClient(
             f"127.0.0.1:{self._http_port}", "network", self._password, "network", self.router.route
@@ -103,12 +103,12 @@ class PublicNetwork:
 
     async def capture_sip(self) -> list[Path]:
         """Write every SIP message into a file, a new one from now on; the files until now, in libpcap's format."""
-        self._captures.append(self.server.folders.log / f"sip-{len(self._captures)}.pcap")
-        await self.server.rx(f"pjsip set logger pcap {self._captures[-1]}")
-        if len(self._captures) == 1:
+        self.captures.append(self.server.folders.log / f"sip-{len(self.captures)}.pcap")
+        await self.server.rx(f"pjsip set logger pcap {self.captures[-1]}")
+        if len(self.captures) == 1:
             await self.server.rx("pjsip set logger verbose off")
             await self.server.rx("pjsip set logger on")
-        return self._captures[:-1]
+        return self.captures[:-1]
 
     async def channels(self) -> int:
         """How many channels it has."""

@@ -1,0 +1,242 @@
+"""Scenes of a call in one language or two: phones with ears, and the sentences that they should hear."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from ears import Ear
+from hearing import Library
+from sip_trace import Message, messages
+from sqlalchemy import select
+
+from taxiphone.demo.phone import Phone
+from taxiphone.dialplan import names
+from taxiphone.dialplan.speech import Speech
+from taxiphone.directory import people, pins
+from taxiphone.store.models import Client, Consultant
+from taxiphone.store.types import now
+
+LANGUAGES = ("en", "fr")
+PIN = "826401"
+REFUSED = ("nothing-charged", "goodbye")
+
+
+@dataclass
+class Scene:
+    """A client and a consultant as `cast` makes them, and what each is told in their own language.
+
+    Attributes:
+        them: phones, numbers and codes.
+        speech: what the client hears.
+        consultants_speech: what the consultant hears.
+    """
+
+    them: object
+    speech: Speech
+    consultants_speech: Speech
+    client_ear: Ear
+    consultant_ear: Ear
+    call_id: str = ""
+
+    @property
+    def platform(self):
+        return self.them.platform
+
+    @property
+    def settings(self):
+        return self.platform.settings
+
+    @property
+    def client(self) -> Phone:
+        return self.them.client
+
+    @property
+    def consultant(self) -> Phone:
+        return self.them.consultant
+
+    # -- who they are ---------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def client_code(self) -> str:
+        """What the client keys in who calls from elsewhere."""
+        return self.platform.database.read(
+            lambda session: people.client_calling(session, self.client.number).code
+        )
+
+    def set_client(self, **columns):
+        """Change the client's row."""
+        self._set(select(Client).where(Client.code == self.client_code), columns)
+
+    def set_consultant(self, **columns):
+        """Change the consultant's row."""
+        self._set(select(Consultant).where(Consultant.code == self.them.consultant_code), columns)
+
+    def _set(self, query, columns):
+        def work(session):
+            row = session.scalars(query).one()
+            for name, value in columns.items():
+                setattr(row, name, value)
+
+        self.platform.database.do(work)
+
+    def set_pin(self):
+        """Let the client sign in with PIN."""
+        self.set_client(pin_hash=pins.hash_pin(PIN))
+
+    @property
+    def consultants_name(self):
+        """As the client hears it."""
+        code = self.them.consultant_code
+        return names.spoken(self.settings, "consultant", code, self.speech.language) or self.speech.digits(
+            code
+        )
+
+    @property
+    def clients_name(self):
+        """As the consultant hears it."""
+        speech = self.consultants_speech
+        return names.spoken(self.settings, "client", self.client_code, speech.language) or speech.digits(
+            self.client_code
+        )
+
+    # -- what they do ---------------------------------------------------------------------------------------------
+
+    async def dial(self, did=None, **options) -> str:
+        self.call_id = await self.them.dial(did, **options)
+        return self.call_id
+
+    async def press(self, keys: str, **options) -> None:
+        """The client presses keys."""
+        await self.client.press(keys, **options)
+
+    async def accept(self, keys: str = "1") -> None:
+        """The consultant answers, hears the menu, and presses a key."""
+        await self.consultant.ringing(30)
+        await self.consultant.answer()
+        await self.consultant_ear.begins("accept-menu")
+        await self.consultant.press(keys)
+
+    async def finished(self):
+        """The call's row when it is over; what either waited for was heard to its end."""
+        row = await self.them.finished(self.call_id)
+        self.client_ear.check()
+        self.consultant_ear.check()
+        return row
+
+    # -- what they hear -------------------------------------------------------------------------------------------
+
+    async def hears(self, *what, seconds=30):
+        """Wait until the client has heard prompts (by name) and composed sounds, one directly after the other."""
+        return await self.client_ear.hears(*_sounds(self.speech, what), seconds=seconds)
+
+    async def consultant_hears(self, *what, seconds=30):
+        """Likewise the consultant."""
+        return await self.consultant_ear.hears(*_sounds(self.consultants_speech, what), seconds=seconds)
+
+    def ear(self, phone: Phone) -> Ear:
+        """Of a further phone."""
+        return Ear(phone, self.consultant_ear.library)
+
+    # -- sentences with values in them ----------------------------------------------------------------------------
+
+    def price(self, price="1.55"):
+        """What is said first of the prices."""
+        speech = self.speech
+        return (
+            *speech.consultant_is(self.consultants_name),
+            *speech.prompt("press-hash-to-skip"),
+            *speech.prompt("price-is"),
+            *speech.price_per_minute(Decimal(price), "EUR"),
+            *speech.prompt("tax-included"),
+        )
+
+    def recording_offer(self, fee=500):
+        """What is said before the question whether to record."""
+        speech = self.speech
+        day = (now() + timedelta(days=self.settings.recording.keep_days)).date()
+        return (
+            *speech.prompt("recording-offer"),
+            *speech.amount(fee, "EUR"),
+            *speech.prompt("tax-included"),
+            *speech.prompt("recording-kept-until"),
+            *speech.date(day),
+        )
+
+    # -- what went over the wire ----------------------------------------------------------------------------------
+
+    async def sip(self, phone: Phone) -> list[Message]:
+        """Every SIP message that a phone got in all its calls."""
+        files = await self.them.everyone.network.capture_sip()
+        return [
+            message for message in messages(files) if message.received and message.call_id in phone.dialogs
+        ]
+
+
+def _sounds(speech, what):
+    for each in what:
+        if isinstance(each, str):
+            yield from speech.prompt(each)
+        else:
+            yield from each
+
+
+@pytest.fixture
+def scene(cast, everyone):
+    """Make a scene: `scene("fr", consultant_language="en", price="1.55", ...)`."""
+    libraries = {}
+
+    def library(language):
+        settings = everyone.platform.settings
+        return libraries.setdefault(language, Library(settings, language))
+
+    def make(language="en", *, consultant_language=None, **options) -> Scene:
+        consultants = consultant_language or language
+        them = cast(language=language, **options)
+        made = Scene(
+            them,
+            Speech(language),
+            Speech(consultants),
+            Ear(them.client, library(language)),
+            Ear(them.consultant, library(consultants)),
+        )
+        if consultants != language:
+            made.set_consultant(language=consultants)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def in_both_languages(scene):
+    """Live one story in French and in English at once: `await in_both_languages(story, price="1.55")`."""
+
+    async def live(story, **options):
+        scenes = [scene(language, **options) for language in LANGUAGES]
+
+        async def told(one):
+            try:
+                await story(one)
+            except BaseException as error:
+                error.add_note(f"in {one.speech.language}")
+                raise
+
+        results = await asyncio.gather(*map(told, scenes), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        await scenes[0].them.nothing_left()
+        return scenes
+
+    return live
+
+
+@pytest.fixture(autouse=True)
+async def traced(everyone):
+    """Every SIP message of the module's calls is captured."""
+    if not everyone.network.captures:
+        await everyone.network.capture_sip()

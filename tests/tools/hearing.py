@@ -1,0 +1,341 @@
+"""What a phone heard, held against the sounds that should have been played to it: which ones, in which order, and when.
+
+Of a pause in which no packet came, nothing is in a recording: seconds are those of what was heard.
+
+A sound is found where it and a stretch of what was heard have the same shape: their normalised correlation is near 1,
+whatever the loudness. A sound is compared in pieces of a quarter of a second, each near the place that the one before
+it leaves, and in halves of these where a packet came late: so it is found although the stream stumbled, and a sound
+that a key has cut is found as far as it went. tests/unit/test_hearing.py says how sure that is.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from taxiphone.dialplan import prompts_folder
+from taxiphone.settings import Settings
+
+RATE = 8000
+_PIECE = 2000  # samples: a quarter of a second
+_LEAST = 600  # a last piece shorter than this is left to the one before it
+_HALVED = 2  # so often is a piece cut in two, where it is not found as a whole
+_ALIKE = 0.95  # a piece that is heard has this correlation at least; A-law, resampled twice, has 0.9995
+_PERHAPS = 0.75  # ... and half a sample beside it still this: there it is worth to look closer
+_DRIFT = 320  # samples by which a piece may come early or late: two packets
+_GAP = 0.25  # seconds at most between two sounds that are played one after the other
+_PHASE = 2  # so many samples of the recording are between two phases
+_FAINT = 30.0  # root mean square, of 32768: below is silence, and silence is alike to nothing
+_SHARE = 0.85  # of a sound's energy must have been heard, for it to have been heard,
+_OF_EACH = 0.4  # ... and of each of its pieces: where the stream stumbles, no more than that is lost
+
+Samples = np.ndarray
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a sound was heard, in seconds since the recording began.
+
+    Attributes:
+        name: of the sound.
+        begin: of it.
+        end: where it stopped: at its own end, or where it was cut.
+        whole: whether it was heard to its end.
+    """
+
+    name: str
+    begin: float
+    end: float
+    whole: bool
+
+    def __str__(self) -> str:
+        return f"{self.begin:.2f} {self.name}" + ("" if self.whole else f" (cut at {self.end:.2f})")
+
+
+@dataclass(frozen=True)
+class _Piece:
+    offset: int  # in its sound
+    samples: Samples
+    energy: float
+
+    def halves(self) -> tuple[_Piece, _Piece]:
+        """The same in two."""
+        middle = len(self.samples) // 2
+        return _piece(self.samples[:middle], self.offset), _piece(self.samples[middle:], self.offset + middle)
+
+
+class Sound:
+    """A sound as it is played."""
+
+    def __init__(self, name: str, samples: Samples) -> None:
+        self.name, self.length = name, len(samples)
+        whole = samples.astype(np.float64)
+        cuts = [*range(0, max(1, len(whole) - _LEAST), _PIECE), len(whole)]
+        pieces = [_piece(whole[begin:end], begin) for begin, end in itertools.pairwise(cuts)]
+        # Pauses say nothing: they are in every sound.
+        self.pieces = [piece for piece in pieces if piece.energy > len(piece.samples) * _FAINT**2]
+        self.energy = sum(piece.energy for piece in self.pieces)
+        if not self.pieces:
+            raise ValueError(f"{name} is silent, and silence can't be found")
+
+
+def _piece(samples: Samples, offset: int) -> _Piece:
+    return _Piece(offset, samples, float(np.sum(samples**2)))
+
+
+def alaw(data: bytes) -> Samples:
+    """The samples of A-law (ITU-T G.711)."""
+    code = np.frombuffer(data, np.uint8).astype(np.int32) ^ 0x55
+    exponent, mantissa = (code >> 4) & 7, code & 15
+    magnitude = np.where(
+        exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0)
+    )
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+class Library(Mapping[str, Sound]):
+    """The sounds of one language as they are played: the operator's own before the shipped, and the names of people."""
+
+    def __init__(self, settings: Settings, language: str) -> None:
+        self._files = prompts_folder.sounds(settings, language)
+        self._own = prompts_folder.own_sounds(settings)
+        self.language = language
+
+    def __getitem__(self, name: str) -> Sound:
+        name = name.removeprefix("taxiphone/")
+        return _sound(self._files.get(name) or self._own / f"{name}.alaw")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+@functools.lru_cache(maxsize=2000)
+def _sound(path: Path) -> Sound:
+    if path.suffix != ".alaw":
+        raise ValueError(f"{path} is not A-law")
+    return Sound(path.stem, alaw(path.read_bytes()))
+
+
+class Heard:
+    """What a phone heard.
+
+    Args:
+        samples: mono, 16 bit.
+        library: the sounds that it may have heard.
+        times: how often 8 kHz their rate is.
+        since: seconds of its recording before these samples.
+    """
+
+    def __init__(
+        self, samples: Sequence[int], library: Library, *, times: int = 1, since: float = 0.0
+    ) -> None:
+        self.library = library
+        self._first = round(since * RATE)
+        # Where the stream stumbled, what follows lies between two samples: other phases of the recording hit them.
+        self._phases = [
+            _Track(np.asarray(samples[phase::times], np.float64)) for phase in range(0, times, _PHASE)
+        ]
+        self.until = since + len(self._phases[0]) / RATE
+        self._found: dict[str, list[Span]] = {}
+
+    # -- what a test asks -----------------------------------------------------------------------------------------
+
+    def said(self, *names: str, missing: float = 0.0, since: float = -1.0) -> tuple[Span, ...]:
+        """Where these sounds were heard to their end, in this order, one directly after the other; empty: nowhere.
+
+        Args:
+            names: of the sounds.
+            missing: so many seconds of their end need not have been heard.
+            since: they began after this second.
+        """
+        for first in self._ends(names[0], missing if len(names) == 1 else 0.0):
+            chain = self._chain(first, names[1:], missing)
+            if chain and first.begin >= since:
+                return chain
+        return ()
+
+    def began(self, name: str, least: float = 0.5) -> Span | None:
+        """Where a sound was heard last, to its end or from its beginning to where it was cut, `least` seconds of it."""
+        found = [span for span in self._beginnings(name) if span.whole or span.end - span.begin >= least]
+        return max(found, key=lambda span: span.begin, default=None)
+
+    def spans(self, name: str) -> list[Span]:
+        """Everywhere that a sound was heard to its end."""
+        return [span for span in self._beginnings(name) if span.whole]
+
+    def transcript(self) -> list[Span]:
+        """What was heard of the library, in its order; takes some seconds, for a failed test's message.
+
+        Sounds that begin alike are one line, of the one that was heard longest; those of the same words are all there.
+        """
+        found = [
+            span for name in self.library if _audible(self.library, name) for span in self._beginnings(name)
+        ]
+        found.sort(key=lambda span: span.begin)
+        return [
+            span
+            for span in found
+            if not any(
+                other is not span
+                and other.begin - _GAP < span.begin
+                and other.end > span.end - _PIECE / RATE
+                and (other.whole, other.end - other.begin)
+                > (span.whole, span.end - span.begin + _DRIFT / RATE)
+                for other in found
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"heard until {self.until:.2f} s: " + " | ".join(map(str, self.transcript()))
+
+    # -- how it is found ------------------------------------------------------------------------------------------
+
+    def _chain(self, first: Span, names: tuple[str, ...], missing: float) -> tuple[Span, ...]:
+        chain = [first]
+        for place, name in enumerate(names, 1):
+            following = [
+                span
+                for span in self._ends(name, missing if place == len(names) else 0.0)
+                if -_DRIFT / RATE <= span.begin - chain[-1].end <= _GAP
+            ]
+            if not following:
+                return ()
+            chain.append(min(following, key=lambda span: abs(span.begin - chain[-1].end)))
+        return tuple(chain)
+
+    def _ends(self, name: str, missing: float) -> list[Span]:
+        """Everywhere that a sound was heard to its end, or so far before it."""
+        length = self.library[name].length / RATE
+        return [
+            span
+            for span in self._beginnings(name)
+            if span.whole or (missing and span.end - span.begin >= length - missing)
+        ]
+
+    def _beginnings(self, name: str) -> list[Span]:
+        name = name.removeprefix("taxiphone/")
+        if name not in self._found:
+            self._found[name] = list(self._find(name, self.library[name]))
+        return self._found[name]
+
+    def _find(self, name: str, sound: Sound) -> Iterable[Span]:
+        """A first piece, wherever it is, then the others, each where the one before it leads."""
+        found: list[Span] = []
+        # Where the sound's own beginning is missing (the phone was not heard yet), its middle or end leads to it.
+        for anchor in dict.fromkeys((0, len(sound.pieces) // 2, len(sound.pieces) - 1)):
+            piece = sound.pieces[anchor]
+            for place in _peaks(self._phases[0].alike_everywhere(piece)):
+                span = self._follow(name, sound, place - piece.offset, whole_only=anchor > 0)
+                if span is not None and not any(abs(span.begin - other.begin) < _GAP for other in found):
+                    found.append(span)
+            if any(span.whole for span in found):
+                break
+        return sorted(found, key=lambda span: span.begin)
+
+    def _follow(self, name: str, sound: Sound, begin: int, *, whole_only: bool) -> Span | None:
+        """The sound that would begin at a place: how far it was heard, and whether that is all of it."""
+        energy, at, end, whole = 0.0, begin, begin, True
+        for piece in sound.pieces:
+            heard, at = self._heard_of(piece, at)
+            if heard < _OF_EACH * piece.energy:
+                whole = False  # cut here, or another sound that only begins like this one
+                break
+            energy += heard
+            end = at + piece.offset + len(piece.samples)
+        whole = whole and energy >= _SHARE * sound.energy
+        if not whole and (whole_only or end == begin):
+            return None
+        finish = at + sound.length if whole else end
+        return Span(name, (begin + self._first) / RATE, (finish + self._first) / RATE, whole)
+
+    def _heard_of(self, piece: _Piece, at: int, halve: int = _HALVED) -> tuple[float, int]:
+        """How much energy of a piece was heard, and where its sound then begins, if it was expected to at `at`."""
+        if piece.energy <= len(piece.samples) * _FAINT**2:
+            return 0.0, at
+        found = self._near(piece, at + piece.offset)
+        if found is not None:
+            return piece.energy, found - piece.offset
+        if not halve:
+            return 0.0, at
+        energy = 0.0
+        for half in piece.halves():
+            heard, place = self._heard_of(half, at, halve - 1)
+            if heard:
+                energy, at = energy + heard, place
+        return energy, at
+
+    def _near(self, piece: _Piece, place: int) -> int | None:
+        """Where a piece is within the drift of a place."""
+        for track in self._phases:
+            low, alike = track.alike(piece, place - _DRIFT, place + _DRIFT + 1)
+            if len(alike) and alike.max() >= _ALIKE:
+                return low + int(np.argmax(alike))
+        return None
+
+
+class _Track:
+    """A recording at the telephone's rate, with what is needed to look for something in it."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._power = np.concatenate(([0.0], np.cumsum(samples**2)))
+        self._size = 1 << max(len(samples) + _PIECE + _LEAST, 1).bit_length()
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @functools.cached_property
+    def _spectrum(self) -> Samples:
+        # Single precision is enough, and twice as quick.
+        return np.fft.rfft(self._samples.astype(np.float32), self._size)
+
+    def alike_everywhere(self, piece: _Piece) -> Samples:
+        """The correlation of a piece with every stretch that is as long."""
+        places = len(self._samples) - len(piece.samples) + 1
+        if places <= 0:
+            return np.zeros(0)
+        spectrum = np.fft.rfft(piece.samples.astype(np.float32), self._size)
+        product = np.fft.irfft(self._spectrum * np.conj(spectrum), self._size)
+        return _normalised(product[:places], self._energies(0, places, len(piece.samples)), piece)
+
+    def alike(self, piece: _Piece, low: int, high: int) -> tuple[int, Samples]:
+        """Likewise, from one place to another; and the first place that there is."""
+        length = len(piece.samples)
+        low, high = max(0, low), min(len(self._samples) - length + 1, high)
+        if high <= low:
+            return 0, np.zeros(0)
+        product = np.correlate(self._samples[low : high + length - 1], piece.samples, "valid")
+        return low, _normalised(product, self._energies(low, high, length), piece)
+
+    def _energies(self, low: int, high: int, length: int) -> Samples:
+        return self._power[low + length : high + length] - self._power[low:high]
+
+
+def _normalised(product: Samples, energies: Samples, piece: _Piece) -> Samples:
+    quiet = len(piece.samples) * _FAINT**2
+    return product / np.sqrt(np.maximum(energies, quiet) * piece.energy)
+
+
+def _peaks(alike: Samples) -> list[int]:
+    """The best place of each run of places that are alike enough."""
+    places = np.flatnonzero(alike >= _PERHAPS)
+    if not len(places):
+        return []
+    runs = np.split(places, np.flatnonzero(np.diff(places) > _PIECE // 4) + 1)
+    return [int(run[np.argmax(alike[run])]) for run in runs]
+
+
+def _audible(library: Library, name: str) -> bool:
+    try:
+        library[name]
+    except ValueError:
+        return False
+    return True
