@@ -162,6 +162,10 @@ def test_every_prompt_in_the_document_is_said_by_the_program():
     assert {name for row in HEARD for name in quoted(row[0])} - said_by_the_program() == set()
 
 
+def test_every_prompt_of_the_texts_is_said_by_the_program():
+    assert ENGLISH.keys() - said_by_the_program() == set()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_prompt_in_the_document_is_there_in_every_language(language):
     named = {name for row in HEARD for name in quoted(row[0])}
