@@ -32,7 +32,7 @@ _GAP = 0.25  # seconds at most between two sounds that are played one after the 
 _PHASE = 2  # so many samples of the recording are between two phases
 _FAINT = 30.0  # root mean square, of 32768: below is silence, and silence is alike to nothing
 _SHARE = 0.85  # of a sound's energy must have been heard, for it to have been heard,
-_OF_EACH = 0.4  # ... and of each of its pieces: where the stream stumbles, no more than that is lost
+_OF_EACH = 0.4  # ... and of each of its pieces, but for a single one in its middle, where the stream stumbled
 
 Samples = np.ndarray
 
@@ -57,7 +57,7 @@ class Span:
         return f"{self.begin:.2f} {self.name}" + ("" if self.whole else f" (cut at {self.end:.2f})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Piece:
     offset: int  # in its sound
     samples: Samples
@@ -242,14 +242,19 @@ class Heard:
 
     def _follow(self, name: str, sound: Sound, begin: int, *, whole_only: bool) -> Span | None:
         """The sound that would begin at a place: how far it was heard, and whether that is all of it."""
-        energy, at, end, whole = 0.0, begin, begin, True
+        energy, at, end, missed, whole = 0.0, begin, begin, False, True
+        first, last = sound.pieces[0], sound.pieces[-1]
         for piece in sound.pieces:
             heard, at = self._heard_of(piece, at)
-            if heard < _OF_EACH * piece.energy:
+            if heard >= _OF_EACH * piece.energy:
+                energy += heard
+                end = at + piece.offset + len(piece.samples)
+                missed = False
+            elif missed or piece in (first, last):
                 whole = False  # cut here, or another sound that only begins like this one
                 break
-            energy += heard
-            end = at + piece.offset + len(piece.samples)
+            else:
+                missed = True  # the stream stumbled, if the next is heard
         whole = whole and energy >= _SHARE * sound.energy
         if not whole and (whole_only or end == begin):
             return None
