@@ -114,11 +114,11 @@ class Scene:
         """The client presses keys."""
         await self.client.press(keys, **options)
 
-    async def accept(self, keys: str = "1") -> None:
+    async def accept(self, keys: str = "1", menu: str = "accept-menu") -> None:
         """The consultant answers, hears the menu, and presses a key."""
         await self.consultant.ringing(30)
         await self.consultant.answer()
-        await self.consultant_ear.begins("accept-menu")
+        await self.consultant_ear.begins(menu)
         await self.consultant.press(keys)
 
     async def finished(self):
