@@ -119,14 +119,22 @@ def asterisk():
     return locate.find(None)
 
 
+@pytest.fixture(scope="module")
+def timing():
+    """How long the platform waits for what; a module whose calls need it otherwise has a fixture of this name."""
+    return Timing(ring_seconds=4, accept_seconds=2, key_seconds=2)
+
+
+@pytest.fixture(scope="module")
+def more_settings():
+    """Further sections of the settings file; likewise."""
+    return ""
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def everyone(asterisk, tmp_path_factory):
+async def everyone(asterisk, tmp_path_factory, timing, more_settings):
     """The platform and the public network, up."""
-    made = Set(
-        tmp_path_factory.mktemp("set"),
-        asterisk,
-        timing=Timing(ring_seconds=4, accept_seconds=2, key_seconds=2),
-    )
+    made = Set(tmp_path_factory.mktemp("set"), asterisk, timing=timing, more=more_settings)
     try:
         await made.start()
         yield made
