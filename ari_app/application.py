@@ -110,6 +110,9 @@ class Application:
     async def hang_up_all(self) -> None:
         """Take no new call, and end those in progress: both legs are hung up, what was talked is priced."""
         self.draining = True
+        if self._setting_up is not None:  # it may be taking over a talk just now
+            self._setting_up.cancel()
+            await asyncio.gather(self._setting_up, return_exceptions=True)
         await asyncio.sleep(0)  # a call that has just come begins, so that it can also end
         for call in self._calls:
             call.cancel()

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from taxiphone.ari_app.menu import Question
 from taxiphone.ari_app.prices import Prices
@@ -15,7 +15,7 @@ from taxiphone.ari_app.record import CallRecord, Talking
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
-from taxiphone.billing.holds import Accepted
+from taxiphone.billing.holds import Accepted, Offer
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan import names
 from taxiphone.dialplan.speech import Speech
@@ -47,9 +47,19 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.BLOCKED: ("blocked",),
     Outcome.ACCOUNT_CLOSED: ("account-closed",),
     Outcome.NO_CREDIT: ("no-credit", "goodbye"),
+    Outcome.PRICE_CHANGED: ("price-changed", *_REFUSAL),
     Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
     Outcome.FAILED: ("failed", *_REFUSAL),
 }
+
+
+class OpenTalk(Protocol):
+    """A talk that is going on, as another call of the same client's sees it."""
+
+    call_id: str
+
+    def end_if_client_is_silent(self) -> bool:
+        """End it where the client's line has sent nothing for some seconds: it is dead, and its client calls again."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class House:
         recorder: pauses recordings.
         prices: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
+        talks: those that are going on, by the client's id.
     """
 
     settings: Settings
@@ -71,6 +82,7 @@ class House:
     recorder: Recorder
     prices: Prices
     on_over: Callable[[str], None]
+    talks: dict[int, OpenTalk] = field(default_factory=dict)
 
 
 class Conversation:
@@ -99,10 +111,11 @@ class Conversation:
         self.speech = Speech(self.settings.platform.language)
         self.mode = PER_MINUTE
         self.recorded = False
+        self.recording_paused = False
         self.bridged = False
         self.stopped = False  # the program is being ended
         self.continues: Call | None = None  # whose line was cut, and which goes on
-        self.wallet = 0  # the credit that was told, in minor units
+        self.told: Offer | None = None  # the prices, as they were told
         self.accepted: Accepted
         self.client: Client
         self.consultant: Consultant
@@ -120,6 +133,8 @@ class Conversation:
 
     def take_over_phones(self, channels: set[str], accepted: str | None) -> None:
         """The consultant's phones as an earlier process left them: those that there are, and the one that accepted."""
+        for leg in self.phones:
+            self.lines.router.close(leg)
         self.phones = [self.lines.router.open(channel) for channel in sorted(channels)]
         self.consultant_leg = self.lines.router.open(accepted or calls.consultant_leg(self.id))
         if self.consultant_leg not in self.phones:
@@ -132,6 +147,7 @@ class Conversation:
             self.client, self.consultant = row.client, row.consultant
         self.speech = Speech(row.language)
         self.mode, self.recorded, self.accepted = row.mode, row.recording_asked, found.accepted
+        self.recording_paused = found.recording_paused
 
     async def speak(self, language: str) -> None:
         """Speak this language with the client from now on."""
@@ -188,10 +204,15 @@ class Conversation:
 
     async def farewell(self, outcome: Outcome) -> None:
         """Say why there is no consultation, and that it cost nothing."""
+        # The consultant is free for others while this is said.
+        await self.record.write(None, "no consultation", outcome, outcome=outcome)
         first, *rest = FAREWELLS[outcome]
         sounds = self.sounds(first)
         if outcome is Outcome.NO_CREDIT:
-            sounds += self.speech.credit_is(self.wallet, self.settings.platform.currency)
+            credit = await self.record.balance(self.client)
+            sounds += self.speech.credit_is(credit, self.settings.platform.currency)
+            if self.client.id in self.house.talks:  # what that one may cost is held
+                sounds += self.speech.prompt("other-call")
         await self.tell(*sounds, *self.sounds(*rest))
 
     # -- the end --------------------------------------------------------------------------------------------------
@@ -202,15 +223,20 @@ class Conversation:
             outcome = Outcome.TALKED  # what went wrong came after the talk had begun
         legs = (self.client_leg, *self.phones)
         try:
-            if self._asides:
-                await asyncio.wait(set(self._asides))
             # A talk that we end because we are being stopped was cut: the client may go on with it.
             cause = TEMPORARY_FAILURE if self.stopped and self.bridged else NORMAL
             await asyncio.gather(*(self.lines.hang_up(leg, cause) for leg in legs))
+            for task in self._asides:
+                task.cancel()  # there is no leg any more that it could speak to
+            await asyncio.gather(*self._asides, return_exceptions=True)
             with contextlib.suppress(AriError):
                 await self.lines.end_bridge(self.bridge)
             await self.record.ended(outcome)
         finally:
-            for leg in legs:
-                self.lines.router.close(leg)
+            self.let_go()
             self.house.prices.forget(self.id)
+
+    def let_go(self) -> None:
+        """Wait for no event any more."""
+        for leg in (self.client_leg, *self.phones):
+            self.lines.router.close(leg)

@@ -65,11 +65,15 @@ class Listening:
         client: a leg of the talk.
         consultant: the other.
         settings: [call], with its two time-outs.
+        heard: both were heard before: the talk was taken over.
     """
 
-    def __init__(self, lines: Lines, client: Leg, consultant: Leg, settings: CallSettings) -> None:
+    def __init__(
+        self, lines: Lines, client: Leg, consultant: Leg, settings: CallSettings, *, heard: bool = False
+    ) -> None:
         self._lines = lines
-        self._sides = (_Side(client), _Side(consultant))
+        since = now() if heard else None
+        self._sides = (_Side(client, heard_until=since), _Side(consultant, heard_until=since))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
         self._pause = min(_LOOK_SECONDS, self._one_way / 4, self._lost / 4)
 
@@ -91,6 +95,17 @@ class Listening:
                 return found
             before = clock
             await asyncio.sleep(self._pause)
+
+    def silent_for(self, leg: Leg) -> float:
+        """Seconds since a leg's last packet, as far as one has looked; 0.0 where nothing is known."""
+        side = next(side for side in self._sides if side.leg is leg)
+        if side.first is None or leg.held:
+            return 0.0
+        return asyncio.get_running_loop().time() - side.grew_at
+
+    def heard_until(self, leg: Leg) -> datetime | None:
+        """When a leg's last packet came."""
+        return next(side for side in self._sides if side.leg is leg).heard_until
 
     def _silent(self, clock: float, began: float) -> Silence | None:
         for side, other in (self._sides, self._sides[::-1]):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import holds
+from taxiphone.billing import holds, ledger
 from taxiphone.directory import numbers, people
 from taxiphone.recordings import capture
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Did, Mark
 from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
 
 _ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
 
@@ -46,11 +49,13 @@ class Talking:
         call: its row, with client and consultant.
         accepted: what was fixed when the consultant accepted.
         began: when the two were bridged, to the program's knowledge.
+        recording_paused: somebody has paused the recording.
     """
 
     call: Call
     accepted: holds.Accepted
     began: datetime
+    recording_paused: bool
 
 
 class CallRecord:
@@ -104,22 +109,27 @@ class CallRecord:
         """Note who keyed in the right PIN."""
         await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
 
-    async def rings(self) -> bool:
-        """The consultant's phones are about to be rung; False where another call of theirs is going on."""
+    async def rings(self) -> Outcome | None:
+        """The consultant's phones are about to be rung; the outcome where they may not be any more."""
 
-        def work(session: Session) -> bool:
+        def work(session: Session) -> Outcome | None:
             call = self._row(session)
             # Locked, so that of two calls that come at once one sees the other.
-            session.get(Consultant, call.consultant_id, with_for_update=True)
+            consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
+            if not people.takes_calls(consultant, now()):
+                return Outcome.UNAVAILABLE
             engaged = exists().where(
-                Call.consultant_id == call.consultant_id, Call.status.in_(_ENGAGED), Call.id != call.id
+                Call.consultant_id == call.consultant_id,
+                Call.status.in_(_ENGAGED),
+                Call.outcome.is_(None),
+                Call.id != call.id,
             )
             if session.execute(select(engaged)).scalar_one():
                 calls.mark(session, self._id, "engaged")
-                return False
-            calls.step(call, Status.RINGING)
+                return Outcome.BUSY
+            _step(call, Status.RINGING)
             calls.mark(session, self._id, "ringing")
-            return True
+            return None
 
         return await self._database.run(work)
 
@@ -137,7 +147,7 @@ class CallRecord:
 
         def work(session: Session) -> holds.Accepted:
             call = self._row(session)
-            calls.step(call, Status.ACCEPTED)
+            _step(call, Status.ACCEPTED)
             call.consultant_channel, call.continues_id = channel, continues
             call.recording_asked = recorded
             call.rtp_timeout = self._settings.call.rtp_timeout_seconds
@@ -158,8 +168,15 @@ class CallRecord:
             began = session.scalar(
                 select(Mark.at).where(Mark.call_id == self._id, Mark.what == "bridging").limit(1)
             )
+            changed = session.scalar(
+                select(Mark.what)
+                .where(Mark.call_id == self._id, Mark.what.in_(("recording paused", "recording resumed")))
+                .order_by(Mark.id.desc())
+                .limit(1)
+            )
             calls.mark(session, self._id, "taken over")
-            return Talking(call, holds.accept(session, self._settings, call), began or now())
+            accepted = holds.accept(session, self._settings, call)
+            return Talking(call, accepted, began or now(), changed == "recording paused")
 
         return await self._database.run(work)
 
@@ -183,13 +200,23 @@ class CallRecord:
         def work(session: Session) -> None:
             call = self._row(session)
             if status is not None:
-                calls.step(call, status)
+                _step(call, status)
             for name, value in columns.items():
                 setattr(call, name, value)
             calls.mark(session, self._id, what, detail)
 
         await self._database.run(work)
 
+    async def balance(self, client: Client) -> int:
+        """The client's credit, in minor units."""
+        return await self._database.look(lambda session: ledger.balance(session, ledger.WALLET, client.id))
+
     def _row(self, session: Session) -> Call:
         # Locked: the meter may be finishing this very call.
         return session.get_one(Call, self._id, with_for_update=True)
+
+
+def _step(call: Call, status: Status) -> None:
+    """The call's next status; where the meter has finished it meanwhile, that stays."""
+    if not calls.step(call, status) and Status(call.status) not in FINAL:
+        log.error("call %s: it stands at %r and can't go to %r", call.id, call.status, status)

@@ -55,6 +55,7 @@ async def reconcile(house: House) -> None:
                 await ari.request("GET", path("playbacks", playback))
             except NotFoundError:
                 leg.played(playback)
+    await _hang_up_strays(house, living)
 
 
 async def recover(house: House, resume: Callable[[Consultation], None]) -> set[str]:
@@ -87,7 +88,12 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
             leg.told = True
             if leg.id not in living:
                 leg.lost()
-        if await house.lines.bridged(consultation.bridge, *legs):
+        try:
+            goes_on = status != Status.OVER and await house.lines.bridged(consultation.bridge, *legs)
+        except BaseException:  # tried again later: as if it had not been looked at
+            consultation.let_go()
+            raise
+        if goes_on:
             log.info("call %s: the talk is still going on and is taken over", call_id)
             resume(consultation)
             continue

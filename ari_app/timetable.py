@@ -8,7 +8,6 @@ from decimal import Decimal
 from taxiphone.billing.holds import Accepted
 from taxiphone.settings import Settings
 
-_MINUTE = 60
 # The program ends a talk a little before the last paid second is over, so that there is a word, and so that the way of the
 # commands does not start another second. Asterisk's own cut, at that second, is for when the program is dead.
 _EARLY = 0.5
@@ -24,18 +23,18 @@ class Timetable:
     Attributes:
         longest: Asterisk itself ends the talk here.
         end: the program does, with a word.
-        by_credit: the end of the credit, or of the client's own limit; else that of the longest talk of the settings.
+        ends_by: what ends it there: the credit, the client's own limit, or the longest talk (billing.holds).
         warning: both are told that it ends soon; None: too late for that when it begins.
         warned_seconds: how much is left at a warning.
         package: where the package ends; None: there is none, or nothing comes after it.
         package_warning: both are told of that.
         then_per_minute: the price after the package.
-        patience: a warning that is later than this is not worth saying any more.
+        patience: a warning that was due so long before a talk was taken over is not said any more.
     """
 
     longest: float
     end: float
-    by_credit: bool
+    ends_by: str
     warning: float | None
     warned_seconds: int
     package: float | None = None
@@ -58,7 +57,7 @@ def timetable(accepted: Accepted, settings: Settings) -> Timetable:
     return Timetable(
         longest=longest,
         end=max(0.0, longest - _EARLY),
-        by_credit=accepted.max_seconds < settings.call.longest_minutes * _MINUTE,
+        ends_by=accepted.ends_by,
         warning=longest - before if longest > before else None,
         warned_seconds=before,
         package=package,

@@ -23,6 +23,7 @@ from taxiphone.errors import AriConnectionError, AriError, AriRequestError, Conf
 log = logging.getLogger(__name__)
 
 _GAP_SECONDS = 5.0  # a command waits so long for a lost connection to come back
+_END_KEY_SECONDS = 1.0
 _LATER_SECONDS = (
     5  # Asterisk's own time-out of a ringing phone, after ours: it counts if we are not there any more
 )
@@ -160,7 +161,9 @@ class Lines:
         while key is not None and key not in end:
             keys += key
             if len(keys) >= most:
-                return Pressed(keys)
+                # Who has been told to end with a key may press it all the same: it belongs to this answer.
+                key = await _within(min(seconds, _END_KEY_SECONDS), _next_of(leg, end)) if end else ""
+                return Pressed(keys, key or "")
             key = await _within(seconds, _next_of(leg, valid + end))
         return Pressed(keys, key or "")
 
@@ -223,12 +226,12 @@ class Lines:
         try:
             await self.ari.request("POST", path("channels"), body, variables)
         except AriRequestError as error:
-            log.warning("%s could not be rung: %s", endpoint, error)
+            log.warning("%s could not be rung: %s", leg.id, error)
             leg.lost()
             return Rang.UNREACHABLE
         except AriError as error:
             # It may be ringing all the same: the leg is hung up, not forgotten.
-            log.warning("it is not known whether %s rings: %s", endpoint, error)
+            log.warning("it is not known whether %s rings: %s", leg.id, error)
             await self.hang_up(leg)
             return Rang.UNREACHABLE
         leg.told = True
@@ -265,10 +268,9 @@ class Lines:
         """
         both = f"{client.id},{consultant.id}"
         try:
-            made = await self.command(
-                client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge}
-            )
-            if not made or consultant.gone.is_set():
+            # False also where it is there already: a first try whose answer was lost has made it (409).
+            await self.command(client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge})
+            if client.gone.is_set() or consultant.gone.is_set():
                 return False
             return await self.command(
                 client, "POST", "bridges", bridge, "addChannel", query={"channel": both}

@@ -25,9 +25,9 @@ class Due:
     Attributes:
         seconds: of talk, rounded up once; where the line was cut before and the consultation taken up again, of all of it.
             A talk that was not billed for a fault of the network is told with its length too.
-        total: what the client paid by this call, tax included.
+        total: what the client pays for the talk, tax included; of a consultation that was taken up again, all of it.
         recording_fee: what follows once the recording can be played; 0 where nothing does.
-        share: the consultant's part of the total.
+        share: the consultant's part of all that was paid.
         wallet: the client's credit that is left.
         currency: ISO 4217.
         network_fault: nothing was charged, for the line failed or nothing was talked.
@@ -54,14 +54,15 @@ def what_is_due(session: Session, call_id: str) -> Due | None:
     wallet = ledger.balance(session, ledger.WALLET, call.client_id or 0, tariff.currency)
     if receipt is None:
         return Due(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
-    seconds = continuation.so_far(session, call).seconds
+    so_far = continuation.so_far(session, call)
+    seconds, paid = so_far.seconds, so_far.talk + so_far.recording
     if call.fault is not None and call.talk_from is not None and call.talk_to is not None:
         seconds += Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
     return Due(
         seconds=whole_seconds(seconds),
-        total=receipt.total,
+        total=paid,
         recording_fee=fee_of(tariff) if receipt.recording_pending else 0,
-        share=receipt.consultant_share,
+        share=paid - so_far.commission,
         wallet=wallet,
         currency=receipt.currency,
         network_fault=not receipt.lines,

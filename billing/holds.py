@@ -19,6 +19,7 @@ from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Call, Client, Consultant
 
 _MINUTE = 60
+CREDIT, LIMIT, LONGEST = "credit", "limit", "longest"
 WITH_PEOPLE = (joinedload(Call.client), joinedload(Call.consultant))
 """Options of the query for a call that will be accepted: client and consultant come with it."""
 
@@ -31,6 +32,7 @@ class Accepted:
         tariff: in force for this call, whatever changes later.
         held_minor: set aside in the call's hold, in minor units.
         max_seconds: the talk is cut here: the end of the credit, or the longest call that the settings allow.
+        ends_by: what ends the talk then: CREDIT, LIMIT (the client's own, of the day) or LONGEST (of the settings).
         talked_seconds: of the consultation before this call, rounded up, where it goes on with one whose line was cut.
     """
 
@@ -38,6 +40,7 @@ class Accepted:
     held_minor: int
     max_seconds: int
     talked_seconds: int = 0
+    ends_by: str = CREDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,9 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     if call.tariff is not None and call.max_seconds is not None:
         held = ledger.balance(session, ledger.HOLD, call.id)
         talked = whole_seconds(continuation.before(session, call).seconds)
-        return Accepted(from_json(call.tariff), held, call.max_seconds, talked)
+        # Which of credit and limit it was, is not kept; the talk ends at the same second.
+        ends_by = LONGEST if call.max_seconds == settings.call.longest_minutes * _MINUTE else CREDIT
+        return Accepted(from_json(call.tariff), held, call.max_seconds, talked, ends_by)
     if call.client is None or call.consultant is None:
         raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
 
@@ -213,7 +218,10 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     call.max_seconds = max_seconds
     ledger.hold(session, call.id, call.client.id, held, currency)
     session.flush()
-    return Accepted(tariff, held, max_seconds, whole_seconds(before.seconds))
+    ends_by = CREDIT if limit is None or wallet <= limit else LIMIT
+    if max_seconds == longest:
+        ends_by = LONGEST
+    return Accepted(tariff, held, max_seconds, whole_seconds(before.seconds), ends_by)
 
 
 def _tariff(session: Session, settings: Settings, call: Call) -> Tariff:

@@ -153,9 +153,9 @@ class Speech:
         """To the consultant: you will not be called for one hour."""
         return self._filled("paused-for", time=self._minutes(minutes))
 
-    def again_in(self, seconds: int) -> Sounds:
-        """Please try again in two minutes."""
-        return self._filled("again-in", time=self._grammar.duration(seconds))
+    def pause_key(self, key: str) -> Sounds:
+        """To pause the recording, and to resume it, press zero."""
+        return self._filled("pause-key", key=self._grammar.digits(key))
 
     def time_left(self, seconds: int) -> Sounds:
         """One minute left."""

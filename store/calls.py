@@ -53,6 +53,7 @@ class Outcome(enum.StrEnum):
     BLOCKED = "blocked"
     ACCOUNT_CLOSED = "account_closed"
     NO_CREDIT = "no_credit"
+    PRICE_CHANGED = "price_changed"  # between its being told and the consultant's acceptance
     LIMIT_REACHED = "limit_reached"  # the client's own limit per day
     FAILED = "failed"  # a fault of ours or of Asterisk's
 

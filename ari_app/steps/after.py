@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,8 +14,12 @@ from taxiphone.ari_app.steps.talk import Ending, Why
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing.due import Due, what_is_due
 from taxiphone.dialplan.speech import Speech
+from taxiphone.errors import AriError
+
+log = logging.getLogger(__name__)
 
 _PRICE_SECONDS = 3.0  # the meter needs some hundredths
+_NOTE_SECONDS = 1.0
 _LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
 
 FAULT = "one-way audio"
@@ -24,6 +29,7 @@ CLIENT_HEARS: dict[Why, str] = {
     Why.CLIENT_ENDED: "you-ended",
     Why.PACKAGE_OVER: "package-over",
     Why.CREDIT_USED_UP: "credit-used-up",
+    Why.LIMIT_REACHED: "limit-used-up",
     Why.LONGEST: "longest-reached",
     Why.CLIENT_NOT_HEARD: "not-heard",
     Why.CONSULTANT_NOT_HEARD: "other-not-heard",
@@ -35,6 +41,7 @@ CONSULTANT_HEARS: dict[Why, str] = {
     Why.CLIENT_ENDED: "client-hung-up",
     Why.PACKAGE_OVER: "package-over",
     Why.CREDIT_USED_UP: "client-credit-used-up",
+    Why.LIMIT_REACHED: "client-credit-used-up",
     Why.LONGEST: "longest-reached",
     Why.CLIENT_NOT_HEARD: "other-not-heard",
     Why.CONSULTANT_NOT_HEARD: "not-heard",
@@ -42,36 +49,57 @@ CONSULTANT_HEARS: dict[Why, str] = {
     Why.CONSULTANT_LINE_LOST: "call-cut",
 }
 
+# Ends that the platform makes: said even where the settings want no words after a talk.
+NEVER_SILENTLY = frozenset(CLIENT_HEARS) - {Why.CONSULTANT_LEFT, Why.CLIENT_ENDED}
+
 
 async def after(call: Conversation, ending: Ending) -> None:
     """Stop the meter, have the talk priced, and tell both sides; who has gone hears nothing."""
-    legs = (call.client_leg, call.consultant_leg)
     call.house.prices.expect(call.id)
-    await call.record.over(
-        ending.why.value,
-        fault=FAULT if ending.why.one_way else None,
-        heard_until=ending.heard_until,
-    )
-    await call.lines.part(call.bridge, *legs)
+    await _part(call, ending)
     call.house.on_over(call.id)
-    if not call.settings.call.tell_after:
-        return
-    for leg in legs:
-        await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{_LONGEST_SECONDS:.1f}")
-    await asyncio.gather(_tell_client(call, ending.why), _tell_consultant(call, ending.why))
+    for leg in (call.client_leg, call.consultant_leg):
+        with contextlib.suppress(AriError):  # the time-out of the talk is still there
+            seconds = _LONGEST_SECONDS + call.settings.call.key_seconds
+            await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds:.1f}")
+    for told in await asyncio.gather(
+        _tell_client(call, ending.why), _tell_consultant(call, ending.why), return_exceptions=True
+    ):
+        if isinstance(told, AriError):
+            log.warning("call %s: who was left on the line was not told all: %s", call.id, told)
+        elif isinstance(told, BaseException):
+            raise told
+
+
+async def _part(call: Conversation, ending: Ending) -> None:
+    """Note why the talk is over, and take both out of the bridge; a database that is slow now holds up nobody."""
+    noted = asyncio.ensure_future(
+        call.record.over(
+            ending.why.value,
+            fault=FAULT if ending.why.one_way else None,
+            heard_until=ending.heard_until,
+        )
+    )
+    try:
+        await asyncio.wait({noted}, timeout=_NOTE_SECONDS)
+        await call.lines.part(call.bridge, call.client_leg, call.consultant_leg)
+    finally:
+        await noted
 
 
 async def _tell_client(call: Conversation, why: Why) -> None:
     """Why it is over, how long it was, what it costs, what is left; then a rating by key."""
     if call.client_leg.gone.is_set():
         return
-    await call.say(*(CLIENT_HEARS[why],) if why in CLIENT_HEARS else ())
-    due = await _priced(call)
-    if due is not None:
-        await call.tell(*_bill(call.speech, due))
-        if due.total:
+    if why in CLIENT_HEARS and (call.settings.call.tell_after or why in NEVER_SILENTLY):
+        await call.say(CLIENT_HEARS[why])
+    if call.settings.call.tell_after:
+        due = await _priced(call)
+        if due is not None:
+            await call.tell(*_bill(call.speech, due))
+        if due is None or not due.network_fault:
             await _rate(call)
-    await call.say("goodbye")
+        await call.say("goodbye")
     await call.lines.hang_up(call.client_leg)
 
 
@@ -80,15 +108,13 @@ async def _tell_consultant(call: Conversation, why: Why) -> None:
     leg, speech = call.consultant_leg, call.consultants_speech
     if leg.gone.is_set():
         return
-    await call.lines.say(leg, *(speech.prompt(CONSULTANT_HEARS[why]) if why in CONSULTANT_HEARS else ()))
-    due = await _priced(call)
-    if due is not None:
-        if due.network_fault:
-            await call.lines.say(leg, *speech.talk_lasted(due.seconds))
-        else:
-            await call.lines.say(
-                leg, *speech.talk_lasted(due.seconds), *speech.your_share(due.share, due.currency)
-            )
+    if why in CONSULTANT_HEARS and (call.settings.call.tell_after or why in NEVER_SILENTLY):
+        await call.lines.say(leg, *speech.prompt(CONSULTANT_HEARS[why]))
+    if call.settings.call.tell_after:
+        due = await _priced(call)
+        if due is not None:
+            share = () if due.network_fault else speech.your_share(due.share, due.currency)
+            await call.lines.say(leg, *speech.talk_lasted(due.seconds), *share)
     await call.lines.hang_up(leg)
 
 

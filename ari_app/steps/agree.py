@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.errors import InsufficientFundsError, LimitReachedError
+from taxiphone.billing.holds import Offer
+from taxiphone.billing.tariff import Tariff
+from taxiphone.billing.tariffs_in_force import PACKAGE
+from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError
 from taxiphone.store.calls import Outcome
+
+_MINUTE = 60
 
 
 async def agree(call: Conversation) -> Outcome | None:
@@ -18,10 +24,35 @@ async def agree(call: Conversation) -> Outcome | None:
             continues=call.continues.id if call.continues else None,
         )
     except InsufficientFundsError as error:  # spent by another call of the same client's while this one rang
-        await call.lines.hang_up(call.consultant_leg)
-        return Outcome.LIMIT_REACHED if isinstance(error, LimitReachedError) else Outcome.NO_CREDIT
+        outcome = Outcome.LIMIT_REACHED if isinstance(error, LimitReachedError) else Outcome.NO_CREDIT
+        return await _not_after_all(call, outcome)
+    if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):
+        return await _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.recorded:
         await call.lines.through_dialplan(call.consultant_leg, "consultant-record")
     tone = call.speech.prompt("tone-start")
-    await asyncio.gather(*(call.lines.say(leg, *tone) for leg in (call.client_leg, call.consultant_leg)))
+    with contextlib.suppress(AriError):  # the bridge tells whether they are there
+        await asyncio.gather(*(call.lines.say(leg, *tone) for leg in (call.client_leg, call.consultant_leg)))
     return None
+
+
+def _dearer(tariff: Tariff, told: Offer, mode: str) -> bool:
+    """Whether what was frozen costs more, at any length, than what the client has heard."""
+    if tariff.segments[-1].price_per_minute > told.price_per_minute:
+        return True
+    if mode == PACKAGE:
+        pays_for = tariff.segments[-1].start
+        return (
+            told.package_price is None
+            or told.package_minutes is None
+            or tariff.fee > told.package_price
+            or pays_for < told.package_minutes * _MINUTE
+        )
+    return tariff.free_seconds < told.free_minutes * _MINUTE
+
+
+async def _not_after_all(call: Conversation, outcome: Outcome) -> Outcome:
+    """The consultant, who has just accepted, is told that nothing comes of it; what was held goes back."""
+    await call.lines.say(call.consultant_leg, *call.consultants_speech.prompt("failed"))
+    await call.lines.hang_up(call.consultant_leg)
+    return outcome

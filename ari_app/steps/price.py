@@ -19,7 +19,11 @@ async def tell_price(call: Conversation) -> Outcome | None:
     """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
     offered = await _offer(call)
     if not offered.affordable:
-        return _too_dear(call, offered)
+        limit = offered.limit_left_minor
+        return (
+            Outcome.LIMIT_REACHED if limit is not None and limit < offered.wallet_minor else Outcome.NO_CREDIT
+        )
+    call.told = offered
     await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
     pressed = await call.lines.ask(
         call.client_leg, _told(call, offered), seconds=SKIP_SECONDS, valid=menu.SKIP_PRICE.valid
@@ -33,11 +37,13 @@ async def choose_mode(call: Conversation) -> Outcome | None:
     offered = await _offer(call)
     if PACKAGE in offered.affordable:
         choices = {"1": PER_MINUTE, "2": PACKAGE}
+        before: Sounds = ()
         for _ in range(call.tries(menu.MODE)):
-            pressed = await call.ask(menu.MODE)
+            pressed = await call.ask(menu.MODE, *before)
             if choices.get(pressed.keys) in offered.affordable:
                 call.mode = choices[pressed.keys]
                 break
+            before = call.sounds("no-credit") if pressed.keys else ()
         else:
             return Outcome.NO_CHOICE
         await call.record.write(None, "mode", call.mode, mode=call.mode)
@@ -51,10 +57,12 @@ async def _offer(call: Conversation) -> Offer:
     )
 
 
-def _too_dear(call: Conversation, offered: Offer) -> Outcome:
-    call.wallet = offered.wallet_minor
-    limit = offered.limit_left_minor
-    return Outcome.LIMIT_REACHED if limit is not None and limit < call.wallet else Outcome.NO_CREDIT
+def how_long_it_lasts(call: Conversation, seconds: int | None) -> Sounds:
+    """How long the credit lasts, where it ends before the longest talk."""
+    longest = call.settings.call.longest_minutes * _MINUTE
+    if seconds is None or not _MINUTE <= seconds < longest:
+        return ()
+    return call.speech.credit_lasts(seconds // _MINUTE)
 
 
 def _told(call: Conversation, offered: Offer) -> Sounds:
@@ -75,7 +83,4 @@ def _told(call: Conversation, offered: Offer) -> Sounds:
             told += speech.prompt("package-too-dear")
     if offered.limit_left_minor is not None and offered.limit_left_minor < offered.wallet_minor:
         told += speech.limit_left(offered.limit_left_minor, currency)
-    longest = call.settings.call.longest_minutes * _MINUTE
-    if offered.lasts_seconds is not None and _MINUTE <= offered.lasts_seconds < longest:
-        told += speech.credit_lasts(offered.lasts_seconds // _MINUTE)
-    return told
+    return told + how_long_it_lasts(call, offered.lasts_seconds)

@@ -13,6 +13,7 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Rang, Sounds
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.directory import numbers, people
+from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome
 from taxiphone.store.types import now
 
@@ -22,10 +23,11 @@ log = logging.getLogger(__name__)
 class Answer(enum.Enum):
     """What became of one phone, the most telling first: where no phone accepts, the client is told of that."""
 
-    ACCEPTED = enum.auto()
     NOT_RECORDED = enum.auto()  # accepted, but not the recording
+    ACCEPTED = enum.auto()
     REFUSED = enum.auto()
     PAUSED = enum.auto()
+    DECLINED = enum.auto()  # by the phone itself, or by the carrier: another phone may be answered
     SILENT = enum.auto()  # answered, but nobody pressed 1: a voicemail
     BUSY = enum.auto()
     NO_ANSWER = enum.auto()
@@ -46,11 +48,12 @@ _KEYS = {"1": Answer.ACCEPTED, "2": Answer.NOT_RECORDED, "3": Answer.REFUSED, "*
 _RANG = {
     Rang.BUSY: Answer.BUSY,
     Rang.NO_ANSWER: Answer.NO_ANSWER,
-    Rang.REFUSED: Answer.REFUSED,
+    Rang.REFUSED: Answer.DECLINED,
     Rang.UNREACHABLE: Answer.UNREACHABLE,
 }
 _OUTCOMES = {
     Answer.REFUSED: Outcome.REFUSED,
+    Answer.DECLINED: Outcome.REFUSED,
     Answer.PAUSED: Outcome.UNAVAILABLE,
     Answer.SILENT: Outcome.NOT_ACCEPTED,
     Answer.BUSY: Outcome.BUSY,
@@ -64,8 +67,9 @@ async def reach(call: Conversation) -> Outcome | None:
     phones = await _phones(call)
     if not phones:
         return Outcome.UNREACHABLE
-    if not await call.record.rings():
-        return Outcome.BUSY
+    refused = await call.record.rings()
+    if refused is not None:
+        return refused
     await call.say("connecting")
     await call.lines.ringing(call.client_leg)
     ringing = [(call.phone(place), phone) for place, phone in enumerate(phones, 1)]
@@ -99,45 +103,64 @@ async def _phones(call: Conversation) -> list[str]:
 
 
 async def _one_after_the_other(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
-    answers = []
+    answers: dict[Leg, Answer] = {}
     for leg, phone in ringing:
-        answers.append(await _ring(call, leg, phone))
-        if answers[-1].final:
+        answers[leg] = await _ring(call, leg, phone)
+        if answers[leg].final:
             break
-    return _most_telling(answers)
+    return _most_telling(call, answers)
 
 
 async def _all_at_once(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
-    asked = {asyncio.create_task(_ring(call, leg, phone)) for leg, phone in ringing}
-    answers: list[Answer] = []
+    legs = {asyncio.create_task(_ring(call, leg, phone)): leg for leg, phone in ringing}
+    asked, answers = set(legs), dict[Leg, Answer]()
     try:
-        while asked and not any(answer.final for answer in answers):
+        while asked and not any(answer.final for answer in answers.values()):
             done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            answers += [task.result() for task in done]
+            answers |= {legs[task]: task.result() for task in done}
     finally:
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
-        taken = any(answer.accepts for answer in answers)
-        for leg, _ in ringing:
-            if not taken or leg is not call.consultant_leg:
-                call.aside(_let_go(call, leg, taken=taken))
-    return _most_telling(answers)
+    answer = _most_telling(call, answers)
+    for leg in legs.values():
+        if not answer.accepts or leg is not call.consultant_leg:
+            call.aside(_let_go(call, leg, taken=answer.accepts))
+    return answer
 
 
-def _most_telling(answers: list[Answer]) -> Answer:
-    return min(answers, key=lambda answer: answer.value)
+def _most_telling(call: Conversation, answers: dict[Leg, Answer]) -> Answer:
+    """What the client is told; the leg that accepts is the consultant's from now on."""
+    leg = min(answers, key=lambda each: answers[each].value)
+    if answers[leg].accepts:
+        call.consultant_leg = leg
+    return answers[leg]
 
 
 async def _let_go(call: Conversation, leg: Leg, *, taken: bool) -> None:
     """Stop another phone's ringing; who has picked it up is told why."""
-    if taken and leg.entered.is_set():
-        await call.lines.say(leg, *call.consultants_speech.prompt("taken-elsewhere"))
-    await call.lines.hang_up(leg)
+    try:
+        if taken and leg.entered.is_set():
+            await call.lines.say(leg, *call.consultants_speech.prompt("taken-elsewhere"))
+    except AriError as error:
+        log.warning("%s could not be told that another phone has the call: %s", leg.id, error)
+    finally:
+        await call.lines.hang_up(leg)
 
 
 async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
     """Ring one phone, and ask whoever answers; a leg that does not accept is hung up."""
+    try:
+        answer = await _rung(call, leg, phone)
+    except AriError as error:
+        log.warning("%s: %s This phone counts as not reached.", leg.id, error)
+        answer = Answer.UNREACHABLE
+    if not answer.accepts:
+        await call.lines.hang_up(leg)
+    return answer
+
+
+async def _rung(call: Conversation, leg: Leg, phone: str) -> Answer:
     platform = call.settings.platform
     rang = await call.lines.ring(
         leg,
@@ -152,12 +175,7 @@ async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
             "variables": {"TAXIPHONE_CALL": call.id, "CHANNEL(language)": call.consultant.language},
         },
     )
-    answer = _RANG.get(rang) or await _asked(call, leg)
-    if answer.accepts:
-        call.consultant_leg = leg
-    else:
-        await call.lines.hang_up(leg)
-    return answer
+    return _RANG.get(rang) or await _asked(call, leg)
 
 
 async def _asked(call: Conversation, leg: Leg) -> Answer:
@@ -186,8 +204,13 @@ def _told(call: Conversation) -> Sounds:
         *speech.prompt("consultant-call"),
         *speech.prompt("mode-package" if call.mode == PACKAGE else "mode-per-minute"),
         *speech.call_from(call.name_of("client", call.client.code, speech)),
-        *(speech.prompt("talk-recorded") if call.recorded else ()),
+        *(_recorded(call) if call.recorded else ()),
     )
+
+
+def _recorded(call: Conversation) -> Sounds:
+    speech = call.consultants_speech
+    return (*speech.prompt("talk-recorded"), *speech.pause_key(call.settings.call.pause_key))
 
 
 async def _pause(call: Conversation, leg: Leg) -> None:

@@ -32,7 +32,10 @@ async def offer_recording(call: Conversation) -> Outcome | None:
         *speech.date((now() + timedelta(days=call.settings.recording.keep_days)).date()),
     )
     call.recorded = pressed.keys == "1"
-    await call.say("recording-yes" if call.recorded else "recording-no")
+    if call.recorded:
+        await call.tell(*speech.prompt("recording-yes"), *speech.pause_key(call.settings.call.pause_key))
+    else:
+        await call.say("recording-no")
     await call.record.write(
         None, "recording asked", "yes" if call.recorded else "no", recording_asked=call.recorded
     )

@@ -20,6 +20,7 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
+from taxiphone.billing import holds
 from taxiphone.billing.talk import asked_for
 from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome, Status
@@ -33,6 +34,10 @@ _TONE_SECONDS = 2.0  # from Asterisk's time-out being set to the bridge, at most
 _CONSULTANT_LATER = 5.0
 
 
+_TOGETHER_SECONDS = 2.0  # two keys that mean one thing come within this
+_DEAD_SECONDS = 4.0  # without a packet, of a line whose client calls from another
+
+
 class Why(enum.Enum):
     """Why a talk is over; the price comes from Asterisk's own log."""
 
@@ -41,6 +46,7 @@ class Why(enum.Enum):
     CLIENT_ENDED = "client's keys"
     PACKAGE_OVER = "package over"
     CREDIT_USED_UP = "credit used up"
+    LIMIT_REACHED = "limit reached"  # the client's own
     LONGEST = "longest talk"
     CLIENT_NOT_HEARD = "client not heard"  # from the beginning: not billed
     CONSULTANT_NOT_HEARD = "consultant not heard"  # likewise
@@ -51,6 +57,13 @@ class Why(enum.Enum):
     def one_way(self) -> bool:
         """Whether one side was never heard."""
         return self in {Why.CLIENT_NOT_HEARD, Why.CONSULTANT_NOT_HEARD}
+
+
+_TIME_IS_UP = {
+    holds.CREDIT: Why.CREDIT_USED_UP,
+    holds.LIMIT: Why.LIMIT_REACHED,
+    holds.LONGEST: Why.LONGEST,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,11 @@ async def bridge(call: Conversation) -> Outcome | None:
     times = timetable(call.accepted, call.settings)
     await _cut_after(call, times.longest + _TONE_SECONDS)
     await call.record.write(Status.TALKING, "bridging")
-    call.bridged = await call.lines.bridge(call.bridge, call.client_leg, call.consultant_leg)
+    try:
+        call.bridged = await call.lines.bridge(call.bridge, call.client_leg, call.consultant_leg)
+    except BaseException:  # it may have been carried out, and then the meter runs
+        call.bridged = True
+        raise
     if call.bridged:
         with contextlib.suppress(AriError):  # the first word holds: it is two seconds late at most
             await _cut_after(call, times.longest)
@@ -87,7 +104,13 @@ async def bridge(call: Conversation) -> Outcome | None:
 async def talk(call: Conversation, talked_for: float = 0.0) -> Ending:
     """Live through the talk until it is over; `talked_for` seconds of it are past, where it was taken over."""
     times = timetable(call.accepted, call.settings)
-    return await _Talk(call, times, talked_for).until_over()
+    going_on = _Talk(call, times, talked_for)
+    call.house.talks[call.client.id] = going_on
+    try:
+        return await going_on.until_over()
+    finally:
+        if call.house.talks.get(call.client.id) is going_on:
+            del call.house.talks[call.client.id]
 
 
 async def _cut_after(call: Conversation, seconds: float) -> None:
@@ -100,11 +123,17 @@ class _Talk:
     """What goes on beside each other during one talk; the first that ends it says why."""
 
     def __init__(self, call: Conversation, times: Timetable, talked_for: float) -> None:
-        self.call, self.times = call, times
+        self.call, self.times, self.call_id = call, times, call.id
         self._loop = asyncio.get_running_loop()
+        self._talked_before = talked_for  # this process took it over
         self._began = self._loop.time() - talked_for
+        self._listening = Listening(
+            call.lines, call.client_leg, call.consultant_leg, call.settings.call, heard=talked_for > 0
+        )
+        self._beside: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
-        self._paused = False  # the recording
+        self._paused = call.recording_paused
+        self._turn = asyncio.Lock()  # of two keys, one after the other
         self._may_end_with_package = False
         self._ends_with_package = False
 
@@ -125,6 +154,7 @@ class _Talk:
         try:
             return await self._ending
         finally:
+            tasks += self._beside
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -146,42 +176,52 @@ class _Talk:
 
     async def _clients_keys(self) -> None:
         """`#*` ends at once; in the last minute of the package a key ends with it."""
-        before = ""
-        self.call.client_leg.forget_keys()
-        while (key := await self.call.client_leg.key()) is not None:
-            if before + key == menu.END_AT_ONCE:
+        keys, leg = self.call.settings.call, self.call.client_leg
+        before, pressed_at = "", 0.0
+        leg.forget_keys()
+        while (key := await leg.key()) is not None:
+            in_time = self._loop.time() - pressed_at <= _TOGETHER_SECONDS
+            if in_time and before + key == menu.END_AT_ONCE:
                 self._end(Why.CLIENT_ENDED)
                 return
-            before = key
-            if key == self.call.settings.call.end_key and self._may_end_with_package:
-                await self._end_with_package()
-            await self._pause_key(key)
+            before, pressed_at = key, self._loop.time()
+            # Beside this loop: what a key does takes the time of a sentence, and `#*` must not wait for it.
+            if key == keys.end_key and self._may_end_with_package and not self._ends_with_package:
+                self._ends_with_package = True
+                self._do_beside(self._end_with_package())
+            elif key == keys.pause_key and self.call.recorded:
+                self._do_beside(self._pause_or_resume())
 
     async def _consultants_keys(self) -> None:
-        self.call.consultant_leg.forget_keys()
-        while (key := await self.call.consultant_leg.key()) is not None:
-            await self._pause_key(key)
+        leg = self.call.consultant_leg
+        leg.forget_keys()
+        while (key := await leg.key()) is not None:
+            if key == self.call.settings.call.pause_key and self.call.recorded:
+                self._do_beside(self._pause_or_resume())
 
-    async def _pause_key(self, key: str) -> None:
-        """Either may pause the recording and resume it; both are told."""
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        task.add_done_callback(self._look_for_faults)
+
+    async def _pause_or_resume(self) -> None:
+        """Either may pause the recording and resume it; both are told, also where it could not be."""
         call = self.call
-        if key != call.settings.call.pause_key or not call.recorded:
-            return
-        wanted = not self._paused
-        if not await call.house.recorder.mute(call.consultant_leg.id, wanted):
-            return
-        self._paused = wanted
-        what = "recording-paused" if wanted else "recording-resumed"
-        with contextlib.suppress(SQLAlchemyError):
-            await call.record.write(None, what.replace("-", " "))
-        await self._both(call.speech.prompt(what), call.consultants_speech.prompt(what))
+        async with self._turn:
+            wanted = not self._paused
+            what = "recording-unchanged"
+            if await call.house.recorder.mute(call.consultant_leg.id, wanted):
+                self._paused = wanted
+                what = "recording-paused" if wanted else "recording-resumed"
+            with contextlib.suppress(SQLAlchemyError):
+                await call.record.write(None, what.replace("-", " "))
+            await self._both(call.speech.prompt(what), call.consultants_speech.prompt(what))
 
     async def _end_with_package(self) -> None:
-        call, times = self.call, self.times
-        if self._ends_with_package or times.package is None:
-            return
-        self._ends_with_package = True
-        await _cut_after(call, max(times.package - self._talked(), 0.1))
+        call = self.call
+        with contextlib.suppress(AriError):  # then only the program ends it
+            await _cut_after(call, max((self.times.package or 0.0) - self._talked(), 0.1))
         with contextlib.suppress(SQLAlchemyError):
             await call.record.write(None, "ends with the package")
         words = "ends-with-package"
@@ -203,14 +243,16 @@ class _Talk:
             due.append((times.package_warning, self._warn_of_package))
             due.append((times.package_end, self._package_is_over))
         for second, action in sorted(due, key=lambda each: each[0]):
-            late = self._talked() - second
-            if late > times.patience and action in {self._warn, self._warn_of_package}:
-                continue  # this talk was taken over after that moment
-            await asyncio.sleep(max(0.0, -late))
+            if second < self._talked_before - times.patience and action in {
+                self._warn,
+                self._warn_of_package,
+            }:
+                continue  # the process before this one has said it
+            await asyncio.sleep(max(0.0, second - self._talked()))
             await action()
 
     async def _time_is_up(self) -> None:
-        self._end(Why.CREDIT_USED_UP if self.times.by_credit else Why.LONGEST)
+        self._end(_TIME_IS_UP[self.times.ends_by])
 
     async def _warn(self) -> None:
         """The credit, or the longest talk, ends soon."""
@@ -242,14 +284,21 @@ class _Talk:
 
     async def _listen(self) -> None:
         """Ends a talk in which one side is not heard, or is not heard any more."""
-        call = self.call
-        listening = Listening(call.lines, call.client_leg, call.consultant_leg, call.settings.call)
-        silent = await listening.until_silence()
-        client = silent.leg is call.client_leg
+        silent = await self._listening.until_silence()
+        client = silent.leg is self.call.client_leg
         if silent.from_the_start:
             self._end(Why.CLIENT_NOT_HEARD if client else Why.CONSULTANT_NOT_HEARD)
         else:
             self._end(Why.CLIENT_LINE_LOST if client else Why.CONSULTANT_LINE_LOST, silent.heard_until)
+
+    def end_if_client_is_silent(self) -> bool:
+        """The same client calls again: where this line has been dead for some seconds, it is so for good."""
+        leg = self.call.client_leg
+        if self._ending.done() or self._listening.silent_for(leg) < _DEAD_SECONDS:
+            return False
+        self.call.house.prices.expect(self.call_id)
+        self._end(Why.CLIENT_LINE_LOST, self._listening.heard_until(leg))
+        return True
 
     async def _note_alive(self) -> None:
         """Note from time to time that both are there: proof, should Asterisk die."""

@@ -58,7 +58,8 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
             return client
         await call.record.write(None, "wrong PIN")
         before = call.sounds("wrong-pin")
-    return Outcome.WRONG_PIN
+    paused = await call.database.look(lambda session: sign_in.paused(session, caller, now()))
+    return Outcome.PAUSED if paused else Outcome.WRONG_PIN
 
 
 async def _offer_to_add(call: Conversation, client: Client, number: str) -> None:

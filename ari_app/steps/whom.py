@@ -6,15 +6,22 @@ from functools import partial
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.billing import continuation
+from taxiphone.ari_app.steps.price import how_long_it_lasts
+from taxiphone.billing import continuation, holds
+from taxiphone.billing.tariff_json import from_json
 from taxiphone.directory import people
-from taxiphone.store.calls import Outcome
-from taxiphone.store.models import Consultant
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Call, Consultant
 from taxiphone.store.types import now
+
+_PRICE_SECONDS = 3.0  # until a talk that has just been ended is priced
 
 
 async def offer_to_go_on(call: Conversation) -> Outcome | None:
     """Where this client's line was cut a moment ago: go on with that consultation, or begin another one."""
+    silent = call.house.talks.get(call.client.id)
+    if silent is not None and silent.end_if_client_is_silent():
+        await call.house.prices.wait(silent.call_id, _PRICE_SECONDS)
     cut = await call.database.look(
         lambda session: continuation.interrupted(session, call.settings, call.client)
     )
@@ -22,17 +29,39 @@ async def offer_to_go_on(call: Conversation) -> Outcome | None:
     if cut is None or cut.consultant is None or (own is not None and own.id != cut.consultant_id):
         return None
     await call.record.write(None, "going on offered", cut.id)
+    name = call.speech.consultant_is(call.name_of("consultant", cut.consultant.code, call.speech))
     for _ in range(call.tries(menu.RESUME)):
-        pressed = await call.ask(menu.RESUME)
+        pressed = await call.ask(menu.RESUME, *name)
         if pressed.keys:
             break
     if pressed.keys != "1":
         return None
-    call.continues, call.consultant = cut, cut.consultant
-    call.mode, call.recorded = cut.mode, cut.recording_asked
+    call.continues, call.consultant, call.mode = cut, cut.consultant, cut.mode
+    call.recorded = cut.recording_asked and cut.consultant.recording_allowed
     await _note(call)
-    await call.say("resume-costs")
-    return _available(call)
+    return _available(call) or await _tell_what_going_on_costs(call, cut)
+
+
+async def _tell_what_going_on_costs(call: Conversation, cut: Call) -> Outcome | None:
+    """Nothing is paid twice; what is talked more costs as before, and lasts as long as the credit."""
+    terms = await call.database.look(lambda session: holds.go_on(session, call.settings, call.client, cut))
+    if not terms.affordable:
+        limit = terms.limit_left_minor
+        return (
+            Outcome.LIMIT_REACHED if limit is not None and limit < terms.wallet_minor else Outcome.NO_CREDIT
+        )
+    speech = call.speech
+    per_minute = from_json(cut.tariff or {}).segments[-1].price_per_minute
+    await call.record.write(Status.OFFERED, "price told", str(per_minute))
+    await call.tell(
+        *speech.prompt("resume-costs"),
+        *speech.prompt("price-is"),
+        *speech.price_per_minute(per_minute, call.settings.platform.currency),
+        *speech.prompt("tax-included"),
+        *how_long_it_lasts(call, terms.lasts_seconds),
+        *(speech.prompt("recording-yes") if call.recorded else ()),
+    )
+    return None
 
 
 async def choose(call: Conversation) -> Outcome | None:

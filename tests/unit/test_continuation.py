@@ -162,7 +162,8 @@ def test_the_package_is_not_paid_twice_and_goes_on_per_minute_after_its_end(hous
     assert house.balance(ledger.WALLET, 1) == 20_000 - 6155
     assert house.balance(ledger.EARNINGS, 1) == 6155 - 1847  # 30 % of 61.55 is 18.465
     due = house.database.read(lambda s: what_is_due(s, second))
-    assert (due.seconds, due.total, due.network_fault) == (3660, 155, False)
+    # Of the whole consultation, as it is told to both.
+    assert (due.seconds, due.total, due.share, due.network_fault) == (3660, 6155, 6155 - 1847, False)
 
 
 def test_a_part_within_the_package_costs_nothing_and_needs_no_credit(house: Any) -> None:

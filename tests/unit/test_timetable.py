@@ -7,19 +7,18 @@ from decimal import Decimal
 import pytest
 
 from taxiphone.ari_app.timetable import timetable
-from taxiphone.billing.holds import Accepted
+from taxiphone.billing.holds import CREDIT, LIMIT, LONGEST, Accepted
 from taxiphone.billing.tariff import Segment, Tariff
 from taxiphone.settings import Settings
 
 SETTINGS = Settings(platform={"cli": "+33199001200"}, trunk={"host": "127.0.0.2"})
-LONGEST = 180 * 60
 PER_MINUTE = Tariff("EUR", 2, Decimal(0), (Segment(0, Decimal("1.55")),))
 FREE_FIRST = Tariff("EUR", 2, Decimal(0), (Segment(0, Decimal(0)), Segment(600, Decimal("1.55"))))
 PACKAGE = Tariff("EUR", 2, Decimal(60), (Segment(0, Decimal(0)), Segment(3600, Decimal("1.55"))))
 
 
-def times(tariff, max_seconds, talked_seconds=0):
-    return timetable(Accepted(tariff, 0, max_seconds, talked_seconds), SETTINGS)
+def times(tariff, max_seconds, talked_seconds=0, ends_by=CREDIT):
+    return timetable(Accepted(tariff, 0, max_seconds, talked_seconds, ends_by), SETTINGS)
 
 
 # tariff, seconds that the credit pays for -> the warning, the end with a word, Asterisk's own cut
@@ -29,12 +28,12 @@ def times(tariff, max_seconds, talked_seconds=0):
 )
 def test_one_minute_before_the_credit_ends_both_are_told_and_then_it_ends_with_a_word(seconds, warning, end):
     found = times(PER_MINUTE, seconds)
-    assert (found.warning, found.end, found.longest, found.by_credit) == (warning, end, seconds, True)
+    assert (found.warning, found.end, found.longest, found.ends_by) == (warning, end, seconds, CREDIT)
 
 
-def test_the_longest_talk_of_the_settings_is_told_apart_from_the_end_of_the_credit():
-    assert not times(PER_MINUTE, LONGEST).by_credit
-    assert times(PER_MINUTE, LONGEST - 1).by_credit
+def test_what_ends_the_talk_is_told_apart():
+    assert times(PER_MINUTE, 10_800, ends_by=LONGEST).ends_by == LONGEST
+    assert times(PER_MINUTE, 900, ends_by=LIMIT).ends_by == LIMIT
 
 
 def test_one_minute_before_the_package_ends_both_are_told_what_comes_after_it():
