@@ -18,6 +18,7 @@ from taxiphone.demo import network
 from taxiphone.demo.network import PublicNetwork, Softphone
 from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
+from taxiphone.dialplan import names
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.directory import people
 from taxiphone.store.models import Mark, Recording
@@ -94,7 +95,8 @@ class Set:
         """
         trunk = f'host = "{network.ADDRESS}"\nport = {self.network.sip_port}'
         self.platform.write(trunk, self.account)
-        self.platform.database.do(self._fill_directory)
+        for kind, code, name in self.platform.database.do(self._fill_directory):
+            await asyncio.to_thread(names.try_make, self.platform.settings, kind, code, name)
         self.client = self.network.phone("client", CLIENT_NUMBER, CLIENT_HERTZ)
         self.consultant = self.network.phone("consultant", CONSULTANT_NUMBER, CONSULTANT_HERTZ)
         await asyncio.gather(self.network.start(), self.platform.start())
@@ -113,7 +115,8 @@ class Set:
             if isinstance(result, BaseException):
                 raise result
 
-    def _fill_directory(self, session: Session) -> None:
+    def _fill_directory(self, session: Session) -> tuple[tuple[names.Kind, str, str], ...]:
+        """Make the cast; whose names there are to be spoken."""
         settings = self.platform.settings
         camille = people.add_consultant(
             session,
@@ -131,6 +134,7 @@ class Set:
         ledger.top_up(
             session, alex.id, to_minor(CREDIT, settings.currency_digits), settings.platform.currency
         )
+        return ("consultant", camille.code, camille.name), ("client", alex.code, alex.name)
 
 
 @dataclass
