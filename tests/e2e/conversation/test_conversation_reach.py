@@ -51,6 +51,7 @@ async def neither_sees_the_other(call, *phones):
     number = int(call.client.number[-3:])
     to_client = await call.sip(call.client)
     assert any(message.text.startswith("SIP/2.0 200") for message in to_client)
+    assert any(tells_of(m, call.client.number, "nobody") for m in to_client), "its own is found in them"
     for phone in phones:
         assert not [m.text for m in to_client if tells_of(m, phone.number, f"consultant {number}")]
         to_phone = await call.sip(phone)
