@@ -20,9 +20,9 @@ def left_today(
     """What this client may still spend today, in minor units; None: there is no limit.
 
     The calls that arrived today count, with what they were charged and with what is held for them now: that of a call
-    that goes on, and the fee of a recording that is still being made. What was refunded does not come back today. It is
-    one look at the database, so that no call is missed that is just being priced; with the client's wallet locked, no
-    other call can hold anything until the transaction ends.
+    that goes on, and the fee of a recording that is still being made. What was refunded does not come back today. They
+    are added up in one look at the database, so that no call is missed that is just being priced; with the client's
+    wallet locked, no other call can hold anything until the transaction ends.
 
     Args:
         session: where.
@@ -30,22 +30,21 @@ def left_today(
         client: whose limit.
         at: the time that counts as now.
     """
+    session.flush()
+    # Most clients have none: their calls of the day need not be added up.
+    wished = session.execute(select(Client.daily_limit).where(Client.id == client.id)).scalar_one()
+    if wished is None:
+        return None
     begin, end = day_of(settings, at or now())
-    limit = select(Client.daily_limit).where(Client.id == client.id).scalar_subquery()
-    todays = (
-        select(
-            limit,
-            func.coalesce(func.sum(Receipt.total), 0),
-            func.coalesce(func.sum(Account.balance), 0),
-        )
+    spent = (
+        select(func.coalesce(func.sum(Receipt.total), 0), func.coalesce(func.sum(Account.balance), 0))
         .select_from(Call)
         .outerjoin(Receipt, Receipt.call_id == Call.id)
         .outerjoin(Account, and_(Account.kind == HOLD, Account.owner == Call.id))
         .where(Call.client_id == client.id, Call.arrived_at >= begin, Call.arrived_at < end)
     )
-    session.flush()
-    wished, charged, held = session.execute(todays).one()
-    return None if wished is None else max(0, int(wished - charged - held))
+    charged, held = session.execute(spent).one()
+    return max(0, int(wished - charged - held))
 
 
 def day_of(settings: Settings, at: datetime) -> tuple[datetime, datetime]:
