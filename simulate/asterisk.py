@@ -19,9 +19,10 @@ from taxiphone.dialplan import prompts_folder
 from taxiphone.dialplan.speech import FOLDER
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
 from taxiphone.settings import Settings
-from taxiphone.simulate import lines as wire
+from taxiphone.simulate import line as wire
 from taxiphone.simulate.cel_log import CelLog
-from taxiphone.simulate.lines import Line, Lines, What
+from taxiphone.simulate.line import Line, What
+from taxiphone.simulate.lines import Lines
 from taxiphone.store.types import now
 
 # Of the formats that Asterisk plays: bytes a second, and bytes of the header.
@@ -33,6 +34,7 @@ _RATES = {
     ".wav": (16000, 44),
     ".gsm": (1650, 0),
 }
+_SHIPPED: dict[str, dict[str, float]] = {}  # language -> sound -> seconds
 
 
 class SimulatedAsterisk:
@@ -131,7 +133,7 @@ class SimulatedAsterisk:
             case _, "channels", channel, *rest if rest:
                 answer = self._about_channel(method, channel, rest, query)
             case "DELETE", "channels", channel:
-                answer = self._hang_up(self._line(channel))
+                answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
             case "GET", "channels":
@@ -198,10 +200,10 @@ class SimulatedAsterisk:
                 raise _unknown(method, ["bridges", bridge, *rest])
         return None
 
-    def _hang_up(self, line: Line) -> Any:
+    def _hang_up(self, line: Line, cause: int) -> Any:
         if self._is_ringing(line) and line.id != line.linked:
             self.lines.tell_dial(line, "CANCEL")
-        self.lines.end(line, wire.NORMAL, "application")
+        self.lines.end(line, cause, "application")
         return None
 
     def _originate(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -250,13 +252,29 @@ class SimulatedAsterisk:
             files = folder.glob(f"{sound.removeprefix(FOLDER + '/')}.*")
             return max((_seconds(path) for path in files if path.suffix in _RATES), default=0.0)
         if language not in self._sounds:
-            found = prompts_folder.sounds(self._settings, language)
-            self._sounds[language] = {f"{FOLDER}/{name}": _seconds(path) for name, path in found.items()}
+            self._sounds[language] = _lengths(self._settings, language)
         return self._sounds[language].get(sound, 0.0)
 
     def _send(self, event: Event) -> None:
         if not self.lost(event):
             self._loop.call_soon(self.router.route, event)
+
+
+def _lengths(settings: Settings, language: str) -> dict[str, float]:
+    """The length of each sound of a language, by its name as Asterisk knows it."""
+    own = (
+        prompts_folder.own_sounds(settings) / language,
+        prompts_folder.own_texts(settings) / f"{language}.toml",
+    )
+    if any(place.exists() for place in own):
+        return _named(prompts_folder.sounds(settings, language))
+    if language not in _SHIPPED:  # what the package brings does not change while it runs
+        _SHIPPED[language] = _named(prompts_folder.sounds(settings, language))
+    return _SHIPPED[language]
+
+
+def _named(sounds: Mapping[str, Path]) -> dict[str, float]:
+    return {f"{FOLDER}/{name}": _seconds(path) for name, path in sounds.items()}
 
 
 def _seconds(path: Path) -> float:

@@ -6,107 +6,15 @@ Everything goes through here, whoever causes it: a request of the application's,
 from __future__ import annotations
 
 import asyncio
-import enum
 import itertools
-import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from taxiphone.ari_app.client import Event
 from taxiphone.simulate.cel_log import CelLog
-
-log = logging.getLogger(__name__)
+from taxiphone.simulate.line import BY_TIMEOUT, NO_PACKETS, Happening, Line, Playback, What
 
 PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
-
-# Hang-up causes (ITU-T Q.850).
-NORMAL, BUSY, NO_USER, NO_ANSWER, DECLINED = 16, 17, 18, 19, 21
-UNREACHABLE, OUT_OF_ORDER, NO_PACKETS, BY_TIMEOUT = 20, 38, 44, 0
-
-
-class What(enum.StrEnum):
-    """What can happen to a line."""
-
-    RINGS = "rings"
-    ANSWERED = "answered"
-    SAID = "said"  # sounds begin: `sounds` are all of them
-    HEARD = "heard"  # one sound begins: `sounds` is that one
-    CUT_SHORT = "cut short"  # the sounds were stopped
-    PRESSED = "pressed"
-    TALKS = "talks"  # it is in a bridge with another
-    LEFT = "left"  # ... and no more
-    DIED = "died"  # no packet comes from it any more
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that happened to a line.
-
-    Attributes:
-        at: seconds of virtual time.
-        what: what.
-        line: to which.
-        sounds: of SAID and HEARD, their names without `sound:`.
-        key: of PRESSED.
-        cause: of ENDED, by Q.850.
-        by: of ENDED, who ended it: "person", "application", "asterisk" or "network".
-    """
-
-    at: float
-    what: What
-    line: Line
-    sounds: tuple[str, ...] = ()
-    key: str = ""
-    cause: int = 0
-    by: str = ""
-
-
-@dataclass
-class Playback:
-    """Sounds that are played to a line, one after the other."""
-
-    id: str
-    sounds: tuple[str, ...]
-    at: int = 0
-    timer: asyncio.TimerHandle | None = None
-
-
-@dataclass
-class Line:
-    """A channel.
-
-    Attributes:
-        id: its unique id.
-        name: as Asterisk names channels.
-        number: the caller's number, or the number that is rung.
-        linked: the first channel of the same call.
-        up: it was answered.
-        held: it is in the application.
-        variables: set on it.
-        bridge: the bridge that it is in.
-        up_at: when it was answered, in seconds of virtual time.
-        dead_at: when the last packet came from it; None: they come.
-    """
-
-    id: str
-    name: str
-    number: str
-    linked: str
-    up: bool = False
-    held: bool = False
-    variables: dict[str, str] = field(default_factory=dict)
-    bridge: str | None = None
-    up_at: float = 0.0
-    dead_at: float | None = None
-    playbacks: list[Playback] = field(default_factory=list)
-    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-
-    @property
-    def language(self) -> str:
-        """The language of what it hears."""
-        return self.variables.get("CHANNEL(language)", "en")
 
 
 class Lines:

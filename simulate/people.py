@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from taxiphone.dialplan.speech import FOLDER
 from taxiphone.simulate.asterisk import SimulatedAsterisk
-from taxiphone.simulate.lines import (
+from taxiphone.simulate.line import (
     BUSY,
     DECLINED,
     UNREACHABLE,

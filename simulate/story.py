@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from taxiphone.dialplan import speech_texts
-from taxiphone.simulate import lines as wire
-from taxiphone.simulate.lines import Happening, Line, What
+from taxiphone.simulate import line as wire
+from taxiphone.simulate.line import Happening, Line, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT
 

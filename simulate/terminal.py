@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.simulate.clock import VirtualTimeLoop
-from taxiphone.simulate.lines import BUSY, DECLINED, UNREACHABLE, Happening, Line, What
+from taxiphone.simulate.line import BUSY, DECLINED, UNREACHABLE, Happening, Line, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT, CONSULTANT
 from taxiphone.simulate.story import name

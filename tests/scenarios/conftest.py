@@ -7,6 +7,7 @@ charged that was not talked.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import math
 import shutil
@@ -14,12 +15,14 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
+from sqlalchemy import event
 
 from taxiphone.billing import ledger, ledger_check
-from taxiphone.directory import people
+from taxiphone.directory import people, pins
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
-from taxiphone.simulate.lines import What
+from taxiphone.simulate.line import What
 from taxiphone.simulate.people import ScriptedPeople
 from taxiphone.simulate.script import deed
 from taxiphone.simulate.story import name
@@ -52,36 +55,93 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@functools.cache
+def usual_settings():
+    return Settings(platform={"cli": "+33199001200", "language": "en"}, trunk={"host": "127.0.0.2"})
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request, tmp_path):
-    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    return Settings(
-        platform={"cli": "+33199001200", "language": "en"},
-        trunk={"host": "127.0.0.2"},
-        database={"url": url},
-        file=tmp_path / "taxiphone.toml",
-    )
-
-
-@pytest.fixture(scope="session")
-def new_sqlite(tmp_path_factory):
-    """An empty database of this program's schema, to be copied: that is quicker than to make one for each test."""
-    path = tmp_path_factory.mktemp("template") / "taxiphone.db"
-    database = Database(f"sqlite:///{path}")
-    database.create_if_new()
-    database.close()
-    return path
+def backend(request):
+    return request.param
 
 
 @pytest.fixture
-def database(settings, new_sqlite):
-    database = Database(settings.database_url)
-    if database.file is not None:
-        database.file.parent.mkdir(mode=0o700)
-        shutil.copy(new_sqlite, database.file)
-    database.do(lambda session: fill(session, settings))
-    yield database
-    database.close()
+def settings(backend, tmp_path):  # noqa: ARG001 - each test is made for each database
+    return usual_settings().model_copy(update={"file": tmp_path / "taxiphone.toml"})
+
+
+class FreshSqlite:
+    """One SQLite file, made anew for each test by a copy of a prepared one.
+
+    The engine stays the same: to write its statements anew (SQLAlchemy) costs more than a call. Nor does the disk have to
+    confirm what a test has written.
+    """
+
+    def __init__(self, folder):
+        self._prepared = folder / "prepared.db"
+        made = Database(f"sqlite:///{self._prepared}")
+        made.create_if_new()
+        made.do(lambda session: fill(session, usual_settings()))
+        made.close()
+        self.database = Database(f"sqlite:///{folder / 'taxiphone.db'}")
+
+        @event.listens_for(self.database.engine, "connect")
+        def _quick(connection, _):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    def new(self):
+        self.database.close()
+        for beside in ("-wal", "-shm"):
+            self.database.file.with_name(self.database.file.name + beside).unlink(missing_ok=True)
+        shutil.copy(self._prepared, self.database.file)
+        return self.database
+
+
+class FreshPostgres:
+    """The same with PostgreSQL."""
+
+    def __init__(self, postgres):
+        self._postgres = postgres
+        postgres._say("CREATE DATABASE prepared_scenario TEMPLATE template_taxiphone")
+        made = Database(postgres.server.url("prepared_scenario"))
+        made.do(lambda session: fill(session, usual_settings()))
+        made.close()
+        self.database = Database(postgres.server.url("scenario"))
+
+    def new(self):
+        self.database.close()
+        self._postgres._say("DROP DATABASE IF EXISTS scenario WITH (FORCE)")
+        self._postgres._say("CREATE DATABASE scenario TEMPLATE prepared_scenario")
+        return self.database
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory):
+    made = FreshSqlite(tmp_path_factory.mktemp("sqlite"))
+    yield made
+    made.database.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgres):
+    made = FreshPostgres(postgres)
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def database(request, backend):
+    return request.getfixturevalue(backend).new()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_pins():
+    """A PIN's hash takes a tenth of a second, so that it can't be guessed; here it need not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pins, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        pins._nobodys.cache_clear()
+        yield
+    pins._nobodys.cache_clear()
 
 
 def fill(session, settings):
