@@ -236,8 +236,6 @@ class Heard:
                 span = self._follow(name, sound, place - piece.offset, whole_only=anchor > 0)
                 if span is not None and not any(abs(span.begin - other.begin) < _GAP for other in found):
                     found.append(span)
-            if any(span.whole for span in found):
-                break
         return sorted(found, key=lambda span: span.begin)
 
     def _follow(self, name: str, sound: Sound, begin: int, *, whole_only: bool) -> Span | None:
