@@ -1,0 +1,194 @@
+"""How a talk ends before anybody hangs up: keys, a line that falls silent, one that was never heard, the longest talk."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import talks
+from sqlalchemy import select
+
+from taxiphone.billing.due import what_is_due
+from taxiphone.demo.platform import Timing
+from taxiphone.store.models import FreeMinutes, Mark
+from taxiphone.store.types import now
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+BOTH_WAYS = ({"language": "fr", "consultant_language": "en"}, {"language": "en", "consultant_language": "fr"})
+WARNED = 52
+
+
+@pytest.fixture(scope="module")
+def timing():
+    """Silence is found soon, but late enough that Asterisk's own time-out leaves time for the sentence before it."""
+    return Timing(
+        ring_seconds=10,
+        accept_seconds=4,
+        key_seconds=3,
+        longest_minutes=1,
+        warning_seconds=WARNED,
+        rtp_timeout_seconds=8,
+        one_way_seconds=2,
+    )
+
+
+def why(call):
+    """What the program noted as the talk's end."""
+    return call.platform.database.do(
+        lambda session: session.scalar(
+            select(Mark.detail).where(Mark.call_id == call.call_id, Mark.what == "left")
+        )
+    )
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+
+async def test_hash_and_star_by_the_client_end_the_talk_and_each_hears_what_is_due(scene):
+    async def story(call):
+        await talks.begin(call)
+        await call.press("#*")
+        await call.platform.marked(call.call_id, "left")
+        assert why(call) == "client's keys"
+        bill = await talks.priced(call)
+        assert bill.receipt.total == talks.cents("1.55", bill.call.billed_seconds)
+
+        async def client():
+            await call.hears("you-ended")
+            await call.hears(talks.clients_bill(call, bill), "rate-offer")
+            await call.press("5")
+            await call.hears("thank-you")
+            await call.hears("goodbye")
+            await call.client.ended()
+
+        async def consultant():
+            await call.consultant_hears("client-hung-up")
+            await call.consultant_hears(talks.consultants_bill(call, bill))
+            await call.consultant.ended()
+
+        await asyncio.gather(client(), consultant())
+        await talks.let_go(call)
+
+    calls = [scene(recording_allowed=False, **languages) for languages in BOTH_WAYS]
+    await talks.at_once(*map(story, calls))
+    await calls[0].them.nothing_left()
+
+
+async def test_other_keys_end_nothing(scene):
+    call = scene("fr", recording_allowed=False)
+    await talks.begin(call)
+    for keys in ("*#", "1", "#1*", "9", "*"):
+        await call.press(keys)
+        await asyncio.sleep(0.5)  # they speak between
+    await call.consultant.press("#*")
+    await asyncio.sleep(0.5)
+    assert why(call) is None
+    await call.press("#*", pause=700)
+    await call.hears("you-ended")
+    bill = await talks.priced(call)
+    await talks.let_go(call)
+    spoken = sum(end - begin for begin, end in talks.tone(call.consultant, call.client.hertz))
+    assert 2 < spoken < bill.talked
+    await call.them.nothing_left()
+
+
+# -- a line -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_line_that_falls_silent_ends_the_talk_is_billed_to_its_last_packet_and_the_other_is_told(
+    scene,
+):
+    async def story(call, *, client):
+        silent, other = (call.client, call.consultant) if client else (call.consultant, call.client)
+        hears = call.consultant_hears if client else call.hears
+        await talks.begin(call)
+        await asyncio.sleep(2)  # so long they talk
+        await silent.die()
+        died = now()
+        await call.platform.marked(call.call_id, "left")
+        assert why(call) == ("client's line lost" if client else "consultant's line lost")
+        bill = await talks.priced(call)
+        await hears("line-lost")
+        await hears(
+            talks.consultants_bill(call, bill) if client else talks.clients_bill(call, bill), seconds=30
+        )
+        await talks.let_go(call)
+        assert abs((bill.call.talk_to - died).total_seconds()) < 0.5
+        last = talks.tone(other, silent.hertz)[-1]
+        assert abs(last[1] - last[0] - bill.talked) < 0.5 or last[1] - last[0] > bill.talked
+        assert bill.receipt.total == talks.cents("1.55", bill.call.billed_seconds)
+        assert bill.call.dropped
+
+    calls = [scene(recording_allowed=False, **languages) for languages in BOTH_WAYS]
+    await talks.at_once(story(calls[0], client=True), story(calls[1], client=False))
+    await calls[0].them.nothing_left()
+
+
+async def test_a_side_that_was_never_heard_is_flagged_told_to_both_and_not_billed(scene):
+    async def story(call, *, client):
+        silent = call.client if client else call.consultant
+        await talks.begin(call, then=silent.die)
+        await call.platform.marked(call.call_id, "left")
+        assert why(call) == ("client not heard" if client else "consultant not heard")
+        bill = await talks.priced(call)
+        due = call.platform.database.do(lambda session: what_is_due(session, call.call_id))
+
+        async def client_hears():
+            await call.hears("not-heard" if client else "other-not-heard")
+            if (
+                not client
+            ):  # Asterisk's own time-out ends the silent one's call in the middle of the next sentence
+                speech = call.speech
+                lasted, left = speech.talk_lasted(due.seconds), speech.credit_left(call.them.credit, "EUR")
+                await call.hears(lasted, "nothing-charged", left, "goodbye")
+
+        async def consultant_hears():
+            await call.consultant_hears("other-not-heard" if client else "not-heard")
+            if client:
+                await call.consultant_hears(call.consultants_speech.talk_lasted(due.seconds))
+
+        await asyncio.gather(client_hears(), consultant_hears())
+        await talks.let_go(call)
+        assert bill.call.fault == "one-way audio"
+        assert bill.call.review
+        assert bill.receipt.total == 0
+        assert call.them.wallet() == call.them.credit
+        assert not call.platform.database.do(
+            lambda session: session.scalar(
+                select(FreeMinutes).where(FreeMinutes.client_id == bill.call.client_id)
+            )
+        )
+
+    calls = [scene(recording_allowed=False, free_minutes=1, **languages) for languages in BOTH_WAYS]
+    await talks.at_once(story(calls[0], client=True), story(calls[1], client=False))
+    await calls[0].them.nothing_left()
+
+
+# -- the longest talk -------------------------------------------------------------------------------------------------
+
+
+async def test_both_are_warned_of_the_end_of_the_longest_talk_and_told_it(scene):
+    async def story(call):
+        await talks.begin(call)
+        await call.platform.marked(call.call_id, "warned")
+        await asyncio.gather(
+            call.hears(call.speech.time_left(WARNED)),
+            call.consultant_hears(call.consultants_speech.time_left(WARNED)),
+        )
+        await call.platform.marked(call.call_id, "left", 70)
+        assert why(call) == "longest talk"
+        bill = await talks.priced(call)
+        await asyncio.gather(call.hears("longest-reached"), call.consultant_hears("longest-reached"))
+        await asyncio.gather(
+            call.hears(talks.clients_bill(call, bill)),
+            call.consultant_hears(talks.consultants_bill(call, bill)),
+        )
+        await talks.let_go(call)
+        assert 59 < bill.talked < 60
+        assert bill.call.billed_seconds == 60
+        assert bill.receipt.total == 155
+
+    calls = [scene(recording_allowed=False, **languages) for languages in BOTH_WAYS]
+    await talks.at_once(*map(story, calls))
+    await calls[0].them.nothing_left()
