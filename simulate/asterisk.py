@@ -138,6 +138,8 @@ class SimulatedAsterisk:
                 answer = self._about_bridge(method, bridge, rest, query)
             case "GET", "channels":
                 answer = [{"id": channel} for channel in self.lines.known]
+            case "PUT", "applications", _, "eventFilter":
+                answer = None  # it sends what it has; who is not interested does not listen
             case "GET", "applications", _:
                 answer = {"channel_ids": [line.id for line in self.lines.known.values() if line.held]}
             case (("GET" | "DELETE"), "playbacks", playback):
@@ -177,8 +179,7 @@ class SimulatedAsterisk:
     def _about_bridge(self, method: str, bridge: str, rest: list[str], query: Mapping[str, Any]) -> Any:
         bridges = self.lines.bridges
         if (method, rest) == ("POST", []):
-            bridges.setdefault(bridge, [])
-            return self._shown(bridge)
+            return self._make_bridge(bridge)
         if bridge not in bridges:
             raise NotFoundError("Bridge not found", 404)
         match method, *rest:
@@ -199,6 +200,12 @@ class SimulatedAsterisk:
             case _:
                 raise _unknown(method, ["bridges", bridge, *rest])
         return None
+
+    def _make_bridge(self, bridge: str) -> Any:
+        if bridge in self.lines.bridges:
+            raise ConflictError(f"Bridge with id '{bridge}' already exists", 409)
+        self.lines.bridges[bridge] = []
+        return self._shown(bridge)
 
     def _hang_up(self, line: Line, cause: int) -> Any:
         if self._is_ringing(line) and line.id != line.linked:

@@ -16,10 +16,10 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 
 from taxiphone.billing import ledger, ledger_check
-from taxiphone.directory import people, pins
+from taxiphone.directory import consultant_fields, people, pins
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
 from taxiphone.simulate.line import What
@@ -29,7 +29,7 @@ from taxiphone.simulate.story import name
 from taxiphone.simulate.world import world as a_world
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Account, Call
+from taxiphone.store.models import Account, Call, Consultant
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
 CLIENT, BLOCKED, POOR = "+33639980001", "+33639980003", "+33639980004"
@@ -214,14 +214,17 @@ async def world(settings, database, ears):
 @pytest.fixture
 def arrive(world):
     """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> its consultation, to be run."""
-    numbers = itertools.count(1)
+    numbers, people = itertools.count(1), []
 
     def arrive(*script, dialled=OWN_DID, caller=CLIENT, between_keys=0.15):
         channel = f"c{next(numbers)}"
         deeds = [deed(line) for line in script]
         said = {(each.who, each.hears) for each in deeds if each.since is None}
         usual = [each for each in map(deed, USUAL) if (each.who, each.hears) not in said]
-        ScriptedPeople(world.asterisk, [*deeds, *usual], channel, between_keys=between_keys)
+        if not world.asterisk.lines.known:  # those of the calls before have nothing to listen to any more
+            while people:
+                people.pop().leave()
+        people.append(ScriptedPeople(world.asterisk, [*deeds, *usual], channel, between_keys=between_keys))
         return world.arrive(dialled=dialled, caller=caller, channel=channel)
 
     return arrive
@@ -299,3 +302,88 @@ def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
 def balances(session):
     wallets = session.query(Account).filter(Account.kind == ledger.WALLET)
     return {account.owner: account.balance for account in wallets}
+
+
+@pytest.fixture
+def answering(world):
+    """Let `special` have the first word on each request."""
+
+    def answering(special):
+        usual = world.asterisk.request
+
+        async def request(method, path, query=None, body=None):
+            found = await special(method, path)
+            return found if found is not None else await usual(method, path, query, body)
+
+        world.asterisk.request = request
+
+    return answering
+
+
+@pytest.fixture
+def killed(world, arrive):
+    """A call whose program dies and is started anew: `await killed(when, *script)` -> its id.
+
+    It dies when it makes the request for which `when(method, path)` is true.
+    """
+
+    async def killed(when, *script, **more):
+        consultation = arrive(*script, **more)
+        usual = world.asterisk.request
+
+        async def nothing(*_):
+            pass
+
+        async def request(method, path, query=None, body=None):
+            if when(method, path):
+                consultation.end = nothing  # a program that is killed does nothing any more
+                task.cancel()
+                await asyncio.Event().wait()
+            return await usual(method, path, query, body)
+
+        world.asterisk.request = request
+        task = asyncio.create_task(consultation.run())
+        await asyncio.gather(task, return_exceptions=True)
+        world.asterisk.request = usual
+        world.start()
+        return consultation.id
+
+    return killed
+
+
+@pytest.fixture
+def change(database):
+    """Change columns of all rows of a table: `change(Consultant, ring_at_once=True)`."""
+
+    def change(table, **columns):
+        database.do(lambda session: session.execute(update(table).values(columns)))
+
+    return change
+
+
+@pytest.fixture
+def two_phones(database):
+    """The consultant has two telephones, which ring at once."""
+
+    def write(session):
+        consultant = session.scalars(select(Consultant)).one()
+        consultant.ring_at_once = True
+        consultant_fields.set_more_phones(consultant, ["+33639980010"])
+
+    database.do(write)
+
+
+@pytest.fixture
+def heard(world):
+    """Do something as soon as somebody hears a prompt: `heard("client", "price-is", what)`; only the first time."""
+
+    def heard(who, prompt, what):
+        def listen(happening):
+            it_is = happening.what is What.HEARD and name(happening.line) == who
+            if it_is and happening.sounds[0].removeprefix("taxiphone/") == prompt:
+                world.asterisk.lines.listeners.remove(listen)
+                what()
+
+        world.asterisk.lines.listeners.append(listen)
+
+    return heard

@@ -15,22 +15,6 @@ from taxiphone.store.models import Call
 ENDS = "talk 75: client hangs up"
 
 
-@pytest.fixture
-def answering(world):
-    """Let `special` have the first word on each request."""
-
-    def answering(special):
-        usual = world.asterisk.request
-
-        async def request(method, path, query=None, body=None):
-            found = await special(method, path)
-            return found if found is not None else await usual(method, path, query, body)
-
-        world.asterisk.request = request
-
-    return answering
-
-
 def row(database, call_id):
     return database.do(lambda session: session.get_one(Call, call_id))
 
@@ -130,37 +114,6 @@ async def test_a_database_that_is_away_at_the_end_leaves_no_leg(arrive, nothing_
 
 
 # -- after a restart ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def killed(world, arrive):
-    """A call whose program dies and is started anew: `await killed(when, *script)` -> its id.
-
-    It dies when it makes the request for which `when(method, path)` is true.
-    """
-
-    async def killed(when, *script):
-        consultation = arrive(*script)
-        usual = world.asterisk.request
-
-        async def nothing(*_):
-            pass
-
-        async def request(method, path, query=None, body=None):
-            if when(method, path):
-                consultation.end = nothing  # a program that is killed does nothing any more
-                task.cancel()
-                await asyncio.Event().wait()
-            return await usual(method, path, query, body)
-
-        world.asterisk.request = request
-        task = asyncio.create_task(consultation.run())
-        await asyncio.gather(task, return_exceptions=True)
-        world.asterisk.request = usual
-        world.start()
-        return consultation.id
-
-    return killed
 
 
 def looks_at_the_talk(method, path):
