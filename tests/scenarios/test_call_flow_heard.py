@@ -6,6 +6,7 @@ import asyncio
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
 BLOCKED, POOR, DEE, EVE = "+33639980003", "+33639980004", "+33639980005", "+33639980006"
+FAY, GUS = "+33639980007", "+33639980008"
 PIN = "480257"
 HOUR = 3600
 TEXT = (Path(__file__).parents[2] / "docs" / "call-flow.md").read_text(encoding="utf-8")
@@ -109,11 +111,22 @@ class Heard:
 
 
 @pytest.fixture
-def settings(tmp_path):
+def backend():
+    """What is heard is the same on every database: once is enough."""
+    return "sqlite"
+
+
+@pytest.fixture
+def tell_after():
+    return True
+
+
+@pytest.fixture
+def settings(tmp_path, tell_after):
     return Settings(
         platform={"cli": "+33199001200", "language": "en"},
         trunk={"host": "127.0.0.2"},
-        call={"longest_minutes": 40},
+        call={"longest_minutes": 40, "tell_after": tell_after},
         file=tmp_path / "taxiphone.toml",
     )
 
@@ -136,9 +149,11 @@ def everybody(database, settings):
             free_minutes=10,
         )
         people.add_number(session, settings, number=PACKAGE_DID, consultant_code=consultant.code)
-        for name, number, credit in (("Dee", DEE, 50000), ("Eve", EVE, 1500)):
+        clients = (("Dee", DEE, 50000), ("Eve", EVE, 1500), ("Fay", FAY, 50000), ("Gus", GUS, 1500))
+        for name, number, credit in clients:
             client = people.add_client(session, settings, name=name, phones=[number])
             ledger.top_up(session, client.id, credit, "EUR")
+            client.daily_limit = 400 if number == FAY else None
         alex = session.query(Client).filter(Client.name == "Alex").one()
         alex.pin_hash = pins.hash_pin(PIN)
         return alex.code
@@ -165,10 +180,26 @@ class Story:
         self.nothing_left, self.heard = nothing_left, Heard()
 
     async def call(self, about, *script, pause=3 * HOUR, **numbers):
+        """Live a call, and listen to it; what its client has heard."""
         await self.world.live(self.arrive(*script, **numbers))
         self.nothing_left()
+        heard = prompts_of(self.ears.of("client"))
         self.heard.listen(about, self.ears)
         await asyncio.sleep(pause)
+        return heard
+
+    async def until(self, who, hears):
+        """Wait until somebody has heard a prompt in the call that is being lived."""
+        while hears not in self.ears.of(who):
+            await asyncio.sleep(1)
+
+    async def call_beside(self, about, **numbers):
+        """Another call, while the first is talked and nobody there is told anything."""
+        first, self.ears.heard = self.ears.heard, {}
+        await self.world.live(self.arrive(**numbers))
+        self.heard.listen(about, self.ears)
+        assert self.ears.heard == {}
+        self.ears.heard = first
 
     def change(self, table, name, **columns):
         def work(session):
@@ -184,7 +215,7 @@ def story(world, arrive, database, ears, nothing_left):
     return Story(world, arrive, database, ears, nothing_left)
 
 
-async def talks_by_the_minute(story):
+async def talks_by_the_minute(story, monkeypatch):
     call = story.call
     await call(
         "recorded, paused, resumed, rated",
@@ -200,19 +231,31 @@ async def talks_by_the_minute(story):
     await call("client silent from the start", "client hears tone-start: line dies")
     await call("consultant silent from the start", "consultant hears tone-start: line dies")
     await call("client falls silent", "talk 75: client's line dies")
-    await call("consultant falls silent", "talk 75: consultant's line dies", pause=60)
+    recorded = "client hears recording-choice: press 1"
+    await call("consultant falls silent", recorded, "talk 75: consultant's line dies", pause=60)
     goes_on = "client hears resume-offer: press 1"
-    await call("a line that was cut", goes_on, "talk 30: client's line drops", pause=60)
+    heard = await call("a line that was cut", goes_on, "talk 30: client's line drops", pause=60)
+    step = [name for section, name in CLIENT if section == "2. Whether a line was cut"]
+    assert heard == ["welcome", *step, "connecting", "tone-start"]
     await call("another one instead", "client hears resume-offer: press 2", "talk 30: client hangs up")
     await call("the credit is used up")
     await call("the longest talk", caller=DEE)
+    await call("the client's own limit is used up", caller=FAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(story.world.recorder, "mute", not_muted)
+        keys = ("talk 30: client presses 0", "talk 75: client hangs up")
+        await call("it can't be paused", recorded, *keys, caller=DEE)
+
+
+async def not_muted(_channel, _muted):
+    return False
 
 
 async def who_and_whom(story, code):
     call = story.call
     await call(
         "signed in at the second try",
-        f"client hears enter-client-code: press {code}",
+        *(f"client hears enter-client-code: press {keys}" for keys in (code, f"{code}#")),
         *("client hears enter-pin: press 1111#", f"client hears enter-pin: press {PIN}#"),
         *("client hears add-number-offer: press 1", "client hears recording-choice: hang up"),
         caller="+33639980031",
@@ -243,6 +286,23 @@ async def with_a_package(story):
     )
 
 
+async def with_another(story):
+    """What happens meanwhile: another call of the same client's, and another price."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            story.call("all that the client has is held", "talk 75: client hangs up", caller=GUS)
+        )
+        await story.until("consultant", "tone-start")
+        await asyncio.sleep(10)
+        await story.call_beside("another call of the same client's", caller=GUS)
+    async with asyncio.TaskGroup() as group:
+        late = "consultant hears accept-menu: after 5, press 1"
+        ended = group.create_task(story.call("the price changes while it rings", late, caller=GUS))
+        await story.until("client", "connecting")
+        story.change(Consultant, "Camille", price_per_minute=Decimal("1.65"))
+    assert ended.result()[-4:] == ["connecting", "price-changed", "nothing-charged", "goodbye"]
+
+
 async def without_a_talk(story, monkeypatch):
     call, shared = story.call, {"caller": DEE, "dialled": SHARED_DID}
     for does in ("busy", "decline", "ignore", "unreachable"):
@@ -256,10 +316,18 @@ async def without_a_talk(story, monkeypatch):
     await call("not in service", dialled="+33199009999")
     await call("nobody knows the caller", caller="")
     wrong = ("client hears enter-client-code: press 1111#", "client hears enter-pin: press 135790#")
-    await call("wrong PINs", *wrong, caller="+33639980032", pause=1)
+    heard = await call("wrong PINs", *wrong, caller="+33639980032", pause=1)
+    assert heard[-3:] == ["enter-client-code", "enter-pin", "pin-paused"]
     await call("paused", caller="+33639980032")
+    other = (
+        "client hears enter-client-code: press 2222#",
+        wrong[1],
+    )  # what was wrong with the first code counts on
+    heard = await call("wrong PINs from a hidden number", *other, caller="")
+    assert heard[-5:] == ["enter-client-code", "enter-pin", "wrong-pin", "nothing-charged", "goodbye"]
     await call("blocked", caller=BLOCKED)
     await call("too little credit", caller=POOR)
+    await with_another(story)
     story.change(Client, "Eve", daily_limit=1)
     await call("the limit is reached", caller=EVE)
     story.change(Client, "Eve", closed_at=datetime(2026, 1, 1, tzinfo=UTC))
@@ -275,7 +343,7 @@ async def without_a_talk(story, monkeypatch):
 async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_order_and_nothing_else(
     story, everybody, monkeypatch
 ):
-    await talks_by_the_minute(story)
+    await talks_by_the_minute(story, monkeypatch)
     await who_and_whom(story, everybody)
     await with_a_package(story)
     await without_a_talk(story, monkeypatch)
@@ -283,3 +351,26 @@ async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_orde
     assert heard.wrong == []
     assert {name for _, name in CLIENT} - heard.client == NEVER_HEARD_HERE
     assert {name for _, name in CONSULTANT} - heard.consultant == set()
+
+
+@pytest.mark.parametrize("tell_after", [False])
+@pytest.mark.parametrize(
+    ("script", "caller", "client", "consultant"),
+    [
+        (("talk 75: client hangs up",), DEE, [], []),
+        (("talk 75: consultant hangs up",), DEE, [], []),
+        (("talk 75: client presses #*",), DEE, [], []),
+        ((), FAY, ["limit-used-up"], ["client-credit-used-up"]),
+        (("talk 75: consultant's line dies",), DEE, ["line-lost"], ["call-cut"]),
+    ],
+    ids=["client", "consultant", "client's keys", "limit reached", "consultant's line lost"],
+)
+async def test_with_tell_after_switched_off_only_why_is_told_and_only_where_neither_has_ended_it(
+    story, everybody, ears, script, caller, client, consultant
+):
+    assert everybody
+    await story.world.live(story.arrive(*script, caller=caller))
+    heard = {who: prompts_of(ears.of(who)) for who in ("client", "consultant")}
+    after = {who: [*dropwhile(lambda name: name != "tone-start", heard[who])][1:] for who in heard}
+    after = {who: [name for name in said if name != "time-left"] for who, said in after.items()}
+    assert after == {"client": client, "consultant": consultant}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.ari_app import consultation, menu
+from taxiphone.ari_app import consultation, menu, verbs
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.steps import after, price, talk
 from taxiphone.dialplan import speech_texts
@@ -37,6 +37,9 @@ def prompts(language):
 
 
 ENGLISH = prompts("en")
+NEVER_SAID = {
+    "silence"
+}  # a tone without sound, which only the synthesis makes and names: nobody hears it in a call
 
 
 # -- the document -----------------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def test_every_prompt_in_the_document_is_said_by_the_program():
 
 
 def test_every_prompt_of_the_texts_is_said_by_the_program():
-    assert ENGLISH.keys() - said_by_the_program() == set()
+    assert ENGLISH.keys() - said_by_the_program() == NEVER_SAID
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -271,7 +274,7 @@ def test_every_ending_without_a_talk_stands_in_the_document_with_its_prompts_in_
     ((_, rows),) = tables("outcome")
     written = {quoted(row[0])[0]: quoted(row[2]) for row in rows}
     told = {outcome.value: list(names) for outcome, names in FAREWELLS.items()}
-    told["no_credit"].insert(1, "credit-is")  # composed: the balance
+    told["no_credit"][1:1] = ["credit-is", "other-call"]  # composed: the balance, and why it is not all of it
     assert written == {name: tuple(names) for name, names in told.items()} | {"caller_gone": ()}
     assert [*written] == [*told, "caller_gone"]
     assert written.keys() == OUTCOMES - {"talked"}
@@ -285,6 +288,20 @@ def test_every_end_of_a_talk_stands_in_the_document_with_what_each_side_hears():
         for why in talk.Why
         for client, consultant in [(after.CLIENT_HEARS.get(why), after.CONSULTANT_HEARS.get(why))]
     ]
+
+
+def test_what_is_said_with_tell_after_switched_off_begins_with_the_row_that_the_document_tells():
+    said = [why in after.NEVER_SILENTLY for why in talk.Why]
+    (row,) = re.findall(r"from the (\w+) row of the table on", section("11. After the talk"))
+    begins = ["first", "second", "third", "fourth", "fifth"].index(row)
+    assert said == [place >= begins for place in range(len(said))]
+
+
+def test_the_times_that_are_no_settings_stand_in_the_document():
+    assert verbs._END_KEY_SECONDS == 1, "the document says: for a second"
+    assert "the key that ends it still belongs to them, for a second" in TEXT
+    assert f"the second key comes within {talk._TOGETHER_SECONDS:g} s of the first" in TEXT
+    assert f"has been silent for {talk._DEAD_SECONDS:g} s, ends it so" in TEXT
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
