@@ -8,6 +8,7 @@
     │   ├── AsteriskStartError      it would not start, or died
     │   └── SchemaError             the database is at another version than the program
     ├── LedgerError                 a posting that must not be made; nothing was posted          exit 1
+    │   ├── NoPackageError          the consultant offers no package, perhaps not any more
     │   └── InsufficientFundsError  the wallet does not hold what was asked for
     │       └── LimitReachedError   it does, but the client's own limit per day does not allow it
     ├── RecordingError              a WAV or MP3 that is not what it should be                   exit 1
@@ -58,6 +59,10 @@ class SchemaError(SetupError):
 
 class LedgerError(TaxiphoneError):
     """A posting that must not be made; nothing was posted."""
+
+
+class NoPackageError(LedgerError):
+    """The consultant offers no package, perhaps since a moment ago."""
 
 
 class InsufficientFundsError(LedgerError):

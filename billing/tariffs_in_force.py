@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import free_minutes
 from taxiphone.billing import tariff as tariffs
 from taxiphone.billing.tariff import Tariff, Terms
-from taxiphone.errors import LedgerError
+from taxiphone.errors import LedgerError, NoPackageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Client, Consultant
 
@@ -50,11 +50,11 @@ def tariff_for(
         new_to_it: False: without free minutes, whether they are used or not.
 
     Raises:
-        LedgerError: the mode is a package and the consultant offers none.
+        NoPackageError: the mode is a package and the consultant offers none.
     """
     if mode == PACKAGE:
         if consultant.package_price is None or consultant.package_minutes is None:
-            raise LedgerError(
+            raise NoPackageError(
                 f"consultant {consultant.code} offers no package. The call can't be priced as one."
             )
         return tariffs.package(

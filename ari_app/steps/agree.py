@@ -9,7 +9,7 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing.holds import Offer
 from taxiphone.billing.tariff import Tariff
 from taxiphone.billing.tariffs_in_force import PACKAGE
-from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError
+from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError, NoPackageError
 from taxiphone.store.calls import Outcome
 
 _MINUTE = 60
@@ -26,6 +26,8 @@ async def agree(call: Conversation) -> Outcome | None:
     except InsufficientFundsError as error:  # spent by another call of the same client's while this one rang
         outcome = Outcome.LIMIT_REACHED if isinstance(error, LimitReachedError) else Outcome.NO_CREDIT
         return await _not_after_all(call, outcome)
+    except NoPackageError:  # withdrawn while the phone rang
+        return await _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):
         return await _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.recorded:

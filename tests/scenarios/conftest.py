@@ -387,3 +387,15 @@ def heard(world):
         world.asterisk.lines.listeners.append(listen)
 
     return heard
+
+
+@pytest.fixture
+def row(database):
+    """A call's row as it is now, with its receipt: `row(call_id)`."""
+
+    def look(session, call_id):
+        call = session.get_one(Call, call_id)
+        _ = call.receipt
+        return call
+
+    return lambda call_id: database.read(lambda session: look(session, call_id))
