@@ -44,7 +44,7 @@ def left_today(
         .where(Call.client_id == client.id, Call.arrived_at >= begin, Call.arrived_at < end)
     )
     charged, held = session.execute(spent).one()
-    return max(0, int(wished - charged - held))
+    return max(0, wished - int(charged) - int(held or 0))
 
 
 def day_of(settings: Settings, at: datetime) -> tuple[datetime, datetime]:
