@@ -42,7 +42,7 @@ class SimulatedAsterisk:
 
     Args:
         settings: where the sounds and the event log are, and the RTP time-out.
-        on_row: called after each row of the event log.
+        on_row: called after each row of the event log, with its event.
 
     Attributes:
         router: what the events are given to; set before the first call.
@@ -51,7 +51,7 @@ class SimulatedAsterisk:
         lost: an event for which it is true never reaches the application.
     """
 
-    def __init__(self, settings: Settings, on_row: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settings: Settings, on_row: Callable[[str], None] = lambda _: None) -> None:
         self.router: Router
         self.requests: list[str] = []
         self.lost: Callable[[Event], bool] = lambda _: False

@@ -18,10 +18,10 @@ class CelLog:
     Args:
         file: `settings.cel_file`; its folder is made.
         clock: the wall clock that the rows are stamped with.
-        on_row: called after each row.
+        on_row: called after each row, with its event.
     """
 
-    def __init__(self, file: Path, clock: Callable[[], datetime], on_row: Callable[[], None]) -> None:
+    def __init__(self, file: Path, clock: Callable[[], datetime], on_row: Callable[[str], None]) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file, self._clock, self._on_row = file, clock, on_row
         self._last = _EPOCH
@@ -44,4 +44,4 @@ class CelLog:
         quoted = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
         with self._file.open("a", encoding="utf-8") as log:
             log.write(quoted + "\n")
-        self._on_row()
+        self._on_row(event)

@@ -22,6 +22,8 @@ from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 
+_TELLING = {"BRIDGE_EXIT", "LINKEDID_END"}  # rows after which the meter may have something to do
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -48,7 +50,7 @@ class SimulatedRecorder:
 
 
 class World:
-    """A house, its Asterisk, and its meter, which looks whenever Asterisk has written.
+    """A house, its Asterisk, and its meter, which looks whenever Asterisk has written that a talk, or a call, is over.
 
     Made by `world`.
     """
@@ -56,7 +58,7 @@ class World:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
         self._written = asyncio.Event()
-        self.asterisk = SimulatedAsterisk(settings, self._written.set)
+        self.asterisk = SimulatedAsterisk(settings, self._row)
         self.meter = Meter(settings, database, self._rated)
         self.recorder = SimulatedRecorder()
         self._loop = asyncio.get_running_loop()
@@ -75,6 +77,10 @@ class World:
             self.prices,
             self._over,
         )
+
+    def _row(self, event: str) -> None:
+        if event in _TELLING:
+            self._written.set()
 
     def _over(self, _call_id: str) -> None:
         self._written.set()
