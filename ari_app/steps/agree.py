@@ -25,11 +25,11 @@ async def agree(call: Conversation) -> Outcome | None:
         )
     except InsufficientFundsError as error:  # spent by another call of the same client's while this one rang
         outcome = Outcome.LIMIT_REACHED if isinstance(error, LimitReachedError) else Outcome.NO_CREDIT
-        return await _not_after_all(call, outcome)
+        return _not_after_all(call, outcome)
     except NoPackageError:  # withdrawn while the phone rang
-        return await _not_after_all(call, Outcome.PRICE_CHANGED)
+        return _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):
-        return await _not_after_all(call, Outcome.PRICE_CHANGED)
+        return _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.recorded:
         await call.lines.through_dialplan(call.consultant_leg, "consultant-record")
     tone = call.speech.prompt("tone-start")
@@ -53,8 +53,14 @@ def _dearer(tariff: Tariff, told: Offer, mode: str) -> bool:
     return tariff.free_seconds < told.free_minutes * _MINUTE
 
 
-async def _not_after_all(call: Conversation, outcome: Outcome) -> Outcome:
-    """The consultant, who has just accepted, is told that nothing comes of it; what was held goes back."""
-    await call.lines.say(call.consultant_leg, *call.consultants_speech.prompt("failed"))
-    await call.lines.hang_up(call.consultant_leg)
+def _not_after_all(call: Conversation, outcome: Outcome) -> Outcome:
+    """The consultant, who has just accepted, is told that nothing comes of it, while the client is told why."""
+    call.aside(_let_go(call))
     return outcome
+
+
+async def _let_go(call: Conversation) -> None:
+    try:
+        await call.lines.say(call.consultant_leg, *call.consultants_speech.prompt("not-after-all"))
+    finally:
+        await call.lines.hang_up(call.consultant_leg)

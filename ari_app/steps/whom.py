@@ -7,6 +7,7 @@ from functools import partial
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.price import how_long_it_lasts
+from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing import continuation, holds
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.directory import people
@@ -59,9 +60,13 @@ async def _tell_what_going_on_costs(call: Conversation, cut: Call) -> Outcome | 
         *speech.price_per_minute(per_minute, call.settings.platform.currency),
         *speech.prompt("tax-included"),
         *how_long_it_lasts(call, terms.lasts_seconds),
-        *(speech.prompt("recording-yes") if call.recorded else ()),
+        *(_recorded(call) if call.recorded else ()),
     )
     return None
+
+
+def _recorded(call: Conversation) -> Sounds:
+    return (*call.sounds("recording-yes"), *call.speech.pause_key(call.settings.call.pause_key))
 
 
 async def choose(call: Conversation) -> Outcome | None:
