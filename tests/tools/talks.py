@@ -15,7 +15,7 @@ from sqlalchemy import select
 from taxiphone.store.models import Call, Receipt
 
 _BLOCK = 400  # samples: 50 ms
-_SHARE = 0.5  # of a block's power: then it is the tone, and no voice
+_SHARE = 0.3  # of a block's power: then it is the tone, alone or beside another, and no voice
 _FAINT = 500.0  # root mean square, of 32768: below, nobody speaks
 _BETWEEN = 0.35  # seconds that a tone is away while its phone presses a key
 
