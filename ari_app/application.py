@@ -41,6 +41,7 @@ _EVENTS = (
 )
 
 _AGAIN_SECONDS = 1.0
+_TAKING_OVER_SECONDS = 5.0  # of a recovery under way when the program is ended
 
 
 class Application:
@@ -110,7 +111,9 @@ class Application:
     async def hang_up_all(self) -> None:
         """Take no new call, and end those in progress: both legs are hung up, what was talked is priced."""
         self.draining = True
-        if self._setting_up is not None:  # it may be taking over a talk just now
+        if self._setting_up is not None:
+            # It may be taking over a talk just now, which would be left to itself: that one is ended too.
+            await asyncio.wait({self._setting_up}, timeout=_TAKING_OVER_SECONDS)
             self._setting_up.cancel()
             await asyncio.gather(self._setting_up, return_exceptions=True)
         await asyncio.sleep(0)  # a call that has just come begins, so that it can also end
