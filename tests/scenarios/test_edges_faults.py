@@ -1,0 +1,138 @@
+"""A request that Asterisk refuses, or answers too late, harms nobody but the one it was about, and costs nobody a talk."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from taxiphone.errors import AriConnectionError, AriRequestError, AriTimeoutError
+from taxiphone.store.calls import Outcome, Status
+
+ENDS = "talk 60: client hangs up"
+FAULT = AriRequestError("Asterisk refused it: 500 Internal Error", 500)
+
+
+@pytest.fixture
+def backend():
+    return "sqlite"
+
+
+@pytest.fixture
+def refusing(world):
+    """Every playback of a prompt on a leg is refused: `refusing("consultant", "tone-start")`; None: of any prompt."""
+
+    def refusing(who, prompt=None):
+        usual = world.asterisk.request
+
+        async def request(method, path, query=None, body=None):
+            leg, is_play, _ = path.partition("/play/")
+            whose = leg.partition(".")[2] or "client"
+            media = (query or {}).get("media", "")
+            if (
+                is_play
+                and whose == who
+                and (prompt is None or f"sound:taxiphone/{prompt}" in media.split(","))
+            ):
+                raise FAULT
+            return await usual(method, path, query, body)
+
+        world.asterisk.request = request
+
+    return refusing
+
+
+# -- the bridge ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [AriTimeoutError, AriConnectionError])
+async def test_two_who_were_bridged_though_nobody_answered_so_have_talked_and_pay_for_it(
+    live, world, ears, error
+):
+    usual = world.asterisk.request
+
+    async def request(method, path, query=None, body=None):
+        found = await usual(method, path, query, body)
+        if path.endswith("addChannel"):
+            await asyncio.sleep(5)
+            raise error("no answer in 5 s")
+        return found
+
+    world.asterisk.request = request
+    call = await live()
+    assert (call.outcome, call.status) == (Outcome.TALKED, Status.RATED)
+    assert call.receipt.total > 0
+    assert not {"failed", "nothing-charged"} & set(ears.of("client"))
+
+
+@pytest.mark.parametrize("what", ["talk", "talk/addChannel"])
+async def test_a_bridge_whose_first_try_was_carried_out_but_not_answered_is_used(live, world, what):
+    usual, losses = world.asterisk.request, []
+
+    async def request(method, path, query=None, body=None):
+        found = await usual(method, path, query, body)
+        if method == "POST" and path.startswith("bridges/") and path.endswith(what) and not losses:
+            losses.append(path)
+            raise AriConnectionError("lost before it was answered")
+        return found
+
+    world.asterisk.request = request
+    call = await live(ENDS)
+    assert losses
+    assert (call.outcome, call.billed_seconds) == (Outcome.TALKED, 60)
+
+
+# -- what is said -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["client", "consultant"])
+async def test_a_tone_that_can_not_be_played_to_one_side_keeps_nobody_from_talking(live, refusing, who):
+    refusing(who, "tone-start")
+    call = await live(ENDS)
+    assert (call.outcome, call.billed_seconds) == (Outcome.TALKED, 60)
+
+
+@pytest.mark.parametrize(
+    ("who", "prompt", "other", "hears"),
+    [
+        ("consultant", "client-hung-up", "client", ["thank-you", "goodbye"]),
+        ("client", "you-ended", "consultant", ["client-hung-up"]),
+    ],
+)
+async def test_who_can_not_be_told_what_is_due_does_not_keep_the_other_from_it(
+    live, refusing, ears, who, prompt, other, hears
+):
+    refusing(who, prompt)
+    call = await live("talk 60: client presses #*", "client hears rate-offer: press 5")
+    assert call.outcome == Outcome.TALKED
+    assert prompt not in ears.of(who)
+    assert set(hears) <= set(ears.of(other))
+    assert "talk-lasted" in ears.of(other)
+
+
+@pytest.mark.usefixtures("two_phones")
+async def test_a_phone_that_can_not_be_told_that_the_call_was_taken_elsewhere_is_hung_up_at_once(
+    live, world, refusing
+):
+    ends = []
+    world.asterisk.lines.listeners.append(
+        lambda happening: ends.append(happening.line.id) if happening.what == "ended" else None
+    )
+    refusing("consultant.2", "taken-elsewhere")
+    call = await live(
+        *("consultant rings: answer", "consultant 2 rings: after 1, answer"),
+        *("consultant 1 hears accept-menu: after 2, press 1", "consultant 2 hears accept-menu: nothing"),
+        ENDS,
+    )
+    assert (call.outcome, call.billed_seconds) == (Outcome.TALKED, 60)
+    assert ends[0].endswith(".consultant.2")
+
+
+@pytest.mark.usefixtures("two_phones")
+async def test_a_phone_to_which_nothing_can_be_said_counts_as_not_reached_and_the_other_one_takes_the_call(
+    live, refusing, ears
+):
+    refusing("consultant.2")
+    call = await live("consultant 1 rings: after 5, answer", "consultant 2 rings: after 1, answer", ENDS)
+    assert call.outcome == Outcome.TALKED
+    assert "consultant 2" not in ears.heard
