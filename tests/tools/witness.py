@@ -202,7 +202,7 @@ def _money(session, call, witness, terms, before, client):
 def _clients_choices(call, witness):
     went_on = "resume-costs" in witness.heard("client")
     if went_on or call.continues_id is not None:
-        keys = witness.pressed_between("client", "resume-offer", "resume-costs")
+        keys = witness.pressed_between("client", "consultant-is", "resume-costs")  # it begins with the name
         if _first(keys, "12") != "1":
             yield f"it goes on with another by {keys!r}"
     if call.mode == "package" and not went_on:
