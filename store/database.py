@@ -60,13 +60,15 @@ class Database:
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.file = Path(parsed.database) if self.sqlite and parsed.database else None
         if self.sqlite:
-            self.engine: Engine = create_engine(parsed)
+            # An error's sentence goes into the log, and the numbers and amounts of people must not.
+            self.engine: Engine = create_engine(parsed, hide_parameters=True)
             _prepare_sqlite(self.engine)
             return
         # READ COMMITTED is what the row locks (FOR UPDATE) of the billing count on: they see what was committed last.
         # A connection is not asked whether it is still alive before it is used: `_until_done` takes another one.
         self.engine = create_engine(
             parsed,
+            hide_parameters=True,
             isolation_level="READ COMMITTED",
             pool_size=10,
             max_overflow=20,

@@ -1,0 +1,144 @@
+"""Keys during the talk and before it: `#*` ends at once whatever else is going on, and no other key does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from taxiphone.directory import pins
+from taxiphone.errors import AriTimeoutError
+from taxiphone.simulate.lines import What
+from taxiphone.store.calls import Outcome
+from taxiphone.store.models import Client, Consultant
+
+RECORDED = "client hears recording-choice: press 1"
+PACKAGE = "client hears mode-choice: press 2"
+
+
+@pytest.fixture
+def backend():
+    return "sqlite"
+
+
+async def test_hash_and_a_late_star_do_nothing(live):
+    call = await live(
+        *("talk 10: client presses #", "talk 20: client presses *", "talk 30: client presses *#"),
+        "talk 100: client hangs up",
+    )
+    assert call.billed_seconds == 100
+
+
+async def test_the_end_waits_for_no_sentence(live, ears):
+    call = await live(RECORDED, "talk 20: client presses 0#*", "talk 60: client hangs up")
+    assert call.billed_seconds in {20, 21}
+    assert "recording-paused" in ears.of("client")
+    assert "you-ended" in ears.of("client")
+
+
+async def test_the_key_of_a_recorded_talk_does_nothing_in_one_that_is_not(live, world, ears):
+    await live("talk 20: client presses 09", "talk 60: client hangs up")
+    assert not {"recording-paused", "recording-unchanged"} & set(ears.of("client"))
+    assert not world.recorder.paused
+
+
+async def test_a_recording_that_could_not_be_paused_is_said_to_both(live, world, ears, monkeypatch):
+    async def fails(_channel, _muted):
+        return False
+
+    monkeypatch.setattr(world.recorder, "mute", fails)
+    await live(RECORDED, "talk 20: consultant presses 0", "talk 60: client hangs up")
+    for who in ("client", "consultant"):
+        assert "recording-unchanged" in ears.of(who)
+        assert "recording-paused" not in ears.of(who)
+
+
+@pytest.mark.parametrize("failing", [AriTimeoutError("no answer in 5 s"), ValueError("a fault of ours")])
+async def test_a_fault_at_the_key_that_ends_with_the_package_leaves_the_other_keys_working(
+    live, world, change, failing
+):
+    change(Consultant, package_price=Decimal(30), package_minutes=10)
+    usual, pressed = world.asterisk.request, []
+    world.asterisk.lines.listeners.append(
+        lambda happening: pressed.append(happening.key) if happening.what is What.PRESSED else None
+    )
+
+    async def request(method, path, query=None, body=None):
+        if pressed[-1:] == ["9"] and "absolute" in (query or {}).get("variable", ""):
+            raise failing
+        return await usual(method, path, query, body)
+
+    world.asterisk.request = request
+    call = await live(PACKAGE, "talk 560: client presses 9", "talk 580: client presses #*")
+    assert call.billed_seconds in {580, 581}
+
+
+async def test_a_talk_ends_with_the_package_though_asterisk_could_not_be_told_so(live, world, change, ears):
+    change(Consultant, package_price=Decimal(30), package_minutes=10)
+    usual, pressed = world.asterisk.request, []
+    world.asterisk.lines.listeners.append(
+        lambda happening: pressed.append(happening.key) if happening.what is What.PRESSED else None
+    )
+
+    async def request(method, path, query=None, body=None):
+        if pressed[-1:] == ["9"] and "absolute" in (query or {}).get("variable", ""):
+            raise AriTimeoutError("no answer in 5 s")
+        return await usual(method, path, query, body)
+
+    world.asterisk.request = request
+    call = await live(PACKAGE, "talk 560: client presses 9")
+    assert call.billed_seconds == 600
+    assert call.receipt.total == 3000
+    assert "package-over" in ears.of("client")
+
+
+async def test_a_database_that_blocks_holds_up_the_end_by_no_more_than_a_second(world, arrive, ears):
+    call = arrive("talk 60: client presses #*")
+    usual = call.record.over
+
+    async def slow(*args, **more):
+        await asyncio.sleep(5)
+        await usual(*args, **more)
+
+    call.record.over = slow
+    assert (await world.live(call)).outcome == Outcome.TALKED
+    assert ears.talked < 61.5
+    assert "talk-lasted" in ears.of("client")
+
+
+@pytest.mark.parametrize("hash_", ["", "#"])
+async def test_a_client_code_and_a_pin_of_eight_digits_may_be_ended_with_hash(live, database, ears, hash_):
+    def write(session):
+        client = session.get_one(Client, 1)
+        client.code, client.pin_hash = "20481632", pins.hash_pin("48025771")
+
+    database.do(write)
+    call = await live(
+        f"client hears enter-client-code: press 20481632{hash_}",
+        f"client hears enter-pin: press 48025771{hash_}",
+        *("client hears add-number-offer: press 2", "talk 30: client hangs up"),
+        caller="+33639980031",
+    )
+    assert call.outcome == Outcome.TALKED
+    assert "wrong-pin" not in ears.of("client")
+
+
+# -- what is written down -----------------------------------------------------------------------------------------
+
+
+async def test_no_log_has_the_number_of_a_person(live, database, caplog):
+    caplog.set_level(logging.DEBUG, "taxiphone")
+    await live("talk 70: client's line drops")
+    await live("client hears resume-offer: press 1", "talk 30: client hangs up")
+    await live("consultant rings: unreachable")
+    await live(caller="+33639980031")
+    database.do(lambda session: session.execute(text("ALTER TABLE client_number RENAME TO away")))
+    with contextlib.suppress(OperationalError):
+        await live()
+    assert "no such table" in caplog.text
+    assert not [number for number in ("39980001", "39980002", "39980031") if number in caplog.text]
