@@ -52,7 +52,10 @@ class Recorder:
                     }
                 )
         except (OSError, TimeoutError) as error:
-            log.error("AMI does not answer on 127.0.0.1:%d (%s): the recording goes on.", self._port, error)
+            why = str(error) or f"nothing in {_SECONDS:g} s"
+            log.error(
+                "AMI does not answer on 127.0.0.1:%d (%s): the recording goes on as it was.", self._port, why
+            )
             return False
         finally:
             manager.close()
