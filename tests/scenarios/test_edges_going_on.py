@@ -47,7 +47,7 @@ def within(sounds, heard):
 async def test_it_has_its_statuses_like_any_other(live, world, arrive, row):
     await live(CUT)
     call, seen = arrive(GOES_ON, "talk 30: client presses #*"), []
-    looks = {What.HEARD, What.TALKS}
+    looks = {What.HEARD, What.TALKS, What.LEFT}
     world.asterisk.lines.listeners.append(
         lambda happening: seen.append(row(call.id).status) if happening.what in looks else None
     )
