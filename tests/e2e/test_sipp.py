@@ -62,7 +62,8 @@ def write_key(path, key, first):
     for number, (flags, duration) in enumerate(events):
         payload = struct.pack("!BBH", key, flags, duration)
         rtp = (
-            struct.pack("!BBHII", 0x80, 101 | (0x80 if number == 0 else 0), first + number, first * 160, 4711) + payload
+            struct.pack("!BBHII", 0x80, 101 | (0x80 if number == 0 else 0), first + number, first * 160, 4711)
+            + payload
         )
         udp = struct.pack("!HHHH", 26000, 10000, 8 + len(rtp), 0) + rtp
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), bytes(4)) + udp
