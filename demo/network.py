@@ -45,6 +45,8 @@ class PublicNetwork:
         platform_port: where the platform's SIP listens, on 127.0.0.1.
         account: name and password with which the platform registers; None: it is known by its address.
         softphones: accounts for real softphones.
+        rtcp_seconds: between two RTCP reports of a phone. Asterisk takes one for a packet of sound, so that a phone which
+            is to seem dead must send none for as long.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class PublicNetwork:
         platform_port: int,
         account: tuple[str, str] | None = None,
         softphones: tuple[Softphone, ...] = (),
+        rtcp_seconds: int = 5,
     ) -> None:
         self.server = AsteriskServer(asterisk, home)
         self.sip_port = free_port(ADDRESS)
@@ -64,6 +67,7 @@ class PublicNetwork:
         self._password = secrets.token_urlsafe(24)
         self._platform_port = platform_port
         self._account = account
+        self._rtcp_seconds = rtcp_seconds
         self._phones: dict[str, Phone] = {}
         self.captures: list[Path] = []  # of SIP; the last is being written
         self.router = Router(self._arrived)
@@ -153,6 +157,7 @@ class PublicNetwork:
             "ari_password": self._password,
             "rtp_start": start,
             "rtp_end": end,
+            "rtcp_seconds": self._rtcp_seconds,
             "spool": self._spool,
             "recorded_as": RECORDED_AS,
             "module_names": (*MODULES, *_MORE_MODULES),

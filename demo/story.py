@@ -61,6 +61,7 @@ class Set:
         timing: how long the platform waits for what.
         more: further sections of the platform's settings file.
         account: name and password by which the platform registers; None: the two know each other by address.
+        rtcp_seconds: between two RTCP reports of a phone (`PublicNetwork`).
     """
 
     folder: Path
@@ -70,6 +71,7 @@ class Set:
     timing: Timing = field(default_factory=Timing)
     more: str = ""
     account: tuple[str, str] | None = None
+    rtcp_seconds: int = 5
     platform: Platform = field(init=False)
     network: PublicNetwork = field(init=False)
     client: Phone = field(init=False)
@@ -85,6 +87,7 @@ class Set:
             platform_port=self.platform.sip_port,
             softphones=self.softphones,
             account=self.account,
+            rtcp_seconds=self.rtcp_seconds,
         )
 
     async def start(self) -> None:

@@ -75,7 +75,7 @@ class Cast:
         await self.platform.marked(call_id, "bridging")
         return call_id
 
-    async def finished(self, call_id, seconds=30):
+    async def finished(self, call_id, seconds=60):
         """The call's row when the meter is done with it; no channel is left then.
 
         After a talk, who is left on the line hangs up as well: what they would hear is not every test's matter.
@@ -131,10 +131,17 @@ def more_settings():
     return ""
 
 
+@pytest.fixture(scope="module")
+def rtcp_seconds():
+    """Between two RTCP reports of a phone; likewise."""
+    return 5
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def everyone(asterisk, tmp_path_factory, timing, more_settings):
+async def everyone(asterisk, tmp_path_factory, timing, more_settings, rtcp_seconds):
     """The platform and the public network, up."""
-    made = Set(tmp_path_factory.mktemp("set"), asterisk, timing=timing, more=more_settings)
+    folder = tmp_path_factory.mktemp("set")
+    made = Set(folder, asterisk, timing=timing, more=more_settings, rtcp_seconds=rtcp_seconds)
     try:
         await made.start()
         yield made

@@ -28,7 +28,7 @@ def timing():
         key_seconds=3,
         longest_minutes=1,
         warning_seconds=WARNED,
-        rtp_timeout_seconds=8,
+        rtp_timeout_seconds=12,
         one_way_seconds=2,
     )
 
