@@ -161,6 +161,8 @@ class AsteriskSection(Section):
     def _range(self) -> Self:
         if self.rtp_end <= self.rtp_start:
             raise ValueError("rtp_end must be above rtp_start")
+        if len({self.http_port, self.agi_port, self.ami_port}) < 3:  # noqa: PLR2004 - so many are listed
+            raise ValueError("http_port, agi_port and ami_port must differ")
         return self
 
 

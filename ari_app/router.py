@@ -159,4 +159,5 @@ def _channel_of(event: Event) -> str | None:
         kind, _, name = str(playback.get("target_uri", "")).partition(":")
         return name if kind == "channel" else None
     channel = event.get("channel") or event.get("peer")  # Dial events call the called party "peer"
-    return None if channel is None else str(channel["id"])
+    # What a carrier's registration or a qualified contact does is told with a "peer" that is no channel.
+    return None if channel is None or "id" not in channel else str(channel["id"])

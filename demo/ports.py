@@ -10,17 +10,22 @@ from taxiphone.errors import SetupError
 
 _FIRST, _LAST = 20000, 32000  # below the range from which the kernel gives out ports by itself
 _TRIES = 200
+_chance = (
+    random.SystemRandom()
+)  # and not the shared one, which test tools set to the same start in every process
+_given: set[tuple[str, int]] = set()
 
 
 def free_port(address: str) -> int:
-    """A port that is free for UDP and TCP on an address of this machine.
+    """A port that is free for UDP and TCP on an address of this machine, and was given to nobody by this process.
 
     Raises:
         SetupError: none was found.
     """
     for _ in range(_TRIES):
-        port = random.randrange(_FIRST, _LAST)  # noqa: S311 - no secret
-        if _free(address, port):
+        port = _chance.randrange(_FIRST, _LAST)
+        if (address, port) not in _given and _free(address, port):
+            _given.add((address, port))
             return port
     raise SetupError(f"no free port was found on {address} between {_FIRST} and {_LAST}.")
 
@@ -28,7 +33,7 @@ def free_port(address: str) -> int:
 def free_range(size: int) -> tuple[int, int]:
     """The first and last of `size` UDP ports for RTP, the first one even (RFC 3550, section 11)."""
     for _ in range(_TRIES):
-        start = random.randrange(33000, 60000 - size, 2)  # noqa: S311 - no secret
+        start = _chance.randrange(33000, 60000 - size, 2)
         with ExitStack() as stack:
             try:
                 for port in range(start, start + size):

@@ -87,7 +87,8 @@ class Cast:
         await self.platform.marked(call_id, "ended")
         for leg in (self.client.leg, self.consultant.leg):
             assert leg is None or leg.gone.is_set()
-        return call
+        # As it is now: the meter may have been done with it before the program had written how it ended.
+        return await self.platform.finished(call_id)
 
     async def recorded(self, call_id):
         return await self.platform.until(

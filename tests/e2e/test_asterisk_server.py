@@ -133,8 +133,9 @@ async def test_ari_lets_in_who_has_the_password_and_nobody_else(settings: Settin
 
 async def test_nothing_but_sip_and_rtp_listens_beyond_loopback(server: AsteriskServer) -> None:
     assert server.pid is not None
-    (only,) = listening(server.pid)
-    assert only.startswith("0100007F:")
+    ari, ami = listening(server.pid)
+    assert ari.startswith("0100007F:")
+    assert ami.startswith("0100007F:")
 
 
 async def test_what_happens_to_channels_is_in_the_meters_file(

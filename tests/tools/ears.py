@@ -37,7 +37,7 @@ class Ear:
         """All that it has heard in this call so far."""
         return self._since(0.0)
 
-    async def hears(self, *names: str, seconds: float = 20) -> tuple[Span, ...]:
+    async def hears(self, *names: str, seconds: float = 60) -> tuple[Span, ...]:
         """Wait until these sounds have been heard, each to its end and one directly after the other.
 
         Raises:
@@ -75,7 +75,7 @@ class Ear:
             at = found[-1].end - _SLACK
         self._expected.clear()
 
-    async def begins(self, name: str, seconds: float = 20) -> Span:
+    async def begins(self, name: str, seconds: float = 60) -> Span:
         """Wait until the beginning of a sound has been heard, so that a key comes in the middle of it."""
 
         def found(heard: Heard, _names: tuple[str, ...]) -> tuple[Span, ...]:

@@ -130,11 +130,11 @@ class Scene:
 
     # -- what they hear -------------------------------------------------------------------------------------------
 
-    async def hears(self, *what, seconds=30):
+    async def hears(self, *what, seconds=60):
         """Wait until the client has heard prompts (by name) and composed sounds, one directly after the other."""
         return await self.client_ear.hears(*_sounds(self.speech, what), seconds=seconds)
 
-    async def consultant_hears(self, *what, seconds=30):
+    async def consultant_hears(self, *what, seconds=60):
         """Likewise the consultant."""
         return await self.consultant_ear.hears(*_sounds(self.consultants_speech, what), seconds=seconds)
 

@@ -45,7 +45,14 @@ async def test_fee_and_day_of_deletion_are_told_both_agree_and_only_the_talk_is_
         await call.hears("recording-yes")
         await call.consultant.ringing(30)
         await call.consultant.answer()
-        await call.consultant_hears("talk-recorded", "accept-menu-recorded")
+        speech = call.consultants_speech
+        await call.consultant_hears(
+            (
+                *speech.prompt("talk-recorded"),
+                *speech.pause_key("0"),
+                *speech.prompt("accept-menu-recorded"),
+            )
+        )
         await call.consultant.press("1")
         row = await talk(call)
         recording = await call.them.recorded(call.call_id)

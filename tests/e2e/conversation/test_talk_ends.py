@@ -176,7 +176,7 @@ async def test_both_are_warned_of_the_end_of_the_longest_talk_and_told_it(scene)
             call.hears(call.speech.time_left(WARNED)),
             call.consultant_hears(call.consultants_speech.time_left(WARNED)),
         )
-        await call.platform.marked(call.call_id, "left", 70)
+        await call.platform.marked(call.call_id, "left", 150)
         assert why(call) == "longest talk"
         bill = await talks.priced(call)
         await asyncio.gather(call.hears("longest-reached"), call.consultant_hears("longest-reached"))

@@ -60,7 +60,7 @@ async def credit_is_used_up(call):
     client, consultant = await both(
         call, call.speech.time_left(WARNED), call.consultants_speech.time_left(WARNED)
     )
-    await call.platform.marked(call.call_id, "left", 70)
+    await call.platform.marked(call.call_id, "left", 150)
     assert why(call) == "credit used up"
     bill = await talks.priced(call)
     assert bill.call.billed_seconds == bill.call.max_seconds == call.them.credit // 100
@@ -95,7 +95,7 @@ async def package_goes_on(call):
     assert why(call) == "client"
     bill = await talks.priced(call)
     beyond = bill.call.billed_seconds - 60
-    assert BEYOND - 1 <= beyond <= BEYOND + 2
+    assert beyond >= BEYOND - 1
     assert bill.receipt.total == 2000 + talks.cents("1.55", beyond)
     await call.consultant_hears("client-hung-up")
     await call.consultant_hears(talks.consultants_bill(call, bill))
@@ -114,7 +114,7 @@ async def package_is_enough(call):
     await both(
         call, *(speech.prompt("ends-with-package") for speech in (call.speech, call.consultants_speech))
     )
-    await call.platform.marked(call.call_id, "left", 70)
+    await call.platform.marked(call.call_id, "left", 150)
     assert why(call) == "package over"
     bill = await talks.priced(call)
     assert 58.5 < bill.talked < 60
