@@ -11,105 +11,31 @@ import re
 import stat
 import tomllib
 from decimal import Decimal
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import parse_qs, quote, urlsplit
-from zoneinfo import available_timezones
 
 import babel.numbers
-import phonenumbers
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from taxiphone.errors import SettingsError
+from taxiphone.settings_types import (
+    E164,
+    Amount,
+    Currency,
+    DisplayName,
+    Key,
+    Network,
+    OneLine,
+    PlainName,
+    Port,
+    Prefix,
+    Share,
+    Timezone,
+)
 
 FILE_NAME = "taxiphone.toml"
-_LONGEST_LINE = 120  # of what is printed on a receipt
-_LONGEST_NAME = 64  # of what a telephone shows
-
-
-def _exact(value: Any) -> Any:
-    """An amount is a string ("1.55") or a whole number; a float has lost its cents already."""
-    if isinstance(value, bool | float):
-        raise ValueError(f'write it in quotes, "{value}", so that it stays exact')  # noqa: TRY004 - pydantic's way
-    return value
-
-
-def _e164(value: Any) -> Any:
-    """A phone number in E.164: `+` and the country code first (ITU-T E.164)."""
-    try:
-        number = phonenumbers.parse(str(value), None)
-    except phonenumbers.NumberParseException:
-        raise ValueError(f"{value!r} is not a number in E.164, such as +33123456789") from None
-    if not phonenumbers.is_possible_number(number):
-        raise ValueError(f"{value!r} has too few or too many digits for its country")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def _network(value: Any) -> Any:
-    try:
-        return str(ip_network(str(value)))
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is not an IP address or network, such as 192.0.2.10 or 192.0.2.0/24"
-        ) from None
-
-
-def _timezone(value: Any) -> Any:
-    if value not in available_timezones():
-        raise ValueError(f"{value!r} is not a time zone, such as Europe/Paris")
-    return value
-
-
-def _key(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]", value):
-        raise ValueError(f'{value!r} is not a key from "0" to "9"')
-    return value
-
-
-def _currency(value: Any) -> Any:
-    if value not in babel.numbers.list_currencies():
-        raise ValueError(f"{value!r} is not a currency's code of ISO 4217, such as EUR")
-    return value
-
-
-def _prefix(value: Any) -> Any:
-    if not re.fullmatch(r"\+[1-9][0-9]{0,14}", str(value)):
-        raise ValueError(f"{value!r} is not the beginning of a number in E.164, such as +33")
-    return value
-
-
-def _one_line(value: Any) -> Any:
-    if not isinstance(value, str) or not (0 < len(value.strip()) <= _LONGEST_LINE) or not value.isprintable():
-        raise ValueError(f"{value!r} is not one line of 1 to {_LONGEST_LINE} characters")
-    return value.strip()
-
-
-def _display_name(value: Any) -> Any:
-    """A name shown beside a number: a quote or a bracket in it could end it, and change the number that is shown."""
-    text = _one_line(value)
-    if len(text) > _LONGEST_NAME or re.search(r'["<>\\]', text):
-        raise ValueError(f'{value!r} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > and \\')
-    return text
-
-
-# A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
-_PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-Exact = Annotated[Decimal, BeforeValidator(_exact)]
-E164 = Annotated[str, BeforeValidator(_e164)]
-Network = Annotated[str, BeforeValidator(_network)]
-Currency = Annotated[str, BeforeValidator(_currency)]
-Timezone = Annotated[str, BeforeValidator(_timezone)]
-Key = Annotated[str, BeforeValidator(_key)]
-Prefix = Annotated[str, BeforeValidator(_prefix)]
-PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
-OneLine = Annotated[str, BeforeValidator(_one_line)]
-DisplayName = Annotated[str, BeforeValidator(_display_name)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Share = Annotated[Exact, Field(ge=0, le=1)]
-Amount = Annotated[Exact, Field(ge=0, max_digits=12)]
 
 
 class Section(BaseModel):
