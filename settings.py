@@ -51,7 +51,7 @@ class Platform(Section):
     cli: E164  # the one number that every consultant's phone shows
     currency: Currency = "EUR"
     language: str = "fr"
-    timezone: Timezone = "UTC"  # where a client's day begins and ends, such as Europe/Paris
+    timezone: Timezone = "UTC"  # in which days begin and end, such as Europe/Paris
     dial_prefixes: tuple[Prefix, ...] = ("+33",)  # numbers that may be rung; all others cost somebody money
 
 
@@ -171,7 +171,7 @@ class Invoice(Section):
 class Recording(Section):
     """What becomes of a talk that both agreed to record."""
 
-    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90  # through the end of that day, in platform.timezone
     bitrate: Annotated[int, Field(ge=16, le=128)] = 32  # kbit/s of the MP3; speech at 8 kHz
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds, ledger
 from taxiphone.directory import numbers, people
-from taxiphone.recordings import capture
+from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import FINAL, Outcome, Status
@@ -109,6 +109,15 @@ class CallRecord:
         """Note who keyed in the right PIN."""
         await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
 
+    async def recording_offered(self) -> date:
+        """Note that a recording is offered; the last day on which it would be kept."""
+
+        def work(session: Session) -> date:
+            calls.mark(session, self._id, "recording offered")
+            return keeping.last_day(self._settings, self._row(session).arrived_at)
+
+        return await self._database.run(work)
+
     async def rings(self) -> Outcome | None:
         """The consultant's phones are about to be rung; the outcome where they may not be any more."""
 
@@ -154,7 +163,7 @@ class CallRecord:
             session.flush()
             accepted = holds.accept(session, self._settings, call)
             if recorded:
-                capture.ask(session, call)
+                capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
             calls.mark(session, self._id, "accepted")
             return accepted
 

@@ -1,1 +1,1 @@
-"""A talk's sound: from MixMonitor's WAV to a verified MP3, until its day of deletion."""
+"""A talk's sound: from MixMonitor's WAV to a verified MP3, kept through a day that the client was told."""

@@ -10,6 +10,7 @@ import enum
 import os
 import struct
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -31,8 +32,8 @@ class RecordingStatus(enum.StrEnum):
     CONVERTING = "converting"  # the MP3's name is chosen and being written
     READY = "ready"  # the MP3 is verified, in its place, and its fee is posted
     EMPTY = "empty"  # nothing was talked
-    FAILED = "failed"  # no MP3 came of it; a WAV that is there is kept until its day
-    DELETED = "deleted"  # its day came, or somebody deleted it; the fee stays
+    FAILED = "failed"  # no MP3 came of it; a WAV that is there is kept as long as an MP3
+    DELETED = "deleted"  # its last day is over, or somebody deleted it; the fee stays
 
 
 OPEN = (RecordingStatus.ASKED, RecordingStatus.CAPTURED, RecordingStatus.CONVERTING)
@@ -56,11 +57,13 @@ class Wav:
         return self.frames * 1000 // self.rate
 
 
-def ask(session: Session, call: Call) -> Recording:
-    """Note that this call's talk is recorded; a second time finds the first."""
+def ask(session: Session, call: Call, kept_until: date) -> Recording:
+    """Note that this call's talk is recorded, and until which day it is kept; a second time finds the first."""
     found = session.get(Recording, call.id)
     if found is None:
-        found = Recording(call_id=call.id, status=RecordingStatus.ASKED, wav=f"{call.id}.wav")
+        found = Recording(
+            call_id=call.id, status=RecordingStatus.ASKED, wav=f"{call.id}.wav", kept_until=kept_until
+        )
         session.add(found)
         session.flush()
     return found

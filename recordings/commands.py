@@ -1,4 +1,4 @@
-"""`taxiphone recording`: which talks were recorded, a copy of one, and deleting one before its day."""
+"""`taxiphone recording`: which talks were recorded, a copy of one, and deleting one early."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ def recording_list(app: App, as_json: bool) -> None:
     """List the recordings, the newest first.
 
     asked, captured, converting: on the way. ready: the MP3 is there. empty: nothing was talked. failed: the note says
-    why, and a WAV that is there is kept. deleted: its day came, or it was deleted before.
+    why, and a WAV that is there is kept. deleted: its last day (kept_until,
+    in the platform's time zone) is over, or it was deleted before.
     """
 
     def work(session: Session) -> list[dict[str, Any]]:
         found = session.scalars(select(Recording).order_by(Recording.created_at.desc()))
         return [_row(app.settings, each) for each in found]
 
-    columns = ("call", "status", "length", "size", "delete_on", "path", "note")
+    columns = ("call", "status", "length", "size", "kept_until", "path", "note")
     rows = app.database.do(work)
     if not as_json:
         rows = [{**row, "length": _length(row["milliseconds"]), "size": _size(row["bytes"])} for row in rows]
@@ -110,7 +111,7 @@ def _row(settings: Settings, found: Recording) -> dict[str, Any]:
         "milliseconds": found.milliseconds,
         "bytes": size,
         "sha256": found.sha256,
-        "delete_on": None if found.delete_on is None else found.delete_on.isoformat(),
+        "kept_until": None if found.kept_until is None else found.kept_until.isoformat(),
         "path": path,
         "tries": found.tries,
         "note": found.error if path is None or size is not None else "the file is missing",

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.rating import settle_recording
 from taxiphone.errors import RecordingError
-from taxiphone.recordings import capture, convert
+from taxiphone.recordings import capture, convert, keeping
 from taxiphone.recordings.capture import OPEN, RecordingStatus, Wav
 from taxiphone.recordings.convert import Converter, Job, Mp3
 from taxiphone.settings import Settings
@@ -40,7 +40,7 @@ _LONGEST_NOTE = 200
 
 
 class RecordingWorker:
-    """Converts the recordings of calls that are priced, one after the other, and deletes those whose day has come.
+    """Converts the recordings of calls that are priced, one after the other, and deletes those whose last day is over.
 
     Args:
         settings: the platform's.
@@ -164,7 +164,7 @@ class RecordingWorker:
         recording.mp3 = recording.mp3 or f"{call_id}-{secrets.token_hex(8)}.mp3"
         return Job(
             call_id=call_id,
-            day=call.arrived_at.date().isoformat(),
+            day=keeping.local_day(self._settings, call.arrived_at).isoformat(),
             wav=path,
             folder=self._settings.recordings,
             name=recording.mp3,
@@ -215,28 +215,29 @@ class RecordingWorker:
     def _end(self, session: Session, recording: Recording, status: RecordingStatus, note: str | None) -> None:
         recording.status = status
         recording.error = None if note is None else note[:_LONGEST_NOTE]
-        recording.delete_on = self._delete_on(recording.call)
+        if recording.kept_until is None:
+            recording.kept_until = keeping.last_day(self._settings, recording.call.arrived_at)
         settle_recording(session, self._settings, recording.call, ready=status == RecordingStatus.READY)
-
-    def _delete_on(self, call: Call) -> date:
-        """The day that the client was told in the call: it counts from the call, not from the conversion."""
-        return call.arrived_at.date() + timedelta(days=self._settings.recording.keep_days)
 
     # -- what is to go --------------------------------------------------------------------------------------------
 
     def _tidy(self) -> None:
-        """Delete what has reached its day, and what a conversion that died has left."""
+        """Delete what is past its last day, and what a conversion that died has left."""
         convert.clear(self._settings.recordings)
         self._database.do(self._delete_expired)
 
     def _delete_expired(self, session: Session) -> None:
         expired = select(Recording).where(
             Recording.status.in_((RecordingStatus.READY, RecordingStatus.FAILED)),
-            Recording.delete_on <= now().date(),
+            Recording.kept_until < keeping.local_day(self._settings, now()),
         )
         for recording in session.scalars(expired.with_for_update()).all():
             delete(self._settings, recording)
-            log.info("the recording of call %s has reached its day and is deleted", recording.call_id)
+            log.info(
+                "the recording of call %s was kept until %s and is deleted",
+                recording.call_id,
+                recording.kept_until,
+            )
 
     def _remove_leftovers(self) -> None:
         """Remove WAVs that are not needed any more; this process may have died between the commit and the file."""

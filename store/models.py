@@ -382,7 +382,7 @@ class Recording(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None] = mapped_column(String(200))
     tries: Mapped[int] = mapped_column(default=0)
-    delete_on: Mapped[date | None]
+    kept_until: Mapped[date | None]  # through the end of this day, in the platform's time zone
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     call: Mapped[Call] = relationship(back_populates="recording")

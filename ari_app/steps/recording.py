@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing import holds
 from taxiphone.billing.money import to_minor
 from taxiphone.store.calls import Outcome
-from taxiphone.store.types import now
 
 
 async def offer_recording(call: Conversation) -> Outcome | None:
-    """Tell the fee and the day of deletion, then ask; only the key 1 says yes."""
+    """Tell the fee and the last day on which it is kept, then ask; only the key 1 says yes."""
     if not call.consultant.recording_allowed or not await call.database.look(
         lambda session: holds.can_afford_recording(
             session, call.settings, call.client, call.consultant, call.mode
         )
     ):
         return None
-    await call.record.write(None, "recording offered")
+    kept_until = await call.record.recording_offered()
     speech = call.speech
     fee = to_minor(holds.recording_fee(call.settings), call.settings.currency_digits)
     pressed = await call.ask(
@@ -29,7 +26,7 @@ async def offer_recording(call: Conversation) -> Outcome | None:
         *speech.amount(fee, call.settings.platform.currency),
         *speech.prompt("tax-included"),
         *speech.prompt("recording-kept-until"),
-        *speech.date((now() + timedelta(days=call.settings.recording.keep_days)).date()),
+        *speech.date(kept_until),
     )
     call.recorded = pressed.keys == "1"
     if call.recorded:

@@ -2,6 +2,7 @@
 
 import struct
 import wave
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,14 @@ def test_a_recording_is_asked_for_once_and_captured_when_the_leg_is_gone(house: 
 
     def ask_twice(session: Session) -> None:
         call = session.get_one(Call, call_id)
-        assert capture.ask(session, call) is capture.ask(session, call)
+        asked = capture.ask(session, call, date(2027, 2, 20))
+        assert capture.ask(session, call, date(2027, 2, 21)) is asked
 
     house.database.do(ask_twice)
     found = house.get(call_id).recording
     assert found is not None
     assert (found.status, found.wav) == (RecordingStatus.ASKED, f"{call_id}.wav")
+    assert found.kept_until == date(2027, 2, 20), "the day that was told first"
     house.database.do(lambda session: capture.captured(session, call_id))
     found = house.get(call_id).recording
     assert found is not None

@@ -44,7 +44,7 @@ def ready(house: Any) -> str:
     def work(session: Any) -> None:
         found = session.get_one(Recording, call_id)
         found.status, found.mp3, found.milliseconds = "ready", "a.mp3", 83_400
-        found.sha256, found.delete_on = hashlib.sha256(SOUND).hexdigest(), date(2027, 2, 20)
+        found.sha256, found.kept_until = hashlib.sha256(SOUND).hexdigest(), date(2027, 2, 20)
 
     house.database.do(work)
     return call_id
@@ -60,7 +60,7 @@ def test_a_recording_is_listed_with_its_path_and_length(
             "milliseconds": 83_400,
             "bytes": len(SOUND),
             "sha256": hashlib.sha256(SOUND).hexdigest(),
-            "delete_on": "2027-02-20",
+            "kept_until": "2027-02-20",
             "path": str(house.settings.recordings / "a.mp3"),
             "tries": 0,
             "note": None,

@@ -11,15 +11,18 @@ import stat
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.orm import Session
 
+from taxiphone.ari_app.record import CallRecord
 from taxiphone.billing.rating import rate
 from taxiphone.billing.talk import Talk
+from taxiphone.recordings import keeping
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.store.models import Call, Recording
 from taxiphone.store.types import now
@@ -134,7 +137,7 @@ async def test_a_recording_becomes_ready_and_only_then_its_fee_is_posted(studio:
     found = studio.recording(call_id)
     assert found.status == "ready"
     assert abs((found.milliseconds or 0) - 2500) <= 200
-    assert found.delete_on == studio.house.get(call_id).arrived_at.date() + timedelta(days=90)
+    assert found.kept_until == studio.house.get(call_id).arrived_at.date() + timedelta(days=90)
     assert (found.tries, found.error) == (0, None)
     assert studio.mp3s() == [found.mp3]
     mp3 = studio.settings.recordings / (found.mp3 or "")
@@ -348,19 +351,64 @@ async def test_what_was_deleted_while_it_was_converted_stays_deleted(studio: Stu
     assert studio.total(call_id) == 155
 
 
-async def test_on_its_day_a_recording_is_deleted_and_not_before(studio: Studio) -> None:
-    today, tomorrow = studio.priced(), studio.priced()
-    studio.capture(today)
-    studio.capture(tomorrow)
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])  # 26 hours apart: never the same date
+async def test_a_recording_is_kept_through_its_last_day_in_the_platforms_time_zone(
+    studio: Studio, zone: str
+) -> None:
+    platform = studio.settings.platform.model_copy(update={"timezone": zone})
+    studio.settings = studio.settings.model_copy(update={"platform": platform})
+    today = now().astimezone(ZoneInfo(zone)).date()
+    over, last_day = studio.priced(), studio.priced()
+    studio.capture(over)
+    studio.capture(last_day)
     async with studio.working():
         await studio.until(lambda: len(studio.ready) == 2)
-    studio.change(today, delete_on=now().date())
-    studio.change(tomorrow, delete_on=date.max)
+    studio.change(over, kept_until=today - timedelta(days=1))
+    studio.change(last_day, kept_until=today)
     async with studio.working():
-        await studio.until_status(today, "deleted")
-    assert studio.mp3s() == [studio.recording(tomorrow).mp3]
-    assert studio.recording(tomorrow).status == "ready"
-    assert studio.total(today) == 155 + FEE  # what was paid stays paid
+        await studio.until_status(over, "deleted")
+    assert studio.mp3s() == [studio.recording(last_day).mp3]
+    assert studio.recording(last_day).status == "ready"
+    assert studio.total(over) == 155 + FEE  # what was paid stays paid
+
+
+@pytest.mark.parametrize(
+    ("arrived", "zone", "last"),
+    [
+        ("2026-11-22T22:59:59+00:00", "Europe/Paris", "2027-02-20"),
+        ("2026-11-22T23:00:00+00:00", "Europe/Paris", "2027-02-21"),
+        ("2026-11-22T23:30:00+00:00", "UTC", "2027-02-20"),
+        ("2026-11-23T04:59:00+00:00", "America/New_York", "2027-02-20"),
+    ],
+)
+def test_the_last_day_counts_from_the_local_day_of_the_arrival(
+    studio: Studio, arrived: str, zone: str, last: str
+) -> None:
+    platform = studio.settings.platform.model_copy(update={"timezone": zone})
+    settings = studio.settings.model_copy(update={"platform": platform})
+    assert keeping.last_day(settings, datetime.fromisoformat(arrived)).isoformat() == last
+
+
+async def test_the_day_told_is_the_day_kept_though_midnight_passes_and_the_setting_changes(
+    studio: Studio,
+) -> None:
+    call_id = studio.house.call(studio.client, studio.consultant, accept=False)
+    before_midnight = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
+    studio.house.database.do(
+        lambda session: setattr(session.get_one(Call, call_id), "arrived_at", before_midnight)
+    )
+    record = CallRecord(studio.settings, studio.house.database, call_id)
+    told = await record.recording_offered()
+    await record.accepted(recorded=True, channel=f"{call_id}.consultant", continues=None)
+    studio.settings = studio.settings.model_copy(
+        update={"recording": studio.settings.recording.model_copy(update={"keep_days": 1})}
+    )
+    studio.price(call_id)
+    studio.capture(call_id)
+    async with studio.working():
+        await studio.until(lambda: studio.ready == [call_id])
+    assert told.isoformat() == "2027-02-20"
+    assert studio.recording(call_id).kept_until == told
 
 
 async def test_silence_is_kept_and_noted(studio: Studio) -> None:

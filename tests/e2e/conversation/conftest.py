@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,6 +17,7 @@ from taxiphone.demo.phone import Phone
 from taxiphone.dialplan import names
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import people, pins
+from taxiphone.recordings import keeping
 from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
 
@@ -158,7 +158,7 @@ class Scene:
     def recording_offer(self, fee=500):
         """What is said before the question whether to record."""
         speech = self.speech
-        day = (now() + timedelta(days=self.settings.recording.keep_days)).date()
+        day = keeping.last_day(self.settings, now())
         return (
             *speech.prompt("recording-offer"),
             *speech.amount(fee, "EUR"),
