@@ -19,7 +19,9 @@ from rich.table import Table
 
 from taxiphone import settings as settings_file
 from taxiphone.dialplan import speech_texts
+from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
+from taxiphone.settings_types import shown
 from taxiphone.store.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +50,7 @@ class App:
         if "settings" not in self._cache:
             loaded = settings_file.load(settings_file.find(self.config))
             speech_texts.also_in(loaded.state / "prompts")
+            _check_language(loaded)
             self._cache["settings"] = loaded
         found: Settings = self._cache["settings"]
         return found
@@ -72,6 +75,20 @@ class App:
         opened: Database | None = self._cache.pop("database", None)
         if opened is not None:
             opened.close()
+
+
+def _check_language(settings: Settings) -> None:
+    """Refuse a language in which nothing can be said.
+
+    Raises:
+        SettingsError: naming the languages that there are, and how to add one.
+    """
+    known, wanted = speech_texts.languages(), settings.platform.language
+    if wanted not in known:
+        raise SettingsError(
+            f"{settings.file}: platform.language must be one of {', '.join(known)}, not {shown(wanted)}. "
+            f"A language of your own is a text file in {settings.state / 'prompts'} (docs/prompts.md)."
+        )
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

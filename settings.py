@@ -6,25 +6,28 @@ with one sentence that names the key. Relative paths are relative to the file's 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
 import babel.numbers
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from taxiphone import settings_faults
 from taxiphone.errors import SettingsError
 from taxiphone.settings_types import (
     E164,
     Amount,
     Currency,
     DisplayName,
+    FilePath,
     Key,
     Network,
     OneLine,
@@ -58,7 +61,7 @@ class Platform(Section):
 class Paths(Section):
     """Where the state lies: database, recordings, Asterisk's folders, secrets. Owner only."""
 
-    state: Path = Path("var")
+    state: FilePath = Path("var")
 
 
 class DatabaseSection(Section):
@@ -66,14 +69,14 @@ class DatabaseSection(Section):
 
     # SQLAlchemy's; with a password in it, this file must be 0600
     url: Annotated[str | None, Field(repr=False)] = None
-    password_file: Path | None = None  # else a file of its own, 0600
+    password_file: FilePath | None = None  # else a file of its own, 0600
 
 
 class AsteriskSection(Section):
     """The Asterisk that answers."""
 
     embedded: bool = True  # started and watched by `taxiphone serve`; false: somebody else runs it
-    binary: Path | None = None  # else the PATH, else the cache folder
+    binary: FilePath | None = None  # else the PATH, else the cache folder
     sip_address: PlainName = "0.0.0.0"  # noqa: S104 - the trunk's SIP comes from outside; who may call is [trunk] match
     sip_port: Port = 5060
     external_address: PlainName | None = None  # what the carrier sees of us behind a NAT
@@ -100,7 +103,7 @@ class Trunk(Section):
     port: Port = 5060
     match: tuple[Network, ...] = ()  # whence the carrier's INVITEs come; empty: `host`
     username: PlainName | None = None
-    password_file: Path | None = None  # a file of its own, 0600; never in this one
+    password_file: FilePath | None = None  # a file of its own, 0600; never in this one
     codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
     # Seconds between OPTIONS to the carrier; 0: none. One who does not answer them can't be called any more.
     qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
@@ -265,6 +268,8 @@ class Settings(Section):
                 f"the {whose}'s password can't be read from {path}: {error.strerror}. "
                 "Write it there and run: chmod 600 on that file."
             ) from None
+        except UnicodeDecodeError:
+            secret = ""
         if mode & 0o077:
             raise SettingsError(f"others can read the {whose}'s password in {path}. Run: chmod 600 {path}")
         if not secret or not secret.isprintable():
@@ -295,20 +300,19 @@ def load(path: Path) -> Settings:
     """Read and check a settings file.
 
     Raises:
-        SettingsError: naming the file, the key and what is wrong with it.
+        SettingsError: naming the file, the key and what it may be.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}.") from None
+    data = _toml(path)
+    fault = settings_faults.date_in(data, Settings)
     if "file" in data:
-        raise SettingsError(f"{path}: file: there is no such setting.")
+        fault = "file: there is no such setting."
+    if fault:
+        raise SettingsError(f"{path}: {fault}")
     try:
-        found = Settings(**data, file=path.resolve())
+        # JSON has TOML's types, and strict JSON is how pydantic takes a list for a tuple but never true for the number 1.
+        found = Settings.model_validate_json(json.dumps(data | {"file": str(path.resolve())}), strict=True)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {_sentence(error)}") from None
+        raise SettingsError(f"{path}: {settings_faults.sentence(error, Settings)}") from None
     if _has_password(found.database.url or "") and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(
             f"{path}: database.url has a password, and others can read this file. Run: chmod 600 {path}; "
@@ -317,20 +321,25 @@ def load(path: Path) -> Settings:
     return found
 
 
+def _toml(path: Path) -> dict[str, Any]:
+    """The data of a TOML file, with or without a byte order mark.
+
+    Raises:
+        SettingsError: it can't be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a thousand brackets
+        raise SettingsError(f"{path} is not TOML: {error}.") from None
+
+
 def _has_password(url: str) -> bool:
     parts = urlsplit(url)
     return bool(parts.password) or "password" in parse_qs(parts.query)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{key}: there is no such setting."
-    if first["type"] == "missing":
-        return f"{key} is missing."
-    text = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {text[0].lower()}{text[1:]}."
 
 
 def cache_folder() -> Path:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from decimal import Decimal
+from datetime import date, time
+from decimal import Decimal, InvalidOperation
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 import babel.numbers
 import phonenumbers
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 _LONGEST_LINE = 120  # of what is printed on a receipt
 _LONGEST_NAME = 64  # of what a telephone shows
+_LONGEST_SHOWN = 80  # of a value in a sentence
+
+
+def shown(value: Any) -> str:
+    """A value for a sentence, written as TOML writes it and cut where it is long."""
+    if isinstance(value, date | time):
+        text = f"the date or time {value.isoformat()}"
+    elif isinstance(value, dict):
+        text = "a table"
+    else:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def _exact(value: Any) -> Any:
     """An amount is a string ("1.55") or a whole number; a float has lost its cents already."""
-    if isinstance(value, bool | float):
+    if isinstance(value, float):
         raise ValueError(f'write it in quotes, "{value}", so that it stays exact')  # noqa: TRY004 - pydantic's way
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return value
+    with contextlib.suppress(InvalidOperation):
+        return Decimal(value)
     return value
 
 
@@ -28,9 +48,9 @@ def _e164(value: Any) -> Any:
     try:
         number = phonenumbers.parse(str(value), None)
     except phonenumbers.NumberParseException:
-        raise ValueError(f"{value!r} is not a number in E.164, such as +33123456789") from None
+        raise ValueError(f"{shown(value)} is not a number in E.164, such as +33123456789") from None
     if not phonenumbers.is_possible_number(number):
-        raise ValueError(f"{value!r} has too few or too many digits for its country")
+        raise ValueError(f"{shown(value)} has too few or too many digits for its country")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -39,37 +59,37 @@ def _network(value: Any) -> Any:
         return str(ip_network(str(value)))
     except ValueError:
         raise ValueError(
-            f"{value!r} is not an IP address or network, such as 192.0.2.10 or 192.0.2.0/24"
+            f"{shown(value)} is not an IP address or network, such as 192.0.2.10 or 192.0.2.0/24"
         ) from None
 
 
 def _timezone(value: Any) -> Any:
-    if value not in available_timezones():
-        raise ValueError(f"{value!r} is not a time zone, such as Europe/Paris")
+    if not isinstance(value, str) or value not in available_timezones():
+        raise ValueError(f"{shown(value)} is not a time zone, such as Europe/Paris")
     return value
 
 
 def _key(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]", value):
-        raise ValueError(f'{value!r} is not a key from "0" to "9"')
+        raise ValueError(f'{shown(value)} is not a key from "0" to "9"')
     return value
 
 
 def _currency(value: Any) -> Any:
-    if value not in babel.numbers.list_currencies():
-        raise ValueError(f"{value!r} is not a currency's code of ISO 4217, such as EUR")
+    if not isinstance(value, str) or value not in babel.numbers.list_currencies():
+        raise ValueError(f"{shown(value)} is not a currency code of ISO 4217, such as EUR")
     return value
 
 
 def _prefix(value: Any) -> Any:
     if not re.fullmatch(r"\+[1-9][0-9]{0,14}", str(value)):
-        raise ValueError(f"{value!r} is not the beginning of a number in E.164, such as +33")
+        raise ValueError(f"{shown(value)} is not the beginning of a number in E.164, such as +33")
     return value
 
 
 def _one_line(value: Any) -> Any:
     if not isinstance(value, str) or not (0 < len(value.strip()) <= _LONGEST_LINE) or not value.isprintable():
-        raise ValueError(f"{value!r} is not one line of 1 to {_LONGEST_LINE} characters")
+        raise ValueError(f"{shown(value)} is not one line of 1 to {_LONGEST_LINE} characters")
     return value.strip()
 
 
@@ -77,21 +97,33 @@ def _display_name(value: Any) -> Any:
     """A name shown beside a number: a quote or a bracket in it could end it, and change the number that is shown."""
     text = _one_line(value)
     if len(text) > _LONGEST_NAME or re.search(r'["<>\\]', text):
-        raise ValueError(f'{value!r} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > and \\')
+        raise ValueError(
+            f'{shown(value)} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > and \\'
+        )
     return text
 
 
+def _path(value: Any) -> Path:
+    """A path of the file's is text; one of the program's is a Path already."""
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f'{shown(value)} is not a path in quotes, such as "var"')
+    return Path(value)
+
+
 # A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
-_PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 Exact = Annotated[Decimal, BeforeValidator(_exact)]
-E164 = Annotated[str, BeforeValidator(_e164)]
-Network = Annotated[str, BeforeValidator(_network)]
+E164 = Annotated[str, BeforeValidator(_e164), Field(examples=["+33199001200"])]
+Network = Annotated[str, BeforeValidator(_network), Field(examples=["192.0.2.10"])]
 Currency = Annotated[str, BeforeValidator(_currency)]
 Timezone = Annotated[str, BeforeValidator(_timezone)]
 Key = Annotated[str, BeforeValidator(_key)]
-Prefix = Annotated[str, BeforeValidator(_prefix)]
-PlainName = Annotated[str, Field(pattern=_PLAIN, max_length=128)]
+Prefix = Annotated[str, BeforeValidator(_prefix), Field(examples=["+33"])]
+FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
+PlainName = Annotated[str, Field(pattern=PLAIN, max_length=128)]
 OneLine = Annotated[str, BeforeValidator(_one_line)]
 DisplayName = Annotated[str, BeforeValidator(_display_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -1,0 +1,137 @@
+"""Why a settings file can't be used, as one sentence: the key, what it may be, and what it is.
+
+The sentence is made from the model itself, so a new setting needs nothing here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from taxiphone.settings_types import PLAIN, shown
+
+Location = tuple[int | str, ...]
+_IN_WORDS = {
+    "boolean": "true or false",
+    "object": "a table, with a line [NAME] above its settings",
+    "path": "a path in quotes",
+    "plain": "a name of letters, digits, dots, hyphens and underscores, in quotes",
+}
+_OWN_WORDS = "Value error, "  # what pydantic puts before the sentence of a check of ours
+
+
+def sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault of a settings file: `trunk.port must be a whole number from 1 to 65535, not true`."""
+    first = error.errors()[0]
+    where: Location = first["loc"]
+    if first["type"] == "extra_forbidden":
+        return _unknown(where, model)
+    if first["type"] == "missing":
+        if len(where) == 1:
+            return f"the table [{where[0]}] is missing."
+        return f"{_key(where)} is missing; it must be {_may_be(where, model)}."
+    if first["type"] == "value_error":
+        words = f"{first['msg'].removeprefix(_OWN_WORDS)}."
+        return f"{_key(where)}: {words}" if where else words
+    return _wrong(where, model, first["input"])
+
+
+def date_in(data: Mapping[str, Any], model: type[BaseModel]) -> str | None:
+    """A sentence about the first date or time in a TOML file's data: no setting is one."""
+    for where, value in _leaves(data):
+        if isinstance(value, dt.date | dt.time):
+            return _wrong(where, model, value)
+    return None
+
+
+def _leaves(value: Any, where: Location = ()) -> Iterator[tuple[Location, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*where, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, (*where, number))
+    else:
+        yield where, value
+
+
+def _wrong(where: Location, model: type[BaseModel], value: Any) -> str:
+    may_be = _may_be(where, model)
+    if not may_be:
+        return _unknown(where, model)
+    return f"{_key(where)} must be {may_be}, not {shown(value)}."
+
+
+def _key(where: Location) -> str:
+    """`trunk.port`, or `trunk.codecs, item 2,` for what stands in a list."""
+    names = ".".join(str(part) for part in where if isinstance(part, str))
+    items = "".join(f", item {part + 1}" for part in where if isinstance(part, int))
+    return names + items
+
+
+def _unknown(where: Location, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(str(where[-1]), _properties(_found(where[:-1], model)), n=1)
+    hint = f" Did you mean {'.'.join([*map(str, where[:-1]), near[0]])}?" if near else ""
+    return f"{_key(where)}: there is no such setting.{hint}"
+
+
+def _may_be(where: Location, model: type[BaseModel]) -> str:
+    found = _found(where, model)
+    return _described(found) if found else ""
+
+
+def _found(where: Location, model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of what stands there, its references resolved; empty where there is no such setting."""
+    whole = model.model_json_schema()
+    found = whole
+    for part in where:
+        inner = found.get("items", {}) if isinstance(part, int) else _properties(found).get(part, {})
+        if "$ref" in inner:
+            inner = whole["$defs"][inner["$ref"].rpartition("/")[2]]
+        found = inner
+    return found
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = schema.get("properties", {})
+    return found
+
+
+def _described(schema: dict[str, Any]) -> str:
+    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    if len(choices) == 1:
+        schema = choices[0]
+    if any(each.get("type") == "number" for each in choices):
+        return _amount(schema)
+    if "enum" in schema:
+        return _one_of([shown(each) for each in schema["enum"]])
+    kind = "path" if schema.get("format") == "path" else schema.get("type", "string")
+    if kind == "integer":
+        return f"a whole number{_bounds(schema.get('minimum'), schema.get('maximum'))}"
+    if kind == "array":
+        return f"a list in brackets, each item {_described(schema.get('items', {}))}"
+    if schema.get("pattern") == PLAIN:
+        kind = "plain"
+    example = f", such as {shown(schema['examples'][0])}" if "examples" in schema else ""
+    return _IN_WORDS.get(kind, "text in quotes") + example
+
+
+def _amount(schema: dict[str, Any]) -> str:
+    highest = schema.get("le")
+    if highest is not None:
+        return f'a number{_bounds(schema.get("ge"), highest)}, in quotes, such as "0.20"'
+    return f'an amount{_bounds(schema.get("ge"), None)}, in quotes, such as "5.00"'
+
+
+def _bounds(least: int | None, most: int | None) -> str:
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    return "" if least is None else f" of at least {least}"
+
+
+def _one_of(choices: list[str]) -> str:
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
