@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from taxiphone import settings_faults
 from taxiphone.errors import SettingsError
+from taxiphone.exact import finer_than
 from taxiphone.settings_types import (
     E164,
     Amount,
@@ -196,6 +197,18 @@ class Settings(Section):
     invoice: Invoice = Invoice()
 
     file: Path = Field(default=Path(FILE_NAME), exclude=True)
+
+    @model_validator(mode="after")
+    def _as_fine_as_the_currency(self) -> Self:
+        """An amount that nobody can pay is refused at the start, not in the middle of a call."""
+        currency, digits = self.platform.currency, self.currency_digits
+        for key in ("recording_fee", "payout_minimum"):
+            amount = getattr(self.billing, key)
+            if finer_than(amount, digits):
+                raise ValueError(
+                    f"billing.{key}: {amount} is finer than the currency; an amount in {currency} has {digits} decimals"
+                )
+        return self
 
     @property
     def state(self) -> Path:

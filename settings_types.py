@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from datetime import date, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,9 @@ from zoneinfo import available_timezones
 
 import babel.numbers
 import phonenumbers
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+
+from taxiphone.exact import exact, finer_than
 
 _LONGEST_LINE = 120  # of what is printed on a receipt
 _LONGEST_NAME = 64  # of what a telephone shows
@@ -34,13 +35,20 @@ def shown(value: Any) -> str:
 
 def _exact(value: Any) -> Any:
     """An amount is a string ("1.55") or a whole number; a float has lost its cents already."""
-    if isinstance(value, float):
-        raise ValueError(f'write it in quotes, "{value}", so that it stays exact')  # noqa: TRY004 - pydantic's way
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return value  # refused by its type
+    return exact(value)
+
+
+def _at_most(decimals: int) -> AfterValidator:
+    """A share or a rate needs few decimals; one with hundreds of them is a mistake."""
+
+    def check(value: Decimal) -> Decimal:
+        if finer_than(value, decimals):
+            raise ValueError(f"{shown(str(value))} has more than {decimals} decimals")
         return value
-    with contextlib.suppress(InvalidOperation):
-        return Decimal(value)
-    return value
+
+    return AfterValidator(check)
 
 
 def _e164(value: Any) -> Any:
@@ -127,5 +135,5 @@ PlainName = Annotated[str, Field(pattern=PLAIN, max_length=128)]
 OneLine = Annotated[str, BeforeValidator(_one_line)]
 DisplayName = Annotated[str, BeforeValidator(_display_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Share = Annotated[Exact, Field(ge=0, le=1)]
-Amount = Annotated[Exact, Field(ge=0, max_digits=12)]
+Share = Annotated[Exact, Field(ge=0, le=1), _at_most(12)]
+Amount = Annotated[Exact, Field(ge=0)]  # as fine as the currency at most, which `Settings` looks at

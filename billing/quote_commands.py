@@ -92,7 +92,7 @@ def _how_much(tariff: Tariff, seconds: str, *, recorded: bool, as_json: bool) ->
 
 def _how_long(tariff: Tariff, credit: str, *, recorded: bool, as_json: bool) -> None:
     try:
-        minor = to_minor(number("--credit", credit.strip()), tariff.digits)
+        minor = to_minor(number("--credit", credit), tariff.digits)
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     except UsageError as error:

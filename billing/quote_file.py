@@ -12,8 +12,9 @@ import babel.numbers
 
 from taxiphone.billing.money import digits_of
 from taxiphone.billing.tariff import Tariff
-from taxiphone.billing.tariff_json import from_json, shown
+from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import UsageError
+from taxiphone.exact import shown
 
 _MOST_BYTES = 65_536  # a tariff is some lines; whatever is longer is another file
 _MOST_DIGITS = 15  # of a whole number; Python refuses to read one of thousands of digits

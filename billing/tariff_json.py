@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from taxiphone.billing.tariff import Segment, Tariff
+from taxiphone.exact import BELOW, exact, shown
 
 _KEYS = {
     "currency",
@@ -22,11 +22,7 @@ _KEYS = {
 }
 _SEGMENT_KEYS = {"from", "price_per_minute", "first", "step"}
 
-# Any number of decimals; an exponent of three digits at most, and no more than a price or a length can be: a number
-# that is short to write must not be long to compute with.
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_BELOW = 10**12
-_SHOWN = 40
+_LONGEST_NAME = 40
 
 
 def to_json(tariff: Tariff) -> dict[str, Any]:
@@ -89,19 +85,14 @@ def number(key: str, value: Any) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f'{key}: must be a number in quotes, such as "1.55"')  # noqa: TRY004 - malformed input
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
-        raise ValueError(f"{key}: {shown(value)} is not a number from 0 on, such as 1.55")
-    exact = Decimal(value)
-    if exact < 0:
-        raise ValueError(f"{key}: must not be negative")
-    if exact >= _BELOW:
-        raise ValueError(f"{key}: is too large; it must be below {_BELOW}")
-    return exact
-
-
-def shown(text: str) -> str:
-    """What somebody wrote, as it may stand in a sentence: quoted, escaped, and not without end."""
-    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    try:
+        number = exact(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    if number < 0:
+        written = shown(value) if isinstance(value, str) else value
+        raise ValueError(f"{key}: {written} is not a number from 0 on, such as 1.55")
+    return number
 
 
 def _segment(key: str, data: Any) -> Segment:
@@ -119,7 +110,7 @@ def _segment(key: str, data: Any) -> Segment:
 def _closed(prefix: str, data: Mapping[str, Any], known: set[str], needed: tuple[str, ...]) -> None:
     for key in data:
         if key not in known:
-            named = key if key.isascii() and key.isidentifier() and len(key) <= _SHOWN else shown(key)
+            named = key if key.isascii() and key.isidentifier() and len(key) <= _LONGEST_NAME else shown(key)
             raise ValueError(f"{prefix}{named}: there is no such key")
     for key in needed:
         if key not in data:
@@ -130,6 +121,6 @@ def _whole(key: str, value: Any) -> int:
     """A whole number; what it may be at least is checked with the tariff."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key}: must be a whole number, without quotes")  # noqa: TRY004 - malformed input
-    if value >= _BELOW:
-        raise ValueError(f"{key}: is too large; it must be below {_BELOW}")
+    if value >= BELOW:
+        raise ValueError(f"{key}: is too large; it must be below {BELOW}")
     return value

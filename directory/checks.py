@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from taxiphone.dialplan.speech import languages
 from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.exact import exact, finer_than
 
 _LONGEST_NAME = 120
 _LONGEST_CODE = 8
@@ -80,9 +81,9 @@ def minutes(what: str, value: int, *, least: int) -> int:
 def _exact(what: str, value: Decimal, fewest: int, most: int) -> Decimal:
     if not value.is_finite() or not 0 <= value < _HIGHEST:
         raise UsageError(f"{what} must be at least 0 and below {_HIGHEST}, not {value}.")
-    trimmed = value.normalize()
+    if finer_than(value, most):
+        raise UsageError(f"{what} can have {most} decimals at most, not {value}.")
+    trimmed = exact(value).normalize()
     exponent = trimmed.as_tuple().exponent
     decimals = max(0, -exponent) if isinstance(exponent, int) else 0
-    if decimals > most:
-        raise UsageError(f"{what} can have {most} decimals at most, not {value}.")
     return trimmed.quantize(Decimal(1).scaleb(-max(fewest, decimals)))

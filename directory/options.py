@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
 import click
+
+from taxiphone.exact import exact
 
 # So that "-5" reaches the check that says what is wrong with it, instead of being "no such option".
 NEGATIVE = {"ignore_unknown_options": True}
 
 
 def amount(text: str) -> Decimal:
-    """An exact decimal, such as 1.55, from its digits: no exponent, no comma, no NaN.
+    """An exact decimal, such as 1.55, as `taxiphone.exact` reads it. Its range is checked by the directory.
 
     Raises:
-        click.BadParameter: it is not one. Its range is checked by the directory.
+        click.BadParameter: it is not one.
     """
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII):
-        raise click.BadParameter(f"{text!r} is not a number such as 20 or 1.55.")
-    return Decimal(text)
+    try:
+        return exact(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
 
 
 def amount_or_none(text: str) -> Decimal | str:

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, String
 from sqlalchemy.types import TypeDecorator
 
+from taxiphone.exact import exact
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant. Stored without a zone, always UTC; refuses a datetime that does not know its zone."""
@@ -32,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """A decimal of any number of digits, stored as text: SQLite has no exact decimals of its own."""
+    """A decimal of any number of digits, stored as text: SQLite has no exact decimals of its own. Never minus zero."""
 
     impl = String(40)
     cache_ok = True
@@ -41,11 +43,12 @@ class ExactDecimal(TypeDecorator[Decimal]):
         """To the database."""
         if isinstance(value, float):
             raise TypeError("a float has lost its cents already")
-        return None if value is None else format(value, "f")
+        return None if value is None else format(exact(value), "f")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         """From the database."""
-        return None if value is None else Decimal(value)
+        # Older programs could write -0.00, which no tariff takes: `exact` reads it as zero.
+        return None if value is None else exact(value)
 
 
 def _machine() -> datetime:

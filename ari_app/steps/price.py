@@ -7,7 +7,7 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing import holds
 from taxiphone.billing.holds import Offer
-from taxiphone.billing.money import to_minor
+from taxiphone.billing.tariff import minor
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE
 from taxiphone.store.calls import Outcome, Status
 
@@ -77,7 +77,7 @@ def _told(call: Conversation, offered: Offer) -> Sounds:
     if offered.free_minutes:
         told += speech.free_minutes(offered.free_minutes)
     if offered.package_price is not None and offered.package_minutes is not None:
-        price = to_minor(offered.package_price, call.settings.currency_digits)
+        price = minor(offered.package_price, call.settings.currency_digits)
         told += speech.package(price, offered.package_minutes, offered.price_per_minute, currency)
         if PACKAGE not in offered.affordable:
             told += speech.prompt("package-too-dear")

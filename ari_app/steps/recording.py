@@ -5,7 +5,7 @@ from __future__ import annotations
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing import holds
-from taxiphone.billing.money import to_minor
+from taxiphone.billing.tariff import minor
 from taxiphone.store.calls import Outcome
 
 
@@ -19,7 +19,7 @@ async def offer_recording(call: Conversation) -> Outcome | None:
         return None
     kept_until = await call.record.recording_offered()
     speech = call.speech
-    fee = to_minor(holds.recording_fee(call.settings), call.settings.currency_digits)
+    fee = minor(holds.recording_fee(call.settings), call.settings.currency_digits)
     pressed = await call.ask(
         menu.RECORDING,
         *speech.prompt("recording-offer"),

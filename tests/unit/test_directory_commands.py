@@ -115,7 +115,7 @@ def test_an_amount_that_can_not_be_is_refused(run: Run, paul: str, amount: str) 
     assert printed(run, "client", "show", paul)["balance"] == "0.00"
 
 
-@pytest.mark.parametrize("amount", ["twenty", "1e3", "NaN", "1,5", ""])
+@pytest.mark.parametrize("amount", ["twenty", "1e9999", "NaN", "1,5", ""])
 def test_what_is_no_amount_is_a_usage_error(run: Run, paul: str, amount: str) -> None:
     result = run("client", "top-up", paul, amount)
     assert result.exit_code == 2

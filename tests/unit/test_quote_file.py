@@ -59,10 +59,10 @@ def test_the_fee_of_a_recording_must_be_there_only_where_one_is_asked_for() -> N
 
 
 @pytest.mark.parametrize(
-    "written", ["0", "1.55", "007", "1e2", "1.5E-3", "0." + "0" * 500 + "1", "999999999999.999"]
+    "written", ["0", "1.55", "007", " 1", "1 ", "1e2", "1.5E-3", "0." + "0" * 500 + "1", "999999999999.999"]
 )
 def test_an_amount_may_have_any_number_of_decimals_and_stays_exact(written: str) -> None:
-    assert parse({**GOOD, "fee": written}).fee == Decimal(written)
+    assert parse({**GOOD, "fee": written}).fee == Decimal(written.strip())
 
 
 def test_a_whole_number_is_an_amount_too_for_it_is_exact() -> None:
@@ -72,8 +72,6 @@ def test_a_whole_number_is_an_amount_too_for_it_is_exact() -> None:
 WRONG_AMOUNTS = [
     1.55,
     "",
-    " 1",
-    "1 ",
     "1,55",
     "-1",
     "+1",
