@@ -13,6 +13,7 @@ from taxiphone.ari_app import recovery
 from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.listening_ports import check_ports
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
@@ -102,6 +103,15 @@ class Application:
         """How many calls are in progress."""
         return len(self._calls)
 
+    async def check_ports(self) -> None:
+        """Ask Asterisk whether SIP and AMI are up; to be called once `ready` is set.
+
+        Raises:
+            AsteriskStartError: one is not; names the port and its setting.
+            AriError: Asterisk did not say.
+        """
+        await check_ports(self._ari, self._house.recorder, self._house.settings.asterisk)
+
     async def drain(self) -> None:
         """Take no new call, and wait for those in progress."""
         self.draining = True
@@ -123,6 +133,7 @@ class Application:
 
     def asterisk_has_gone(self) -> None:
         """There is no leg any more: nothing is waited for, and nobody is hung up."""
+        self._ari.asterisk_has_gone()
         for leg in self._router.known():
             leg.lost()
 

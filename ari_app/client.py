@@ -61,6 +61,7 @@ class AriClient:
         self.application = application
         # Every channel of this Asterisk is ours: subscribing to all spares a request, and a race, for each leg.
         query = urlencode({"app": application, "subscribeAll": "true"})
+        self._address = address
         self._url = f"ws://{address}/ari/events?{query}"
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
@@ -70,6 +71,7 @@ class AriClient:
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._connection: ClientConnection | None = None
         self._up = asyncio.Event()
+        self._gone = False
 
     async def wait_connected(self, seconds: float) -> None:
         """Wait until requests can go out.
@@ -83,6 +85,10 @@ class AriClient:
         except TimeoutError:
             raise AriConnectionError(f"Asterisk's ARI did not answer within {seconds:g} s.") from None
 
+    def asterisk_has_gone(self) -> None:
+        """Whoever started Asterisk knows that it has ended, and says so: its absence needs no further word."""
+        self._gone = True
+
     async def run(self, on_connect: Callable[[], None] | None = None) -> None:
         """Stay connected until cancelled; each time it is (again), call `on_connect`, which must not block.
 
@@ -90,18 +96,25 @@ class AriClient:
             AriRequestError: the password is refused; trying again would not help.
         """
         pause = _FIRST_PAUSE
+        missed: str | None = None  # why the connection that there was has ended
+        told = False
         while True:
             try:
                 async with connect(
                     self._url, additional_headers=self._headers, max_size=None, proxy=None, ping_interval=10
                 ) as connection:
-                    log.info("connected to Asterisk's ARI")
+                    if missed is None:
+                        log.info("connected to Asterisk's ARI")
+                    else:
+                        log.warning("Asterisk's ARI answers again at %s", self._address)
+                    missed, told = None, False
                     self._connection = connection
                     self._up.set()
                     pause = _FIRST_PAUSE
                     if on_connect is not None:
                         on_connect()
                     await self._read(connection)
+                    missed = "it closed the connection"
             except InvalidStatus as error:
                 if error.response.status_code == _UNAUTHORIZED:
                     raise AriRequestError(
@@ -112,6 +125,18 @@ class AriClient:
                 log.warning("Asterisk's ARI answered %s", error.response.status_code)
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
                 log.debug("no connection to Asterisk's ARI: %s", error)
+                if self._up.is_set():
+                    missed = str(error)
+                elif missed is not None and not told and not self._gone:
+                    # Not before a second failure: a connection that is back at once needs no alarm, and whoever
+                    # has started Asterisk knows by then that it has died.
+                    log.error(
+                        "Asterisk's ARI at %s is away (%s). No calls are taken until it is back; a talk that goes on "
+                        "there is billed from its event log. Is that Asterisk running? See: taxiphone doctor",
+                        self._address,
+                        error,
+                    )
+                    told = True
             finally:
                 self._lost()
             await asyncio.sleep(pause)
@@ -132,8 +157,6 @@ class AriClient:
                 log.exception("an event of Asterisk's could not be handled: %s", event.get("type"))
 
     def _lost(self) -> None:
-        if self._up.is_set():
-            log.warning("the connection to Asterisk's ARI is lost; talks go on, commands wait")
         self._up.clear()
         self._connection = None
         waiting, self._waiting = self._waiting, {}

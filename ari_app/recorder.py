@@ -20,7 +20,7 @@ _SECONDS = 3.0
 
 
 class Recorder:
-    """AMI's one use.
+    """AMI's use.
 
     Args:
         port: of AMI on loopback.
@@ -37,32 +37,41 @@ class Recorder:
             channel: its unique id, which is ours: nothing that a caller sent.
             muted: whether silence is recorded.
         """
+        answer = await self._action(
+            {"Action": "MixMonitorMute", "Channel": channel, "Direction": "both", "State": int(muted)}
+        )
+        if isinstance(answer, str):
+            log.error(
+                "AMI does not answer on 127.0.0.1:%d (%s): the recording goes on as it was.",
+                self._port,
+                answer,
+            )
+            return False
+        if answer.response != "Success":
+            log.error("%s: the recording could not be paused or resumed: %s", channel, answer.message)
+            return False
+        return True
+
+    async def answers(self) -> str | None:
+        """Whether Asterisk's AMI is there and takes our password; else why not."""
+        answer = await self._action({"Action": "Ping"})
+        if isinstance(answer, str):
+            return answer
+        return None if answer.response == "Success" else str(answer.message)
+
+    async def _action(self, action: dict[str, Any]) -> Any:
+        """Asterisk's answer to an action; a sentence where there was none."""
         manager = _Once(
             host="127.0.0.1", port=self._port, username=AMI_USER, secret=self._secret, events="off"
         )
         try:
             async with asyncio.timeout(_SECONDS):
                 await manager.connect()
-                answer = await manager.send_action(
-                    {
-                        "Action": "MixMonitorMute",
-                        "Channel": channel,
-                        "Direction": "both",
-                        "State": int(muted),
-                    }
-                )
+                return await manager.send_action(action)
         except (OSError, TimeoutError) as error:
-            why = str(error) or f"nothing in {_SECONDS:g} s"
-            log.error(
-                "AMI does not answer on 127.0.0.1:%d (%s): the recording goes on as it was.", self._port, why
-            )
-            return False
+            return str(error) or f"nothing in {_SECONDS:g} s"
         finally:
             manager.close()
-        if answer.response != "Success":
-            log.error("%s: the recording could not be paused or resumed: %s", channel, answer.message)
-            return False
-        return True
 
 
 class _Once(Manager):  # type: ignore[misc]  # panoramisk has no types

@@ -15,7 +15,7 @@ from taxiphone.dialplan import config, locate, prompts_folder
 from taxiphone.dialplan.home import Folders, find_process
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import AsteriskMissingError, SettingsError
-from taxiphone.settings import Settings, Trunk
+from taxiphone.settings import AsteriskSection, Settings, Trunk
 
 TRUNK_SECONDS = 2.0
 _DISK_NEEDED = 500 * 1024**2
@@ -84,11 +84,19 @@ def ports(settings: Settings, *, running: bool) -> list[Finding]:
     """Whether the ports can be listened at; while our Asterisk runs, it is that which holds them."""
     if running:
         return [Finding(ok=True, what="our Asterisk is running and holds its ports")]
-    asterisk = settings.asterisk
+    agi_port = settings.asterisk.agi_port
+    return [
+        *asterisk_ports(settings.asterisk),
+        port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", agi_port, "agi_port"),
+    ]
+
+
+def asterisk_ports(asterisk: AsteriskSection) -> list[Finding]:
+    """Whether the ports that Asterisk itself is to listen at are free."""
     return [
         port_free("SIP", socket.SOCK_DGRAM, asterisk.sip_address, asterisk.sip_port, "sip_port"),
         port_free("ARI", socket.SOCK_STREAM, "127.0.0.1", asterisk.http_port, "http_port"),
-        port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", asterisk.agi_port, "agi_port"),
+        port_free("AMI", socket.SOCK_STREAM, "127.0.0.1", asterisk.ami_port, "ami_port"),
     ]
 
 

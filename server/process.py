@@ -24,7 +24,7 @@ from taxiphone.ari_app.application import Application
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
-from taxiphone.dialplan import config, credentials, locate
+from taxiphone.dialplan import checks, config, credentials, locate
 from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
@@ -120,6 +120,9 @@ class Process:
         if await server.adopt():
             self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
         else:
+            for port in checks.asterisk_ports(self._settings.asterisk):
+                if port.ok is False:
+                    raise SetupError(f"{port.what}. {port.advice}")
             server.write(config.render(self._settings, credentials.load(self._settings), found))
             await server.start()
             self._say(f"Asterisk {found.version_text}: started")
@@ -143,6 +146,7 @@ class Process:
                 f"Asterisk's ARI on 127.0.0.1:{self._settings.asterisk.http_port} did not answer within "
                 f"{_READY_SECONDS} s. `taxiphone asterisk check` tells more."
             ) from None
+        await application.check_ports()
         self._up_once = True
         await self._price_abandoned()
         asterisk, trunk = self._settings.asterisk, self._settings.trunk

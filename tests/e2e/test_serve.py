@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -19,7 +21,7 @@ from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
 from taxiphone.dialplan.home import find_process
 from taxiphone.errors import SetupError
-from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.models import Call, Posting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -186,18 +188,55 @@ async def test_a_second_server_on_the_same_state_is_refused(own):
     assert (await own.platform.finished(call_id)).status == Status.RATED
 
 
-async def test_a_port_that_is_taken_is_named(asterisk, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("sip_port", socket.SOCK_DGRAM),
+        ("ami_port", socket.SOCK_STREAM),
+        ("http_port", socket.SOCK_STREAM),
+        ("agi_port", socket.SOCK_STREAM),
+    ],
+)
+async def test_a_port_that_is_taken_is_named_and_nobody_is_told_that_calls_are_taken(
+    asterisk, tmp_path, key, kind
+):
     made = Set(tmp_path / "set", asterisk)
     made.platform.write('host = "127.0.0.2"')
-    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", made.platform.settings.asterisk.agi_port)
-    try:
-        with pytest.raises(SetupError, match="FastAGI can't listen"):
-            await made.platform.start()
-    finally:
-        taken.close()
-        await made.platform.stop()
-        await made.platform.stop_stray_asterisk()
-        made.platform.database.close()
+    port = getattr(made.platform.settings.asterisk, key)
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        try:
+            with pytest.raises(SetupError):
+                await made.platform.start()
+            said = " ".join((made.platform.folder / "serve.log").read_text().split())
+            assert re.search(rf"127\.0\.0\.1:{port}.*\b{key}\b", said)
+            assert "Traceback" not in said
+            assert not any(line.startswith("Ready") for line in made.platform.said)
+            assert await made.platform.ended() == 1
+        finally:
+            await made.platform.stop()
+            await made.platform.stop_stray_asterisk()
+            made.platform.database.close()
+
+
+async def test_a_clean_stop_says_nothing_of_a_lost_connection(own):
+    call_id = await talk(own)
+    assert await own.platform.stop() == 0
+    log = (own.platform.folder / "serve.log").read_text()
+    assert not re.search("lost|away|go on|answers again", log)
+    assert own.platform.database.do(lambda session: session.get_one(Call, call_id)).status == Status.RATED
+
+
+async def test_when_asterisk_dies_that_is_said_and_not_that_talks_go_on(own):
+    call_id = await talk(own)
+    os.kill(find_process(own.platform.settings.asterisk_home / "etc" / "asterisk.conf"), signal.SIGKILL)
+    assert await own.platform.ended() == 1
+    log = (own.platform.folder / "serve.log").read_text()
+    assert "asterisk has ended by itself" in " ".join(log.split())
+    assert not re.search("lost|away|go on|answers again", log)
+    assert own.platform.database.do(lambda session: session.get_one(Call, call_id)).status in FINAL
 
 
 async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_path):

@@ -1,0 +1,39 @@
+"""Whether Asterisk really listens where it should: without SIP no call comes, without AMI no recording can be paused."""
+
+from __future__ import annotations
+
+from taxiphone.ari_app.client import AriClient, path
+from taxiphone.ari_app.recorder import Recorder
+from taxiphone.errors import AsteriskStartError, NotFoundError
+from taxiphone.settings import AsteriskSection
+
+_TRANSPORT = path("asterisk", "config", "dynamic", "res_pjsip", "transport", "transport-udp")
+
+
+async def check_ports(ari: AriClient, recorder: Recorder, settings: AsteriskSection) -> None:
+    """Ask Asterisk itself whether its SIP transport and its AMI are up.
+
+    Raises:
+        AsteriskStartError: one is not; names the port and its setting.
+        AriError: Asterisk did not say.
+    """
+    try:
+        # Asterisk keeps no transport object whose socket it could not bind.
+        await ari.request("GET", _TRANSPORT)
+    except NotFoundError:
+        raise AsteriskStartError(
+            _sentence("SIP", "udp", settings.sip_address, settings.sip_port, "sip_port")
+        ) from None
+    why = await recorder.answers()
+    if why is not None:
+        raise AsteriskStartError(
+            f"{_sentence('AMI', 'tcp', '127.0.0.1', settings.ami_port, 'ami_port')} (AMI: {why})"
+        )
+
+
+def _sentence(name: str, protocol: str, address: str, port: int, key: str) -> str:
+    return (
+        f"Asterisk does not listen for {name} at {protocol} {address}:{port}, so no calls are taken: another program "
+        f"holds the port, or the address is not this machine's. See who holds it (ss -lunpt 'sport = :{port}'), or "
+        f"choose another: [asterisk] {key}"
+    )
