@@ -8,10 +8,10 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from taxiphone.dialplan import config, locate, prompts_folder
+from taxiphone.dialplan import config, locate, network_checks, prompts_folder
+from taxiphone.dialplan.findings import Finding
 from taxiphone.dialplan.home import Folders, find_process
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import AsteriskMissingError, SettingsError
@@ -19,22 +19,8 @@ from taxiphone.settings import AsteriskSection, Settings, Trunk
 
 TRUNK_SECONDS = 2.0
 _DISK_NEEDED = 500 * 1024**2
+_FILES_NEEDED = 1000  # inodes
 _DISK_WISE = 5 * 1024**3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        ok: True when it is as it should be, False when it must be put right, None when it should be known.
-        what: what was found, in a few words.
-        advice: what to do; empty when there is nothing.
-    """
-
-    ok: bool | None
-    what: str
-    advice: str = ""
 
 
 def check(settings: Settings) -> list[Finding]:
@@ -47,13 +33,18 @@ def _all(settings: Settings) -> Iterator[Finding]:
     if settings.asterisk.embedded:
         yield from _asterisk(settings)
         yield from ports(settings, running=pid is not None)
+        if pid is None:
+            yield network_checks.rtp_range(settings.asterisk)
+            yield network_checks.open_files(settings.asterisk)
     else:
         yield ari_answers(settings.asterisk.http_port)
     yield passwords(settings)
     yield trunk_answers(settings.trunk)
+    yield network_checks.nat(settings.trunk, settings.asterisk)
     yield state_is_private(settings.state)
     yield cel_writable(settings.cel_file.parent)
-    yield disk_space(settings.state)
+    for folder in _stores(settings):
+        yield disk_space(folder)
     yield prompts(settings)
 
 
@@ -150,10 +141,11 @@ def passwords(settings: Settings) -> Finding:
 def trunk_answers(trunk: Trunk, seconds: float = TRUNK_SECONDS) -> Finding:
     """Send the carrier one OPTIONS (RFC 3261, section 11) and wait for any answer.
 
-    A carrier that we register with may answer only those that have registered: then silence is no fault yet.
+    Many carriers answer no OPTIONS, or only to those that have registered: silence is a fault only where Asterisk is
+    to watch the carrier by OPTIONS (`qualify_seconds`), since it then takes it for down.
     """
     where = f"{trunk.host}:{trunk.port}"
-    silent = None if trunk.mode == "registration" else False
+    watched = trunk.qualify_seconds > 0
     advice = "Check [trunk] host and port, and that UDP passes your firewall both ways."
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -164,11 +156,15 @@ def trunk_answers(trunk: Trunk, seconds: float = TRUNK_SECONDS) -> Finding:
     except socket.gaierror:
         return Finding(ok=False, what=f"the trunk's host {trunk.host} is not known by name", advice=advice)
     except TimeoutError:
-        what = f"the trunk {where} did not answer within {seconds:.0f} s"
-        return Finding(ok=silent, what=what, advice=advice)
+        what = f"the trunk {where} did not answer an OPTIONS within {seconds:.0f} s"
+        if watched:
+            advice += " With [trunk] qualify_seconds set, a carrier that ignores OPTIONS is not called; 0 turns that off."
+        else:
+            advice = f"Many carriers ignore OPTIONS; if calls don't work either: {advice}"
+        return Finding(ok=False if watched else None, what=what, advice=advice)
     except OSError as error:
         what = f"the trunk {where} can't be reached: {error.strerror or error}"
-        return Finding(ok=silent, what=what, advice=advice)
+        return Finding(ok=None if trunk.mode == "registration" else False, what=what, advice=advice)
     status = answer.split(b"\r\n", 1)[0].decode("ascii", errors="replace")
     return Finding(ok=True, what=f"the trunk {where} answers: {status}")
 
@@ -215,10 +211,27 @@ def cel_writable(folder: Path) -> Finding:
     return Finding(ok=True, what=f"the folder of Asterisk's event log, {folder}, can be written")
 
 
+def _stores(settings: Settings) -> list[Path]:
+    """The folders that are written to, one for each file system: the state, and SQLite's where it lies elsewhere."""
+    url = settings.database.url or ""
+    folders = [settings.state]
+    if url.startswith("sqlite:///"):
+        folders.append((settings.file.parent / url.removeprefix("sqlite:///")).parent)
+    devices = {_existing(folder).stat().st_dev: folder for folder in reversed(folders)}
+    return list(devices.values())
+
+
 def disk_space(folder: Path) -> Finding:
     """Whether there is room for recordings: an hour takes 58 MB until it is an MP3."""
     there = _existing(folder)
     free = shutil.disk_usage(there).free
+    files = os.statvfs(there)
+    if files.f_files and files.f_favail < _FILES_NEEDED:
+        return Finding(
+            ok=False,
+            what=f"only {files.f_favail} more files can be made in {folder} (df -i)",
+            advice="Make room: Asterisk could lose recordings and events.",
+        )
     what = f"{free / 1024**3:.1f} GB are free for {folder}"
     if free < _DISK_NEEDED:
         return Finding(ok=False, what=what, advice="Make room: Asterisk could lose recordings and events.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import stat
 import subprocess
 from pathlib import Path
 
-from taxiphone.dialplan.checks import Finding
+from taxiphone.dialplan.findings import Finding
 from taxiphone.errors import RecordingError
 from taxiphone.recordings.convert import ffmpeg
 from taxiphone.settings import Settings
@@ -16,7 +17,7 @@ _SECONDS = 20
 
 def check(settings: Settings) -> list[Finding]:
     """Look at everything that a recording needs."""
-    findings = [_ffmpeg()]
+    findings = [_ffmpeg(), worker_process()]
     for what, folder in (("MP3s", settings.recordings), ("WAVs", settings.captured)):
         findings += _folder(what, folder)
     return findings
@@ -43,6 +44,19 @@ def _ffmpeg() -> Finding:
             advice="Install the package imageio-ffmpeg again: its ffmpeg has libmp3lame.",
         )
     return Finding(ok=True, what=f"ffmpeg: {path}")
+
+
+def worker_process() -> Finding:
+    """Whether the process that makes MP3s can be started: its queue needs a semaphore in /dev/shm."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        return Finding(
+            ok=False,
+            what=f"no semaphore can be made in /dev/shm ({error.strerror or error}): no talk would become an MP3",
+            advice="Mount a tmpfs of mode 1777 at /dev/shm; a container's runtime does so by itself unless told otherwise.",
+        )
+    return Finding(ok=True, what="MP3s can be made in a process of their own")
 
 
 def _folder(what: str, folder: Path) -> list[Finding]:

@@ -239,6 +239,14 @@ class Converter:
             except asyncio.CancelledError:
                 await self.close()
                 raise
+            except OSError as error:
+                # Not the job's, which has sentences of its own: no memory, no process, no semaphore (/dev/shm).
+                await self.close()
+                raise RecordingError(
+                    f"no process can be started to make the MP3 of call {job.call_id}: {error.strerror or error}. "
+                    "Are /dev/shm, memory and processes available to this user? See: taxiphone doctor. "
+                    "The WAV is kept and tried again."
+                ) from None
         raise RecordingError(
             f"the process that makes the MP3 of call {job.call_id} died {_DEATHS} times: is there enough memory? "
             "The WAV is kept and tried again."

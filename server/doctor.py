@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taxiphone.console import App
 from taxiphone.dialplan import checks
-from taxiphone.dialplan.checks import Finding
+from taxiphone.dialplan.findings import Finding
 from taxiphone.errors import TaxiphoneError
 from taxiphone.recordings import checks as recording_checks
 from taxiphone.settings import Settings

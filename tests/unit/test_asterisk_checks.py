@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import socket
 import threading
@@ -12,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import checks, config, locate
+from taxiphone.dialplan import checks, config, locate, network_checks
 from taxiphone.dialplan.locate import Asterisk
-from taxiphone.settings import Settings, Trunk
+from taxiphone.settings import AsteriskSection, Settings, Trunk
 
 
 @pytest.fixture
@@ -41,6 +42,69 @@ def test_a_taken_port_is_told_with_the_setting_that_moves_it() -> None:
     assert f"udp 127.0.0.1:{port}" in found.what
     assert "[asterisk] sip_port" in found.advice
     assert checks.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port").ok is True
+
+
+def test_every_port_of_the_settings_is_looked_at(settings: Settings) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        for key in ("http_port", "ami_port", "agi_port"):
+            asterisk = settings.asterisk.model_copy(
+                update={"sip_port": free_port(socket.SOCK_DGRAM), key: port}
+            )
+            found = checks.ports(settings.model_copy(update={"asterisk": asterisk}), running=False)
+            [taken] = [each for each in found if f":{port}" in each.what]
+            assert taken.ok is False
+            assert f"[asterisk] {key}" in taken.advice
+
+
+def test_rtp_ports_that_are_taken_are_a_note_until_a_talk_has_too_few() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        taken = min(max(holder.getsockname()[1], 1100), 65_000)
+        wide = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken - 15, rtp_end=taken + 16)
+        narrow = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken, rtp_end=taken + 3)
+        found = network_checks.rtp_range(wide)
+        assert found.ok is None
+        assert str(taken) in found.what
+        few = network_checks.rtp_range(narrow)
+        assert few.ok is False
+        assert "rtp_start" in few.advice
+
+
+def test_few_open_files_are_a_note_with_the_number_of_talks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asterisk = AsteriskSection()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    found = network_checks.open_files(asterisk)
+    assert found.ok is None
+    assert "LimitNOFILE" in found.advice
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (65_536, 65_536))
+    assert network_checks.open_files(asterisk).ok is True
+
+
+def test_a_private_address_towards_a_public_carrier_asks_for_the_external_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: None)
+    monkeypatch.setattr(socket.socket, "getsockname", lambda _: ("192.168.1.10", 40_000))
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: ("8.8.8.8", 5060))
+    trunk = Trunk(host="sip.example")
+    assert network_checks.nat(trunk, AsteriskSection()).ok is None
+    assert network_checks.nat(trunk, AsteriskSection(external_address="198.51.100.7")).ok is True
+
+
+def test_a_full_table_of_files_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        os,
+        "statvfs",
+        lambda _: SimpleNamespace(
+            f_files=1_000_000, f_favail=3, f_frsize=4096, f_bavail=10, f_blocks=10, f_bfree=10
+        ),
+    )
+    found = checks.disk_space(tmp_path)
+    assert found.ok is False
+    assert "df -i" in found.what
 
 
 def test_our_own_running_asterisk_is_no_fault(settings: Settings) -> None:
@@ -78,11 +142,14 @@ def test_a_trunk_that_answers_options_is_reachable() -> None:
     assert seen[0].endswith(b"\r\n\r\n")
 
 
-def test_a_silent_trunk_is_wrong_by_address_and_only_a_note_when_we_register(tmp_path: Path) -> None:
+def test_a_trunk_that_ignores_options_is_a_note_unless_asterisk_is_to_watch_it(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
         carrier.bind(("127.0.0.1", 0))
         port = carrier.getsockname()[1]
-        assert checks.trunk_answers(Trunk(host="127.0.0.1", port=port), 0.05).ok is False
+        assert checks.trunk_answers(Trunk(host="127.0.0.1", port=port), 0.05).ok is None
+        watched = checks.trunk_answers(Trunk(host="127.0.0.1", port=port, qualify_seconds=60), 0.05)
+        assert watched.ok is False
+        assert "qualify_seconds" in watched.advice
         registering = Trunk(
             host="127.0.0.1", port=port, mode="registration", username="a", password_file=tmp_path / "pw"
         )

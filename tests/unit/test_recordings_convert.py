@@ -281,6 +281,36 @@ async def test_a_worker_that_dies_each_time_is_given_up_in_a_sentence(tmp_path: 
     await converter.close()
 
 
+def test_where_no_semaphore_can_be_made_a_sentence_says_so_and_the_wav_stays(tmp_path: Path) -> None:
+    wav = tone(tmp_path / "261122-7gq4mk.wav", 1)
+    program = tmp_path / "without_shm.py"
+    program.write_text(
+        "import asyncio, pathlib, resource\n"
+        "from taxiphone.recordings import checks\n"
+        "from taxiphone.recordings.convert import Converter, Job\n"
+        "from taxiphone.errors import RecordingError\n"
+        "async def main():\n"
+        f"    job = Job('261122-7gq4mk', '2026-11-22', pathlib.Path({str(wav)!r}), pathlib.Path({str(tmp_path / 'mp3')!r}),"
+        " 'a.mp3', 32)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as where /dev/shm is missing: sem_open(3) fails\n"
+        "    print(checks.worker_process())\n"
+        "    try:\n"
+        "        await Converter().convert(job)\n"
+        "    except RecordingError as error:\n"
+        "        print(error)\n"
+        "asyncio.run(main())\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, sentence = done.stdout.splitlines()
+    assert "ok=False" in found
+    assert "no semaphore can be made" in found
+    assert sentence.startswith("no process can be started to make the MP3 of call 261122-7gq4mk: ")
+    assert "Traceback" not in done.stderr
+    assert wav.exists()
+
+
 async def test_a_cancelled_conversion_ends_its_worker(tmp_path: Path) -> None:
     converter = Converter()
     work = job(tmp_path, 120)
