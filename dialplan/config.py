@@ -26,6 +26,7 @@ BASE_MODULES = (
     "res_sorcery_memory",
     "res_sorcery_astdb",
     "res_timing_timerfd",
+    "res_security_log",
     "pbx_config",
     "func_callerid",
     "func_channel",
@@ -120,7 +121,8 @@ _EMPTY_FILES = {
     "ccss.conf": "[general]\n",
     "features.conf": "[general]\n",
     "geolocation.conf": "",
-    "pjproject.conf": "",
+    # Errors of pjproject (level 1) are whole packets that strangers sent, line breaks and all: not into the log.
+    "pjproject.conf": "[log_mappings]\ntype = log_mappings\nasterisk_error = 0\nasterisk_warning =\nasterisk_debug = 1,2,3,4,5,6\n",
     "stasis.conf": "[threadpool]\n",
     "statsd.conf": "[general]\nenabled = no\n",
     "udptl.conf": "[general]\n",

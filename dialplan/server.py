@@ -14,6 +14,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from taxiphone.dialplan import log_keeper
 from taxiphone.dialplan.home import Folders, close_to_others, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import AsteriskStartError, SetupError
@@ -25,9 +26,7 @@ STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 # An Asterisk that gives up while it loads closes the control connection without a word, and that is no error to -rx.
 _BOOTED = "fully booted"
-_LOG_LIMIT = 20_000_000  # bytes of Asterisk's own log before it is put aside
-_LOG_LOOK_SECONDS = 3600.0
-_LOG_KEPT = 5
+_KEEPER_SECONDS = 5.0  # between two looks whether somebody keeps the logs short
 
 
 class AsteriskServer:
@@ -36,13 +35,20 @@ class AsteriskServer:
     Attributes:
         asterisk: what is run.
         home: the home folder, made by `write`.
+        bounds: how large its logs may grow.
         folders: the folders in it.
         pid: of the running process; None when there is none, or none of ours.
         adopted: whether it ran already when we came.
     """
 
-    def __init__(self, asterisk: Asterisk, home: Path) -> None:
+    def __init__(
+        self,
+        asterisk: Asterisk,
+        home: Path,
+        bounds: log_keeper.Bounds = log_keeper.Bounds(10_000_000),  # noqa: B008 - it is frozen
+    ) -> None:
         self.asterisk = asterisk
+        self.bounds = bounds
         self.home = home.resolve()
         self.folders = Folders(self.home)
         self.pid: int | None = None
@@ -51,7 +57,9 @@ class AsteriskServer:
         self._child: subprocess.Popen[bytes] | None = None
         self._ended = asyncio.Event()
         self._ended.set()
-        self._rotation: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper_ends: asyncio.Future[int] | None = None
 
     @property
     def conf(self) -> Path:
@@ -85,7 +93,6 @@ class AsteriskServer:
             raise AsteriskStartError(
                 f"an Asterisk with {self.conf} runs already; it is adopted, not started."
             )
-        self._rotate_log()
         begin = self._log_size()
         try:
             self._watch(self._spawn())
@@ -165,22 +172,23 @@ class AsteriskServer:
                 log.warning("Asterisk, pid %s, has not stopped; sending %s", pid, number.name)
                 self._signal(number)
         await self._ended.wait()
+        if self._keeper_ends is not None:
+            await self._keeper_ends
         log.info("Asterisk stopped, pid %s", pid)
 
     def release(self) -> None:
         """Stop watching and leave it running, as a kill -9 would; a later `adopt` finds it."""
-        if self._rotation is not None:
-            self._rotation.cancel()
-            self._rotation = None
+        if self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None
         if self._pidfd is not None:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
-        if self._child is not None and self._child.poll() is None:
-            self._child.returncode = (
-                0  # else Popen warns of a child that nobody waits for, which is the intent
-            )
-        self._child = None
+        for child in (self._child, self._keeper):
+            if child is not None and child.poll() is None:
+                child.returncode = 0  # else Popen warns of a child that nobody waits for, which is the intent
+        self._child = self._keeper = None
         self.pid = None
         self._ended.set()
 
@@ -217,7 +225,7 @@ class AsteriskServer:
 
     def _spawn(self) -> int:
         path = self.folders.log / "console.log"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as console:  # noqa: PTH123 - a descriptor, for its mode
             os.fchmod(descriptor, 0o600)  # one of an earlier version is open to others
             self._child = subprocess.Popen(
@@ -238,9 +246,13 @@ class AsteriskServer:
         self._ended.clear()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._on_end)
-        self._rotation = loop.create_task(self._keep_log_short())
+        self._keeping = loop.create_task(self._keep_logs_short())
 
     def _on_end(self) -> None:
+        if self._keeper is not None:
+            # It ends with Asterisk, by itself.
+            self._keeper_ends = asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
+            self._keeper = None
         if self._child is not None:
             status = self._child.wait()
             log.info("Asterisk, pid %s, ended with status %s", self.pid, status)
@@ -270,26 +282,17 @@ class AsteriskServer:
         path = self.folders.log / "messages.log"
         return path.stat().st_size if path.exists() else 0
 
-    def _rotate_log(self) -> bool:
-        """Put a log aside that has grown large, and forget the oldest: Asterisk never shortens it by itself."""
-        path = self.folders.log / "messages.log"
-        if self._log_size() < _LOG_LIMIT:
-            return False
-        for number in range(_LOG_KEPT - 1, 0, -1):
-            older = path.with_name(f"{path.name}.{number}")
-            if older.exists():
-                older.replace(path.with_name(f"{path.name}.{number + 1}"))
-        path.replace(path.with_name(f"{path.name}.1"))
-        return True
-
-    async def _keep_log_short(self) -> None:
-        while True:
-            await asyncio.sleep(_LOG_LOOK_SECONDS)
-            if self._rotate_log():
+    async def _keep_logs_short(self) -> None:
+        """See to it that there is a keeper of the logs, which outlives this program (see log_keeper)."""
+        while self.pid is not None:
+            if self._keeper is None or self._keeper.poll() is not None:
                 try:
-                    await self.rx("logger reload")
-                except SetupError as error:
-                    log.warning("Asterisk goes on writing its old log: %s", error)
+                    self._keeper = log_keeper.start(
+                        self.folders.log, self.pid, self._arguments(), self.bounds
+                    )
+                except OSError as error:
+                    log.warning("nobody keeps Asterisk's logs short: %s", error)
+            await asyncio.sleep(_KEEPER_SECONDS)
 
     def _last_words(self, begin: int) -> str:
         """What its log says about the failure since byte `begin`, errors first."""

@@ -25,10 +25,12 @@ from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
 from taxiphone.dialplan import checks, config, credentials, locate
+from taxiphone.dialplan.log_keeper import Bounds
 from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.server.refused_summary import RefusedSummary
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL
 from taxiphone.store.database import Database
@@ -115,7 +117,8 @@ class Process:
             self._say("Asterisk: yours; its files come from `taxiphone asterisk config`")
             return None
         found = locate.find(self._settings)
-        server = AsteriskServer(found, self._settings.asterisk_home)
+        bounds = Bounds(self._settings.asterisk.log_megabytes * 1_000_000)
+        server = AsteriskServer(found, self._settings.asterisk_home, bounds)
         link_prompts(self._settings)
         if await server.adopt():
             self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
@@ -135,6 +138,8 @@ class Process:
                 await server.stop()
 
         stack.push_async_callback(leave)
+        summary = asyncio.create_task(RefusedSummary(server.folders.log).run(), name="refused requests")
+        stack.callback(summary.cancel)
         return server
 
     async def _up(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.dialplan import home, server
+from taxiphone.dialplan import home
 from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.dialplan.prompts_folder import link_prompts
@@ -80,20 +80,6 @@ async def test_a_program_that_is_not_there_is_one_sentence(over: AsteriskServer)
     with pytest.raises(AsteriskStartError, match="asterisk check"):
         await over.start()
     assert not over.running
-
-
-def test_a_grown_log_is_put_aside_and_only_so_many_are_kept(
-    over: AsteriskServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_LOG_LIMIT", 10)
-    log = over.folders.log / "messages.log"
-    log.write_text("short")
-    assert not over._rotate_log()
-    for number in range(8):
-        log.write_text(f"log number {number}")
-        assert over._rotate_log()
-    kept = {path.name: path.read_text()[-1] for path in over.folders.log.glob("messages.log*")}
-    assert kept == {f"messages.log.{place}": str(8 - place) for place in range(1, 6)}
 
 
 @pytest.mark.parametrize(

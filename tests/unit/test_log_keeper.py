@@ -1,0 +1,62 @@
+"""The logs stay within a size, whatever is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from taxiphone.dialplan import log_keeper
+from taxiphone.dialplan.log_keeper import Bounds, keep_short
+
+BOUNDS = Bounds(log_bytes=10, spare_bytes=1000)
+
+
+def sizes(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_grown_log_is_put_aside_and_only_so_many_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "messages.log"
+    log.write_text("short")
+    keep_short(tmp_path, BOUNDS)
+    assert sizes(tmp_path) == {"messages.log": "short"}
+    for number in range(8):
+        log.write_text(f"log number {number}")
+        keep_short(tmp_path, BOUNDS)
+    kept = {f"messages.log.{place}": f"log number {8 - place}" for place in range(1, 5)}
+    assert sizes(tmp_path) == kept | {"messages.log": ""}
+
+
+def test_who_has_the_log_open_goes_on_writing_into_the_same_file(tmp_path: Path) -> None:
+    with (tmp_path / "security.log").open("a") as asterisk:
+        for _ in range(3):
+            asterisk.write("something long")
+            asterisk.flush()
+            keep_short(tmp_path, BOUNDS)
+        asterisk.write("end")
+    assert (tmp_path / "security.log").read_text() == "end"
+
+
+def test_where_the_disk_is_nearly_full_the_logs_give_way(tmp_path: Path) -> None:
+    for name in ("messages.log", "messages.log.1", "refused.log.4", "notices.log", "console.log"):
+        (tmp_path / name).write_text("something long")
+    (tmp_path / "security.log").write_text("short")
+    keep_short(tmp_path, BOUNDS, free=lambda _: 999)
+    left = {"messages.log": "", "notices.log": "", "console.log": "", "security.log": "short"}
+    assert sizes(tmp_path) == left
+
+
+def test_the_keeper_is_one_and_ends_with_asterisk(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
+        keeper = log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS)
+        assert keeper is not None
+        give_up = time.monotonic() + 10
+        while not (tmp_path / "refused.log").exists() and time.monotonic() < give_up:
+            time.sleep(0.02)
+        assert log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS) is None
+        asterisk.kill()
+    assert keeper.wait(10) == 0
+    assert not log_keeper.is_kept(tmp_path)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
