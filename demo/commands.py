@@ -92,7 +92,7 @@ async def _run(place: Path, asterisk: locate.Asterisk, language: str, *, as_json
 def _show(everyone: Set, written: Report) -> None:
     out.print()
     out.print(
-        everyone.platform.database.do(
+        everyone.platform.database.read(
             lambda session: receipts.client_receipt_text(session, written.call["id"])
         )
     )

@@ -53,7 +53,7 @@ class Report:
 
 def write(everyone: Set, call: Call) -> Report:
     """Look at everything that the call has left behind."""
-    return everyone.platform.database.do(lambda session: _write(session, everyone, call))
+    return everyone.platform.database.read(lambda session: _write(session, everyone, call))
 
 
 def _write(session: Session, everyone: Set, call: Call) -> Report:

@@ -6,17 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger, money
 from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
 from taxiphone.dialplan import names
 from taxiphone.directory import checks, people
-from taxiphone.directory.client_rows import client_row, show_client
+from taxiphone.directory.client_rows import all_clients, client_row, show_client
 from taxiphone.directory.options import NEGATIVE, amount, amount_or_none, given
 from taxiphone.errors import UsageError
-from taxiphone.store.models import Client
 
 _LONGEST_KEY = 50
 
@@ -65,14 +63,10 @@ def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | 
 @pass_app
 def client_list(app: App, /, as_json: bool) -> None:
     """List the clients by name, with their credit."""
-
-    def work(session: Session) -> list[dict[str, Any]]:
-        found = session.scalars(select(Client).order_by(Client.name, Client.id))
-        return [client_row(session, app.settings, each) for each in found]
-
+    rows = app.database.read(lambda session: all_clients(session, app.settings))
     columns = ("code", "name", "numbers", "language", "balance", "blocked", "closed_at")
     empty = "No clients yet. Add one: taxiphone client add --help"
-    show(app.database.do(work), columns, as_json=as_json, empty=empty)
+    show(rows, columns, as_json=as_json, empty=empty)
 
 
 @client.command(
@@ -83,7 +77,7 @@ def client_list(app: App, /, as_json: bool) -> None:
 @pass_app
 def client_show(app: App, /, who: str, as_json: bool) -> None:
     """Show a client, by code or by one of their numbers."""
-    row = app.database.do(
+    row = app.database.read(
         lambda session: client_row(session, app.settings, people.the_client(session, app.settings, who))
     )
     show_client(row, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from taxiphone.billing.statement_commands import statement
 from taxiphone.console import App, examples, json_option, pass_app, show, show_one
@@ -55,10 +55,11 @@ def number_list(app: App, /, as_json: bool) -> None:
     """List the platform's numbers."""
 
     def work(session: Session) -> list[dict[str, Any]]:
-        return [_number_row(each) for each in session.scalars(select(Did).order_by(Did.number))]
+        found = select(Did).options(selectinload(Did.consultant)).order_by(Did.number)
+        return [_number_row(each) for each in session.scalars(found)]
 
     empty = "No numbers yet. Add one: taxiphone number add --help"
-    show(app.database.do(work), ("number", "consultant", "name", "language"), as_json=as_json, empty=empty)
+    show(app.database.read(work), ("number", "consultant", "name", "language"), as_json=as_json, empty=empty)
 
 
 @number.command(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
 from taxiphone.dialplan import names
@@ -93,10 +93,13 @@ def consultant_list(app: App, /, as_json: bool) -> None:
     """List the consultants by code."""
 
     def work(session: Session) -> list[dict[str, Any]]:
-        found = session.scalars(select(Consultant).order_by(Consultant.code))
-        return [_consultant_row(app.settings, each) for each in found]
+        found = select(Consultant).options(
+            selectinload(Consultant.dids), selectinload(Consultant.more_phones)
+        )
+        rows = session.scalars(found.order_by(Consultant.code))
+        return [_consultant_row(app.settings, each) for each in rows]
 
-    rows = app.database.do(work)
+    rows = app.database.read(work)
     if not as_json:
         rows = [{**row, "price": row["price_per_minute"], "package": _package(row)} for row in rows]
     columns = ("code", "name", "phones", "ring", "price", "package", "available", "paused_until")
@@ -109,7 +112,9 @@ def consultant_list(app: App, /, as_json: bool) -> None:
 @pass_app
 def consultant_show(app: App, /, code: str, as_json: bool) -> None:
     """Show the consultant with CODE, and the number that will call their phone."""
-    row = app.database.do(lambda session: _consultant_row(app.settings, people.the_consultant(session, code)))
+    row = app.database.read(
+        lambda session: _consultant_row(app.settings, people.the_consultant(session, code))
+    )
     _show_consultant(row, as_json=as_json)
 
 

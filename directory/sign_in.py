@@ -115,16 +115,23 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
 
 def counts(session: Session, client: Client) -> list[SignIn]:
     """What is counted against a client's code and their numbers."""
-    keys = _of(client)
+    keys = keys_of(client)
     return list(session.scalars(select(SignIn).where(SignIn.key.in_(keys)).order_by(SignIn.key)))
 
 
 def forgive(session: Session, client: Client) -> None:
     """Count from nothing again for a client's code and their numbers; their pauses are over."""
-    _forget(session, _of(client))
+    _forget(session, keys_of(client))
 
 
-def _of(client: Client) -> list[str]:
+def paused_now(session: Session, at: datetime) -> dict[str, SignIn]:
+    """Every key that is paused at that time."""
+    found = session.scalars(select(SignIn).where(SignIn.paused_until > at).order_by(SignIn.key))
+    return {row.key: row for row in found}
+
+
+def keys_of(client: Client) -> list[str]:
+    """What is counted for a client: their code, and each of their numbers."""
     return [_CODE + client.code, *(_NUMBER + entry.number for entry in client.numbers)]
 
 

@@ -43,7 +43,7 @@ def recording_list(app: App, as_json: bool) -> None:
         return [_row(app.settings, each) for each in found]
 
     columns = ("call", "status", "length", "size", "kept_until", "path", "note")
-    rows = app.database.do(work)
+    rows = app.database.read(work)
     if not as_json:
         rows = [{**row, "length": _length(row["milliseconds"]), "size": _size(row["bytes"])} for row in rows]
     show(rows, columns, as_json=as_json, empty="No recordings yet.")
@@ -65,7 +65,7 @@ def recording_export(app: App, call_id: str, file: Path, force: bool) -> None:
 
     The copy is checked against the sum that was noted when the MP3 was made.
     """
-    path, digest = app.database.do(lambda session: _ready(session, app.settings, call_id))
+    path, digest = app.database.read(lambda session: _ready(session, app.settings, call_id))
     try:
         with path.open("rb") as source:
             found = hashlib.file_digest(source, "sha256").hexdigest()

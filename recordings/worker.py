@@ -107,7 +107,7 @@ class RecordingWorker:
             await asyncio.to_thread(self._tidy)
             self._tidied = time.monotonic()
         await asyncio.to_thread(self._remove_leftovers)
-        due = await self._database.run(_due)
+        due = await self._database.look(_due)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
                 await self._bring_on(call_id)

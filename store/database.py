@@ -87,12 +87,18 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads: it sees one moment of the database and holds up no writer."""
+        """A session that only reads: it sees one moment of the database and holds up no writer.
+
+        Writing in it is refused by the database itself (SQLite's query_only, PostgreSQL's READ ONLY).
+        """
+        with Session(self._reader(), expire_on_commit=False) as session:
+            yield session
+
+    def _reader(self) -> Engine:
         options: dict[str, Any] = {_READS: True}
         if not self.sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with Session(self.engine.execution_options(**options), expire_on_commit=False) as session:
-            yield session
+        return self.engine.execution_options(**options)
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads."""
@@ -165,7 +171,7 @@ class Database:
     def version(self) -> str | None:
         """The schema's version in the database; None where there is no schema yet."""
         try:
-            with self.engine.connect() as connection:
+            with self._reader().connect() as connection:
                 return MigrationContext.configure(connection).get_current_revision()
         except DBAPIError as error:
             reason = " ".join(str(error.orig).split())
@@ -292,6 +298,6 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(
-            "BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE"
-        )
+        reads = bool(connection.get_execution_options().get(_READS))
+        connection.exec_driver_sql(f"PRAGMA query_only = {reads:d}")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -151,12 +152,25 @@ def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """On both databases, one after the other."""
     url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    with built(tmp_path, url) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_house(tmp_path: Path) -> Iterator[House]:
+    """On SQLite alone, where the database makes no difference or is what is looked at."""
+    with built(tmp_path, None) as made:
+        yield made
+
+
+@contextmanager
+def built(folder: Path, url: str | None) -> Iterator[House]:
     settings = Settings(
         platform=Platform(cli="+33199000000"),
         trunk=Trunk(host="127.0.0.1"),
         billing=Billing(),
         database=DatabaseSection(url=url),
-        file=tmp_path / "taxiphone.toml",
+        file=folder / "taxiphone.toml",
     )
     settings.state.mkdir(mode=0o700)
     database = Database(settings.database_url)
