@@ -31,17 +31,19 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
     """
     rows = witnesses.rows_of(session, call)
     found = witnesses.talk_of(session, call, [event_of(row) for row in rows])
-    tariff = None if call.tariff is None else from_json(call.tariff)
+    tariff, fault = _tariff(call)
     return {
         "call": call.id,
         "status": call.status,
         "outcome": call.outcome,
         "review": call.review,
+        "unpriced": call.unpriced,
         "continues": call.continues_id,
         "dropped": call.dropped,
         "events": _events(call, rows),
         "talk": None if found is None else _told(found),
         "tariff": call.tariff,
+        "tariff_fault": fault,
         "max_seconds": call.max_seconds,
         "steps": [] if tariff is None or found is None else _steps(session, call, tariff, found),
         "currency": None if call.receipt is None else call.receipt.currency,
@@ -51,6 +53,14 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
         **_since(session, call),
         "postings": _postings(session, call),
     }
+
+
+def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
+    """The frozen tariff, and why it can't be read where it can't."""
+    try:
+        return (None if call.tariff is None else from_json(call.tariff)), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import click
+from rich.markup import escape
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from taxiphone.billing import call_story
+from taxiphone.billing import call_story, unpriced
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.rating_again import rate_again
-from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show, show_one
+from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json, show, show_one
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
@@ -68,6 +69,12 @@ def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> Non
         "currency",
     )
     show(app.database.read(work), columns, as_json=as_json, empty="No calls yet.")
+    alarm = [each.call_id for each in app.database.read(unpriced.find)]
+    if alarm:
+        err.print(
+            f"[bold red]{len(alarm)} call(s) are over and can't be priced:[/] {escape(unpriced.named(alarm))}. "
+            "Why: taxiphone call show ID"
+        )
 
 
 @call.command("show", epilog=examples("taxiphone call show 261122-7gq4mk", "taxiphone call show 7gq4mk"))
@@ -96,24 +103,31 @@ def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
 @call.command(
     "rate",
     epilog=examples(
+        "taxiphone call rate 261122-7gq4mk",
         "taxiphone call rate --again 261122-7gq4mk",
         'taxiphone call rate --again 261122-7gq4mk --reason "the end of the talk was missing in the log"',
     ),
 )
 @click.argument("call_id", metavar="ID")
-@click.option("--again", is_flag=True, help="Price it anew, though it has its price.")
+@click.option("--again", is_flag=True, help="Price a call anew that has its price.")
 @click.option("--reason", metavar="TEXT", default="", help="Stands on the next version of the receipt.")
 @json_option
 @pass_app
 def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool) -> None:
-    """Price the call ID anew, from Asterisk's rows and the tariff that was frozen when it was accepted.
+    """Price the call ID, which is over and could not be priced; with --again, one that has its price.
 
-    Where the price is the same, nothing is posted. Else what was charged is reversed and posted anew, in one piece:
-    the client is never charged twice, nor more than was held for the call when it was accepted. What is dearer comes
-    from the client's wallet, and where that does not hold it, the call keeps its price.
+    Both go by Asterisk's rows and the tariff that was frozen when the call was accepted. Without --again it does at once
+    what `serve` tries every minute: for a call that `ledger check` names, when the cause is gone.
+
+    With --again, where the price is the same, nothing is posted. Else what was charged is reversed and posted anew, in one
+    piece: the client is never charged twice, nor more than was held for the call when it was accepted. What is dearer
+    comes from the client's wallet, and where that does not hold it, the call keeps its price.
     """
     if not again:
-        raise UsageError("calls are priced by themselves when they are over; --again prices one anew.")
+        if reason:
+            raise UsageError("--reason goes with --again: it stands on the next version of a receipt.")
+        _rate_first(app, call_id, as_json=as_json)
+        return
 
     def work(session: Session) -> dict[str, Any]:
         done = rate_again(session, find_call(session, call_id), reason)
@@ -138,6 +152,26 @@ def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool
         out.print(
             f"Call {row['call']} cost {row['before']} and costs {row['total']} {row['currency']} now: reversed, posted "
             f"anew, receipt version {row['version']}."
+        )
+
+
+def _rate_first(app: App, call_id: str, *, as_json: bool) -> None:
+    def work(session: Session) -> dict[str, Any]:
+        call = find_call(session, call_id)
+        receipt = unpriced.settle(session, app.settings, call)
+        if receipt is None:
+            return {"call": call.id, "status": str(call.status), "total": None, "currency": None}
+        total = from_minor(receipt.total, digits_of(receipt.currency))
+        return {"call": call.id, "status": str(call.status), "total": total, "currency": receipt.currency}
+
+    row = app.database.do(work)
+    if as_json:
+        print_json(row)
+    elif row["total"] is None:
+        out.print(f"Nobody talked in call {row['call']}: it is closed, and what was held was given back.")
+    else:
+        out.print(
+            f"Call {row['call']} costs {row['total']} {row['currency']}: posted, the receipt is written."
         )
 
 
@@ -174,6 +208,7 @@ def _row(each: Call) -> dict[str, Any]:
         "total": None if priced is None else from_minor(priced.total, digits_of(priced.currency)),
         "currency": None if priced is None else priced.currency,
         "review": each.review,
+        "unpriced": each.unpriced,
     }
 
 
@@ -201,6 +236,8 @@ def _print_story(story: dict[str, Any]) -> None:
     out.print(
         f"Call {story['call']}: {story['status']}, {story['outcome'] or 'no outcome yet'}", markup=False
     )
+    if story["unpriced"]:
+        out.print(f"[bold red]It is over and can't be priced:[/] {escape(story['unpriced'])}.")
     if story["review"]:
         out.print(f"To be looked at: {story['review']}", markup=False)
     _heading(
@@ -218,6 +255,8 @@ def _print_story(story: dict[str, Any]) -> None:
     _heading("Tariff, as it was when the consultant accepted")
     if story["tariff"] is None:
         out.print("None: the consultant did not accept.")
+    elif story["tariff_fault"]:
+        out.print(f"It can't be read: {story['tariff_fault']}.", markup=False)
     else:
         show_one(
             {**story["tariff"], "segments": [_segment(s) for s in story["tariff"]["segments"]]}, as_json=False

@@ -48,7 +48,7 @@ def _correct(session: Session, call: Call) -> None:
     try:
         with session.begin_nested():
             rate_again(session, call, "one side had fallen silent before the end")
-    except LedgerError as error:
+    except (LedgerError, ValueError) as error:
         log.warning("call %s was priced before its end was known: %s", call.id, error)
     except DBAPIError as error:
         if not isinstance(error, IntegrityError):

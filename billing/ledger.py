@@ -53,6 +53,7 @@ __all__ = [
     "balance",
     "balances",
     "charge",
+    "held",
     "hold",
     "lock_wallet",
     "post",
@@ -221,6 +222,14 @@ def kept(session: Session, kind: str) -> dict[str, int]:
     """The balance of every owner of a kind of account whose balance is kept, in minor units, in one query."""
     found = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
     return {owner: int(total or 0) for owner, total in session.execute(found.group_by(Account.owner))}
+
+
+def held(session: Session, call_id: str) -> tuple[int, str]:
+    """What is held for a call, in minor units, and in which currency; 0 and no currency where nothing is."""
+    session.flush()
+    of_call = select(Account.balance, Account.currency).where(Account.kind == HOLD, Account.owner == call_id)
+    row = session.execute(of_call.where(Account.balance != 0)).first()
+    return (0, "") if row is None else (int(row.balance or 0), row.currency)
 
 
 _whose = (

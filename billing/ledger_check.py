@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import stale_holds
+from taxiphone.billing import stale_holds, unpriced
 from taxiphone.billing.ledger import (
     CHARGE,
     COMMISSION,
@@ -48,7 +48,8 @@ def check(session: Session) -> list[Problem]:
 
     Every posting sums to zero over two entries or more; every balance is the sum of its entries; no wallet and no hold
     is below zero; every priced call was posted as its receipt says, and exactly once; what was given back was posted as
-    its credit note says, and is no more than was paid; what was held for a call that is over has gone where it belongs.
+    its credit note says, and is no more than was paid; what was held for a call that is over has gone where it belongs; no
+    call is over and can't be priced.
     """
     return [
         *_unbalanced(session),
@@ -192,8 +193,14 @@ def _unpriced(session: Session) -> Iterator[Problem]:
     )
     for key, charged_call in session.execute(charged):
         yield Problem("unpriced", key, f"call {charged_call} was charged and has no receipt")
+    for each in unpriced.find(session):
+        text = f"the call is over and can't be priced: {each.why}. Once the cause is gone: taxiphone call rate {each.call_id}"
+        yield Problem("unpriced", each.call_id, text)
 
 
 def _left_held(session: Session) -> Iterator[Problem]:
+    told = {each.call_id for each in unpriced.find(session)}
     for stale in stale_holds.find(session):
+        if stale.call_id in told:
+            continue
         yield Problem("held", stale.call_id, f"{stale.amount} are still held, and {stale.why}")

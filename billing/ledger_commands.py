@@ -28,7 +28,8 @@ def check(app: App, /, as_json: bool) -> None:
     """Prove the books; exit 1 and the rows where something is wrong.
 
     Every posting sums to zero, every balance is the sum of its entries, no wallet and no hold is below zero, every
-    priced call was posted once and as its receipt says, and nothing stays held for a call that is over.
+    priced call was posted once and as its receipt says, nothing stays held for a call that is over, and no call that is
+    over can't be priced.
     """
     problems = app.database.read(ledger_check.check)
     if as_json:

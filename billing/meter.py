@@ -17,18 +17,18 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from sqlalchemy import and_, exists, func, or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import abandoned, cel, cel_files, late_rows, witnesses
+from taxiphone.billing import abandoned, cel, cel_files, late_rows, over, unpriced
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.billing.rating import rate
-from taxiphone.billing.talk import BRIDGE_EXIT, GONE, Talk, is_over
+from taxiphone.billing.talk import BRIDGE_EXIT, GONE
+from taxiphone.billing.unpriced import PutAside
 from taxiphone.settings import Settings
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Status
 from taxiphone.store.database import Database, raced
-from taxiphone.store.models import Call, CelPosition, CelRow, Receipt
+from taxiphone.store.models import Call, CelPosition, CelRow
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,9 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1  # between two looks at the file's size
 _AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
 _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
-_FAILED_SECONDS = 60.0  # until the next attempt to price a call that could not be priced
 _LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
 _OPEN = tuple(status for status in Status if status not in FINAL)
-_PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
 _Result = TypeVar("_Result")
-_Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
 
 
 class Meter:
@@ -52,10 +49,16 @@ class Meter:
         database: where its rows, the calls and the ledger are.
         on_rated: called with a call's id after its price is committed; from `run`, on the event loop. A program that is
             killed in between does not call it: who needs every call asks the database at its start.
+        again_seconds: between two attempts to price a call that can't be priced.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, on_rated: Callable[[str], None] | None = None
+        self,
+        settings: Settings,
+        database: Database,
+        on_rated: Callable[[str], None] | None = None,
+        *,
+        again_seconds: float = unpriced.AGAIN_SECONDS,
     ) -> None:
         self._settings, self._database, self._on_rated = settings, database, on_rated
         self._path = settings.cel_file
@@ -63,7 +66,7 @@ class Meter:
         self._seen: object = None  # the file's state when it was read to its end
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
-        self._failed: dict[str, float] = {}  # calls that could not be priced, and when that was tried
+        self._put_aside = PutAside(again_seconds)  # calls that could not be priced
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
         self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
@@ -248,7 +251,7 @@ class Meter:
         """Price every call that is over by the rows that are there. Looks at open calls only."""
         session.flush()
         consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
-        ends = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(_PARTED)))
+        ends = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(over.PARTED)))
         due = session.scalars(
             select(Call)
             .where(
@@ -262,34 +265,27 @@ class Meter:
             .with_for_update(of=Call)
         ).all()
         for call in due:
-            if time.monotonic() - self._failed.get(call.id, -_FAILED_SECONDS) >= _FAILED_SECONDS:
+            if self._put_aside.due(call.id):
                 self._price_call(session, call)
 
-    def _price_call(self, session: Session, call: Call, cut_off: _Rate | None = None) -> None:
+    def _price_call(self, session: Session, call: Call, cut_off: over.Rate | None = None) -> None:
         """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
-        call_id, events = call.id, [cel.event_of(row) for row in witnesses.rows_of(session, call)]
-        found = witnesses.talk_of(session, call, events)
-        parted = found is not None and found.complete and call.status in _PARTED
-        over = is_over(events, *witnesses.legs(call), talked=found is not None, parted=parted)
-        if not over and cut_off is None:
-            return
-        price = rate if over or cut_off is None else cut_off
+        call_id = call.id
         try:
             with session.begin_nested():
-                receipt = price(session, self._settings, call, found)
+                receipt = over.price(session, self._settings, call, cut_off)
         except DBAPIError as error:
-            if not isinstance(error, IntegrityError) or raced(error):
+            if not isinstance(error, IntegrityError | DataError) or raced(error):
                 raise  # the whole chunk is done again
-            self._put_aside(call_id, error)
+            self._not_priced(session, call_id, error)
         except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
-            self._put_aside(call_id, error)
+            self._not_priced(session, call_id, error)
         else:
-            self._failed.pop(call_id, None)
+            if Status(call.status) in FINAL:
+                self._put_aside.settled(call_id)
             if receipt is not None:
                 self._fresh.append(call_id)
 
-    def _put_aside(self, call_id: str, error: Exception) -> None:
-        self._failed[call_id] = time.monotonic()
-        log.error(
-            "call %s can't be priced, it is tried again every minute: %s", call_id, error, exc_info=error
-        )
+    def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
+        unpriced.note(session, call_id, error)
+        self._put_aside.put(call_id, error)

@@ -80,7 +80,7 @@ def give_back(session: Session, settings: Settings, stale: Stale, *, although_ta
         return 0
     before = ledger.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
-        call.review = f"{stale.why}; what was held was given back, and nothing was charged"[:200]
+        call.review = f"{stale.why[:130]}; what was held was given back, and nothing was charged"
         rate(session, settings, call, None)
     elif call.receipt is not None and call.receipt.recording_pending:
         recording = session.get(Recording, call.id)
@@ -95,6 +95,8 @@ def give_back(session: Session, settings: Settings, stale: Stale, *, although_ta
 def _why(session: Session, call: Call, at: datetime) -> str | None:
     """Why nothing will take the hold of this call; None where something may."""
     status = Status(call.status)
+    if call.unpriced is not None:
+        return f"the call is over and can't be priced ({call.unpriced})"
     if status in FINAL:
         if call.receipt is None or not call.receipt.recording_pending:
             return f"the call is {status}"

@@ -111,6 +111,7 @@ def finish(call: Call, status: Status) -> None:
     if status not in FINAL or Status(call.status) in FINAL:
         raise ValueError(f"call {call.id} can't go from {call.status} to {status}")
     call.status = status
+    call.unpriced = None
 
 
 def mark(

@@ -193,6 +193,7 @@ class Call(Base):
     )  # the talk ended as nobody asked for
     stars: Mapped[int | None]  # 1 to 5, by the client's key
     review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
+    unpriced: Mapped[str | None] = mapped_column(String(200))  # it is over, and why it could not be priced
 
     client: Mapped[Client | None] = relationship()
     consultant: Mapped[Consultant | None] = relationship()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 
-from taxiphone.billing import cel, cel_files, meter
+from taxiphone.billing import cel, cel_files, meter, over
 from taxiphone.billing.meter import Meter
 from taxiphone.store.models import Call, CelPosition, CelRow, Posting
 
@@ -87,10 +87,10 @@ def test_a_program_that_dies_inside_the_transaction_reads_on_from_the_same_place
         real(*args)
         raise KilledError
 
-    real = meter.rate
+    real = over.rate
     told: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(meter, "rate", rate_and_die)
+        patch.setattr(over, "rate", rate_and_die)
         dying = Meter(house.settings, house.database, told.append)
         with pytest.raises(KilledError):
             dying.read_once()
@@ -246,34 +246,6 @@ def test_a_consultant_who_does_not_answer_leaves_the_call_open_until_the_client_
     house.write(rows[8])
     reader.read_once()
     assert house.get(call_id).status == "closed"
-    assert house.problems() == []
-
-
-def test_a_call_that_cannot_be_priced_does_not_keep_the_others_waiting(
-    house: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    consultant = house.consultant()
-    broken = house.call(house.client(), consultant)
-    other = house.call(house.client(code="7002"), consultant)
-    real = meter.rate
-
-    def rate(session: Any, settings: Any, call: Call, talk: Any) -> Any:
-        if call.id == broken:
-            raise ArithmeticError("broken")
-        return real(session, settings, call, talk)
-
-    house.write(*house.talk(broken), *house.talk(other))
-    told: list[str] = []
-    reader = Meter(house.settings, house.database, told.append)
-    with monkeypatch.context() as patch:
-        patch.setattr(meter, "rate", rate)
-        reader.read_once()
-        reader.read_once()
-    assert told == [other]
-    assert caplog.text.count(f"call {broken} can't be priced") == 1
-    reader._failed.clear()
-    reader.read_once()
-    assert told == [other, broken]
     assert house.problems() == []
 
 

@@ -1,0 +1,38 @@
+"""What `taxiphone doctor` asks of the money: whether every call that is over has its price, and holds nothing any more."""
+
+from __future__ import annotations
+
+from taxiphone.billing import stale_holds, unpriced
+from taxiphone.billing.unpriced import Unpriced
+from taxiphone.dialplan.findings import Finding
+from taxiphone.store.database import Database
+
+
+def check(database: Database) -> list[Finding]:
+    """Look at the calls. The database is at this program's version."""
+    found = database.read(unpriced.find)
+    stale = database.read(lambda session: [each.call_id for each in stale_holds.find(session)])
+    told = {each.call_id for each in found}
+    return [_priced(found), _held([each for each in stale if each not in told])]
+
+
+def _priced(found: list[Unpriced]) -> Finding:
+    if not found:
+        return Finding(ok=True, what="calls: each that is over has its price")
+    first, ids = found[0], unpriced.named([each.call_id for each in found])
+    return Finding(
+        ok=False,
+        what=f"calls: {len(found)} can't be priced, and what was held for them stays held: {ids}",
+        advice=f"{first.call_id}: {first.why}. Once the cause is gone: taxiphone call rate {first.call_id}. "
+        "All of them, and why: taxiphone ledger check",
+    )
+
+
+def _held(stale: list[str]) -> Finding:
+    if not stale:
+        return Finding(ok=True, what="holds: none is left of a call that is over")
+    return Finding(
+        ok=False,
+        what=f"holds: {len(stale)} are left of calls that nothing will price any more: {unpriced.named(stale)}",
+        advice="See: taxiphone ledger check, then taxiphone ledger release-holds",
+    )

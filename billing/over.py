@@ -1,0 +1,32 @@
+"""Whether a call is over, by Asterisk's rows and by what the program has written, and its price where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import cel, witnesses
+from taxiphone.billing.rating import rate
+from taxiphone.billing.talk import Talk, is_over
+from taxiphone.settings import Settings
+from taxiphone.store.calls import Status
+from taxiphone.store.models import Call, Receipt
+
+PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
+Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
+
+
+def price(session: Session, settings: Settings, call: Call, cut_off: Rate | None = None) -> Receipt | None:
+    """Price or close a call that is over by its rows; or by `cut_off`, where it is over although they do not say so.
+
+    Returns:
+        the receipt; None where the call is not over, or was closed because nobody talked.
+    """
+    events = [cel.event_of(row) for row in witnesses.rows_of(session, call)]
+    found = witnesses.talk_of(session, call, events)
+    parted = found is not None and found.complete and call.status in PARTED
+    over = is_over(events, *witnesses.legs(call), talked=found is not None, parted=parted)
+    if over or cut_off is None:
+        return rate(session, settings, call, found) if over else None
+    return cut_off(session, settings, call, found)
