@@ -139,6 +139,8 @@ class Call(Section):
     one_way_seconds: Annotated[int, Field(ge=2, le=60)] = (
         10  # ... from the talk's beginning: it is not billed
     )
+    # Calls at once, those without a consultant yet included. Further ones are refused with SIP 503.
+    most_calls: Annotated[int, Field(ge=1, le=10_000)] = 100
     end_key: Key = "9"  # by the client, in the last minute of the package: no more than the package
     pause_key: Key = "0"  # by either, in a recorded talk: pauses the recording and resumes it
 

@@ -1,4 +1,7 @@
-"""The apology: a call came while the Stasis application was away. It is said so, and noted for a call back."""
+"""The apology: a call came while the Stasis application was away. The caller is told; the meter notes the call later.
+
+The note is made from Asterisk's event log (billing/arrivals.py), which has it too where this program is dead.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,7 @@ from sqlalchemy.orm import Session
 from taxiphone.dialplan import credentials
 from taxiphone.directory import numbers, people
 from taxiphone.settings import Settings
-from taxiphone.store import calls
-from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call
-from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ class Apology:
 
     Args:
         settings: checked.
-        database: where the call is noted.
+        database: where the caller's language is.
 
     Raises:
         SettingsError: a password's file can't be read.
@@ -36,14 +35,15 @@ class Apology:
         self.secret = credentials.load(settings).agi_secret
 
     async def __call__(self, request: Request) -> None:
-        """Note who called, and apologise in the caller's language; in the platform's where nothing can be noted."""
+        """Apologise in the caller's language; in the platform's where the database can't say which that is."""
         headers: dict[str, str] = request.headers
         try:
-            language = await self._database.run(lambda session: self._note(session, headers))
+            language = await self._database.look(lambda session: self._language(session, headers))
         except SQLAlchemyError as error:
             language = self._settings.platform.language
             log.error(
-                "a call that came while the application was away could not be noted, so nobody will call back: %s",
+                "a caller hears the apology in %s, since the database did not answer: %s",
+                language,
                 error.args[0],  # without the statement, which holds the caller's number
             )
         await request.send_command("ANSWER")
@@ -51,28 +51,9 @@ class Apology:
         await request.send_command("EXEC Playback taxiphone/unavailable")
         await request.send_command("HANGUP")
 
-    def _note(self, session: Session, headers: dict[str, str]) -> str:
-        region = numbers.region_of(self._settings.platform.cli)
-        dialled = numbers.dialled(headers.get("agi_extension", ""), region) or "?"
+    def _language(self, session: Session, headers: dict[str, str]) -> str:
+        region = people.home(self._settings)
         caller = numbers.caller(headers.get("agi_callerid", ""), region)
-        did = people.did(session, dialled)
-        client = people.client_calling(session, caller) if caller else None
-        language = client.language if client else did.language if did else self._settings.platform.language
-        call = Call(
-            id=calls.new_id(now()),
-            status=Status.ENDED,
-            outcome=Outcome.FAILED,
-            client_channel=headers["agi_uniqueid"],
-            dialled=dialled,
-            caller=caller,
-            language=language,
-            client_id=client.id if client else None,
-            consultant_id=did.consultant_id if did else None,
-            ended_at=now(),
-            review="the application was away when this call came: call back",
-        )
-        session.add(call)
-        session.flush()
-        calls.mark(session, call.id, "apologised")
-        log.warning("call %s came while the application was away; the caller heard an apology", call.id)
-        return language
+        client = people.client_calling(session, caller)
+        did = people.did(session, numbers.dialled(headers.get("agi_extension", ""), region))
+        return client.language if client else did.language if did else self._settings.platform.language

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -175,16 +176,19 @@ class Application:
                 )
                 self._start(consultation.id, consultation.run())
             case ["inbound", _]:
-                self._start(leg.id, self._turn_away(leg))
+                self._start(leg.id, self._turn_away(leg, event))
             case _:
                 log.warning("%s came without a call of ours and is hung up", leg.id)
                 self._start(leg.id, self._hang_up(leg))
 
-    async def _turn_away(self, leg: Leg) -> None:
-        """The server is being stopped: say so, charge nothing."""
+    async def _turn_away(self, leg: Leg, event: Event) -> None:
+        """The server is being stopped: say so, charge nothing; the meter notes the call (billing/arrivals.py)."""
         lines = self._house.lines
         language = self._house.settings.platform.language
         try:
+            numbers = (event["args"][1], event["channel"]["caller"]["number"])
+            digits = (re.sub(r"[^+0-9]", "", number)[:24] for number in numbers)
+            await lines.set_variable(leg, "CHANNEL(userfield)", f"away:{':'.join(digits)}")
             await lines.answer(leg)
             await lines.speak_language(leg, language)
             await lines.say(leg, *Speech(language).prompt("unavailable"))

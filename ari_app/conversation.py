@@ -49,6 +49,7 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.NO_CREDIT: ("no-credit", "goodbye"),
     Outcome.PRICE_CHANGED: ("price-changed", *_REFUSAL),
     Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
+    Outcome.APOLOGY: ("unavailable",),
     Outcome.FAILED: ("failed", *_REFUSAL),
 }
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds, ledger
@@ -75,6 +75,11 @@ class CallRecord:
         region = people.home(self._settings)
 
         def work(session: Session) -> None:
+            noted = session.scalar(select(Call).where(Call.client_channel == channel))
+            if noted is not None:  # hung up by now, and the meter has read of it first (billing/arrivals.py)
+                session.execute(delete(Mark).where(Mark.call_id == noted.id))
+                session.delete(noted)
+                session.flush()
             session.add(
                 Call(
                     id=self._id,

@@ -1,8 +1,8 @@
 """Lines of the file that Asterisk's cel_custom writes, as rows; and events for `talk`. No database, no file.
 
 A line is CSV with ten quoted columns: event, time (seconds since 1970 with six decimals), unique id, linked id, channel
-name, two that are empty, application, one that is empty, extra (JSON or empty). In logs of before those three hold the
-caller's number, the number dialled and the application's data.
+name, two that are empty, application, a note of the dialplan's (see arrivals.py), extra (JSON or empty). In logs of before,
+those two and the note hold the caller's number, the number dialled and the application's data.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _COLUMNS = 10
 _TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
 # As Asterisk's CSV_QUOTE writes a row. A line of any other form is not of its making: a caller may have forged it.
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
+_NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full")
 # Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
 _BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the log, as wide as its table's columns."""
+    """A line of the log, as wide as its table's columns; `note` is not kept, for it may hold the caller's number."""
 
     event: str
     at: datetime
@@ -36,6 +37,7 @@ class Row:
     linked: str
     name: str
     extra: dict[str, Any]
+    note: str = ""
 
 
 def parse(line: str) -> Row:
@@ -74,7 +76,7 @@ def _parse(line: str) -> Row:
         raise ValueError(f"it has {len(columns)} columns, not {_COLUMNS}")
     if _QUOTED.fullmatch(line) is None:
         raise ValueError("its columns are not each in quotes, as Asterisk writes them")
-    event, time, channel, linked, name, *_, extra = columns
+    event, time, channel, linked, name, *_, note, extra = columns
     found = _TIME.fullmatch(time)
     if found is None:
         raise ValueError(
@@ -82,7 +84,15 @@ def _parse(line: str) -> Row:
         )
     microseconds = int(found[1]) * 1_000_000 + int(found[2])
     at = _EPOCH + timedelta(microseconds=microseconds)
-    return Row(event[:32], at, channel[:80], linked[:80], name[:120], _extra(extra))
+    return Row(
+        event[:32],
+        at,
+        channel[:80],
+        linked[:80],
+        name[:120],
+        _extra(extra),
+        note if _NOTE.fullmatch(note) else "",
+    )
 
 
 def _extra(text: str) -> dict[str, Any]:

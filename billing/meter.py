@@ -20,7 +20,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import abandoned, cel, cel_files, late_rows, over, unpriced
+from taxiphone.billing import abandoned, arrivals, cel, cel_files, late_rows, over, unpriced
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.talk import BRIDGE_EXIT, GONE
@@ -69,6 +69,7 @@ class Meter:
         self._put_aside = PutAside(again_seconds)  # calls that could not be priced
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
+        self._arrivals = arrivals.Summary(settings.call.most_calls)
         self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
 
     def nudge(self) -> None:
@@ -95,6 +96,7 @@ class Meter:
                         last = time.monotonic()
                         await asyncio.to_thread(self._read)
                         self._announce()
+                    self._arrivals.tell()
                     if away:
                         away = False
                         log.warning("the meter reads on; nothing was lost")
@@ -196,8 +198,10 @@ class Meter:
 
     def _take(self, file: LogFile) -> int:
         """One chunk of a file, in one transaction; the number of lines that were consumed."""
+        refused = apologised = 0
 
         def work(session: Session) -> int:
+            nonlocal refused, apologised
             position = self._position(session, file)
             rows, lines = [], 0
             for offset, line, following in cel_files.whole_lines(file, position.offset):
@@ -209,12 +213,16 @@ class Meter:
             if not lines:
                 return 0
             position.path = str(file.path)[:400]
-            insert_if_new(session, CelRow, rows)
+            rows, refused = arrivals.without_refused(rows)
+            insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
+            apologised = arrivals.note(session, self._settings, rows)
             late_rows.regard(session, rows)
             self._price(session)
             return lines
 
-        return self._do(work)
+        lines = self._do(work)
+        self._arrivals.add(refused, apologised)
+        return lines
 
     def _do(self, work: Callable[[Session], _Result]) -> _Result:
         """A transaction; the calls that it prices are told of only when it is committed."""

@@ -71,6 +71,7 @@ class Timing:
     pin_pause_seconds: int | None = None
     rtp_timeout_seconds: int | None = None
     one_way_seconds: int | None = None
+    most_calls: int | None = None
 
     def toml(self) -> str:
         """Its lines in the settings file; a number or a truth value is written as in JSON."""

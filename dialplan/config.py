@@ -30,6 +30,7 @@ BASE_MODULES = (
     "pbx_config",
     "func_callerid",
     "func_channel",
+    "func_groupcount",
     "func_logic",
     "func_strings",
     "func_timeout",
@@ -97,7 +98,8 @@ MODULES = (*BASE_MODULES, *PJSIP_MODULES, *APPLICATION_MODULES)
 
 # The columns of the CEL file, in order; billing/cel.py reads them. What a caller chooses (his number, the number
 # dialled, an application's data) stays out: a line break in it would break the line. Those columns are empty:
-# `userdeftype` is set for events of a kind that is not logged.
+# `userdeftype` is set for events of a kind that is not logged. `userfield` is the note that billing/arrivals.py reads;
+# the dialplan writes digits into it, and nothing else that a caller chooses.
 _CEL_COLUMNS = (
     "${eventtype}",
     "${eventtime}",
@@ -107,7 +109,7 @@ _CEL_COLUMNS = (
     "${userdeftype}",
     "${userdeftype}",
     "${CHANNEL(appname)}",
-    "${userdeftype}",
+    "${CHANNEL(userfield)}",
     "${eventextra}",
 )
 
@@ -186,6 +188,7 @@ def render(
         "cel_file": _path(settings.cel_file),
         "cel_columns": _CEL_COLUMNS,
         "dialled": _DIALLED,
+        "most_calls": settings.call.most_calls,
         "captured": _path(settings.captured),
         "country": _TONES.get(str(region), "fr"),
     }

@@ -8,6 +8,7 @@ requests about bridges 400 and 422 for the same.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class SimulatedAsterisk:
     def arrives(self, channel: str, *, dialled: str, caller: str) -> Line:
         """A call comes in over the trunk, and into the application."""
         line = self.lines.start(channel, caller)
+        digits = (re.sub(r"[^+0-9]", "", number)[:24] for number in (dialled, caller))
+        line.variables["CHANNEL(userfield)"] = f"in:{':'.join(digits)}"
         self.lines.happen(What.RINGS, line)
         self.lines.enter(line, "inbound", dialled)
         return line

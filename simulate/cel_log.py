@@ -26,7 +26,9 @@ class CelLog:
         self._file, self._clock, self._on_row = file, clock, on_row
         self._last = _EPOCH
 
-    def write(self, event: str, channel: str, linked: str, name: str, **extra: Any) -> None:
+    def write(
+        self, event: str, channel: str, linked: str, name: str, *, note: str = "", **extra: Any
+    ) -> None:
         """One row.
 
         Args:
@@ -34,13 +36,14 @@ class CelLog:
             channel: the unique id of the channel.
             linked: the id of the first channel of the same call.
             name: the channel's name.
+            note: of the dialplan's, who called whom.
             extra: of the last column.
         """
         self._last = at = max(self._clock(), self._last + _MICROSECOND)
         microseconds = (at - _EPOCH) // _MICROSECOND
         time = f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
         more = json.dumps(extra, separators=(",", ":")) if extra else ""
-        columns = (event, time, channel, linked, name, "", "", "Stasis", "", more)
+        columns = (event, time, channel, linked, name, "", "", "Stasis", note, more)
         quoted = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
         with self._file.open("a", encoding="utf-8") as log:
             log.write(quoted + "\n")

@@ -224,4 +224,5 @@ class Lines:
             listener(happening)
 
     def _write(self, event: str, line: Line, **extra: Any) -> None:
-        self._cel.write(event, line.id, line.linked, line.name, **extra)
+        note = line.variables.get("CHANNEL(userfield)", "")
+        self._cel.write(event, line.id, line.linked, line.name, note=note, **extra)

@@ -55,6 +55,7 @@ class Outcome(enum.StrEnum):
     NO_CREDIT = "no_credit"
     PRICE_CHANGED = "price_changed"  # between its being told and the consultant's acceptance
     LIMIT_REACHED = "limit_reached"  # the client's own limit per day
+    APOLOGY = "apology"  # the program was away, or being stopped: Asterisk, or what was left of it, said so
     FAILED = "failed"  # a fault of ours or of Asterisk's
 
 

@@ -128,6 +128,9 @@ async def test_who_calls_while_the_program_is_away_hears_that_it_is(own):
     await own.client.ended(20)
     assert own.client.recording.stat().st_size > 16_000, "an apology of some seconds was heard"
     await own.platform.start()
+    call = await own.platform.finished(await own.platform.new_call(set()))
+    assert (call.outcome, call.caller, call.dialled) == (Outcome.APOLOGY, CLIENT_NUMBER, DID)
+    assert "call back" in call.review
     assert await own.platform.channels() == 0
 
 
@@ -157,7 +160,36 @@ async def test_with_drain_the_talk_goes_on_to_its_end_and_no_new_call_is_taken(o
     await own.client.hang_up()
     assert await own.platform.ended() == 0
     calls = own.platform.database.do(lambda session: session.scalars(select(Call)).all())
-    assert [(call.id, call.status) for call in calls] == [(call_id, Status.RATED)]
+    assert {(call.id == call_id, call.status, call.outcome) for call in calls} == {
+        (True, Status.RATED, Outcome.TALKED),
+        (False, Status.CLOSED, Outcome.APOLOGY),
+    }
+    assert len(calls) == 2
+
+
+async def test_a_call_too_many_is_refused_unanswered_with_the_program_alive_and_dead(asterisk, tmp_path):
+    made = Set(tmp_path / "set", asterisk, timing=Timing(key_seconds=5, most_calls=1))
+    try:
+        await made.start()
+        await made.client.dial(DID)
+        call_id = await made.platform.new_call(set())
+        await made.platform.marked(call_id, "identified")
+        for name, number in (("second", "+33639980009"), ("third", "+33639980010")):
+            further = made.network.phone(name, number, 1500)
+            await further.dial(DID)
+            await further.ended(5)
+            assert (further.leg.dialled, further.leg.cause) == ("CONGESTION", 34)
+            assert not made.client.leg.gone.is_set()
+            if name == "second":
+                await kill(made)
+        await made.client.hang_up()
+        await made.platform.start()
+        await made.platform.finished(call_id)
+        calls = made.platform.database.do(lambda session: session.scalars(select(Call.id)).all())
+        assert calls == [call_id]
+    finally:
+        await made.stop()
+        await made.platform.stop_stray_asterisk()
 
 
 async def test_a_second_signal_ends_a_draining_server(own):

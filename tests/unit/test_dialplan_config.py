@@ -149,14 +149,19 @@ def test_the_event_log_lands_in_the_meters_file_with_the_columns_of_the_meter(tm
     ((_, mapping),) = sections(files["cel_custom.conf"])
     ((file, (columns,)),) = mapping.items()
     assert file == str(chosen.cel_file)
-    wanted = "eventtype eventtime uniqueid linkedid channame userdeftype userdeftype appname userdeftype eventextra"
+    wanted = (
+        "eventtype eventtime uniqueid linkedid channame userdeftype userdeftype appname userfield eventextra"
+    )
     assert re.findall(r"(\w+)[)}]+(?:,|$)", columns) == wanted.split()
     assert "dateformat" not in dict(sections(files["cel.conf"]))["general"]
 
 
 def test_nothing_that_a_caller_chooses_is_in_the_event_log(tmp_path: Path) -> None:
-    text = config.render(settings(tmp_path), SECRETS, ASTERISK)["cel_custom.conf"]
-    assert not re.search(r"CALLERID|exten|appdata|userfield", text)
+    files = config.render(settings(tmp_path), SECRETS, ASTERISK)
+    assert not re.search(r"CALLERID|exten|appdata", files["cel_custom.conf"])
+    notes = re.findall(r"Set\(CHANNEL\(userfield\)=(.*)\)$", files["extensions.conf"], re.MULTILINE)
+    digits = re.sub(r"\$\{FILTER\(\+0-9,\$\{(EXTEN|CALLERID\(num\))\}\):0:24\}", "", "".join(notes))
+    assert not re.search(r"EXTEN|CALLERID\(num\)", digits)
 
 
 def test_only_digits_can_be_dialled(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Calls that the program never saw, found in Asterisk's event log.
+
+Asterisk writes who called and what was dialled into the log's column 9 before it hands a call to the application
+(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`, `away:DIALLED:CALLER` once the caller hears the apology, `full`
+where the call was refused because too many were in progress. So a call that came while the program was dead, drained, or
+had no database leaves a row of its own as soon as the meter reads of its end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.idempotent import insert_if_new
+from taxiphone.directory import numbers, people
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Call, CelRow
+from taxiphone.store.types import now
+
+log = logging.getLogger(__name__)
+
+_REFUSED = "full"
+_WHY = {
+    "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
+    "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
+}
+_SECONDS = 60.0  # between two lines about refused calls
+
+
+def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The rows to keep, and how many calls were refused: their rows say nothing that a price or a person needs.
+
+    Args:
+        rows: of one chunk of the log, each with its `note`.
+    """
+    refused = {row["linked"] for row in rows if row["note"] == _REFUSED}
+    return [row for row in rows if row["linked"] not in refused], len(refused)
+
+
+def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> int:
+    """Make the row of each call that has ended and has none; the number of calls that were apologised to.
+
+    Args:
+        session: in which the log's rows are there already.
+        settings: checked.
+        rows: those that were new, each with its `note`.
+    """
+    apologised = 0
+    for row in rows:
+        kind, _, numbers_of_it = row["note"].partition(":")
+        # The first channel of a call only: a consultant's leg has the same note.
+        if row["event"] != "CHAN_END" or kind not in _WHY or row["channel"] != row["linked"]:
+            continue
+        if session.scalar(select(Call.id).where(Call.client_channel == row["channel"])) is None:
+            _insert(session, settings, row, kind, *numbers_of_it.split(":"))
+            apologised += kind == "away"
+    return apologised
+
+
+def _insert(
+    session: Session, settings: Settings, row: dict[str, Any], kind: str, dialled: str, caller: str
+) -> None:
+    region = people.home(settings)
+    outcome, review = _WHY[kind]
+    number = numbers.dialled(dialled, region) or dialled or "?"
+    calling = numbers.caller(caller, region)
+    did, client = people.did(session, number), people.client_calling(session, calling)
+    begin = session.scalar(
+        select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)
+    )
+    call = {
+        "id": calls.new_id(row["at"]),
+        "status": Status.ENDED,
+        "outcome": outcome,
+        "client_channel": row["channel"],
+        "dialled": number[:40],
+        "caller": calling,
+        "language": client.language if client else did.language if did else settings.platform.language,
+        "client_id": client.id if client else None,
+        "consultant_id": did.consultant_id if did else None,
+        "arrived_at": begin or row["at"],
+        "ended_at": row["at"],
+        "review": review,
+    }
+    # The application may be writing the same call's row now (CallRecord.received): who comes first has it.
+    insert_if_new(session, Call, [call])
+    if session.get(Call, call["id"]) is not None:
+        calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, at=row["at"])
+
+
+class Summary:
+    """Tells in the program's log of refused and apologised calls, at most once a minute."""
+
+    def __init__(self, most_calls: int) -> None:
+        self._most_calls = most_calls
+        self._refused = self._apologised = 0
+        self._told = now().timestamp() - _SECONDS
+
+    def add(self, refused: int, apologised: int) -> None:
+        """Count what one chunk of the log has told."""
+        self._refused += refused
+        self._apologised += apologised
+
+    def tell(self) -> None:
+        """Log what was counted, unless that was done less than a minute ago."""
+        at = now().timestamp()
+        if abs(at - self._told) < _SECONDS or not (self._refused or self._apologised):
+            return
+        if self._refused:
+            log.warning(
+                "%d calls were refused with 503 because %d were in progress ([call] most_calls)",
+                self._refused,
+                self._most_calls,
+            )
+        if self._apologised:
+            log.warning(
+                "%d calls came while the program was away; their callers heard an apology. "
+                "`taxiphone call list` has them, with the outcome apology",
+                self._apologised,
+            )
+        self._refused = self._apologised = 0
+        self._told = at
