@@ -7,7 +7,7 @@ legs are hung up, and the meter prices from the event log what was talked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,22 +16,46 @@ from sqlalchemy.orm import Session
 from taxiphone.ari_app.client import path
 from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
-from taxiphone.errors import AriError, NotFoundError
+from taxiphone.directory.consultant_fields import MOST_PHONES
+from taxiphone.errors import AriError, AriRequestError, NotFoundError
 from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg
 from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
 
 APPLICATION = "taxiphone"
+_UNREADABLE = 500
 
 
-async def living_channels(house: House) -> set[str]:
-    """The unique ids of all channels that Asterisk has.
+async def living_channels(house: House) -> dict[str, str]:
+    """All channels that Asterisk has, as far as they can concern us: their unique ids, with their states ("Up" ...).
+
+    One channel with a name that is no UTF-8 makes Asterisk refuse the whole list (500). Then each that may be ours is asked
+    for by itself; one that can't be read is there all the same, in an unknown state ("").
 
     Raises:
         AriError: it did not say.
     """
-    return {str(channel["id"]) for channel in await house.lines.ari.request("GET", path("channels"))}
+    ari = house.lines.ari
+    try:
+        return {str(each["id"]): str(each["state"]) for each in await ari.request("GET", path("channels"))}
+    except AriRequestError as error:
+        if error.status < _UNREADABLE:
+            raise
+        log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
+    ours = {leg.id for leg in house.lines.router.known()} | await _held_channels(house)
+    ours |= await house.database.look(_channels_of_unfinished_calls)
+    found = {}
+    for channel in sorted(ours):
+        try:
+            found[channel] = str((await ari.request("GET", path("channels", channel)))["state"])
+        except NotFoundError:
+            continue
+        except AriRequestError as error:
+            if error.status < _UNREADABLE:
+                raise
+            found[channel] = ""
+    return found
 
 
 async def reconcile(house: House) -> None:
@@ -50,6 +74,8 @@ async def reconcile(house: House) -> None:
             continue
         if leg.id in held:
             leg.entered.set()
+        if living[leg.id] == "Up":
+            leg.answered.set()
         for playback in leg.playing():
             try:
                 await ari.request("GET", path("playbacks", playback))
@@ -117,10 +143,10 @@ async def _held_channels(house: House) -> set[str]:
     return set(found["channel_ids"])
 
 
-async def _hang_up_strays(house: House, living: set[str]) -> None:
+async def _hang_up_strays(house: House, living: Iterable[str]) -> None:
     """Channels in our application that belong to no open call: nobody would ever hang them up."""
     router = house.lines.router
-    for channel in living & await _held_channels(house):
+    for channel in set(living) & await _held_channels(house):
         if not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
@@ -135,3 +161,12 @@ def _unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]
         .order_by(Call.arrived_at)
     )
     return [(row.id, row.client_channel, row.consultant_channel, row.status) for row in rows]
+
+
+def _channels_of_unfinished_calls(session: Session) -> set[str]:
+    """Every channel that an unfinished call can have."""
+    found = set()
+    for call_id, client_channel, _, _ in _unfinished_calls(session):
+        found.add(client_channel)
+        found |= {consultant_leg(call_id, number) for number in range(1, MOST_PHONES + 1)}
+    return found

@@ -26,6 +26,7 @@ class Leg:
     Attributes:
         id: the channel's unique id.
         entered: set when it is in the application (StasisStart).
+        answered: set when the phone that it rings has been picked up.
         gone: set when it has been hung up.
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
         dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
@@ -36,6 +37,7 @@ class Leg:
     def __init__(self, channel: str) -> None:
         self.id = channel
         self.entered = asyncio.Event()
+        self.answered = asyncio.Event()
         self.gone = asyncio.Event()
         self.cause: int | None = None
         self.dialled = ""
@@ -88,6 +90,8 @@ class Leg:
                 self.played(event["playback"]["id"])
             case "Dial":
                 self.dialled = event.get("dialstatus") or self.dialled
+                if self.dialled == "ANSWER":
+                    self.answered.set()
             case "ChannelHangupRequest":
                 self.cause = event.get("cause") or self.cause
             case "ChannelDestroyed":

@@ -207,40 +207,70 @@ class Lines:
 
     # -- two legs -------------------------------------------------------------------------------------------------
 
-    async def ring(self, leg: Leg, endpoint: str, *, seconds: float, originate: Mapping[str, Any]) -> Rang:
-        """Call a phone, and wait until it is answered and in the application.
+    async def ring(
+        self,
+        leg: Leg,
+        endpoint: str,
+        *,
+        seconds: float,
+        arguments: str,
+        originator: Leg,
+        variables: Mapping[str, str],
+    ) -> Rang:
+        """Call a phone, and wait until it is answered.
+
+        The channel is created in the application and dialled there. Asterisk's `originate` is not used: it follows a phone
+        that answers with a redirect (3xx, RFC 3261 21.3) to whatever technology and host the phone names.
 
         Args:
             leg: opened already, so that no event of it is missed.
             endpoint: what to dial, such as `PJSIP/+33612345678@trunk`.
             seconds: how long it may ring.
-            originate: further parameters of ARI's originate (context, variables, callerId ...).
+            arguments: of its StasisStart, separated by commas.
+            originator: the leg that it is rung for.
+            variables: channel variables and functions, set before it is dialled.
         """
-        body = {
-            **originate,
+        query = {
             "endpoint": endpoint,
+            "app": self.ari.application,
+            "appArgs": arguments,
             "channelId": leg.id,
-            "timeout": int(seconds) + _LATER_SECONDS,
+            "originator": originator.id,
         }
-        variables = {"variables": body.pop("variables", {})}
         try:
-            await self.ari.request("POST", path("channels"), body, variables)
+            await self.ari.request("POST", path("channels", "create"), query, {"variables": dict(variables)})
         except AriRequestError as error:
             log.warning("%s could not be rung: %s", leg.id, error)
             leg.lost()
             return Rang.UNREACHABLE
         except AriError as error:
-            # It may be ringing all the same: the leg is hung up, not forgotten.
+            # It may be there all the same: the leg is hung up, not forgotten.
             log.warning("it is not known whether %s rings: %s", leg.id, error)
             await self.hang_up(leg)
             return Rang.UNREACHABLE
         leg.told = True
+        if not await self._dial(leg, int(seconds) + _LATER_SECONDS):
+            return _why_not(leg)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await first_of(leg.entered.wait(), leg.gone.wait())
+                await first_of(leg.answered.wait(), leg.gone.wait())
         if leg.gone.is_set():
             return _why_not(leg)
-        return Rang.ANSWERED if leg.entered.is_set() else Rang.NO_ANSWER
+        return Rang.ANSWERED if leg.answered.is_set() else Rang.NO_ANSWER
+
+    async def _dial(self, leg: Leg, seconds: int) -> bool:
+        """Dial a channel that has been created, as soon as it is in the application; False where it can't be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GAP_SECONDS):
+                await first_of(leg.entered.wait(), leg.gone.wait())
+        try:
+            dialled = await self.command(leg, "POST", "channels", leg.id, "dial", query={"timeout": seconds})
+        except AriError as error:
+            log.warning("it is not known whether %s rings: %s", leg.id, error)
+            dialled = False
+        if not dialled:
+            await self.hang_up(leg)
+        return dialled
 
     async def through_dialplan(self, leg: Leg, context: str) -> bool:
         """Let a leg go through a context of the dialplan, which gives it back; False where it did not come back.

@@ -45,6 +45,7 @@ BASE_MODULES = (
     "format_sln",
     "format_wav",
     "bridge_softmix",  # and not bridge_simple: see docs/adr/0011
+    "bridge_holding",  # where a channel that ARI dials waits for its answer
     "res_rtp_asterisk",
 )
 PJSIP_MODULES = (

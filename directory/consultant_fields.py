@@ -13,7 +13,7 @@ from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Consultant, ConsultantPhone
 
-_MOST_PHONES = 8  # rung at once, each is a leg on the trunk; one after the other, each lets the client wait
+MOST_PHONES = 8  # rung at once, each is a leg on the trunk; one after the other, each lets the client wait
 
 
 class ConsultantOptions(TypedDict, total=False):
@@ -114,8 +114,8 @@ def phones_after(
             raise UsageError(f"{phone} is one of this consultant's phones already.")
     if not left:
         raise UsageError("a consultant needs a phone: give another with --phone.")
-    if len(left) > _MOST_PHONES:
-        raise UsageError(f"a consultant can have {_MOST_PHONES} phones at most.")
+    if len(left) > MOST_PHONES:
+        raise UsageError(f"a consultant can have {MOST_PHONES} phones at most.")
     return left
 
 

@@ -46,6 +46,7 @@ class SimulatedAsterisk:
         on_row: called after each row of the event log, with its event.
 
     Attributes:
+        application: whose channels they are.
         router: what the events are given to; set before the first call.
         lines: the channels and bridges.
         requests: what was asked, in order: "POST channels/1/answer".
@@ -53,6 +54,7 @@ class SimulatedAsterisk:
     """
 
     def __init__(self, settings: Settings, on_row: Callable[[str], None] = lambda _: None) -> None:
+        self.application = "taxiphone"
         self.router: Router
         self.requests: list[str] = []
         self.lost: Callable[[Event], bool] = lambda _: False
@@ -78,12 +80,13 @@ class SimulatedAsterisk:
         return line
 
     def picks_up(self, line: Line) -> None:
-        """The phone that is ringing is answered; the dialplan hands it to the application."""
+        """The phone that is ringing is answered."""
         if not self._is_ringing(line):
             return
+        if (timer := line.timers.pop("ring", None)) is not None:
+            timer.cancel()
         self.lines.answered(line)
         self.lines.tell_dial(line, "ANSWER")
-        self.lines.enter(line, *line.variables["app args"].split(","))
 
     def does_not_answer(self, line: Line, cause: int) -> None:
         """The phone that is ringing, or its network, says no."""
@@ -131,16 +134,17 @@ class SimulatedAsterisk:
 
     def _do(self, method: str, parts: list[str], query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
         match method, *parts:
-            case "POST", "channels":
-                answer: Any = self._originate(query, body)
+            case "POST", "channels", "create":
+                answer: Any = self._create(query, body)
             case _, "channels", channel, *rest if rest:
                 answer = self._about_channel(method, channel, rest, query)
             case "DELETE", "channels", channel:
                 answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
-            case "GET", "channels":
-                answer = [{"id": channel} for channel in self.lines.known]
+            case "GET", "channels", *one:
+                shown = [_channel(line) for line in self.lines.known.values()]
+                answer = _channel(self._line(one[0])) if one else shown
             case "PUT", "applications", _, "eventFilter":
                 answer = None  # it sends what it has; who is not interested does not listen
             case "GET", "applications", _:
@@ -164,6 +168,8 @@ class SimulatedAsterisk:
                 self.lines.answered(line)
             case (("POST" | "DELETE"), ("ring" | "moh")):
                 pass
+            case "POST", "dial":
+                self._dial(line, float(query["timeout"]))
             case "POST", "play", playback:
                 sounds = tuple(media.partition(":")[2] for media in query["media"].split(","))
                 self.lines.play(line, playback, sounds)
@@ -216,19 +222,20 @@ class SimulatedAsterisk:
         self.lines.end(line, cause, "application")
         return None
 
-    def _originate(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+    def _create(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
         channel = query["channelId"]
         if channel in self.lines.known:
             raise ConflictError("Channel with given unique ID already exists", 409)
         number = query["endpoint"].partition("/")[2].partition("@")[0]
         line = self.lines.start(channel, number, query.get("originator", ""))
         line.variables |= {name: str(value) for name, value in body.get("variables", {}).items()}
-        args = query.get("appArgs") or f"consultant,{line.variables.get('TAXIPHONE_CALL', '')}"
-        line.variables["app args"] = args
-        seconds = float(query.get("timeout", 30))
+        self._loop.call_soon(self.lines.enter, line, *query["appArgs"].split(","))
+        line.held = True
+        return _channel(line)
+
+    def _dial(self, line: Line, seconds: float) -> None:
         line.timers["ring"] = self._loop.call_later(seconds, self.does_not_answer, line, wire.NO_ANSWER)
         self._loop.call_soon(self._rings, line)
-        return {"id": channel}
 
     def _rings(self, line: Line) -> None:
         if self._is_ringing(line):
@@ -290,6 +297,10 @@ def _named(sounds: Mapping[str, Path]) -> dict[str, float]:
 def _seconds(path: Path) -> float:
     rate, header = _RATES[path.suffix]
     return max(path.stat().st_size - header, 0) / rate
+
+
+def _channel(line: Line) -> dict[str, Any]:
+    return {"id": line.id, "state": "Up" if line.up else "Down"}
 
 
 def _unknown(method: str, parts: list[str]) -> Exception:

@@ -14,6 +14,7 @@ from taxiphone.ari_app.verbs import Rang, Sounds
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.directory import numbers, people
 from taxiphone.errors import AriError
+from taxiphone.settings import Platform
 from taxiphone.store.calls import Outcome
 from taxiphone.store.types import now
 
@@ -140,7 +141,7 @@ def _most_telling(call: Conversation, answers: dict[Leg, Answer]) -> Answer:
 async def _let_go(call: Conversation, leg: Leg, *, taken: bool) -> None:
     """Stop another phone's ringing; who has picked it up is told why."""
     try:
-        if taken and leg.entered.is_set():
+        if taken and leg.answered.is_set():
             await call.lines.say(leg, *call.consultants_speech.prompt("taken-elsewhere"))
     except AriError as error:
         log.warning("%s could not be told that another phone has the call: %s", leg.id, error)
@@ -161,21 +162,25 @@ async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
 
 
 async def _rung(call: Conversation, leg: Leg, phone: str) -> Answer:
-    platform = call.settings.platform
     rang = await call.lines.ring(
         leg,
         f"PJSIP/{phone}@trunk",
         seconds=call.settings.call.ring_seconds,
-        originate={
-            "context": "consultant-leg",
-            "extension": "s",
-            "priority": 1,
-            "callerId": f'"{platform.name}" <{platform.cli}>',
-            "originator": call.client_leg.id,
-            "variables": {"TAXIPHONE_CALL": call.id, "CHANNEL(language)": call.consultant.language},
+        arguments=f"consultant,{call.id}",
+        originator=call.client_leg,
+        variables={
+            **_shown(call.settings.platform),
+            "TAXIPHONE_CALL": call.id,
+            "CHANNEL(language)": call.consultant.language,
         },
     )
     return _RANG.get(rang) or await _asked(call, leg)
+
+
+def _shown(platform: Platform) -> dict[str, str]:
+    """What the phone's display shows: the platform's own number, never the client's."""
+    # Of a channel that is dialled, the connected line is who calls; option i: no update is sent for the change.
+    return {"CONNECTEDLINE(all,i)": f'"{platform.name}" <{platform.cli}>'}
 
 
 async def _asked(call: Conversation, leg: Leg) -> Answer:

@@ -60,7 +60,7 @@ async def test_the_call_ends_as_its_people_behave(live, world, ears, script, num
     assert call.outcome == outcome
     assert call.status == (Status.RATED if outcome is Outcome.TALKED else Status.CLOSED)
     asked = world.asterisk.requests
-    assert ("POST channels" in asked) is rang
+    assert ("POST channels/create" in asked) is rang
     if outcome in FAREWELLS:
         assert set(FAREWELLS[outcome]) <= set(ears.of("client"))
     bridged = any("addChannel" in request for request in asked)

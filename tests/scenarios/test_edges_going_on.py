@@ -128,7 +128,7 @@ async def test_without_credit_for_the_next_minute_no_phone_rings_and_the_true_cr
     world.asterisk.requests.clear()
     call = await live(GOES_ON, caller=caller)
     assert (call.outcome, call.status) == (Outcome.NO_CREDIT, Status.CLOSED)
-    assert "POST channels" not in world.asterisk.requests
+    assert "POST channels/create" not in world.asterisk.requests
     left = 200 - first.receipt.total
     assert within(
         (*Speech("en").prompt("no-credit"), *Speech("en").credit_is(left, "EUR")), ears.of("client")

@@ -99,7 +99,7 @@ async def test_a_consultant_who_was_paused_while_the_price_was_told_is_not_rung(
     heard("client", "price-is", pause)
     call = await live()
     assert call.outcome == Outcome.UNAVAILABLE
-    assert "POST channels" not in world.asterisk.requests
+    assert "POST channels/create" not in world.asterisk.requests
     assert ears.of("client")[-3:] == ["consultant-unavailable", "nothing-charged", "goodbye"]
 
 

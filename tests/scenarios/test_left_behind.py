@@ -56,13 +56,14 @@ async def test_credit_that_was_spent_meanwhile_frees_the_consultant_even_if_the_
     await live("client hears no-credit: hang up")
 
 
+@pytest.mark.parametrize("step", ["create", "dial"])
 @pytest.mark.parametrize("error", [AriTimeoutError, AriConnectionError])
-async def test_a_phone_that_may_be_ringing_is_hung_up(live, world, error):
+async def test_a_phone_that_may_be_ringing_is_hung_up(live, world, error, step):
     usual = world.asterisk.request
 
     async def request(method, path, query=None, body=None):
         found = await usual(method, path, query, body)
-        if (method, path) == ("POST", "channels"):
+        if method == "POST" and path.endswith(f"/{step}"):
             raise error("no answer")
         return found
 
