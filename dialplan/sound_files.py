@@ -14,6 +14,7 @@ from typing import Any
 
 import imageio_ffmpeg
 
+from taxiphone.dialplan.home import make_folder
 from taxiphone.errors import SetupError, UsageError
 
 RATE = 8000  # samples, and in A-law bytes, a second
@@ -85,14 +86,19 @@ def level(sound: Any) -> Any:
     return sound.apply_gain(LEVEL - 20 * math.log10(mean / sound.max_possible_amplitude))
 
 
-def write(sound: Any, path: Path, mode: int = 0o644) -> None:
+def write(sound: Any, path: Path, mode: int = 0o600) -> None:
     """Write the sound as A-law, its peaks limited, and put it in its place in one step.
+
+    Args:
+        sound: a pydub AudioSegment.
+        path: where; folders that are missing are made, the owner's only.
+        mode: of the file.
 
     Raises:
         SetupError: nothing was written.
         OSError: the folder can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=ENDING, delete=False) as made:
         part = Path(made.name)
     try:

@@ -89,6 +89,9 @@ def build(
         UsageError: there is a tone that nobody can play.
     """
     folder = folder or home(texts)
+    mode = (
+        0o644 if folder == SOUNDS else 0o600
+    )  # the package's are everybody's, the state folder's the owner's
     todo = outdated(texts, folder)
     if any(texts.own[name].table != TONES for name in todo):
         synthesiser.find()
@@ -96,7 +99,7 @@ def build(
     def make(name: str) -> None:
         clip = texts.own[name]
         sound = _tone(clip) if clip.table == TONES else speech(clip, texts.voice)
-        sound_files.write(sound, sound_path(texts.language, name, folder))
+        sound_files.write(sound, sound_path(texts.language, name, folder), mode)
         progress(name)
 
     try:
@@ -104,6 +107,9 @@ def build(
             list(workers.map(make, todo))
         removed = _remove_others(texts, folder)
         _write_manifest(texts, folder)
+        for path in (folder / texts.language).rglob("*"):
+            if path.is_file():
+                path.chmod(mode)  # earlier versions left them open to others
     except OSError as error:
         raise SetupError(f"the sounds can't be written to {folder}: {error.strerror}.") from None
     return Outcome(todo, removed, len(texts.own) - len(todo))

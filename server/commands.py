@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from taxiphone import settings as settings_file
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
+from taxiphone.dialplan import speech_texts
 from taxiphone.errors import UsageError
 
 
@@ -27,11 +28,20 @@ from taxiphone.errors import UsageError
 )
 @click.option("--trunk", "host", required=True, help="The carrier's host name or IP address.")
 @click.option("--trunk-port", type=click.IntRange(1, 65535), default=5060, show_default=True)
-@click.option("--language", type=click.Choice(["fr", "en"]), default="fr", show_default=True)
+@click.option(
+    "--language", metavar="LANG", default="fr", show_default=True, help="Of callers whom nobody knows."
+)
 def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> None:
     """Write a commented settings file (taxiphone.toml)."""
     from taxiphone.directory import numbers  # noqa: PLC0415 - the other verbs of this module don't need its data
 
+    speech_texts.also_in(file.parent / settings_file.Paths().state / "prompts")
+    if language not in speech_texts.languages():
+        raise UsageError(
+            f"there are no prompts in {language!r}. The languages are: {', '.join(speech_texts.languages())}. "
+            f"One of your own is a text file in {file.parent / settings_file.Paths().state / 'prompts'} "
+            "(docs/prompts.md)."
+        )
     number = numbers.e164(cli)
     template = (Path(__file__).parent / "taxiphone.toml.j2").read_text(encoding="utf-8")
     text = (

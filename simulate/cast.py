@@ -50,8 +50,8 @@ def made_up(settings: Settings | None) -> Settings:
 
 
 def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
-    """The same settings with another state folder, and an empty database in it. The sounds are those of the real one."""
-    sounds = settings.state / "sounds"
+    """The same settings with another state folder, and an empty database in it. Languages and sounds are those of the real one."""
+    heard = [settings.state / name for name in ("sounds", "prompts")]
     copy = settings.model_copy(
         update={
             "paths": Paths(state=Path("state")),
@@ -60,8 +60,9 @@ def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
         }
     )
     copy.state.mkdir(mode=0o700)
-    if sounds.is_dir():
-        (copy.state / "sounds").symlink_to(sounds)
+    for folder_of_sounds in heard:
+        if folder_of_sounds.is_dir():
+            (copy.state / folder_of_sounds.name).symlink_to(folder_of_sounds)
     database = Database(copy.database_url)
     database.create_if_new()
     return copy, database

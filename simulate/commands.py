@@ -99,13 +99,14 @@ def simulate(
         raise UsageError("only one of --client, --caller and --hidden can say who calls.")
     if script is None and (as_json or not sys.stdin.isatty()):
         raise UsageError("there is no terminal to ask on: give the people's deeds with --script FILE, or -.")
+    known = _settings_if_any(app)  # the languages of its state folder, too, are known from here on
     if language is not None and language not in speech_texts.languages():
         raise UsageError(
             f"there are no prompts in {language!r}. The languages are: {', '.join(speech_texts.languages())}."
         )
     parts = None if script is None else parse(_read(script), speech_texts.load("en").clips)
     with tempfile.TemporaryDirectory(prefix="taxiphone-simulate-") as folder:
-        settings, database = _stage(app, Path(folder), language)
+        settings, database = _stage(app, known, Path(folder), language)
         try:
             dialled, calls_from = database.read(
                 lambda session: (
@@ -131,14 +132,19 @@ def _read(script: Path) -> str:
         raise UsageError(f"the script {script} can't be read: {error}.") from None
 
 
-def _stage(app: App, folder: Path, language: str | None) -> tuple[Settings, Database]:
-    """The throw-away copy of the platform, or the made-up cast."""
+def _settings_if_any(app: App) -> Settings | None:
     try:
-        settings: Settings | None = app.settings
+        return app.settings
     except SettingsError:
         if app.config is not None:
             raise
-        settings = None
+        return None
+
+
+def _stage(
+    app: App, settings: Settings | None, folder: Path, language: str | None
+) -> tuple[Settings, Database]:
+    """The throw-away copy of the platform, or the made-up cast."""
     if settings is not None and cast.is_there(settings):
         copied, database = cast.throw_away(settings, folder)
         cast.copy(app.database, database, copied)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
+from taxiphone.demo.sound import write_tone
 from taxiphone.dialplan import names, prompts_folder, speech_texts, synthesis, synthesiser
 from taxiphone.dialplan.speech import Speech, languages
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings import Settings, load
 
 Run = Callable[..., str]
+ROOT = Path(__file__).parents[2]
 
 ESPERANTO = """
 [voice]
@@ -144,3 +149,76 @@ def test_it_is_a_language_like_the_others_for_clients_and_for_names(run: Run, bu
 def test_a_language_that_nobody_wrote_is_refused_with_those_that_there_are(run: Run) -> None:
     with pytest.raises(UsageError, match="en, eo, fr"):
         run("prompts", "build", "--language", "de")
+
+
+def recording(folder: Path) -> Path:
+    sound = folder / "recording.wav"
+    write_tone(sound, 440, 1)
+    return sound
+
+
+TALK = (
+    "client hears mode-choice: press 1\nconsultant rings: answer\nconsultant hears accept-menu: press 1\n"
+    "talk 75: client hangs up\n"
+)
+
+
+def test_the_simulation_speaks_it_with_sounds_of_their_real_length(
+    run: Run, built: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "talk.txt").write_text(TALK, encoding="utf-8")
+    speech_texts.also_in(tmp_path / "none")  # as in a program that has just started
+    words = (
+        "call",
+        "simulate",
+        "--number",
+        "+33199001234",
+        "--language",
+        "eo",
+        "--script",
+        str(tmp_path / "talk.txt"),
+        "--json",
+    )
+    events = json.loads(run(*words))["events"]
+    place = next(n for n, event in enumerate(events) if event["text"].startswith("Saluton"))
+    length = (built.state / "prompts/eo/welcome.alaw").stat().st_size / 8000
+    assert events[place + 1]["at"] - events[place]["at"] >= length > 1
+    assert any("por minuto" in event["text"] for event in events)
+
+
+def test_a_settings_file_can_be_written_with_it_and_not_with_one_that_there_is_not(
+    house: Path, tmp_path: Path
+) -> None:
+    house.unlink()
+    speech_texts.also_in(tmp_path / "none")
+    words = ["init", str(house), "--cli", "+33199000000", "--trunk", "127.0.0.1", "--language"]
+    refused = CliRunner().invoke(taxiphone, [*words, "de"])
+    assert isinstance(refused.exception, UsageError)
+    assert "en, eo, fr" in str(refused.exception)
+    assert not house.exists()
+    assert CliRunner().invoke(taxiphone, [*words, "eo"]).exit_code == 0
+    assert load(house).platform.language == "eo"
+
+
+def test_its_sounds_are_their_owners_only(run: Run, built: Settings, tmp_path: Path) -> None:
+    folder = built.state / "prompts/eo"
+    (folder / "welcome.alaw").chmod(0o644)  # as an earlier version left them
+    run("prompts", "build", "--language", "eo")
+    run("prompts", "use", "welcome", str(recording(tmp_path)), "--language", "eo")
+    made = [*folder.rglob("*"), *(built.state / "sounds").rglob("*")]
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in made if path.stat().st_mode & 0o077} == {}
+
+
+def test_the_manuals_example_works_as_it_stands(house: Path, tmp_path: Path) -> None:
+    manual = (ROOT / "docs/prompts.md").read_text(encoding="utf-8")
+    [copying] = re.findall(r"^ +(\(umask .*\))$", manual, re.MULTILINE)
+    (tmp_path / "dialplan").symlink_to(ROOT / "dialplan")
+    for made_before in (True, False):
+        subprocess.run(["/bin/bash", "-c", copying], cwd=tmp_path, check=True)
+        copied = tmp_path / "var/prompts/de.toml"
+        made = [copied, *([] if made_before else copied.parents[:2])]
+        assert [path.name for path in made if path.stat().st_mode & 0o077] == []
+        speech_texts.also_in(tmp_path / "none")
+        words = ("--config", str(house), "prompts", "list", "--language", "de", "--json")
+        assert {row["missing"] for row in json.loads(CliRunner().invoke(taxiphone, words).output)} == {False}
+        shutil.rmtree(tmp_path / "var")
