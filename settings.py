@@ -31,10 +31,13 @@ from taxiphone.settings_types import (
     FilePath,
     Key,
     Network,
+    NumberFormat,
+    NumberKind,
     OneLine,
     PlainName,
     Port,
     Prefix,
+    Region,
     Share,
     Timezone,
 )
@@ -56,7 +59,11 @@ class Platform(Section):
     currency: Currency = "EUR"
     language: str = "fr"
     timezone: Timezone = "UTC"  # in which days begin and end, such as Europe/Paris
-    dial_prefixes: tuple[Prefix, ...] = ("+33",)  # numbers that may be rung; all others cost somebody money
+    # Which numbers may be rung (directory/dialling.py): of these regions, the CLI's own if nothing is given; beginning
+    # with one of these prefixes, where there are any; and of these types.
+    dial_regions: tuple[Region, ...] = ()
+    dial_prefixes: tuple[Prefix, ...] = ()
+    dial_types: tuple[NumberKind, ...] = ("fixed", "mobile")
 
 
 class Paths(Section):
@@ -108,6 +115,10 @@ class Trunk(Section):
     username: PlainName | None = None
     password_file: FilePath | None = None  # a file of its own, 0600; never in this one
     codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
+    # How the carrier writes numbers that have neither + nor 00 before them. "e164": with the country code. "national": as
+    # numbers of the CLI's region. "auto": as either, where only one is possible; a client whose number could be
+    # somebody else's too is asked for code and PIN.
+    number_format: NumberFormat = "auto"
     # Seconds between OPTIONS to the carrier; 0: none. One who does not answer them can't be called any more.
     qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
 

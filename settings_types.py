@@ -8,7 +8,7 @@ from datetime import date, time
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 import babel.numbers
@@ -95,6 +95,12 @@ def _prefix(value: Any) -> Any:
     return value
 
 
+def _region(value: Any) -> Any:
+    if not isinstance(value, str) or value not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError(f"{shown(value)} is not a country code of ISO 3166 in capitals, such as FR")
+    return value
+
+
 def _one_line(value: Any) -> Any:
     if not isinstance(value, str) or not (0 < len(value.strip()) <= _LONGEST_LINE) or not value.isprintable():
         raise ValueError(f"{shown(value)} is not one line of 1 to {_LONGEST_LINE} characters")
@@ -130,6 +136,11 @@ Currency = Annotated[str, BeforeValidator(_currency)]
 Timezone = Annotated[str, BeforeValidator(_timezone)]
 Key = Annotated[str, BeforeValidator(_key)]
 Prefix = Annotated[str, BeforeValidator(_prefix), Field(examples=["+33"])]
+Region = Annotated[str, BeforeValidator(_region), Field(examples=["FR"])]
+NumberKind = Literal[
+    "fixed", "mobile", "voip", "toll-free", "shared-cost", "premium", "personal", "uan", "pager", "voicemail"
+]
+NumberFormat = Literal["auto", "e164", "national"]
 FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
 PlainName = Annotated[str, Field(pattern=PLAIN, max_length=128)]
 OneLine = Annotated[str, BeforeValidator(_one_line)]

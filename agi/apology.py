@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.dialplan import credentials
-from taxiphone.directory import numbers, people
+from taxiphone.directory import callers, people
+from taxiphone.directory.callers import Said
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 
@@ -52,8 +53,9 @@ class Apology:
         await request.send_command("HANGUP")
 
     def _language(self, session: Session, headers: dict[str, str]) -> str:
-        region = people.home(self._settings)
-        caller = numbers.caller(headers.get("agi_callerid", ""), region)
-        client = people.client_calling(session, caller)
-        did = people.did(session, numbers.dialled(headers.get("agi_extension", ""), region))
+        _, did = people.did_dialled(session, self._settings, headers.get("agi_extension", ""))
+        # The first argument is the secret.
+        said = Said.of([headers.get(f"agi_arg_{number}", "") for number in range(2, 7)])
+        caller = callers.read(self._settings, headers.get("agi_callerid", ""), said)
+        client = people.client_calling(session, caller.number)
         return client.language if client else did.language if did else self._settings.platform.language

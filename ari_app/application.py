@@ -22,6 +22,8 @@ from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
 from taxiphone.dialplan.speech import Speech
+from taxiphone.directory import callers
+from taxiphone.directory.callers import Said
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -170,12 +172,16 @@ class Application:
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
-            case ["inbound", dialled] if not self.draining:
+            case ["inbound", dialled, *said] if not self.draining:
                 consultation = Consultation(
-                    self._house, leg, dialled=dialled, caller=event["channel"]["caller"]["number"]
+                    self._house,
+                    leg,
+                    dialled=dialled,
+                    caller=event["channel"]["caller"]["number"],
+                    said=Said.of(said),
                 )
                 self._start(consultation.id, consultation.run())
-            case ["inbound", _]:
+            case ["inbound", *_]:
                 self._start(leg.id, self._turn_away(leg, event))
             case _:
                 log.warning("%s came without a call of ours and is hung up", leg.id)
@@ -186,9 +192,12 @@ class Application:
         lines = self._house.lines
         language = self._house.settings.platform.language
         try:
-            numbers = (event["args"][1], event["channel"]["caller"]["number"])
-            digits = (re.sub(r"[^+0-9]", "", number)[:24] for number in numbers)
-            await lines.set_variable(leg, "CHANNEL(userfield)", f"away:{':'.join(digits)}")
+            _, dialled, *said = event["args"]
+            caller = callers.read(
+                self._house.settings, event["channel"]["caller"]["number"], Said.of(said)
+            )
+            digits = re.sub(r"[^+0-9]", "", dialled)[:24]
+            await lines.set_variable(leg, "CHANNEL(userfield)", f"away:{digits}:{caller.number or ''}")
             await lines.answer(leg)
             await lines.speak_language(leg, language)
             await lines.say(leg, *Speech(language).prompt("unavailable"))

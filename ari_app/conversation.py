@@ -19,6 +19,8 @@ from taxiphone.billing.holds import Accepted, Offer
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan import names
 from taxiphone.dialplan.speech import Speech
+from taxiphone.directory import callers
+from taxiphone.directory.callers import Said
 from taxiphone.errors import AriError
 from taxiphone.settings import Settings
 from taxiphone.store import calls
@@ -94,11 +96,19 @@ class Conversation:
         leg: the client's.
         dialled: the number dialled, as the trunk sent it.
         caller: the caller's number, likewise; empty where it is withheld.
+        said: what the carrier says of the caller besides (directory.callers).
         call_id: of a call that an earlier process began.
     """
 
     def __init__(
-        self, house: House, leg: Leg, *, dialled: str = "", caller: str = "", call_id: str = ""
+        self,
+        house: House,
+        leg: Leg,
+        *,
+        dialled: str = "",
+        caller: str = "",
+        said: Said | None = None,
+        call_id: str = "",
     ) -> None:
         self.house = house
         self.settings, self.database, self.lines = house.settings, house.database, house.lines
@@ -108,7 +118,7 @@ class Conversation:
         self.consultant_leg = self.phone(1)
         self.bridge = calls.talk_bridge(self.id)
         self.record = CallRecord(self.settings, self.database, self.id)
-        self.dialled, self.caller = dialled, caller
+        self.dialled, self.caller = dialled, callers.read(self.settings, caller, said)
         self.speech = Speech(self.settings.platform.language)
         self.mode = PER_MINUTE
         self.recorded = False

@@ -10,7 +10,8 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds, ledger
-from taxiphone.directory import numbers, people
+from taxiphone.directory import people
+from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
@@ -70,9 +71,8 @@ class CallRecord:
     def __init__(self, settings: Settings, database: Database, call_id: str) -> None:
         self._settings, self._database, self._id = settings, database, call_id
 
-    async def received(self, channel: str, dialled: str, caller: str) -> None:
-        """Make the row: a call has arrived on `channel`, with these numbers as the trunk sent them."""
-        region = people.home(self._settings)
+    async def received(self, channel: str, dialled: str, caller: Caller) -> None:
+        """Make the row: a call has arrived on `channel`, for this number as the trunk sent it."""
 
         def work(session: Session) -> None:
             noted = session.scalar(select(Call).where(Call.client_channel == channel))
@@ -85,13 +85,15 @@ class CallRecord:
                     id=self._id,
                     status=Status.RECEIVED,
                     client_channel=channel,
-                    dialled=(numbers.dialled(dialled, region) or dialled)[:40],
-                    caller=numbers.caller(caller, region),
+                    dialled=people.did_dialled(session, self._settings, dialled)[0][:40],
+                    caller=caller.number,
                     language=self._settings.platform.language,
                 )
             )
             session.flush()
             calls.mark(session, self._id, "received")
+            if caller.hidden is not None:
+                calls.mark(session, self._id, "caller hidden", caller.hidden)
 
         await self._database.run(work)
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.idempotent import insert_if_new
-from taxiphone.directory import numbers, people
+from taxiphone.directory import callers, people
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
@@ -66,11 +66,10 @@ def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -
 def _insert(
     session: Session, settings: Settings, row: dict[str, Any], kind: str, dialled: str, caller: str
 ) -> None:
-    region = people.home(settings)
     outcome, review = _WHY[kind]
-    number = numbers.dialled(dialled, region) or dialled or "?"
-    calling = numbers.caller(caller, region)
-    did, client = people.did(session, number), people.client_calling(session, calling)
+    number, did = people.did_dialled(session, settings, dialled)
+    calling = callers.read(settings, caller).number
+    client = people.client_calling(session, calling)
     begin = session.scalar(
         select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)
     )
@@ -79,7 +78,7 @@ def _insert(
         "status": Status.ENDED,
         "outcome": outcome,
         "client_channel": row["channel"],
-        "dialled": number[:40],
+        "dialled": number[:40] or "?",
         "caller": calling,
         "language": client.language if client else did.language if did else settings.platform.language,
         "client_id": client.id if client else None,

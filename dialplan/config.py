@@ -57,6 +57,7 @@ PJSIP_MODULES = (
     "res_pjsip_sdp_rtp",
     "res_pjsip_caller_id",
     "res_pjsip_dtmf_info",
+    "res_pjsip_header_funcs",
     "res_pjsip_nat",
     "res_pjsip_rfc3326",
     "res_pjsip_dlg_options",
@@ -117,6 +118,40 @@ _CEL_COLUMNS = (
 # A number that is dialled, however it is written: 00, a country code and more; a `+` may stand before its digits.
 # A pattern for each length, since `.` would let any character follow, and a SIP URI can hold line breaks (%0a).
 _DIALLED = tuple("_[+0-9]" + "X" * digits for digits in range(24))
+
+# What the carrier says of the caller beside the number: the arguments that directory/callers.py reads, in its order. A
+# caller may have written any of it, so only characters that mean nothing to the dialplan pass (\x20 is a space, \x2D a
+# hyphen, \x3A a colon, \x3B a semicolon, \x3C and \x3E are angle brackets); commas, quotes and brackets do not.
+_HARMLESS = r"A-Za-z0-9@.=_+%\x20\x2D\x3A\x3B\x3C\x3E"
+_LONGEST_HEADER = 400
+
+
+def _said(*values: str) -> str:
+    return f"${{FILTER({_HARMLESS},{' '.join(values)}):0:{_LONGEST_HEADER}}}"
+
+
+def _header(name: str, number: int = 1) -> str:
+    return f"${{PJSIP_HEADER(read,{name},{number})}}"
+
+
+_IDENTITY = ",".join(
+    (
+        _said("${CALLERID(num-pres)}"),
+        _said(_header("Privacy"), _header("Privacy", 2)),
+        _said(_header("From")),
+        _said(_header("P-Asserted-Identity"), _header("P-Asserted-Identity", 2)),
+        _said(_header("Remote-Party-ID")),
+    )
+)
+
+# "allowed0" where nothing of this withholds the number, for the event log: coarser than directory/callers.py, so that a call
+# that nobody could take is noted without a number rather than with one that was withheld.
+_IDENTITY_SHOWN = (
+    "${CALLERID(num-pres):0:7}"
+    f"${{FILTER(A-Za-z,{_header('Privacy')})}}"
+    '${REGEX("anonym|private|restricted|unavailable|withheld|blocked|[.]invalid|validation.failed" '
+    f"${{TOLOWER({_said(_header('From'), _header('P-Asserted-Identity'), _header('P-Asserted-Identity', 2))})}})}}"
+)
 
 # Asterisk complains of each of these that it does not find, though it needs nothing in them.
 _EMPTY_FILES = {
@@ -190,6 +225,8 @@ def render(
         "cel_columns": _CEL_COLUMNS,
         "dialled": _DIALLED,
         "most_calls": settings.call.most_calls,
+        "identity": _IDENTITY,
+        "identity_shown": _IDENTITY_SHOWN,
         "captured": _path(settings.captured),
         "country": _TONES.get(str(region), "fr"),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import numbers
+from taxiphone.directory import dialling, numbers
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Client, ClientNumber, Consultant, ConsultantPhone, Did
@@ -32,6 +32,11 @@ def consultant_with(session: Session, number: str) -> Consultant | None:
 
 def for_client(session: Session, settings: Settings, text: str, owner: Client | None = None) -> str:
     """A number that a client calls from: not the platform's, and no other client's than `owner`'s."""
+    if numbers.keypad_word(text):
+        raise UsageError(
+            f"{text!r} is what carriers send in the place of a withheld number: with it, every hidden caller would be taken "
+            "for this client. To call from a hidden number, a client needs a PIN: taxiphone client pin."
+        )
     number = numbers.e164(text, numbers.region_of(settings.platform.cli))
     if is_platforms(session, settings, number):
         raise UsageError(f"{number} is the platform's own number; a client calls from another.")
@@ -42,19 +47,16 @@ def for_client(session: Session, settings: Settings, text: str, owner: Client | 
 
 
 def for_consultant(session: Session, settings: Settings, text: str) -> str:
-    """A phone that is rung for a consultant: not the platform's, and of a prefix that may be rung.
+    """A phone that is rung for a consultant: not the platform's, and one that may be rung.
 
     Two consultants may share a phone: those of one practice do.
     """
     phone = numbers.e164(text, numbers.region_of(settings.platform.cli))
     if is_platforms(session, settings, phone):
         raise UsageError(f"{phone} is the platform's own number; a consultant needs another phone.")
-    prefixes = settings.platform.dial_prefixes
-    if not numbers.may_dial(phone, prefixes):
-        raise UsageError(
-            f"{phone} may not be rung: it is a premium-rate number or begins with none of {', '.join(prefixes)}. "
-            "See [platform] dial_prefixes in taxiphone.toml."
-        )
+    refused = dialling.refusal(phone, settings.platform)
+    if refused is not None:
+        raise UsageError(f"{phone} may not be rung: it {refused}.")
     return phone
 
 

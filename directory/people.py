@@ -48,6 +48,18 @@ def did(session: Session, number: str | None) -> Did | None:
     return None if number is None else session.get(Did, number)
 
 
+def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
+    """The number that was dialled, from what the carrier sent, and the platform's number that it is, if it is one.
+
+    In E.164, as far as it can be read. Digits that can be read in two ways are the platform's number, if one of them is.
+    """
+    read = numbers.dialled(text, home(settings), settings.trunk.number_format)
+    found = next((each for each in (did(session, number) for number in read) if each is not None), None)
+    if found is not None:
+        return found.number, found
+    return read[0] if read else text, None
+
+
 def consultant_by_code(session: Session, code: str) -> Consultant | None:
     """The consultant whose code a client keyed in."""
     return session.scalar(select(Consultant).where(Consultant.code == code))
@@ -67,7 +79,14 @@ def last_consultant(session: Session, client: Client) -> Consultant | None:
 def client_by(session: Session, settings: Settings, text: str) -> Client | None:
     """The client with this code, or with this number in any way a person writes it."""
     found = session.scalar(select(Client).where(Client.code == text.strip()))
-    return found or client_calling(session, numbers.caller(text, home(settings)))
+    return found or client_calling(session, _number(text, settings))
+
+
+def _number(text: str, settings: Settings) -> str | None:
+    try:
+        return numbers.e164(text, home(settings))
+    except UsageError:
+        return None
 
 
 def the_consultant(session: Session, code: str) -> Consultant:

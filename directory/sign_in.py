@@ -92,24 +92,35 @@ def pause_seconds(settings: Settings, failures: int, longest: timedelta) -> int:
     return min(doubled, int(longest.total_seconds()))
 
 
+def may_add(number: str) -> bool:
+    """Whether a caller may have this number (E.164) added to their account.
+
+    Not one that nobody can have: a carrier's placeholder comes with every hidden caller, who would all be recognised.
+    An operator can add a number of a range that is too new to be known.
+    """
+    return (
+        _E164.fullmatch(number) is not None and not numbers.keypad_word(number) and numbers.assigned(number)
+    )
+
+
 def add_number(session: Session, settings: Settings, client_id: int, number: str) -> bool:
-    """Add the number that a client signed in from to their account, in the caller's transaction.
+    """Add the number (E.164) that a client signed in from to their account, in the caller's transaction.
 
     Returns:
-        Whether it is theirs now; False where it is hidden, somebody else's, the platform's or a consultant's phone.
+        Whether it is theirs now; False where it is somebody else's, the platform's, a consultant's phone, or not
+        assigned to anybody.
     """
-    plain = numbers.caller(number, numbers.region_of(settings.platform.cli))
     if (
-        plain is None
+        not may_add(number)
         or session.get(Client, client_id) is None
-        or ownership.is_platforms(session, settings, plain)
-        or ownership.consultant_with(session, plain) is not None
+        or ownership.is_platforms(session, settings, number)
+        or ownership.consultant_with(session, number) is not None
     ):
         return False
     # Another call may be adding it at the same moment: whoever is first has it, and both are told.
     insert = _insert(session)(cast(Table, ClientNumber.__table__))
-    session.execute(insert.values(number=plain, client_id=client_id).on_conflict_do_nothing())
-    owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == plain))
+    session.execute(insert.values(number=number, client_id=client_id).on_conflict_do_nothing())
+    owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == number))
     return owner == client_id
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import jinja2
-import phonenumbers
 from rich.logging import RichHandler
 from rich.markup import escape
 
@@ -52,7 +51,7 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
             host=host,
             port=trunk_port,
             language=language,
-            prefix=f"+{phonenumbers.parse(number).country_code}",
+            region=numbers.region_of(number),
         )
     )
     try:

@@ -6,6 +6,7 @@ from taxiphone.billing import checks as billing_checks
 from taxiphone.console import App
 from taxiphone.dialplan import checks
 from taxiphone.dialplan.findings import Finding
+from taxiphone.directory import doctor as directory_checks
 from taxiphone.errors import TaxiphoneError
 from taxiphone.recordings import checks as recording_checks
 from taxiphone.settings import Settings
@@ -37,6 +38,7 @@ def _database(settings: Settings) -> list[Finding]:
             return [
                 Finding(ok=True, what=f"database: at this program's version ({head()})"),
                 *billing_checks.check(database),
+                *database.read(lambda session: directory_checks.check(session, settings)),
             ]
         finally:
             database.close()

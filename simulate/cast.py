@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
-from taxiphone.directory import numbers, people
+from taxiphone.directory import people
 from taxiphone.errors import UsageError
 from taxiphone.settings import DatabaseSection, Paths, Platform, Settings, Trunk
 from taxiphone.store.calls import FINAL, Outcome
@@ -44,8 +44,8 @@ def made_up(settings: Settings | None) -> Settings:
     """Settings for the made-up cast: the platform's own, as far as there are any, with numbers kept for fiction."""
     if settings is None:
         return Settings(platform=Platform(cli=_CLI, language="en"), trunk=Trunk(host="127.0.0.1"))
-    prefixes = (*settings.platform.dial_prefixes, "+33")
-    platform = settings.platform.model_copy(update={"cli": _CLI, "dial_prefixes": prefixes})
+    mine = {"cli": _CLI, "dial_regions": ("FR",), "dial_prefixes": (), "dial_types": ("fixed", "mobile")}
+    platform = settings.platform.model_copy(update=mine)
     return settings.model_copy(update={"platform": platform})
 
 
@@ -132,7 +132,7 @@ def dialled(session: Session, number: str | None, settings: Settings) -> str:
         UsageError: the platform has no number yet.
     """
     if number is not None:
-        return numbers.dialled(number, people.home(settings)) or number
+        return people.did_dialled(session, settings, number)[0]
     found = session.scalar(select(Did.number).order_by(Did.consultant_id.is_not(None), Did.number).limit(1))
     if found is None:
         raise UsageError("the platform has no number that can be dialled yet. See: taxiphone number add")

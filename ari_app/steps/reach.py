@@ -12,7 +12,7 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Rang, Sounds
 from taxiphone.billing.tariffs_in_force import PACKAGE
-from taxiphone.directory import numbers, people
+from taxiphone.directory import dialling, people
 from taxiphone.errors import AriError
 from taxiphone.settings import Platform
 from taxiphone.store.calls import Outcome
@@ -89,18 +89,17 @@ async def reach(call: Conversation) -> Outcome | None:
 
 
 async def _phones(call: Conversation) -> list[str]:
-    """Those that may be dialled: the directory has checked them, but the list of prefixes may have changed since."""
-    prefixes = call.settings.platform.dial_prefixes
+    """Those that may be rung: the directory has checked them, but the settings may have changed since."""
     found = await call.database.look(lambda session: people.phones(session, call.consultant))
-    allowed = [phone for phone in found if numbers.may_dial(phone, prefixes)]
-    if len(allowed) < len(found):
-        log.error(
-            "call %s: a phone of consultant %s is not on the list of prefixes that may be dialled, and is not rung. "
-            "See [platform] dial_prefixes.",
-            call.id,
-            call.consultant.code,
-        )
-    return allowed
+    refused = {phone: dialling.refusal(phone, call.settings.platform) for phone in found}
+    for place, phone in enumerate(found, 1):
+        if refused[phone] is not None:
+            log.error(
+                "call %s: phone %d of the consultant %s is not rung: it %s. Change the settings, or the phone: "
+                "taxiphone consultant set %s --help",
+                *(call.id, place, call.consultant.code, refused[phone], call.consultant.code),
+            )
+    return [phone for phone in found if refused[phone] is None]
 
 
 async def _one_after_the_other(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.directory import numbers, people, sign_in
+from taxiphone.directory import sign_in
 from taxiphone.directory.sign_in import Checked
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client
@@ -35,8 +35,7 @@ async def identify(call: Conversation) -> Outcome | None:
 
 async def _sign_in(call: Conversation) -> Client | Outcome:
     """Ask for a client code and PIN, and offer to know the caller by this number from now on."""
-    region = people.home(call.settings)
-    caller = numbers.caller(call.caller, region)
+    caller = call.caller.number
     if await call.database.look(lambda session: sign_in.paused(session, caller, now())):
         return Outcome.PAUSED
     before = call.sounds("welcome", "number-not-known")
@@ -53,7 +52,12 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         if client is not None:
             await call.record.signed_in(client)
             await call.speak(client.language)
-            if caller is not None and client.closed_at is None and not client.blocked:
+            if (
+                caller is not None
+                and sign_in.may_add(caller)
+                and client.closed_at is None
+                and not client.blocked
+            ):
                 await _offer_to_add(call, client, caller)
             return client
         await call.record.write(None, "wrong PIN")

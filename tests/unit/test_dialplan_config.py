@@ -176,8 +176,8 @@ def test_only_digits_can_be_dialled(tmp_path: Path) -> None:
 def test_the_dialplan_knows_the_ports_and_folders_and_says_sorry_by_itself(tmp_path: Path) -> None:
     chosen = settings(tmp_path, asterisk={"agi_port": 4999})
     text = config.render(chosen, SECRETS, ASTERISK)["extensions.conf"]
-    assert "Stasis(taxiphone,inbound,${FILTER(+0-9,${EXTEN})})" in text
-    assert f"AGI(agi://127.0.0.1:4999/apology,{SECRETS.agi_secret})" in text
+    assert "Stasis(taxiphone,inbound,${FILTER(+0-9,${EXTEN})}," in text
+    assert f"AGI(agi://127.0.0.1:4999/apology,{SECRETS.agi_secret}," in text
     assert SECRETS.ari_password not in text
     assert "Playback(taxiphone/unavailable)" in text
     assert f"MixMonitor({chosen.captured}/${{FILTER(a-z0-9-,${{TAXIPHONE_CALL}})}}.wav,b)" in text

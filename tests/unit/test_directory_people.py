@@ -79,7 +79,7 @@ def test_prices_keep_the_currencys_decimals(database: Database, settings: Settin
         ({"name": "a\nb"}, "name"),
         ({"name": "a" * 121}, "name"),
         ({"phone": "nobody"}, "telephone number"),
-        ({"phone": "+442071838750"}, "dial_prefixes"),
+        ({"phone": "+442071838750"}, "dial_regions"),
         ({"phone": "+33899123456"}, "premium"),
         ({"phone": CLI}, "platform's own"),
         ({"phone": "0199000001"}, "platform's own"),

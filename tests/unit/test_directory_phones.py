@@ -59,7 +59,7 @@ def test_another_first_phone_may_be_a_further_one_that_is_taken_out(house: Any) 
         ({"more_phones": [THIRD, THIRD]}, "already"),
         ({"more_phones": ["+33199000000"]}, "platform's own"),
         ({"more_phones": ["+33199000001"]}, "platform's own"),
-        ({"more_phones": ["+442071838750"]}, "dial_prefixes"),
+        ({"more_phones": ["+442071838750"]}, "dial_regions"),
         ({"more_phones": ["+33899123456"]}, "premium"),
         ({"more_phones": ["nobody"]}, "telephone number"),
         ({"remove_phones": [THIRD]}, "not a phone of this consultant"),

@@ -267,7 +267,7 @@ def test_right_and_wrong_pins_at_once_end_in_an_answer_each(house: Any) -> None:
 def test_a_number_signed_in_from_is_added_once_and_then_needs_no_pin(door: Door) -> None:
     for _ in range(2):
         assert door.database.do(
-            lambda session: sign_in.add_number(session, door.settings, door.client, "06 98 76 54 32")
+            lambda session: sign_in.add_number(session, door.settings, door.client, NUMBER)
         )
     with door.database.reading() as session:
         found = people.client_calling(session, NUMBER)
@@ -277,7 +277,11 @@ def test_a_number_signed_in_from_is_added_once_and_then_needs_no_pin(door: Door)
 
 @pytest.mark.parametrize(
     "number",
-    ["+33199000000", "+33199000001", "+33612345678", "+33644444444", "+33155555555", "anonymous", ""],
+    [
+        *("+33199000000", "+33199000001", "+33612345678", "+33644444444", "+33155555555", "anonymous", ""),
+        # What carriers send for a withheld number, or in the place of one that they do not know.
+        *("+86282452253", "86282452253", "+11111111111", "+19999999999", "687123456"),
+    ],
 )
 def test_a_number_of_somebody_elses_is_not_added(door: Door, number: str) -> None:
     other = door.house.client(code="7002")
