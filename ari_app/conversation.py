@@ -21,6 +21,7 @@ from taxiphone.dialplan import names
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
 from taxiphone.directory.callers import Said
+from taxiphone.directory.sign_in import Desk
 from taxiphone.errors import AriError
 from taxiphone.settings import Settings
 from taxiphone.store import calls
@@ -77,6 +78,7 @@ class House:
         prices: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
         talks: those that are going on, by the client's id.
+        sign_ins: checks codes and PINs.
     """
 
     settings: Settings
@@ -86,6 +88,7 @@ class House:
     prices: Prices
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
+    sign_ins: Desk = field(default_factory=Desk)
 
 
 class Conversation:

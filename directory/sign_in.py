@@ -17,8 +17,10 @@ a call, whose own row is larger, and goes after 30 days without a failure.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import re
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import cast
@@ -37,6 +39,9 @@ _NUMBER, _CODE = "number:", "code:"
 _LONGEST = {_NUMBER: timedelta(days=1), _CODE: timedelta(hours=1)}
 _FORGOTTEN_AFTER = timedelta(days=30)
 _FORGOTTEN_AT_ONCE = 100  # rows in one go, so that no caller waits for it
+_REMEMBERED_SECONDS = 60.0  # a wrong PIN of a hidden caller
+_NOT_SLOWED = 10  # so many of them are mistakes
+_SLOWER_SECONDS, _SLOWEST_SECONDS = 0.1, 3.0
 _MOST_DOUBLINGS = 20  # of a second, that is 12 days: beyond every longest pause
 
 _E164 = re.compile(r"\+[0-9]{1,15}", re.ASCII)
@@ -51,31 +56,56 @@ class Checked(enum.Enum):
     PAUSED = "paused"  # too many were wrong: nothing was looked at
 
 
-def check(
-    database: Database, settings: Settings, *, code: str, pin: str, caller: str | None
-) -> tuple[Checked, Client | None]:
-    """Check a client's code and PIN as they were keyed in. Blocks for about a tenth of a second: call it in a thread.
+class Desk:
+    """Where all calls of this program sign in.
 
-    Args:
-        database: where it makes its own transactions.
-        settings: whose `call.code_tries` failures in a row begin a pause of `call.pin_pause_seconds`.
-        code: the client's, as keyed in; anything.
-        pin: as keyed in; anything.
-        caller: the caller's number in E.164; None, or anything else, where it is not known.
-
-    Returns:
-        RIGHT with the client, its numbers loaded; they may be blocked or closed. Else None.
+    Hidden callers can't be paused, for nobody can tell one from another. So wrong PINs from hidden callers slow all of
+    them down: by a tenth of a second for each within the last minute beyond the first ten, by three seconds at most.
+    Nobody is locked out.
     """
-    keys = _keys(code, caller)
-    found = database.read(lambda session: _look(session, keys, code))
-    if found is None or not database.do(lambda session: _counted(session, settings, keys)):
-        return Checked.PAUSED, None
-    client_id, pin_hash = found
-    good = pins.well_formed(pin)
-    if not pins.verify(pin_hash if good else None, pin if good else "") or client_id is None:
+
+    def __init__(self) -> None:
+        self._wrong_hidden: deque[float] = deque()  # the times of the event loop
+
+    async def check(
+        self, database: Database, settings: Settings, *, code: str, pin: str, caller: str | None
+    ) -> tuple[Checked, Client | None]:
+        """Check a client's code and PIN as they were keyed in. Takes a tenth of a second, and longer where many do it.
+
+        Args:
+            database: where it makes its own transactions.
+            settings: whose `call.code_tries` failures in a row begin a pause of `call.pin_pause_seconds`.
+            code: the client's, as keyed in; anything.
+            pin: as keyed in; anything.
+            caller: the caller's number in E.164; None, or anything else, where it is not known.
+
+        Returns:
+            RIGHT with the client, its numbers loaded; they may be blocked or closed. Else None.
+        """
+        hidden = caller is None or _E164.fullmatch(caller) is None
+        if hidden:
+            await asyncio.sleep(self.slowed())
+        keys = _keys(code, caller)
+        found = await database.look(lambda session: _look(session, keys, code))
+        if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
+            return Checked.PAUSED, None
+        client_id, pin_hash = found
+        good = pins.well_formed(pin)
+        right = await pins.verify_in_turn(pin_hash if good else None, pin if good else "", hidden=hidden)
+        if right and client_id is not None:
+            client = await database.run(lambda session: _cleared(session, keys, client_id, pin_hash))
+            if client is not None:
+                return Checked.RIGHT, client
+        if hidden:
+            self._wrong_hidden.append(asyncio.get_running_loop().time())
         return Checked.WRONG, None
-    client = database.do(lambda session: _cleared(session, keys, client_id, pin_hash))
-    return (Checked.WRONG, None) if client is None else (Checked.RIGHT, client)
+
+    def slowed(self) -> float:
+        """How long a hidden caller waits before the PIN is checked, in seconds."""
+        since = asyncio.get_running_loop().time() - _REMEMBERED_SECONDS
+        while self._wrong_hidden and self._wrong_hidden[0] < since:
+            self._wrong_hidden.popleft()
+        return min(_SLOWEST_SECONDS, max(0, len(self._wrong_hidden) - _NOT_SLOWED) * _SLOWER_SECONDS)
 
 
 def paused(session: Session, caller: str | None, at: datetime) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.directory import sign_in
@@ -44,8 +42,8 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         if not code.keys:
             return Outcome.UNKNOWN_CALLER
         pin = await call.ask(menu.PIN)
-        checked, client = await asyncio.to_thread(
-            sign_in.check, call.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
+        checked, client = await call.house.sign_ins.check(
+            call.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
         if checked is Checked.PAUSED:
             return Outcome.PAUSED

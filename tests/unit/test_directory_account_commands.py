@@ -1,5 +1,6 @@
 """PINs, limits, closed accounts and several phones on the command line, on both databases."""
 
+import asyncio
 import json
 import os
 import pty
@@ -14,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taxiphone.cli import taxiphone
-from taxiphone.directory import people, pins, sign_in
-from taxiphone.directory.sign_in import Checked
+from taxiphone.directory import people, pins
+from taxiphone.directory.sign_in import Checked, Desk
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
@@ -56,8 +57,9 @@ def printed(run: Run, *words: str, typed: str | None = None) -> Any:
     return json.loads(result.stdout)
 
 
-def signs_in(house: Any, pin: str) -> Checked:
-    return sign_in.check(house.database, house.settings, code=CODE, pin=pin, caller=None)[0]
+def signs_in(house: Any, pin: str, caller: str | None = None) -> Checked:
+    desk = Desk()
+    return asyncio.run(desk.check(house.database, house.settings, code=CODE, pin=pin, caller=caller))[0]
 
 
 def pin_hash(house: Any) -> str | None:
@@ -151,7 +153,7 @@ def test_a_pause_is_shown_with_its_end_and_unlocked(house: Any, run: Run) -> Non
     run("client", "set", CODE, "--add-number", NUMBER)
     assert printed(run, "client", "show", CODE)["pauses"] == []
     for _ in range(3):
-        sign_in.check(house.database, house.settings, code=CODE, pin="0", caller=NUMBER)
+        signs_in(house, "0", NUMBER)
     pauses = printed(run, "client", "show", CODE)["pauses"]
     assert [(each["of"], each["failures"]) for each in pauses] == [(CODE, 3), (NUMBER, 3)]
     assert "(3 wrong)" in run("client", "show", CODE).output

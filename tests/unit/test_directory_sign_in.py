@@ -1,17 +1,19 @@
 """Signing in by code and PIN: what is counted, what is paused and for how long, on both databases."""
 
+import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from taxiphone.directory import people, pins, sign_in
-from taxiphone.directory.sign_in import Checked
+from taxiphone.directory.sign_in import Checked, Desk
 from taxiphone.settings import Call as CallSettings
 from taxiphone.settings import Platform, Settings, Trunk
 from taxiphone.store.models import Client, ClientNumber, SignIn
@@ -20,6 +22,10 @@ from taxiphone.store.types import now
 CODE, PIN, NUMBER = "7001", "907134", "+33698765432"
 HASH = pins.hash_pin(PIN)
 DAY = timedelta(days=1)
+
+
+def check(house: Any, **keyed: Any) -> tuple[Checked, Client | None]:
+    return asyncio.run(Desk().check(house.database, house.settings, **keyed))
 
 
 class Door:
@@ -39,7 +45,7 @@ class Door:
         self.database.do(work)
 
     def check(self, pin: str = PIN, code: str = CODE, caller: str | None = NUMBER) -> Checked:
-        checked, client = sign_in.check(self.database, self.settings, code=code, pin=pin, caller=caller)
+        checked, client = check(self.house, code=code, pin=pin, caller=caller)
         assert (client is not None) == (checked is Checked.RIGHT)
         return checked
 
@@ -81,7 +87,7 @@ def door(house: Any) -> Door:
 
 
 def test_the_right_code_and_pin_give_the_client_with_their_numbers(door: Door) -> None:
-    checked, client = sign_in.check(door.database, door.settings, code=CODE, pin=PIN, caller=None)
+    checked, client = check(door.house, code=CODE, pin=PIN, caller=None)
     assert checked is Checked.RIGHT
     assert client is not None
     assert (client.id, client.numbers) == (door.client, [])
@@ -336,3 +342,62 @@ def test_a_pin_reaches_no_log_and_no_column(door: Door, caplog: pytest.LogCaptur
         )
     assert HASH in kept
     assert not any(each in kept for each in (PIN, "907135", "70x1", "9071x4"))
+
+
+# -- many at once -----------------------------------------------------------------------------------------------------
+
+
+async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
+    """Many callers key in PINs: another call's write waits for none of them."""
+    desk = Desk()
+    checks = [
+        asyncio.create_task(
+            desk.check(door.database, door.settings, code=f"{9000 + n}", pin="907135", caller=None)
+        )
+        for n in range(8)
+    ]
+    await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
+    under_way = sum(not check.done() for check in checks)
+    for _ in range(5):
+        await door.database.run(lambda session: session.get_one(Client, door.client))
+    assert sum(not check.done() for check in checks) > under_way // 2
+    assert {checked for checked, _ in await asyncio.gather(*checks)} == {Checked.WRONG}
+
+
+async def test_a_caller_with_a_number_does_not_wait_for_hidden_callers(door: Door) -> None:
+    desk = Desk()
+    hidden = [
+        asyncio.create_task(
+            desk.check(door.database, door.settings, code=f"{9000 + n}", pin="907135", caller=None)
+        )
+        for n in range(6)
+    ]
+    await asyncio.wait(hidden, return_when=asyncio.FIRST_COMPLETED)
+    checked, _ = await desk.check(door.database, door.settings, code=CODE, pin=PIN, caller=NUMBER)
+    assert checked is Checked.RIGHT
+    assert not all(task.done() for task in hidden)
+    await asyncio.gather(*hidden)
+
+
+async def test_wrong_pins_of_hidden_callers_slow_them_all_down_and_lock_nobody_out(door: Door) -> None:
+    desk = Desk()
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PIN)
+
+    def fill(session: Any) -> None:
+        for n in range(50):
+            session.add(Client(code=f"{9000 + n}", name="Paul", language="fr", pin_hash=quick))
+
+    door.database.do(fill)
+
+    async def check(code: str, pin: str, caller: str | None) -> Checked:
+        return (await desk.check(door.database, door.settings, code=code, pin=pin, caller=caller))[0]
+
+    for n in range(10):
+        assert desk.slowed() == 0
+        await check(f"{9000 + n}", "907135", None)
+    for n in range(5):
+        await check(f"{9000 + n}", "907135", NUMBER if n == 0 else None)
+    assert 0 < desk.slowed() <= 0.5
+    await asyncio.gather(*(check(f"{9010 + n}", "907135", None) for n in range(30)))
+    assert desk.slowed() == 3
+    assert await check("9049", PIN, None) is Checked.RIGHT
