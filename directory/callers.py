@@ -67,7 +67,7 @@ class Said:
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Said:
         """From the dialplan's arguments, in their order; more than there should be are left out."""
-        return cls(*(unquote(argument).lower() for argument in arguments[:5]))
+        return cls(*(unquote(argument).strip().lower() for argument in arguments[:5]))
 
 
 def read(settings: Settings, number: str, said: Said | None = None) -> Caller:

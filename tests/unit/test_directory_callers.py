@@ -122,4 +122,4 @@ def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str
 
 def test_the_dialplans_arguments_may_be_missing_or_too_many() -> None:
     assert Said.of([]) == Said()
-    assert Said.of(["allowed", "ID", "%41", "", "", "more"]) == Said("allowed", "id", "a")
+    assert Said.of(["allowed", " ", "%41", "", "", "more"]) == Said("allowed", "", "a")
