@@ -193,9 +193,7 @@ class Application:
         language = self._house.settings.platform.language
         try:
             _, dialled, *said = event["args"]
-            caller = callers.read(
-                self._house.settings, event["channel"]["caller"]["number"], Said.of(said)
-            )
+            caller = callers.read(self._house.settings, event["channel"]["caller"]["number"], Said.of(said))
             digits = re.sub(r"[^+0-9]", "", dialled)[:24]
             await lines.set_variable(leg, "CHANNEL(userfield)", f"away:{digits}:{caller.number or ''}")
             await lines.answer(leg)

@@ -49,7 +49,7 @@ HIDDEN = {
     "a name that says so": ([f'From: "Restricted" <sip:{CLIENT}@{CARRIER}>'], "From: anonymous"),
     "a Remote-Party-ID": (
         [PLAIN, f"Remote-Party-ID: <sip:{CLIENT}@{CARRIER}>;party=calling;privacy=full"],
-        "presentation: prohib",
+        "presentation: prohib",  # Asterisk reads this one
     ),
     "verification failed": (
         [PLAIN, f"P-Asserted-Identity: <sip:{CLIENT};verstat=TN-Validation-Failed@{CARRIER};user=phone>"],
@@ -212,6 +212,12 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             assert (call.caller, call.client_id, call.outcome) == (None, None, Outcome.UNKNOWN_CALLER), name
             assert len(why) == 1, name
             assert HIDDEN[name][1] in why[0], name
+    # What is noted of a call that nobody could take (billing/arrivals.py) has no withheld number either.
+    events = platform.settings.cel_file.read_text()
+    assert f"in:{dids[0]}:{CLIENT}" in events
+    for did in dids[len(KNOWN) :]:
+        assert f"in:{did}:" in events
+        assert f"in:{did}:{CLIENT}" not in events
     log = "".join(platform.said) + (platform.settings.asterisk_home / "log" / "messages.log").read_text()
     assert "uid=" not in log
     platform.database.close()
