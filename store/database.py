@@ -264,7 +264,8 @@ def _parsed(url: str) -> URL:
     except ImportError:
         raise SettingsError(
             f"database.url names the driver {parsed.drivername}, which is not installed. "
-            "For PostgreSQL: pip install 'taxiphone[postgresql]', and postgresql+psycopg:// in the URL."
+            "For PostgreSQL, in the checkout: make install, or in an environment of your own: pip install '.[postgresql]'; "
+            "and postgresql+psycopg:// in the URL."
         ) from None
     if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
         raise SettingsError(
