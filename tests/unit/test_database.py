@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from taxiphone import settings as settings_file
@@ -18,6 +18,7 @@ from taxiphone.errors import SchemaError, SettingsError
 from taxiphone.store import database as database_module
 from taxiphone.store.database import Database, head
 from taxiphone.store.models import FreeMinutes, Receipt
+from taxiphone.store.types import UtcDateTime
 
 PLAIN = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n[database]\n'
 
@@ -137,7 +138,7 @@ FIRST_TARIFF = {
 
 def fill(database: Database) -> None:
     values = {
-        "at": datetime(2026, 11, 22, 18, tzinfo=UTC).replace(tzinfo=None),
+        "at": datetime(2026, 11, 22, 18, tzinfo=UTC),
         "tariff": json.dumps(FIRST_TARIFF),
         "lines": json.dumps([{"what": "talk", "seconds": 600, "amount": 1000}]),
     }
@@ -145,7 +146,8 @@ def fill(database: Database) -> None:
     def work(session: Any) -> None:
         for statement in FIRST_VERSION.strip().split(";\n"):
             used = {name: value for name, value in values.items() if f":{name}" in statement}
-            session.execute(text(statement.rstrip(";")), used)
+            typed = [bindparam("at", type_=UtcDateTime())] if "at" in used else []
+            session.execute(text(statement.rstrip(";")).bindparams(*typed), used)
         if not database.sqlite:
             for sequence in ("account_id_seq", "posting_id_seq", "receipt_number_seq"):
                 session.execute(text(f"SELECT setval('{sequence}', 10)"))
@@ -256,7 +258,7 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_tried_again(
 def test_a_database_that_is_away_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", 1.0)
     database = Database(f"postgresql+psycopg://me@/x?host={tmp_path}")
     with caplog.at_level(logging.INFO), pytest.raises(OperationalError):
         database.do(lambda s: s.execute(text("SELECT 1")))
