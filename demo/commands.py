@@ -18,6 +18,7 @@ from taxiphone.demo.report import Report
 from taxiphone.demo.story import CLIENT_NUMBER, CONSULTANT_NUMBER, DID, Set
 from taxiphone.dialplan import locate
 from taxiphone.dialplan.commands import installed
+from taxiphone.dialplan.mirrors import mirror_option
 from taxiphone.errors import TaxiphoneError
 
 
@@ -38,7 +39,8 @@ from taxiphone.errors import TaxiphoneError
     show_default=True,
     help="What the phones hear.",
 )
-def demo(as_json: bool, keep: bool, folder: Path | None, language: str) -> None:
+@mirror_option
+def demo(as_json: bool, keep: bool, folder: Path | None, language: str, mirror: str | None) -> None:
     """See a real call: two Asterisks, a carrier, a client's phone, a consultant's phone, a talk, a receipt, an MP3.
 
     Everything runs on this machine's loopback, on free ports, in a folder of its own. Each figure that is shown is
@@ -47,7 +49,7 @@ def demo(as_json: bool, keep: bool, folder: Path | None, language: str) -> None:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise click.BadParameter(f"{folder} is not empty.", param_hint="--folder")
-    asterisk = installed(quiet=as_json)
+    asterisk = installed(mirror=mirror, quiet=as_json)
     place = folder or Path(tempfile.mkdtemp(prefix="taxiphone-demo-"))
     try:
         written = asyncio.run(_run(place, asterisk, language, as_json=as_json, keep=keep))

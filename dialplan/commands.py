@@ -14,6 +14,7 @@ from taxiphone.console import App, err, examples, json_option, out, pass_app, pr
 from taxiphone.dialplan import checks, config, credentials, locate, packages
 from taxiphone.dialplan.home import Folders, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.mirrors import mirror_option
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskMissingError, SettingsError, SetupError
 from taxiphone.settings import Settings
@@ -28,7 +29,7 @@ def asterisk() -> None:
 
 @asterisk.command(epilog=examples("taxiphone asterisk install", "taxiphone asterisk install --force"))
 @click.option("--force", is_flag=True, help="Fetch the newest anew, even if there is one already.")
-@click.option("--mirror", metavar="ADDRESS", help="A Debian mirror; else the one this machine uses already.")
+@mirror_option
 @pass_app
 def install(app: App, *, force: bool, mirror: str | None) -> None:
     """Put a current Asterisk from Debian's packages into the cache folder. Needs no root, changes nothing else.
@@ -126,8 +127,12 @@ def cli(app: App, command: tuple[str, ...]) -> None:
     click.echo(asyncio.run(_running(app.settings).rx(" ".join(command))), nl=False)
 
 
-def installed(*, quiet: bool = False) -> Asterisk:
+def installed(*, mirror: str | None = None, quiet: bool = False) -> Asterisk:
     """The Asterisk to use where there are no settings; fetched, with progress unless `quiet`, if there is none.
+
+    Args:
+        mirror: a Debian mirror's address; None for the one that is used otherwise (mirrors.py).
+        quiet: show no progress.
 
     Raises:
         SetupError: it can't be had; says why, and what to do.
@@ -135,7 +140,7 @@ def installed(*, quiet: bool = False) -> Asterisk:
     try:
         return locate.find()
     except AsteriskMissingError:
-        return _fetched(quiet=quiet)
+        return _fetched(mirror=mirror, quiet=quiet)
 
 
 def _fetched(*, mirror: str | None = None, force: bool = False, quiet: bool = False) -> Asterisk:

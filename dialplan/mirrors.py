@@ -1,4 +1,9 @@
-"""Where Debian's packages come from: the mirror that this machine's own apt uses already."""
+"""Where Debian's packages come from: the mirror that this machine's own apt uses already.
+
+A machine of another distribution, such as Ubuntu, has none. There it is the one that is chosen (`--mirror`, or
+$TAXIPHONE_MIRROR), else Debian's own, whose address is read from what python-apt knows of each distribution. Wherever the
+packages come from, their signatures are checked against Debian's keyring (packages.py).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,12 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import click
 
 from taxiphone.errors import SetupError
 
@@ -16,6 +24,9 @@ from taxiphone.errors import SetupError
 _DEBIAN_SUITES = frozenset(
     {"sid", "unstable", "testing", "stable", "oldstable", "bullseye", "bookworm", "trixie", "forky", "duke"}
 )
+
+
+_UNSTABLE = ("sid", "unstable")  # the suite that is fetched (packages.py), by its codename and its name
 
 
 @dataclass(frozen=True)
@@ -28,12 +39,23 @@ class Source:
     signed_by: str = ""
 
 
-def mirrors() -> list[str]:
-    """Addresses of Debian's archive that this machine's own sources name, the likeliest first.
+TEMPLATES = Path("/usr/share/python-apt/templates/Debian.info")
+"""What python-apt (package python-apt-common, which an Ubuntu usually has) knows of Debian's suites."""
+
+ENVIRONMENT = "TAXIPHONE_MIRROR"
+
+
+def mirrors(templates: Path = TEMPLATES) -> list[str]:
+    """Addresses of Debian's archive, the likeliest first.
+
+    That which $TAXIPHONE_MIRROR names; else those that this machine's own sources name; else Debian's own, by `templates`.
 
     Raises:
-        SetupError: they name none, as on Ubuntu.
+        SetupError: none is known; says what to do.
     """
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen:
+        return [chosen]
     sources = [
         source for path in _source_files() for source in parse_sources(path.read_text(errors="replace"))
     ]
@@ -44,13 +66,36 @@ def mirrors() -> list[str]:
         )
         lines = [line.split() for line in sites.splitlines()]
         found = debian_mirrors([Source(line[0], line[1], (line[2],)) for line in lines if len(line) == 3])  # noqa: PLR2004
+    found = found or _of_debians_own(templates)
     if found:
         return found
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "this system")
     raise SetupError(
-        f"{system} has no Debian mirror among its package sources, and Asterisk is taken from Debian unstable. Choose "
-        "a Debian mirror near you (its address ends in /debian) and run: taxiphone asterisk install --mirror ADDRESS"
+        f"{system} has no Debian mirror among its package sources, and this is taken from Debian unstable. "
+        "Run: sudo apt-get install python-apt-common, which knows Debian's own mirror; or choose one near you (its address "
+        f"ends in /debian), and give it by --mirror ADDRESS or by the variable {ENVIRONMENT}."
     )
+
+
+def _of_debians_own(templates: Path) -> list[str]:
+    try:
+        text = templates.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [address for suite in _UNSTABLE for address in template_mirrors(text, suite)][:1]
+
+
+def template_mirrors(text: str, suite: str) -> list[str]:
+    """The addresses that a template of python-apt's names for a suite: stanzas that begin with its `Suite`."""
+    found: list[str] = []
+    of_suite = False
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key == "Suite":
+            of_suite = value.strip() == suite
+        elif key == "BaseURI" and of_suite:
+            found.append(value.strip().rstrip("/"))
+    return found
 
 
 def _source_files() -> list[Path]:
@@ -118,3 +163,12 @@ def output(*command: str) -> str:
     """What a command prints; nothing where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""
+
+
+def mirror_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --mirror of every command that may fetch packages."""
+    return click.option(
+        "--mirror",
+        metavar="ADDRESS",
+        help="A Debian mirror to fetch from; else the one this machine uses already.",
+    )(command)

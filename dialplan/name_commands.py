@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from taxiphone.console import App, err, examples, out, pass_app
 from taxiphone.dialplan import names as people_names
 from taxiphone.dialplan import sound_files, synthesiser
+from taxiphone.dialplan.mirrors import mirror_option
 from taxiphone.dialplan.names import Kind
 from taxiphone.directory import people
 from taxiphone.errors import UsageError
@@ -39,9 +40,17 @@ _PEOPLE: dict[Kind, type[Consultant | Client]] = {"consultant": Consultant, "cli
 @click.option(
     "--drop-recording", is_flag=True, help="Remove the recording; the synthesised name is heard again."
 )
+@mirror_option
 @pass_app
 def name(
-    app: App, kind: str, code: str, *, recording: Path | None, say: str | None, drop_recording: bool
+    app: App,
+    kind: str,
+    code: str,
+    *,
+    recording: Path | None,
+    say: str | None,
+    drop_recording: bool,
+    mirror: str | None,
 ) -> None:
     """Synthesise the name of a consultant or client, as it stands in the directory, in every language.
 
@@ -60,20 +69,21 @@ def name(
             raise UsageError(f"there is no recording of the name of {kind} {found_code}.")
         out.print(f"The recording of {text} is removed.", markup=False)
     else:
-        install_synthesiser()
+        install_synthesiser(mirror=mirror)
         people_names.make(settings, whose, found_code, text, say)
         out.print(f"{text} ({kind} {found_code}) is said by name.", markup=False)
 
 
 @click.command(epilog=examples("taxiphone prompts names"))
+@mirror_option
 @pass_app
-def names(app: App) -> None:
+def names(app: App, mirror: str | None) -> None:
     """Synthesise the names of all consultants and clients that are missing or have changed."""
     made = 0
     for kind, model in _PEOPLE.items():
         todo = people_names.missing(app.settings, kind, _everybody(app, model))
         if todo:
-            install_synthesiser()
+            install_synthesiser(mirror=mirror)
         for code, text in todo:
             try:
                 people_names.make(app.settings, kind, code, text)
@@ -86,15 +96,16 @@ def names(app: App) -> None:
 
 @click.command(epilog=examples("taxiphone prompts install"))
 @click.option("--force", is_flag=True, help="Fetch the newest anew, even if there is one already.")
-def install(*, force: bool) -> None:
+@mirror_option
+def install(*, force: bool, mirror: str | None) -> None:
     """Put espeak-ng, which speaks prompts and names, into the cache folder. Needs no root, changes nothing else.
 
     One on the PATH is used instead.
     """
-    out.print(" ".join(install_synthesiser(force=force)), markup=False, soft_wrap=True)
+    out.print(" ".join(install_synthesiser(force=force, mirror=mirror)), markup=False, soft_wrap=True)
 
 
-def install_synthesiser(*, force: bool = False) -> synthesiser.Command:
+def install_synthesiser(*, mirror: str | None = None, force: bool = False) -> synthesiser.Command:
     """The espeak-ng to use; fetched, with progress, if there is none.
 
     Raises:
@@ -107,7 +118,7 @@ def install_synthesiser(*, force: bool = False) -> synthesiser.Command:
         def tell(what: str, part: float) -> None:
             progress.update(task, description=f"espeak-ng: {what}", completed=part, visible=True)
 
-        return synthesiser.installed(force=force, tell=tell)
+        return synthesiser.installed(mirror=mirror, force=force, tell=tell)
 
 
 def _everybody(app: App, model: type[Consultant | Client]) -> list[tuple[str, str]]:

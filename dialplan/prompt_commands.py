@@ -19,6 +19,7 @@ from taxiphone.dialplan import (
     speech_texts,
     synthesis,
 )
+from taxiphone.dialplan.mirrors import mirror_option
 from taxiphone.dialplan.speech_texts import Texts
 from taxiphone.errors import SettingsError, UsageError
 from taxiphone.settings import Settings
@@ -100,8 +101,9 @@ def _settings_if_any(app: App) -> Settings | None:
 
 @prompts.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
 @_language_option("Only this language; else all.")
+@mirror_option
 @pass_app
-def build(app: App, language: str | None) -> None:
+def build(app: App, language: str | None, mirror: str | None) -> None:
     """Make the sounds anew whose texts have changed, with espeak-ng.
 
     The texts are dialplan/prompts/*.toml, and those of your own languages prompts/*.toml in the state folder.
@@ -111,7 +113,7 @@ def build(app: App, language: str | None) -> None:
     _settings_if_any(app)
     every = [speech_texts.load(code) for code in ((language,) if language else speech_texts.languages())]
     if any(synthesis.outdated(texts) for texts in every):
-        name_commands.install_synthesiser()
+        name_commands.install_synthesiser(mirror=mirror)
     for texts in every:
         outcome = synthesis.build(texts)
         out.print(

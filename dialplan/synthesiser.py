@@ -40,10 +40,13 @@ def find() -> Command:
     return (loader, option, f"{libraries}:{libraries}/pulseaudio", binary, f"--path={libraries}")
 
 
-def installed(*, force: bool = False, tell: Tell = lambda _what, _part: None) -> Command:
+def installed(
+    *, mirror: str | None = None, force: bool = False, tell: Tell = lambda _what, _part: None
+) -> Command:
     """The espeak-ng to use; fetched into the cache folder if there is none.
 
     Args:
+        mirror: a Debian mirror's address; None for the one that is used otherwise (mirrors.py).
         force: fetch the newest anew, even if there is one in the cache folder.
         tell: told of the progress of fetching.
 
@@ -60,5 +63,5 @@ def installed(*, force: bool = False, tell: Tell = lambda _what, _part: None) ->
             "espeak-ng, which speaks the prompts, is not on the PATH, and this is not Debian or Ubuntu, so it can't be "
             "fetched. Install it with your system's own tools."
         )
-    packages.fetch(PACKAGES, tree(), force=force, tell=tell)
+    packages.fetch(PACKAGES, tree(), mirror=mirror, force=force, tell=tell)
     return find()

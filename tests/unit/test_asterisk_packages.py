@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from taxiphone.cli import taxiphone
 from taxiphone.dialplan import mirrors, packages
 from taxiphone.dialplan.mirrors import Source
 from taxiphone.errors import SetupError
@@ -65,17 +67,71 @@ def test_debians_own_archive_goes_before_a_vendors_and_security_is_left_out() ->
     assert mirrors.debian_mirrors(sources) == ["http://mirror.example/debian", "https://vendor.example/apt"]
 
 
-def test_an_ubuntu_has_no_debian_mirror_and_is_told_what_helps(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    file = tmp_path / "ubuntu.sources"
-    file.write_text(
+@pytest.fixture
+def ubuntu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """apt's own tools see a machine whose sources are Ubuntu's."""
+    parts = tmp_path / "sources.list.d"
+    parts.mkdir()
+    (parts / "ubuntu.sources").write_text(
         "Types: deb\nURIs: http://u.example/ubuntu\nSuites: noble noble-updates\nComponents: main universe\n"
+        "Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n"
     )
-    monkeypatch.setattr(mirrors, "_source_files", lambda: [file])
-    monkeypatch.setattr(mirrors, "output", lambda *_: "http://u.example/ubuntu noble main\n")
-    with pytest.raises(SetupError, match=r"no Debian mirror.*install --mirror ADDRESS"):
-        mirrors.mirrors()
+    conf = tmp_path / "apt.conf"
+    conf.write_text(
+        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "{parts}";\n'
+        f'Dir::State "{tmp_path}/state";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(conf))
+    monkeypatch.delenv(mirrors.ENVIRONMENT, raising=False)
+
+
+TEMPLATES = """\
+ChangelogURI: http://changes.example/%s
+
+Suite: {series}
+BaseURI: http://stable.example/debian/
+Component: main
+
+Suite: sid
+RepositoryType: deb
+BaseURI: http://own.example/debian/
+MatchURI: own
+"""
+
+
+@pytest.mark.usefixtures("ubuntu")
+def test_on_an_ubuntu_debians_own_mirror_is_taken_by_what_python_apt_knows(tmp_path: Path) -> None:
+    templates = tmp_path / "Debian.info"
+    templates.write_text(TEMPLATES)
+    assert mirrors.mirrors(templates) == ["http://own.example/debian"]
+
+
+@pytest.mark.usefixtures("ubuntu")
+def test_an_ubuntu_that_knows_no_debian_mirror_is_told_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(
+        SetupError, match=r"no Debian mirror.*python-apt-common.*--mirror ADDRESS.*TAXIPHONE_MIRROR"
+    ):
+        mirrors.mirrors(tmp_path / "none")
+
+
+@pytest.mark.usefixtures("ubuntu")
+def test_a_mirror_that_the_environment_names_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(mirrors.ENVIRONMENT, "http://near.example/debian")
+    assert mirrors.mirrors(tmp_path / "none") == ["http://near.example/debian"]
+
+
+@pytest.mark.parametrize(
+    "command", [("asterisk", "install", "--force"), ("prompts", "install", "--force"), ("demo",)]
+)
+def test_every_command_that_fetches_takes_a_mirror(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = CliRunner().invoke(taxiphone, [*command, "--mirror", "no address"])
+    assert done.exit_code == 1, done.output
+    assert "'no address' is not the address of a mirror" in " ".join(str(done.exception).split())
 
 
 def test_where_no_file_says_it_apt_itself_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
