@@ -84,6 +84,8 @@ class AsteriskSection(Section):
     """The Asterisk that answers."""
 
     embedded: bool = True  # started and watched by `taxiphone serve`; false: somebody else runs it
+    # embedded = false: the group that your Asterisk runs as, where that isn't this user; it gets what Asterisk needs
+    group: PlainName | None = None
     binary: FilePath | None = None  # else the PATH, else the cache folder
     sip_address: PlainName = "0.0.0.0"  # noqa: S104 - the trunk's SIP comes from outside; who may call is [trunk] match
     sip_port: Port = 5060
@@ -102,6 +104,8 @@ class AsteriskSection(Section):
             raise ValueError("rtp_end must be above rtp_start")
         if len({self.http_port, self.agi_port, self.ami_port}) < 3:  # noqa: PLR2004 - so many are listed
             raise ValueError("http_port, agi_port and ami_port must differ")
+        if self.group is not None and self.embedded:
+            raise ValueError("group is for embedded = false: an embedded Asterisk runs as this user")
         return self
 
 

@@ -57,7 +57,8 @@ class Application:
         secrets: the passwords of ARI and AMI.
         on_end: called with a call's id when its talk is over, and when its legs have gone; the meter then looks at its
             log at once.
-        on_gone: called once, with the unpriced calls of earlier processes of which Asterisk has no leg any more.
+        on_gone: called with unpriced calls of which Asterisk has no leg any more, and its log perhaps no end: those of
+            earlier processes, and whenever Asterisk was started anew.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Application:
         self._calls: set[asyncio.Task[None]] = set()
         self._setting_up: asyncio.Task[None] | None = None
         self._recovered = False
+        self._born: str | None = None  # when Asterisk was started
         self.ready = asyncio.Event()
         self.draining = False
 
@@ -156,8 +158,14 @@ class Application:
                     path("applications", recovery.APPLICATION, "eventFilter"),
                     body={"allowed": [{"type": name} for name in _EVENTS]},
                 )
+                restarted = await self._restarted()
                 if self._recovered:
                     await recovery.reconcile(self._house)
+                    if restarted:
+                        log.warning(
+                            "Asterisk was started anew; calls that it had are closed, and talks priced"
+                        )
+                        self._on_gone(await recovery.without_legs(self._house))
                 else:
                     self._on_gone(await recovery.recover(self._house, self._resume))
                     self._recovered = True
@@ -169,6 +177,12 @@ class Application:
             else:
                 self.ready.set()
                 return
+
+    async def _restarted(self) -> bool:
+        """Whether this is another life of Asterisk's than at the last connection: none of its channels is left then."""
+        info = await self._ari.request("GET", path("asterisk", "info"), {"only": "status"})
+        before, self._born = self._born, str(info["status"]["startup_time"])
+        return before not in {None, self._born}
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):

@@ -137,6 +137,24 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     return gone
 
 
+async def without_legs(house: House) -> set[str]:
+    """The ids of calls that are not priced and of which Asterisk has no leg: those that its death has cut off.
+
+    Raises:
+        AriError: Asterisk did not say.
+    """
+    calls = await house.database.look(
+        _unfinished_calls
+    )  # asked first: one that comes meanwhile is not among them
+    living = await living_channels(house)
+    return {
+        call_id
+        for call_id, client_channel, _, _ in calls
+        if client_channel not in living
+        and not any(channel.startswith(consultant_leg(call_id)) for channel in living)
+    }
+
+
 async def _held_channels(house: House) -> set[str]:
     """The channels that are in our application."""
     found = await house.lines.ari.request("GET", path("applications", APPLICATION))

@@ -48,6 +48,7 @@ rtp_end = {rtp_end}
 http_port = {http_port}
 agi_port = {agi_port}
 ami_port = {ami_port}
+{asterisk}
 
 [call]
 {call}
@@ -88,16 +89,24 @@ class Platform:
         language: of callers whom nobody knows.
         timing: how long it waits for what.
         more: further sections of the settings file, as they stand in it.
+        asterisk: further lines of its section [asterisk].
     """
 
     def __init__(
-        self, folder: Path, *, language: str = "en", timing: Timing | None = None, more: str = ""
+        self,
+        folder: Path,
+        *,
+        language: str = "en",
+        timing: Timing | None = None,
+        more: str = "",
+        asterisk: str = "",
     ) -> None:
         self.folder = folder
         self.sip_port = free_port(ADDRESS)
         self._language = language
         self._timing = timing or Timing()
         self._more = more
+        self._asterisk = asterisk
         self.settings: Settings
         self.database: Database
         self._process: asyncio.subprocess.Process | None = None
@@ -126,6 +135,7 @@ class Platform:
             ami_port=free_port(ADDRESS),
             call=self._timing.toml(),
             more=self._more,
+            asterisk=self._asterisk,
         )
         file.write_text(text, encoding="utf-8")
         self.settings = settings_file.load(file)

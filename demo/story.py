@@ -60,6 +60,7 @@ class Set:
         softphones: accounts on the network for telephones of one's own.
         timing: how long the platform waits for what.
         more: further sections of the platform's settings file.
+        settings_of_asterisk: further lines of the section [asterisk] in it.
         account: name and password by which the platform registers; None: the two know each other by address.
         rtcp_seconds: between two RTCP reports of a phone (`PublicNetwork`).
     """
@@ -70,6 +71,7 @@ class Set:
     softphones: tuple[Softphone, ...] = ()
     timing: Timing = field(default_factory=Timing)
     more: str = ""
+    settings_of_asterisk: str = ""
     account: tuple[str, str] | None = None
     rtcp_seconds: int = 5
     platform: Platform = field(init=False)
@@ -79,7 +81,11 @@ class Set:
 
     def __post_init__(self) -> None:
         self.platform = Platform(
-            self.folder / "platform", language=self.language, timing=self.timing, more=self.more
+            self.folder / "platform",
+            language=self.language,
+            timing=self.timing,
+            more=self.more,
+            asterisk=self.settings_of_asterisk,
         )
         self.network = PublicNetwork(
             self.asterisk,
@@ -96,13 +102,17 @@ class Set:
         Raises:
             SetupError: something could not be.
         """
+        await self.prepare()
+        await asyncio.gather(self.network.start(), self.platform.start())
+
+    async def prepare(self) -> None:
+        """Write the platform's settings and fill its directory."""
         trunk = f'host = "{network.ADDRESS}"\nport = {self.network.sip_port}'
         self.platform.write(trunk, self.account)
         for kind, code, name in self.platform.database.do(self._fill_directory):
             await asyncio.to_thread(names.try_make, self.platform.settings, kind, code, name)
         self.client = self.network.phone("client", CLIENT_NUMBER, CLIENT_HERTZ)
         self.consultant = self.network.phone("consultant", CONSULTANT_NUMBER, CONSULTANT_HERTZ)
-        await asyncio.gather(self.network.start(), self.platform.start())
 
     async def registered(self) -> None:
         """Wait until the platform has registered with the carrier."""

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from taxiphone.dialplan import config, locate, network_checks, prompts_folder
+from taxiphone.dialplan import config, credentials, external_checks, locate, network_checks, prompts_folder
 from taxiphone.dialplan.findings import Finding
 from taxiphone.dialplan.home import Folders, find_process
 from taxiphone.dialplan.locate import Asterisk
@@ -37,11 +37,11 @@ def _all(settings: Settings) -> Iterator[Finding]:
             yield network_checks.rtp_range(settings.asterisk)
             yield network_checks.open_files(settings.asterisk)
     else:
-        yield ari_answers(settings.asterisk.http_port)
+        yield from external(settings)
     yield passwords(settings)
     yield trunk_answers(settings.trunk)
     yield network_checks.nat(settings.trunk, settings.asterisk)
-    yield state_is_private(settings.state)
+    yield state_is_private(settings.state, shared=settings.asterisk.group is not None)
     yield cel_writable(settings.cel_file.parent)
     for folder in _stores(settings):
         yield disk_space(folder)
@@ -116,17 +116,12 @@ def port_free(name: str, kind: socket.SocketKind, address: str, port: int, key: 
     return Finding(ok=True, what=f"{where} is free")
 
 
-def ari_answers(port: int) -> Finding:
-    """Whether somebody else's Asterisk has its HTTP server up."""
+def external(settings: Settings) -> list[Finding]:
+    """What somebody else's Asterisk says of itself."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=TRUNK_SECONDS).close()
-    except OSError as error:
-        return Finding(
-            ok=False,
-            what=f"your Asterisk's ARI at 127.0.0.1:{port} does not answer: {error.strerror or error}",
-            advice="Give it the files of `taxiphone asterisk config`, and start it.",
-        )
-    return Finding(ok=True, what=f"your Asterisk's HTTP server answers at 127.0.0.1:{port}")
+        return external_checks.check(settings, credentials.load(settings))
+    except SettingsError as error:
+        return [Finding(ok=False, what="your Asterisk can't be asked", advice=str(error))]
 
 
 def passwords(settings: Settings) -> Finding:
@@ -188,14 +183,19 @@ def _options(trunk: Trunk, address: str, port: int) -> bytes:
     return "\r\n".join(lines).encode("ascii")
 
 
-def state_is_private(state: Path) -> Finding:
-    """Whether others are kept out of the state folder: it holds recordings and passwords."""
+def state_is_private(state: Path, *, shared: bool = False) -> Finding:
+    """Whether others are kept out of the state folder: it holds recordings and passwords.
+
+    Args:
+        state: the folder.
+        shared: with the group of somebody else's Asterisk, which may pass through it and no more.
+    """
     if not state.exists():
         return Finding(ok=True, what=f"state: none yet; the first start makes {state}")
     mode = stat.S_IMODE(state.stat().st_mode)
-    if mode & 0o077:
+    if mode & (0o067 if shared else 0o077):
         what = f"others can look into the state folder {state} (mode {mode:04o})"
-        return Finding(ok=False, what=what, advice=f"Run: chmod 700 {state}")
+        return Finding(ok=False, what=what, advice=f"Run: chmod {710 if shared else 700} {state}")
     return Finding(ok=True, what=f"the state folder {state} is ours alone")
 
 

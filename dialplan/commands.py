@@ -11,10 +11,11 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
-from taxiphone.dialplan import checks, config, credentials, locate, packages
+from taxiphone.dialplan import checks, config, credentials, locate, packages, sharing
 from taxiphone.dialplan.home import Folders, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.dialplan.mirrors import mirror_option
+from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskMissingError, SettingsError, SetupError
 from taxiphone.settings import Settings
@@ -57,9 +58,10 @@ def uninstall() -> None:
 )
 @pass_app
 def write_config(app: App, output: Path | None) -> None:
-    """Write Asterisk's files, for a server that somebody else runs.
+    """Write Asterisk's files, and lay out the sounds, for a server that somebody else runs (docs/deploy.md).
 
-    Run that server as this user, so that it may write into the state folder: asterisk -C FOLDER/asterisk.conf
+    Run it with: asterisk -f -C FOLDER/asterisk.conf. It must be on this machine, and run as this user, or as a member of
+    the group that `[asterisk] group` names. Write the files anew after a change of the settings.
     """
     settings = app.settings
     try:
@@ -73,6 +75,8 @@ def write_config(app: App, output: Path | None) -> None:
     write_files(folders, files, etc)
     if found is not None:
         link_documentation(folders, found)
+    link_prompts(settings)
+    sharing.share(settings, etc)
     for name in sorted(files):
         out.print(str(etc / name))
 

@@ -31,6 +31,7 @@ BASE_MODULES = (
     "func_callerid",
     "func_channel",
     "func_groupcount",
+    "func_dialplan",  # doctor asks by it whether the contexts are there
     "func_logic",
     "func_strings",
     "func_timeout",

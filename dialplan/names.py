@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from taxiphone.dialplan import own_recordings, prompts_folder, sound_files, speech_texts, synthesis
+from taxiphone.dialplan import own_recordings, prompts_folder, sharing, sound_files, speech_texts, synthesis
 from taxiphone.dialplan.home import make_folder
 from taxiphone.dialplan.speech import FOLDER, Sounds
 from taxiphone.dialplan.speech_texts import Clip, Texts
@@ -77,6 +77,7 @@ def make(settings: Settings, kind: Kind, code: str, text: str, say: str | None =
             note = path.with_suffix(".from")
             note.unlink(missing_ok=True)
             sound_files.write(sound, path, mode=_MODE)
+            sharing.share_sound(settings, path)
             note.touch(mode=_MODE)
             note.write_text(_made_from(text, texts), encoding="ascii")
         except OSError as error:
@@ -105,6 +106,7 @@ def use(settings: Settings, kind: Kind, code: str, recording: Path) -> Path:
     try:
         make_folder(path.parent)
         sound_files.write(sound, path, mode=_MODE)
+        sharing.share_sound(settings, path)
     except OSError as error:
         raise SetupError(f"the name can't be written to {path}: {error.strerror}.") from None
     return path

@@ -64,10 +64,15 @@ def link_prompts(settings: Settings) -> None:
         SetupError: the folder can't be written.
     """
     root = Folders(settings.asterisk_home).data / "sounds"
+    names = own_sounds(settings) / NAMES
+    copied = settings.asterisk.group is not None
     try:
         make_folder(root)
+        make_folder(
+            names
+        )  # one that came later would be behind a link that led nowhere, of which Asterisk complains
         for language in languages(settings):
-            _link(sounds(settings, language), own_sounds(settings) / NAMES, root / language)
+            _link(sounds(settings, language), names, root / language, copied=copied)
     except OSError as error:
         raise SetupError(f"the sounds can't be linked at {error.filename}: {error.strerror}.") from None
 
@@ -78,13 +83,16 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path.resolve() for path in paths}
 
 
-def _link(files: dict[str, Path], names: Path, folder: Path) -> None:
+def _link(files: dict[str, Path], names: Path, folder: Path, *, copied: bool) -> None:
     make_folder(folder)
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix="links-"))
     for name, path in files.items():
         link = fresh / f"{name}{path.suffix}"
         make_folder(link.parent)
-        link.symlink_to(path)
+        if copied:  # another user's Asterisk may not enter the folder that the package lies in
+            shutil.copyfile(path, link)
+        else:
+            link.symlink_to(path)
     (fresh / NAMES).symlink_to(names)
     draft = folder / f".{fresh.name}"
     draft.symlink_to(fresh.name)

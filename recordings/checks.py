@@ -18,8 +18,9 @@ _SECONDS = 20
 def check(settings: Settings) -> list[Finding]:
     """Look at everything that a recording needs."""
     findings = [_ffmpeg(), worker_process()]
-    for what, folder in (("MP3s", settings.recordings), ("WAVs", settings.captured)):
-        findings += _folder(what, folder)
+    findings += _folder("MP3s", settings.recordings)
+    # Somebody else's Asterisk writes them, by its group.
+    findings += _folder("WAVs", settings.captured, shared=settings.asterisk.group is not None)
     return findings
 
 
@@ -59,12 +60,13 @@ def worker_process() -> Finding:
     return Finding(ok=True, what="MP3s can be made in a process of their own")
 
 
-def _folder(what: str, folder: Path) -> list[Finding]:
+def _folder(what: str, folder: Path, *, shared: bool = False) -> list[Finding]:
     if not folder.exists():
         return []  # made, closed, when it is first needed
     mode = stat.S_IMODE(folder.stat().st_mode)
-    if mode & 0o077:
+    if mode & (0o007 if shared else 0o077):
         return [
             Finding(ok=False, what=f"{what}: others can enter {folder}", advice=f"Run: chmod 700 {folder}")
         ]
-    return [Finding(ok=True, what=f"{what}: {folder}, for its owner only")]
+    whose = "its owner and Asterisk's group" if shared else "its owner"
+    return [Finding(ok=True, what=f"{what}: {folder}, for {whose} only")]

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from typing import IO
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.agi.apology import Apology
@@ -24,7 +25,7 @@ from taxiphone.ari_app.application import Application
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
-from taxiphone.dialplan import checks, config, credentials, locate
+from taxiphone.dialplan import checks, config, credentials, locate, sharing
 from taxiphone.dialplan.log_keeper import Bounds
 from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _READY_SECONDS = 15
 _PRICED_SECONDS = 5
+_AGAIN_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
@@ -62,6 +64,7 @@ class Process:
         self._ended = asyncio.Event()
         self._up_once = False
         self._abandoned: set[str] = set()  # calls of which Asterisk has no leg, and its log perhaps no end
+        self._pricing: set[asyncio.Task[None]] = set()
         self._worker = RecordingWorker(settings, database)
         self._meter = Meter(settings, database, on_rated=self._rated)
         self._priced_calls = Prices()  # the application's, as soon as there is one
@@ -87,7 +90,7 @@ class Process:
                 self._database,
                 credentials.load(self._settings),
                 on_end=lambda _: self._meter.nudge(),
-                on_gone=self._abandoned.update,
+                on_gone=self._gone,
             )
             self._priced_calls = application.prices
             tasks = [
@@ -114,6 +117,9 @@ class Process:
 
     async def _start_asterisk(self, stack: AsyncExitStack) -> AsteriskServer | None:
         if not self._settings.asterisk.embedded:
+            # What was recorded since `asterisk config` is heard from this start on, as with an embedded one.
+            link_prompts(self._settings)
+            sharing.share(self._settings)
             self._say("Asterisk: yours; its files come from `taxiphone asterisk config`")
             return None
         found = locate.find(self._settings)
@@ -188,18 +194,37 @@ class Process:
         self._ended.set()
         tasks[0].cancel()
         results = await asyncio.gather(*tasks[:3], return_exceptions=True)
-        for task in tasks[3:]:
+        for task in (*tasks[3:], *self._pricing):
             task.cancel()
         for result in results:
             if isinstance(result, TaxiphoneError):
                 log.error("%s", result)
         self._say("Stopped.")
 
+    def _gone(self, call_ids: set[str]) -> None:
+        """Calls have lost their legs without an end in the log: at the start they are priced before it goes on."""
+        self._abandoned.update(call_ids)
+        if self._up_once and self._abandoned:
+            pricing = asyncio.create_task(
+                self._price_abandoned_later(), name="calls that Asterisk's death cut off"
+            )
+            self._pricing.add(pricing)
+            pricing.add_done_callback(self._pricing.discard)
+
+    async def _price_abandoned_later(self) -> None:
+        while self._abandoned and not self._ended.is_set():
+            try:
+                await self._price_abandoned()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("calls that Asterisk's death cut off can't be priced yet: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
     async def _price_abandoned(self) -> None:
         """Price the calls whose end nobody will log any more, to the last proof of life."""
-        if self._abandoned:
-            await asyncio.to_thread(self._meter.abandoned, sorted(self._abandoned))
-            self._abandoned.clear()
+        if call_ids := sorted(self._abandoned):
+            await asyncio.to_thread(self._meter.abandoned, call_ids)
+            self._abandoned.difference_update(call_ids)
+            self._meter.nudge()
 
     async def _priced(self) -> None:
         """Wait until the meter has dealt with every ended call; what it does not get to now, it does at the next start."""

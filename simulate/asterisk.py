@@ -142,13 +142,10 @@ class SimulatedAsterisk:
                 answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
-            case "GET", "channels", *one:
-                shown = [_channel(line) for line in self.lines.known.values()]
-                answer = _channel(self._line(one[0])) if one else shown
+            case "GET", ("asterisk" | "channels" | "applications"), *_:
+                answer = self._state(parts)
             case "PUT", "applications", _, "eventFilter":
                 answer = None  # it sends what it has; who is not interested does not listen
-            case "GET", "applications", _:
-                answer = {"channel_ids": [line.id for line in self.lines.known.values() if line.held]}
             case (("GET" | "DELETE"), "playbacks", playback):
                 if not (self.lines.playing(playback) if method == "GET" else self.lines.stop(playback)):
                     raise NotFoundError("Playback not found", 404)
@@ -156,6 +153,19 @@ class SimulatedAsterisk:
             case _:
                 raise _unknown(method, parts)
         return answer
+
+    def _state(self, parts: list[str]) -> Any:
+        match parts:
+            case ["asterisk", "info"]:
+                return {"status": {"startup_time": "2026-11-22T08:00:00.000+0000"}}
+            case ["channels"]:
+                return [_channel(line) for line in self.lines.known.values()]
+            case ["channels", channel]:
+                return _channel(self._line(channel))
+            case ["applications", _]:
+                return {"channel_ids": [line.id for line in self.lines.known.values() if line.held]}
+            case _:
+                raise _unknown("GET", parts)
 
     def _about_channel(self, method: str, channel: str, rest: list[str], query: Mapping[str, Any]) -> Any:
         line = self._line(channel)
