@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from taxiphone.ari_app.client import Event
+from taxiphone.ari_app.keypad import Keypad
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Leg:
         self.dialled = ""
         self.told = False
         self.held = False
+        self._keypad = Keypad()
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
@@ -84,8 +87,9 @@ class Leg:
             case "ChannelHold" | "ChannelUnhold":
                 self.held = event["type"] == "ChannelHold"
             case "ChannelDtmfReceived":
-                self._keys.append(event["digit"])
-                self._key_came.set()
+                if self._keypad.presses(event["digit"], _time_of(event), int(event.get("duration_ms", 0))):
+                    self._keys.append(event["digit"])
+                    self._key_came.set()
             case "PlaybackFinished":
                 self.played(event["playback"]["id"])
             case "Dial":
@@ -165,3 +169,11 @@ def _channel_of(event: Event) -> str | None:
     channel = event.get("channel") or event.get("peer")  # Dial events call the called party "peer"
     # What a carrier's registration or a qualified contact does is told with a "peer" that is no channel.
     return None if channel is None or "id" not in channel else str(channel["id"])
+
+
+def _time_of(event: Event) -> datetime | None:
+    """When Asterisk made an event, by its clock; None where it does not say."""
+    try:
+        return datetime.fromisoformat(str(event.get("timestamp")))
+    except ValueError:
+        return None
