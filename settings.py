@@ -95,6 +95,7 @@ class AsteriskSection(Section):
     http_port: Port = 8088  # ARI; always on loopback
     agi_port: Port = 4573  # FastAGI; always on loopback
     ami_port: Port = 5038  # AMI, for pausing a recording; always on loopback
+    hep_port: Port = 9060  # HEP (UDP): Asterisk's copies of SIP messages for `serve`; always on loopback
     # The size at which each of Asterisk's logs is put aside; four former ones of each are kept.
     log_megabytes: Annotated[int, Field(ge=1, le=1000)] = 10
 

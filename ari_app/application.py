@@ -20,6 +20,7 @@ from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.waiting import to_the_end
+from taxiphone.ari_app.wire import Wire
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
@@ -79,11 +80,13 @@ class Application:
             self._router.route,
         )
         self.prices = Prices()
+        self._hep_port, self._wire = settings.asterisk.hep_port, Wire(secrets.hep_secret)
         self._house = House(
             settings,
             database,
             Lines(self._ari, self._router),
             Recorder(settings.asterisk.ami_port, secrets.ami_secret),
+            self._wire,
             self.prices,
             on_end,
         )
@@ -100,8 +103,13 @@ class Application:
 
         Raises:
             AriRequestError: Asterisk refuses the password.
+            SetupError: the port of HEP is taken.
         """
-        await self._ari.run(self._on_connect)
+        await self._wire.listen(self._hep_port)
+        try:
+            await self._ari.run(self._on_connect)
+        finally:
+            self._wire.close()
 
     @property
     def calls(self) -> int:

@@ -15,6 +15,7 @@ from taxiphone.ari_app.record import CallRecord, Talking
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
+from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.holds import Accepted, Offer
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan import names
@@ -75,6 +76,7 @@ class House:
         database: where calls and money are.
         lines: the verbs.
         recorder: pauses recordings.
+        wire: which phone sends no sound for good reason.
         prices: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
         talks: those that are going on, by the client's id.
@@ -85,6 +87,7 @@ class House:
     database: Database
     lines: Lines
     recorder: Recorder
+    wire: Wire
     prices: Prices
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)

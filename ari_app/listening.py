@@ -1,17 +1,24 @@
-"""Whether both sides of a talk are heard: RTP packets counted (RFC 3550), not sound, for a silent room sends packets too."""
+"""Whether both sides of a talk are heard: RTP packets counted (RFC 3550), not sound, for a silent room sends packets too.
+
+A side counts as heard once a packet has come since it answered: sound, comfort noise, or a key (RFC 4733), in the menu too.
+One that was heard may send nothing for good reason: its phone holds the call, has agreed only to listen, or still sends
+RTCP reports. Any of them begins the time-out anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.wire import Wire
 from taxiphone.settings import Call as CallSettings
 from taxiphone.store.types import now
 
 _LOOK_SECONDS = 2.0
+_BEFORE_SECONDS = 1.0  # before the first look: if nothing follows, the last packet came before the talk
 _PACKET_SECONDS = 0.02  # the usual length of a packet's sound (RFC 3551)
 
 
@@ -21,8 +28,8 @@ class Silence:
 
     Attributes:
         leg: whose phone sends nothing.
-        from_the_start: nothing has come since the talk began.
-        heard_until: when its last packet came; None where none did.
+        from_the_start: nothing has come since it answered.
+        heard_until: when its last packet came, or it last was silent for good reason; None where neither was.
     """
 
     leg: Leg
@@ -30,31 +37,45 @@ class Silence:
     heard_until: datetime | None
 
 
+@dataclass(frozen=True)
+class Noted:
+    """How many packets had come from a leg at a time, as an earlier process noted it."""
+
+    at: datetime
+    packets: int
+
+
+Earlier = tuple[tuple[Noted, ...], tuple[Noted, ...]]
+"""What was noted of the client's packets, and of the consultant's; of each the latest first."""
+
+
 @dataclass
 class _Side:
-    """One leg, as far as it was heard."""
+    """One leg, as far as it was heard.
+
+    Attributes:
+        earlier: what an earlier process noted, the latest first; empty: this process has begun the talk.
+        asked: its phone was asked for its direction.
+    """
 
     leg: Leg
-    first: int | None = None  # packets at the first look
-    last: int = 0
-    grew_at: float = 0.0  # of the loop's clock: the look at which there were more than before
-    heard_until: datetime | None = field(default=None)
-
-    def look(self, packets: int, clock: float, passed: float) -> None:
-        if self.first is None:
-            self.first = self.last = packets
-            self.grew_at = clock
-        elif packets > self.last:
-            # It may have stopped at any moment since the look before: by the number of packets, when.
-            came = min((packets - self.last) * _PACKET_SECONDS, passed)
-            self.heard_until = now() - timedelta(seconds=passed - came)
-            self.last, self.grew_at = packets, clock
-        if self.leg.held:
-            self.grew_at = clock  # a phone on hold sends nothing, and says so
+    heard_until: datetime | None = None
+    earlier: tuple[Noted, ...] = ()
+    asked: bool = False
+    known: bool = False  # its packets were counted
+    packets: int = 0  # at the last look
+    reports: int = 0  # likewise
+    grew_at: float = (
+        0.0  # of the loop's clock: the look at which there were more packets than before, or good reason
+    )
 
     @property
     def ever(self) -> bool:
         return self.heard_until is not None
+
+    def heard(self, clock: float, ago: float) -> None:
+        """A packet came so many seconds ago, or it was silent for good reason until now."""
+        self.grew_at, self.heard_until = clock, now() - timedelta(seconds=ago)
 
 
 class Listening:
@@ -62,34 +83,39 @@ class Listening:
 
     Args:
         lines: the verbs.
+        wire: tells which phone sends nothing for good reason.
         client: a leg of the talk.
         consultant: the other.
         settings: [call], with its two time-outs.
         heard: both were heard before: the talk was taken over.
+        earlier: what was noted of the client's packets, and of the consultant's, before it was taken over.
     """
 
     def __init__(
-        self, lines: Lines, client: Leg, consultant: Leg, settings: CallSettings, *, heard: bool = False
+        self,
+        lines: Lines,
+        wire: Wire,
+        client: Leg,
+        consultant: Leg,
+        settings: CallSettings,
+        *,
+        heard: bool = False,
+        earlier: Earlier = ((), ()),
     ) -> None:
-        self._lines = lines
+        self._lines, self._wire, self._taken_over = lines, wire, heard
         since = now() if heard else None
-        self._sides = (_Side(client, heard_until=since), _Side(consultant, heard_until=since))
+        self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
         self._pause = min(_LOOK_SECONDS, self._one_way / 4, self._lost / 4)
 
     async def until_silence(self) -> Silence:
-        """Return when one side is not heard, for longer than the settings allow, while the other is.
-
-        Where neither is heard, nothing is known: Asterisk's own time-out ends such a talk.
-        """
+        """Return when one side is not heard for longer than the settings allow; of two, the one that was silent first."""
         loop = asyncio.get_running_loop()
         began = before = loop.time()
         while True:
             clock = loop.time()
             for side in self._sides:
-                packets = await self._lines.packets(side.leg)
-                if packets is not None:
-                    side.look(packets, clock, clock - before)
+                await self._look(side, clock, clock - before)
             found = self._silent(clock, began)
             if found is not None:
                 return found
@@ -99,7 +125,7 @@ class Listening:
     def silent_for(self, leg: Leg) -> float:
         """Seconds since a leg's last packet, as far as one has looked; 0.0 where nothing is known."""
         side = next(side for side in self._sides if side.leg is leg)
-        if side.first is None or leg.held:
+        if not side.known or leg.held or self._wire.sends_nothing(leg.sip_call_id):
             return 0.0
         return asyncio.get_running_loop().time() - side.grew_at
 
@@ -107,18 +133,55 @@ class Listening:
         """When a leg's last packet came."""
         return next(side for side in self._sides if side.leg is leg).heard_until
 
+    def counts(self) -> tuple[int, int]:
+        """How many packets had come from the client, and from the consultant, at the last look."""
+        return self._sides[0].packets, self._sides[1].packets
+
+    async def _look(self, side: _Side, clock: float, passed: float) -> None:
+        counted = await self._lines.packets(side.leg)
+        if counted is None:
+            return
+        packets, reports = counted.packets, self._wire.reports(side.leg.sip_call_id, counted.source)
+        if not side.known:
+            side.known, side.grew_at = True, clock
+            if self._taken_over:
+                side.heard_until = _last_packet(side.earlier, packets)
+                await self._lines.look_whether_held(side.leg)
+            elif packets > side.leg.packets_before_answer:
+                side.heard(clock, _BEFORE_SECONDS)
+        elif packets > side.packets:
+            # It may have stopped at any moment since the look before: by the number of packets, when.
+            came = min((packets - side.packets) * _PACKET_SECONDS, passed)
+            side.heard(clock, passed - came)
+        elif side.ever and self._has_reason(side, reports):
+            side.heard(clock, 0.0)
+        elif self._taken_over and not side.asked and clock - side.grew_at >= self._lost / 2:
+            # What it has agreed to while no program was there to hear of it, its answer tells again (RFC 3261, section 14).
+            side.asked = True
+            await self._lines.refresh(side.leg)
+        side.packets, side.reports = packets, reports
+
+    def _has_reason(self, side: _Side, reports: int) -> bool:
+        leg = side.leg
+        return leg.held or reports > side.reports or self._wire.sends_nothing(leg.sip_call_id)
+
     def _silent(self, clock: float, began: float) -> Silence | None:
-        for side, other in (self._sides, self._sides[::-1]):
-            if (
-                side.first is None
-                or side.leg.held
-                or not other.ever
-                or clock - other.grew_at > self._pause * 2
-            ):
-                continue
-            if not side.ever and clock - began >= self._one_way:
-                return Silence(side.leg, True, None)
-            # A little before Asterisk's own time-out, so that there is a word.
-            if side.ever and clock - side.grew_at >= self._lost - self._pause:
-                return Silence(side.leg, False, side.heard_until)
-        return None
+        if clock - began >= self._one_way:
+            for side in self._sides:
+                if side.known and not side.ever:
+                    return Silence(side.leg, True, None)
+        lost = [side for side in self._sides if side.ever and clock - side.grew_at >= self._lost]
+        if not lost:
+            return None
+        first = min(lost, key=lambda side: side.grew_at)
+        return Silence(first.leg, False, first.heard_until)
+
+
+def _last_packet(earlier: tuple[Noted, ...], packets: int) -> datetime:
+    """When the last of so many packets came, by how many there had been when, and by their pace then; now at the latest."""
+    if not earlier:
+        return now()
+    last, pace = earlier[0], timedelta(seconds=_PACKET_SECONDS)
+    if len(earlier) > 1 and last.packets > earlier[1].packets:
+        pace = (last.at - earlier[1].at) / (last.packets - earlier[1].packets)
+    return min(now(), last.at + (packets - last.packets) * pace)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
+from taxiphone.ari_app.listening import Earlier, Noted
 from taxiphone.billing import holds, ledger
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
@@ -204,9 +205,31 @@ class CallRecord:
         """Both legs are free; the meter has the last word on what it cost."""
         await self.write(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
 
-    async def alive(self, at: datetime) -> None:
-        """At this time, or later, Asterisk had both in the bridge."""
-        await self._database.run(lambda session: calls.mark(session, self._id, "alive", at=at))
+    async def alive(self, at: datetime, packets: tuple[int, int]) -> None:
+        """At this time, or later, Asterisk had both in the bridge.
+
+        Args:
+            at: the time.
+            packets: that had come from the client, and from the consultant, a moment before.
+        """
+        detail = f"packets {packets[0]} {packets[1]}"
+        await self._database.run(lambda session: calls.mark(session, self._id, "alive", detail, at=at))
+
+    async def packets_before(self) -> Earlier:
+        """What an earlier process last noted of the client's packets, and of the consultant's; the latest first."""
+
+        def look(session: Session) -> list[tuple[datetime, str]]:
+            found = (
+                select(Mark.at, Mark.detail)
+                .where(Mark.call_id == self._id, Mark.what == "alive", Mark.detail.startswith("packets "))
+                .order_by(Mark.id.desc())
+                .limit(2)
+            )
+            return [(row.at, row.detail or "") for row in session.execute(found)]
+
+        noted = [(at, detail.split()) for at, detail in await self._database.look(look)]
+        client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
+        return client, consultant
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object

@@ -33,7 +33,10 @@ class Leg:
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
         dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         told: whether Asterisk has said anything of it yet.
-        held: whether its phone has put the call on hold, and so sends nothing for good reason.
+        on_hold: set while its phone has the call on hold, and so sends nothing for good reason.
+        off_hold: set while it has not.
+        sip_call_id: of its SIP dialog; None: nobody has asked for it yet.
+        packets_before_answer: RTP packets that came before it answered, such as the far end's ringing.
     """
 
     def __init__(self, channel: str) -> None:
@@ -44,7 +47,10 @@ class Leg:
         self.cause: int | None = None
         self.dialled = ""
         self.told = False
-        self.held = False
+        self.on_hold, self.off_hold = asyncio.Event(), asyncio.Event()
+        self.off_hold.set()
+        self.sip_call_id: str | None = None
+        self.packets_before_answer = 0
         self._keypad = Keypad()
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
@@ -52,6 +58,11 @@ class Leg:
 
     def __repr__(self) -> str:
         return f"<Leg {self.id}{' gone' if self.gone.is_set() else ''}>"
+
+    @property
+    def held(self) -> bool:
+        """Whether its phone has put the call on hold."""
+        return self.on_hold.is_set()
 
     # -- what the verbs wait for ----------------------------------------------------------------------------------
 
@@ -85,7 +96,7 @@ class Leg:
             case "StasisStart":
                 self.entered.set()
             case "ChannelHold" | "ChannelUnhold":
-                self.held = event["type"] == "ChannelHold"
+                self.holds(event["type"] == "ChannelHold")
             case "ChannelDtmfReceived":
                 if self._keypad.presses(event["digit"], _time_of(event), int(event.get("duration_ms", 0))):
                     self._keys.append(event["digit"])
@@ -101,6 +112,11 @@ class Leg:
             case "ChannelDestroyed":
                 self.cause = event.get("cause") or self.cause
                 self.lost()
+
+    def holds(self, held: bool) -> None:
+        """Its phone has put the call on hold, or has come back."""
+        (self.on_hold.set if held else self.on_hold.clear)()
+        (self.off_hold.clear if held else self.off_hold.set)()
 
     def lost(self) -> None:
         """The channel is no more; whoever waits for a playback of it need not."""

@@ -61,6 +61,19 @@ class Pressed:
     end: str = ""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What has come of a leg's sound.
+
+    Attributes:
+        packets: of RTP.
+        source: the SSRC of what we send, where it is known.
+    """
+
+    packets: int
+    source: int | None = None
+
+
 class Lines:
     """The verbs, over one connection to Asterisk."""
 
@@ -325,13 +338,29 @@ class Lines:
             with contextlib.suppress(AriRequestError):  # 400, 409, 422: it has left by itself
                 await self.command(leg, "POST", "bridges", bridge, "removeChannel", query={"channel": leg.id})
 
-    async def packets(self, leg: Leg) -> int | None:
+    async def packets(self, leg: Leg) -> Counted | None:
         """How many RTP packets have come from a leg's phone (RFC 3550); None where nobody can say."""
         try:
+            if leg.sip_call_id is None:
+                found = await self.ari.request("GET", path("channels", leg.id))
+                leg.sip_call_id = str(found.get("protocol_id", ""))
             found = await self.ari.request("GET", path("channels", leg.id, "rtp_statistics"))
         except AriError:
             return None
-        return int(found["rxcount"])
+        return Counted(int(found["rxcount"]), found.get("local_ssrc"))
+
+    async def look_whether_held(self, leg: Leg) -> None:
+        """Ask Asterisk whether a leg's phone has the call on hold: nobody was there to be told."""
+        with contextlib.suppress(AriError):
+            found = await self.ari.request(
+                "GET", path("channels", leg.id, "variable"), {"variable": "CHANNEL(rtp,hold)"}
+            )
+            leg.holds(str(found["value"]) == "1")
+
+    async def refresh(self, leg: Leg) -> None:
+        """Let a leg's phone answer a re-INVITE, and so say again which way its sound flows."""
+        with contextlib.suppress(AriError):
+            await self.set_variable(leg, "PJSIP_SEND_SESSION_REFRESH()", "invite")
 
     async def end_bridge(self, bridge: str) -> None:
         """Remove a bridge; nothing to do where there is none."""

@@ -48,6 +48,7 @@ rtp_end = {rtp_end}
 http_port = {http_port}
 agi_port = {agi_port}
 ami_port = {ami_port}
+hep_port = {hep_port}
 {asterisk}
 
 [call]
@@ -133,6 +134,7 @@ class Platform:
             http_port=free_port(ADDRESS),
             agi_port=free_port(ADDRESS),
             ami_port=free_port(ADDRESS),
+            hep_port=free_port(ADDRESS),
             call=self._timing.toml(),
             more=self._more,
             asterisk=self._asterisk,

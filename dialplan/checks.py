@@ -79,6 +79,7 @@ def ports(settings: Settings, *, running: bool) -> list[Finding]:
     return [
         *asterisk_ports(settings.asterisk),
         port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", agi_port, "agi_port"),
+        port_free("HEP", socket.SOCK_DGRAM, "127.0.0.1", settings.asterisk.hep_port, "hep_port"),
     ]
 
 

@@ -19,6 +19,9 @@ from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 
+USER_AGENT = "Taxiphone"
+"""What our own SIP messages call themselves."""
+
 # The order is that in which they are loaded: what another needs goes first.
 BASE_MODULES = (
     # sorcery keeps PJSIP's objects, from the file and in memory
@@ -48,6 +51,9 @@ BASE_MODULES = (
     "bridge_softmix",  # and not bridge_simple: see docs/adr/0011
     "bridge_holding",  # where a channel that ARI dials waits for its answer
     "res_rtp_asterisk",
+    # copies of SIP messages and RTCP reports for the program (ari_app/wire.py)
+    "res_hep",
+    "res_hep_rtcp",
 )
 PJSIP_MODULES = (
     "res_pjproject",
@@ -70,6 +76,7 @@ PJSIP_MODULES = (
     "res_pjsip_outbound_registration",
     "res_pjsip_pubsub",
     "chan_pjsip",
+    "res_hep_pjsip",
 )
 APPLICATION_MODULES = (
     "res_speech",
@@ -215,7 +222,9 @@ def render(
         "ami_port": settings.asterisk.ami_port,
         "ami_user": AMI_USER,
         "ami_secret": secrets.ami_secret,
-        "rtp_timeout": settings.call.rtp_timeout_seconds,
+        "hep_port": settings.asterisk.hep_port,
+        "hep_secret": secrets.hep_secret,
+        "user_agent": USER_AGENT,
         "trunk": settings.trunk,
         "registers": settings.trunk.mode == "registration",
         "match": settings.trunk.match or (settings.trunk.host,),

@@ -33,6 +33,11 @@ class Secrets:
         """The password of AMI's one user; likewise."""
         return hmac.new(self.ari_password.encode(), b"AMI", "sha256").hexdigest()
 
+    @property
+    def hep_secret(self) -> str:
+        """With which Asterisk proves that a copy of a SIP message comes from it; likewise."""
+        return hmac.new(self.ari_password.encode(), b"HEP", "sha256").hexdigest()
+
 
 def load(settings: Settings) -> Secrets:
     """Both passwords; ARI's is made where there is none yet.

@@ -41,7 +41,7 @@ class Tone:
     milliseconds: int
 
 
-_TONES = {"tone-start": Tone(880, 400), "silence": Tone(0, 300)}
+_TONES = {"tone-start": Tone(880, 400), "tone-hold": Tone(425, 300), "silence": Tone(0, 300)}
 
 
 @dataclass(frozen=True, slots=True)

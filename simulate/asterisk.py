@@ -65,7 +65,6 @@ class SimulatedAsterisk:
             CelLog(settings.cel_file, now, on_row),
             self.seconds,
             self._send,
-            rtp_timeout=settings.call.rtp_timeout_seconds,
         )
 
     # -- what the people do ---------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ class SimulatedAsterisk:
         match method, *parts:
             case "POST", "channels", "create":
                 answer: Any = self._create(query, body)
-            case _, "channels", channel, *rest if rest:
+            case _, "channels", channel, *rest if rest or method == "GET":
                 answer = self._about_channel(method, channel, rest, query)
             case "DELETE", "channels", channel:
                 answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
@@ -169,8 +168,13 @@ class SimulatedAsterisk:
 
     def _about_channel(self, method: str, channel: str, rest: list[str], query: Mapping[str, Any]) -> Any:
         line = self._line(channel)
-        if (method, *rest) == ("GET", "rtp_statistics"):
-            return {"channel_uniqueid": line.id, **self.lines.packets(line)}
+        if method == "GET":
+            return {
+                "id": line.id,
+                "protocol_id": f"{line.id}@simulated",
+                "value": line.variables.get(query.get("variable", ""), "0"),
+                **self.lines.packets(line),
+            }
         if not line.held:
             raise ConflictError("Channel not in Stasis application", 409)
         match method, *rest:

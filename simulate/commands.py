@@ -86,9 +86,11 @@ def simulate(
     The lines of a script:
       client hears enter-code: press 1234#      a prompt by its name, as in `taxiphone prompts list`
       consultant rings: answer                  or busy, decline, ignore, unreachable; "consultant 2 rings"
-      consultant hears accept-menu: press 1     or hang up, nothing, line drops, line dies; "after 3, press 1"
+      consultant hears accept-menu: press 1     or hang up, nothing, sends nothing, line drops, line dies;
+                                                "after 3, press 1"
       talk 75: client hangs up                  75 s after both are connected; or client presses #*,
-                                                consultant hangs up, client's line drops, client's line dies
+                                                consultant hangs up, client holds, client comes back,
+                                                client's line drops, client's line dies
       ringing 5: client hangs up                5 s after the phone began to ring; at 10: 10 s after the call came
       client calls again after 20               the next call
       // a comment

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 # Hang-up causes (ITU-T Q.850).
 NORMAL, BUSY, NO_USER, NO_ANSWER, DECLINED = 16, 17, 18, 19, 21
-UNREACHABLE, OUT_OF_ORDER, NO_PACKETS, BY_TIMEOUT = 20, 38, 44, 0
+UNREACHABLE, OUT_OF_ORDER, BY_TIMEOUT = 20, 38, 0
 
 
 class What(enum.StrEnum):

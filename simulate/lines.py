@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from taxiphone.ari_app.client import Event
 from taxiphone.simulate.cel_log import CelLog
-from taxiphone.simulate.line import BY_TIMEOUT, NO_PACKETS, Happening, Line, Playback, What
+from taxiphone.simulate.line import BY_TIMEOUT, Happening, Line, Playback, What
 
 PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
 
@@ -24,7 +25,6 @@ class Lines:
         cel: the event log.
         length: how long a sound plays in a language, in seconds.
         send: gives an event to the application.
-        rtp_timeout: seconds without a packet after which Asterisk itself hangs up.
     """
 
     def __init__(
@@ -32,15 +32,12 @@ class Lines:
         cel: CelLog,
         length: Callable[[str, str], float],
         send: Callable[[Event], None],
-        *,
-        rtp_timeout: float,
     ) -> None:
         self.known: dict[str, Line] = {}
         self.bridges: dict[str, list[str]] = {}
         self.listeners: list[Callable[[Happening], None]] = []
         self.tells_playback_first = True  # as Asterisk does; after a gap it is the other way round
         self._cel, self._length, self._send = cel, length, send
-        self._rtp_timeout = rtp_timeout
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
 
@@ -102,14 +99,18 @@ class Lines:
         if seconds > 0:
             line.timers["absolute"] = self._loop.call_later(seconds, self.end, line, BY_TIMEOUT, "asterisk")
 
-    def die(self, line: Line) -> None:
-        """No packet comes from it any more; Asterisk notices that after its RTP time-out."""
+    def die(self, line: Line, *, never_sent: bool = False) -> None:
+        """No packet comes from it any more; `never_sent`: nor has one ever come, since its keys came by SIP INFO."""
+        if never_sent:
+            line.up_at = math.inf
         if line.dead_at is None:
             line.dead_at = self._loop.time()
-            line.timers["rtp"] = self._loop.call_later(
-                self._rtp_timeout, self.end, line, NO_PACKETS, "asterisk"
-            )
             self.happen(What.DIED, line)
+
+    def hold(self, line: Line, *, held: bool) -> None:
+        """Its phone puts the call on hold, or comes back."""
+        if self.known.get(line.id) is line:
+            self.tell("ChannelHold" if held else "ChannelUnhold", line)
 
     def press(self, line: Line, key: str) -> None:
         """A key is pressed; nothing comes of it where the line has gone, died, or is not up."""

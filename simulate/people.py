@@ -129,8 +129,10 @@ class ScriptedPeople:
                 self._asterisk.hangs_up(line)
             case Does.DROP:
                 self._asterisk.line_drops(line)
-            case Does.DIE:
-                self._asterisk.lines.die(line)
+            case Does.DIE | Does.SEND_NOTHING:
+                self._asterisk.lines.die(line, never_sent=deed.does is Does.SEND_NOTHING)
+            case Does.HOLD | Does.COME_BACK:
+                self._asterisk.lines.hold(line, held=deed.does is Does.HOLD)
             case Does.ANSWER:
                 self._asterisk.picks_up(line)
             case Does.BUSY | Does.DECLINE | Does.UNREACHABLE:

@@ -37,6 +37,9 @@ class Does(enum.StrEnum):
     UNREACHABLE = "unreachable"
     DROP = "line drops"  # the network ends it and says so
     DIE = "line dies"  # nothing is heard from it any more
+    SEND_NOTHING = "sends nothing"  # not a packet has come from it, nor comes
+    HOLD = "holds"  # its phone puts the call on hold
+    COME_BACK = "comes back"
 
 
 class Since(enum.StrEnum):
@@ -48,7 +51,7 @@ class Since(enum.StrEnum):
 
 
 RINGING = (Does.ANSWER, Does.BUSY, Does.DECLINE, Does.IGNORE, Does.UNREACHABLE)
-LISTENING = (Does.PRESS, Does.HANG_UP, Does.NOTHING, Does.DROP, Does.DIE)
+LISTENING = (Does.PRESS, Does.HANG_UP, Does.NOTHING, Does.DROP, Does.DIE, Does.SEND_NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,9 @@ _SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,3})?"
 _HEARS = re.compile(r"(client|consultant)(?: ([1-9]))? hears ([a-z0-9/-]+)\s*:\s*(.+)")
 _RINGS = re.compile(r"consultant(?: ([1-9]))? rings\s*:\s*(.+)")
 _TIMED = re.compile(rf"(at|ringing|talk) ({_SECONDS})\s*:\s*(.+)")
-_AT_A_TIME = re.compile(r"(client|consultant)(?:'s (line (?:drops|dies))| (hangs up)| presses ([0-9*#]+))")
+_AT_A_TIME = re.compile(
+    r"(client|consultant)(?:(?:'s (?=line)| )(line drops|line dies|holds|comes back)| (hangs up)| presses ([0-9*#]+))"
+)
 _AGAIN = re.compile(rf"client calls again(?: after ({_SECONDS}))?")
 _AFTER = re.compile(rf"after ({_SECONDS})\s*,\s*(.+)")
 _PRESS = re.compile(r"press ([0-9*#]+)")
@@ -164,7 +169,7 @@ def _at_a_time(text: str) -> Deed:
     if found is None:
         raise UsageError(
             f"{text!r} can't be done then, but (by the client or the consultant): client hangs up, "
-            "client presses KEYS, client's line drops, client's line dies."
+            "client presses KEYS, client holds, client comes back, client's line drops, client's line dies."
         )
     who, line, hangs_up, keys = found.groups()
     if keys:

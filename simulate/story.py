@@ -132,7 +132,5 @@ def _ending(happening: Happening, *, answered: bool) -> str:
             return "is let go"
         case "network", _:
             return "loses the line"
-        case _, wire.NO_PACKETS:
-            return "is given up by Asterisk: no packet came any more"
         case _:
             return "is cut off by Asterisk: the time is up"

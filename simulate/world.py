@@ -16,6 +16,7 @@ from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.meter import Meter
 from taxiphone.settings import Settings
 from taxiphone.simulate.asterisk import SimulatedAsterisk
@@ -74,6 +75,7 @@ class World:
             self.database,
             Lines(cast(AriClient, self.asterisk), self.router),
             cast(Recorder, self.recorder),
+            Wire(secret=""),  # nothing listens to it: nobody holds here
             self.prices,
             self._over,
         )

@@ -183,6 +183,8 @@ def _shown(platform: Platform) -> dict[str, str]:
 
 
 async def _asked(call: Conversation, leg: Leg) -> Answer:
+    counted = await call.lines.packets(leg)
+    leg.packets_before_answer = counted.packets if counted else 0
     await call.record.write(None, "consultant answered")
     question = menu.ACCEPT_RECORDED if call.recorded else menu.ACCEPT
     told = _told(call)

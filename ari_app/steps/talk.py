@@ -15,13 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.ari_app.listening import Listening
+from taxiphone.ari_app.listening import Earlier, Listening
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
 from taxiphone.billing import holds
 from taxiphone.billing.talk import asked_for
+from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import now
@@ -33,6 +34,8 @@ _TONE_SECONDS = 2.0  # from Asterisk's time-out being set to the bridge, at most
 # Asterisk's own cut frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.
 _CONSULTANT_LATER = 5.0
 
+
+_HOLD_SILENCES = 10  # of 0.3 s, after each tone
 
 _TOGETHER_SECONDS = 2.0  # two keys that mean one thing come within this
 _DEAD_SECONDS = 4.0  # without a packet, of a line whose client calls from another
@@ -104,7 +107,11 @@ async def bridge(call: Conversation) -> Outcome | None:
 async def talk(call: Conversation, talked_for: float = 0.0) -> Ending:
     """Live through the talk until it is over; `talked_for` seconds of it are past, where it was taken over."""
     times = timetable(call.accepted, call.settings)
-    going_on = _Talk(call, times, talked_for)
+    earlier: Earlier = ((), ())
+    if talked_for:
+        with contextlib.suppress(SQLAlchemyError):
+            earlier = await call.record.packets_before()
+    going_on = _Talk(call, times, talked_for, earlier)
     call.house.talks[call.client.id] = going_on
     try:
         return await going_on.until_over()
@@ -122,13 +129,19 @@ async def _cut_after(call: Conversation, seconds: float) -> None:
 class _Talk:
     """What goes on beside each other during one talk; the first that ends it says why."""
 
-    def __init__(self, call: Conversation, times: Timetable, talked_for: float) -> None:
+    def __init__(self, call: Conversation, times: Timetable, talked_for: float, earlier: Earlier) -> None:
         self.call, self.times, self.call_id = call, times, call.id
         self._loop = asyncio.get_running_loop()
         self._talked_before = talked_for  # this process took it over
         self._began = self._loop.time() - talked_for
         self._listening = Listening(
-            call.lines, call.client_leg, call.consultant_leg, call.settings.call, heard=talked_for > 0
+            call.lines,
+            call.house.wire,
+            call.client_leg,
+            call.consultant_leg,
+            call.settings.call,
+            heard=talked_for > 0,
+            earlier=earlier,
         )
         self._beside: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
@@ -147,6 +160,8 @@ class _Talk:
             self._clock(),
             self._listen(),
             self._note_alive(),
+            self._hold(call.client_leg, call.consultant_leg, call.consultants_speech, "client"),
+            self._hold(call.consultant_leg, call.client_leg, call.speech, "consultant"),
         ]
         tasks = [asyncio.create_task(each) for each in work]
         for task in tasks:
@@ -282,6 +297,27 @@ class _Talk:
 
     # -- both sides -----------------------------------------------------------------------------------------------
 
+    async def _hold(self, holder: Leg, other: Leg, speech: Speech, who: str) -> None:
+        """While one phone holds the call, the other side hears a tone. It is talk all the same, and billed."""
+        while True:
+            await holder.on_hold.wait()
+            tone = asyncio.create_task(self._hold_tone(other, speech))
+            try:
+                await self._mark(f"{who} holds")
+                await holder.off_hold.wait()
+            finally:
+                tone.cancel()
+                await asyncio.gather(tone, return_exceptions=True)
+            await self._mark(f"{who} is back")
+
+    async def _hold_tone(self, leg: Leg, speech: Speech) -> None:
+        sounds = (*speech.prompt("tone-hold"), *speech.prompt("silence") * _HOLD_SILENCES)
+        while not leg.gone.is_set():
+            try:
+                await self.call.lines.say(leg, *sounds)
+            except AriError:  # a tone that can't be played ends nothing
+                await asyncio.sleep(_ALIVE_SECONDS)
+
     async def _listen(self) -> None:
         """Ends a talk in which one side is not heard, or is not heard any more."""
         silent = await self._listening.until_silence()
@@ -308,7 +344,7 @@ class _Talk:
             with contextlib.suppress(SQLAlchemyError, AriError):
                 asked_at = now()  # what Asterisk answers was so then, at the least
                 if await call.lines.bridged(call.bridge, call.client_leg, call.consultant_leg):
-                    await call.record.alive(asked_at)
+                    await call.record.alive(asked_at, self._listening.counts())
 
     async def _both(self, client: Sounds, consultant: Sounds) -> None:
         """Each hears their own sentence; the talk goes on after it."""
@@ -318,6 +354,6 @@ class _Talk:
                 call.lines.say(call.client_leg, *client), call.lines.say(call.consultant_leg, *consultant)
             )
 
-    async def _mark(self, what: str, detail: str) -> None:
+    async def _mark(self, what: str, detail: str | None = None) -> None:
         with contextlib.suppress(SQLAlchemyError):  # a note that can't be made keeps nobody from being told
             await self.call.record.write(None, what, detail)

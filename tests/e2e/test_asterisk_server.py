@@ -47,6 +47,7 @@ def make_settings(folder: Path, **trunk: Any) -> Settings:
             "http_port": free_port(),
             "agi_port": free_port(),
             "ami_port": free_port(),
+            "hep_port": free_port(),
             "rtp_start": 30000,
             "rtp_end": 30100,
         },

@@ -228,8 +228,14 @@ async def talks_by_the_minute(story, monkeypatch):
         "talk 75: client hangs up",
     )
     await call("ended by keys", "talk 75: client presses #*")
-    await call("client silent from the start", "client hears tone-start: line dies")
-    await call("consultant silent from the start", "consultant hears tone-start: line dies")
+    await call("client silent from the start", "client hears tone-start: sends nothing")
+    await call("consultant silent from the start", "consultant hears tone-start: sends nothing")
+    await call("client silent from the talk on", "client hears tone-start: line dies")
+    await call(
+        "either holds",
+        *("talk 10: client holds", "talk 20: client comes back"),
+        *("talk 30: consultant holds", "talk 70: consultant comes back", "talk 75: client hangs up"),
+    )
     await call("client falls silent", "talk 75: client's line dies")
     recorded = "client hears recording-choice: press 1"
     await call("consultant falls silent", recorded, "talk 75: consultant's line dies", pause=60)

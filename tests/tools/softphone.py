@@ -13,6 +13,7 @@ import re
 import secrets
 import struct
 from dataclasses import dataclass, field
+from typing import Self
 
 PACKET_SECONDS = 0.02
 SAMPLES = 160  # of a packet
@@ -35,7 +36,9 @@ class Message:
         """From the wire."""
         head, _, body = data.decode("utf-8", "replace").partition("\r\n\r\n")
         start, *lines = head.split("\r\n")
-        headers = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        headers = [
+            (name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
+        ]
         return cls(start, headers, body)
 
     def all(self, name: str) -> list[str]:
@@ -78,7 +81,7 @@ class Carrier(asyncio.DatagramProtocol):
         self._rings: asyncio.Queue[Line] = asyncio.Queue()
         self._transport: asyncio.DatagramTransport
 
-    async def __aenter__(self) -> Carrier:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: self, local_addr=(self.address, self.port)
@@ -202,6 +205,12 @@ class Line:
             raise RuntimeError("nobody called")
         self.carrier.send(response(self.invite, "200 OK", to=self.local, body=self.offer()))
         await asyncio.sleep(0.05)
+
+    def progress(self) -> None:
+        """Send sound before the answer (183, early media)."""
+        if self.invite is None:
+            raise RuntimeError("nobody called")
+        self.carrier.send(response(self.invite, "183 Session Progress", to=self.local, body=self.offer()))
 
     async def change(self, direction: str) -> None:
         """Say by a re-INVITE that it only listens (`recvonly`), holds (`sendonly`, `inactive`), or talks (`sendrecv`)."""

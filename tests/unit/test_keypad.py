@@ -63,7 +63,14 @@ def test_different_keys_are_never_copies_of_each_other():
 
 def test_a_carrier_that_sends_each_key_twice_is_heard_once_all_along():
     keypad = Keypad()
-    events = [("1", 0, 160), ("1", 58, 100), ("0", 400, 160), ("0", 452, 100), ("3", 900, 100), ("3", 948, 160)]
+    events = [
+        ("1", 0, 160),
+        ("1", 58, 100),
+        ("0", 400, 160),
+        ("0", 452, 100),
+        ("3", 900, 100),
+        ("3", 948, 160),
+    ]
     assert counted(*events, ("3", 1500, 160), ("3", 1558, 100), keypad=keypad) == "1033"
     assert keypad.sends_copies
 

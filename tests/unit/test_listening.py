@@ -3,86 +3,209 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
 from taxiphone.ari_app import listening
-from taxiphone.ari_app.listening import Listening
+from taxiphone.ari_app.listening import Listening, Noted
 from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import Counted
 from taxiphone.settings import Call
 from taxiphone.store.types import now
 
 SETTINGS = Call(one_way_seconds=10, rtp_timeout_seconds=30)
 
 
-class Clock:
-    """The loop's time and the wall clock, moved by each pause; and the packets of both phones."""
+@dataclass
+class Phone:
+    """What a phone sends: packets in the menu, and in the talk from one second of it to another."""
 
-    def __init__(self, monkeypatch, **until):
+    menu: int = 500
+    sends: tuple[float, float] = (0, 1000)
+    reports_until: float = 0  # each five seconds
+    listens_only: tuple[float, float] = (0, 0)
+    held: tuple[float, float] = (0, 0)
+    answer: dict | None = None  # what a refresh changes
+
+
+DEAD = Phone(sends=(0, 0))
+
+
+class World:
+    """The loop's time and the wall clock, moved by each pause; the packets of both phones, and their signalling."""
+
+    def __init__(self, monkeypatch, **phones):
         self.seconds = 0.0
         self.began = now()
-        self.until = until  # leg -> seconds of the talk in which it sends: (from, to)
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(loop, "time", lambda: self.seconds)
+        self.phones = {"client": Phone(), "consultant": Phone(), **phones}
+        self.legs = {name: Leg(name) for name in self.phones}
+        self.refreshed = []
+        for name, leg in self.legs.items():
+            leg.sip_call_id = name
+        self._hold()
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.seconds)
         monkeypatch.setattr(listening, "now", lambda: self.began + timedelta(seconds=self.seconds))
         monkeypatch.setattr(listening.asyncio, "sleep", self.sleep)
 
     async def sleep(self, seconds):
         self.seconds += seconds
+        self._hold()
         if self.seconds > 200:
             raise TimeoutError
 
+    def _hold(self):
+        for name, phone in self.phones.items():
+            self.legs[name].holds(phone.held[0] <= self.seconds < phone.held[1])
+
+    # as `Lines`
+
     async def packets(self, leg):
-        start, end = self.until[leg.id]
-        return 500 + int(max(0, min(self.seconds, end) - start) * 50)
+        phone = self.phones[leg.id]
+        begin, end = phone.sends
+        return Counted(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
+
+    async def look_whether_held(self, leg):
+        pass
+
+    async def refresh(self, leg):
+        self.refreshed.append(leg.id)
+        vars(self.phones[leg.id]).update(self.phones[leg.id].answer or {})
+
+    # as `Wire`
+
+    def reports(self, call_id, ours):
+        assert ours == 1
+        return int(min(self.seconds, self.phones[call_id].reports_until) / 5)
+
+    def sends_nothing(self, call_id):
+        begin, end = self.phones[call_id].listens_only
+        return begin <= self.seconds < end
+
+    async def silence(self, **options):
+        found = await Listening(
+            self, self, self.legs["client"], self.legs["consultant"], SETTINGS, **options
+        ).until_silence()
+        until = None if found.heard_until is None else (found.heard_until - self.began).total_seconds()
+        return found.leg.id, found.from_the_start, until
 
 
-async def silence(monkeypatch, held=False, **until):
-    clock = Clock(monkeypatch, **until)
-    client, consultant = Leg("client"), Leg("consultant")
-    client.held = held
-    found = await Listening(clock, client, consultant, SETTINGS).until_silence()
+@pytest.fixture
+def world(monkeypatch):
+    def world(**phones):
+        return World(monkeypatch, **phones)
+
+    yield world
     monkeypatch.undo()
-    until_second = None if found.heard_until is None else (found.heard_until - clock.began).total_seconds()
-    return found.leg.id, found.from_the_start, until_second, clock.seconds
 
 
-@pytest.mark.parametrize("silent", ["client", "consultant"])
-async def test_a_side_that_was_never_heard_is_found_after_the_time_of_the_settings(monkeypatch, silent):
-    lines = {"client": (0, 1000), "consultant": (0, 1000), silent: (0, 0)}
-    leg, from_the_start, heard_until, at = await silence(monkeypatch, **lines)
-    assert (leg, from_the_start, heard_until) == (silent, True, None)
-    assert 10 <= at <= 12.5
+both = pytest.mark.parametrize("who", ["client", "consultant"])
 
 
-@pytest.mark.parametrize("silent", ["client", "consultant"])
+@both
+async def test_a_side_that_was_never_heard_is_found_after_the_time_of_the_settings(world, who):
+    made = world(**{who: Phone(menu=0, sends=(0, 0))})
+    assert await made.silence() == (who, True, None)
+    assert 10 <= made.seconds <= 12.5
+
+
+@both
+async def test_packets_before_the_answer_do_not_count_as_heard(world, who):
+    made = world(**{who: DEAD})
+    made.legs[who].packets_before_answer = 500
+    assert await made.silence() == (who, True, None)
+
+
+@both
+async def test_a_side_that_was_heard_in_the_menu_only_is_lost_before_the_talk(world, who):
+    made = world(**{who: DEAD})
+    leg, from_the_start, until = await made.silence()
+    assert (leg, from_the_start) == (who, False)
+    assert until <= 0
+    assert 30 <= made.seconds <= 32.5
+
+
+@both
 @pytest.mark.parametrize("last", [14.0, 15.3, 61.98])
-async def test_a_side_that_falls_silent_is_found_before_asterisks_own_time_out_with_its_last_packet(
-    monkeypatch, silent, last
-):
-    lines = {"client": (0, 1000), "consultant": (0, 1000), silent: (0, last)}
-    leg, from_the_start, heard_until, at = await silence(monkeypatch, **lines)
-    assert (leg, from_the_start) == (silent, False)
-    assert heard_until == pytest.approx(last, abs=0.03)
-    assert last + 25 < at < last + 30
+async def test_a_side_that_falls_silent_is_found_with_its_last_packet(world, who, last):
+    made = world(**{who: Phone(sends=(0, last))})
+    leg, from_the_start, until = await made.silence()
+    assert (leg, from_the_start) == (who, False)
+    assert until == pytest.approx(last, abs=0.03)
+    assert last + 28 < made.seconds < last + 34
 
 
-async def test_where_neither_is_heard_nothing_is_known(monkeypatch):
+@both
+@pytest.mark.parametrize("reason", ["held", "listens_only"])
+async def test_a_phone_that_holds_or_only_listens_is_not_taken_for_a_dead_line(world, who, reason):
+    made = world(**{who: Phone(sends=(0, 20), **{reason: (20, 1000)})})
     with pytest.raises(TimeoutError):
-        await silence(monkeypatch, client=(0, 0), consultant=(0, 0))
+        await made.silence()
 
 
-async def test_both_lines_lost_at_once_is_nobodys_silence(monkeypatch):
+@both
+@pytest.mark.parametrize("reason", ["held", "listens_only"])
+async def test_one_that_stays_silent_afterwards_is_lost_from_then_on(world, who, reason):
+    made = world(**{who: Phone(sends=(0, 20), **{reason: (20, 100)})})
+    leg, from_the_start, until = await made.silence()
+    assert (leg, from_the_start) == (who, False)
+    assert until == pytest.approx(100, abs=2.1)
+
+
+@both
+async def test_a_silent_phone_that_still_reports_is_lost_at_its_last_report(world, who):
+    made = world(**{who: Phone(sends=(0, 20), reports_until=80)})
+    leg, _, until = await made.silence()
+    assert leg == who
+    assert until == pytest.approx(80, abs=2.1)
+
+
+@both
+async def test_signalling_does_not_replace_that_a_side_was_never_heard(world, who):
+    made = world(**{who: Phone(menu=0, sends=(0, 0), reports_until=1000, listens_only=(0, 1000))})
+    assert await made.silence() == (who, True, None)
+
+
+async def test_of_two_lines_that_are_lost_the_one_that_was_silent_first_ends_the_talk(world):
+    made = world(client=Phone(sends=(0, 24)), consultant=Phone(sends=(0, 20)))
+    leg, _, until = await made.silence()
+    assert leg == "consultant"
+    assert until == pytest.approx(20, abs=0.03)
+
+
+async def test_two_who_are_heard_are_left_alone(world):
     with pytest.raises(TimeoutError):
-        await silence(monkeypatch, client=(0, 20), consultant=(0, 20))
+        await world(consultant=Phone(menu=0, sends=(3, 1000))).silence()
 
 
-async def test_a_phone_on_hold_is_not_taken_for_a_dead_line(monkeypatch):
+# -- a talk that was taken over ---------------------------------------------------------------------------------------
+
+
+async def test_what_was_noted_before_tells_the_last_packet_of_a_line_that_died_meanwhile(world):
+    made = world(client=Phone(menu=3000, sends=(0, 0)))
+    earlier = (
+        Noted(made.began - timedelta(seconds=100), 2000),
+        Noted(made.began - timedelta(seconds=110), 1500),
+    )
+    leg, from_the_start, until = await made.silence(heard=True, earlier=(earlier, ()))
+    assert (leg, from_the_start) == ("client", False)
+    assert until == pytest.approx(-80, abs=0.1)  # 1,000 packets at 50 a second
+
+
+async def test_where_nothing_was_noted_a_line_counts_as_heard_until_the_talk_was_taken_over(world):
+    _, _, until = await world(client=DEAD).silence(heard=True)
+    assert until == pytest.approx(0, abs=0.1)
+
+
+async def test_a_phone_that_began_to_listen_only_while_nobody_was_there_says_so_when_asked(world):
+    made = world(client=Phone(sends=(0, 0), answer={"listens_only": (0, 1000)}))
     with pytest.raises(TimeoutError):
-        await silence(monkeypatch, held=True, client=(0, 20), consultant=(0, 1000))
+        await made.silence(heard=True)
+    assert made.refreshed == ["client"]
 
 
-async def test_two_who_are_heard_are_left_alone(monkeypatch):
-    with pytest.raises(TimeoutError):
-        await silence(monkeypatch, client=(0, 1000), consultant=(3, 1000))
+async def test_a_talk_that_was_not_taken_over_is_not_disturbed_by_a_question(world):
+    made = world(client=Phone(sends=(0, 20)))
+    await made.silence()
+    assert made.refreshed == []

@@ -1,0 +1,194 @@
+"""What Asterisk's events don't tell of a call's sound: which way it was agreed to flow, and whether the phone still reports.
+
+Asterisk sends a copy of each SIP message and RTCP report to this program's UDP port on loopback (HEP version 3, hep.conf).
+Of the SIP messages only the direction is kept that the far end gave its audio (RFC 3264: `recvonly`, `inactive` ...), and
+of the reports (RFC 3550) only when they came. Everything else is dropped at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import struct
+from collections import OrderedDict
+from typing import TypeVar
+
+from taxiphone.dialplan.config import USER_AGENT
+from taxiphone.errors import SetupError
+
+log = logging.getLogger(__name__)
+
+_MOST = 10_000  # of what is kept of each kind: the oldest goes
+_MAGIC, _HEADER, _CHUNK = b"HEP3", 6, 6
+_KEY, _PAYLOAD, _CALL_ID, _PROTOCOL = 0x0E, 0x0F, 0x11, 0x0B  # chunk types
+_SIP, _RTCP = 1, 5  # protocol types
+_SENDS = frozenset({"sendrecv", "sendonly"})
+_DIRECTION = re.compile(rb"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
+_AUDIO = re.compile(rb"^m=audio ", re.MULTILINE)
+_MEDIA = re.compile(rb"^m=", re.MULTILINE)
+# What our own messages call themselves (pjsip.conf): they tell our direction, not the far end's.
+_OWN = re.compile(
+    rb"^(?:User-Agent|Server):\s*" + USER_AGENT.encode() + rb"\s*$", re.MULTILINE | re.IGNORECASE
+)
+_CSEQ = re.compile(rb"^CSeq:\s*(\d+)\s+(INVITE|UPDATE|ACK|BYE)\s*$", re.MULTILINE | re.IGNORECASE)
+_SUCCESS = re.compile(rb"^SIP/2\.0 2\d\d ")
+_RESPONSE = b"SIP/2.0 "
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Wire(asyncio.DatagramProtocol):
+    """The copies of what passes between Asterisk and the phones.
+
+    Args:
+        secret: with which Asterisk proves that a copy is its own.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self._silent: OrderedDict[str, str] = (
+            OrderedDict()
+        )  # Call-ID -> a direction in which its phone sends nothing
+        self._offered: OrderedDict[tuple[str, int], str] = (
+            OrderedDict()
+        )  # (Call-ID, CSeq) -> asked for, not agreed yet
+        self._reports: OrderedDict[str, dict[int, int]] = OrderedDict()  # Call-ID -> source -> how many
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def listen(self, port: int) -> None:
+        """Take copies on this port of loopback.
+
+        Raises:
+            SetupError: it is taken.
+        """
+        try:
+            self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: self, local_addr=("127.0.0.1", port)
+            )
+        except OSError as error:
+            raise SetupError(
+                f"HEP can't listen on 127.0.0.1:{port}: {error.strerror}. "
+                "Set another hep_port in [asterisk] of taxiphone.toml."
+            ) from None
+
+    def close(self) -> None:
+        """Take no more."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- what is asked --------------------------------------------------------------------------------------------
+
+    def sends_nothing(self, call_id: str | None) -> bool:
+        """Whether the far end of a SIP call has said that it sends no sound: it only listens, or holds.
+
+        Args:
+            call_id: the SIP Call-ID; None: it is not known.
+        """
+        return call_id in self._silent
+
+    def reports(self, call_id: str | None, ours: int | None) -> int:
+        """How many RTCP reports have come from the far end of a SIP call.
+
+        Args:
+            call_id: the SIP Call-ID; None: it is not known.
+            ours: the source (SSRC) of our own reports, which are copied too.
+        """
+        return sum(count for source, count in self._reports.get(call_id or "", {}).items() if source != ours)
+
+    # -- what comes -----------------------------------------------------------------------------------------------
+
+    def datagram_received(self, data: bytes, _: tuple[str | None, int]) -> None:
+        """A copy has come, or something that is none: nothing that is sent here may disturb a call."""
+        try:
+            chunks = _chunks(data)
+            if not hmac.compare_digest(chunks.get(_KEY, b""), self._secret):
+                return
+            payload, protocol = chunks.get(_PAYLOAD, b""), chunks.get(_PROTOCOL, b"\0")[0]
+            call_id = chunks.get(_CALL_ID, b"").decode("utf-8", "replace")
+            if protocol == _SIP:
+                self._sip(call_id, payload)
+            elif protocol == _RTCP:
+                self._rtcp(call_id, payload)
+        except (ValueError, TypeError, struct.error, LookupError, AttributeError) as error:
+            log.debug("a copy of Asterisk's could not be read: %r", error)
+
+    def _sip(self, call_id: str, message: bytes) -> None:
+        head, _, body = message.partition(b"\r\n\r\n")
+        head = head.replace(b"\r\n", b"\n")
+        found = _CSEQ.search(head)
+        if found is None:
+            return
+        number, method = int(found[1]), found[2].upper()
+        if method == b"BYE":
+            self._silent.pop(call_id, None)
+            return
+        if _OWN.search(head):
+            if _SUCCESS.match(head):  # to their offer: it is agreed
+                agreed = self._offered.pop((call_id, number), None)
+                if agreed is not None:
+                    self._agreed(call_id, agreed)
+            return
+        direction = _direction(body.replace(b"\r\n", b"\n"))
+        if direction is None:
+            return
+        if head.startswith(_RESPONSE) or method == b"ACK":  # to our offer
+            self._agreed(call_id, direction)
+        else:
+            _keep(self._offered, (call_id, number), direction)
+
+    def _agreed(self, call_id: str, direction: str) -> None:
+        self._silent.pop(call_id, None)
+        if direction not in _SENDS:
+            _keep(self._silent, call_id, direction)
+
+    def _rtcp(self, call_id: str, report: bytes) -> None:
+        source = int(json.loads(report)["ssrc"])
+        counts = self._reports.pop(call_id, {})
+        counts[source] = counts.get(source, 0) + 1
+        _keep(self._reports, call_id, counts)
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    kept[key] = value
+    if len(kept) > _MOST:
+        kept.popitem(last=False)
+
+
+def _chunks(data: bytes) -> dict[int, bytes]:
+    """The chunks of a packet by their type; those of a vendor's own are left out."""
+    if data[:4] != _MAGIC:
+        return {}
+    found, place = {}, _HEADER
+    while place + _CHUNK <= len(data):
+        vendor, kind, length = struct.unpack_from("!HHH", data, place)
+        if length < _CHUNK:
+            break
+        if not vendor:
+            found[kind] = data[place + _CHUNK : place + length]
+        place += length
+    return found
+
+
+def _direction(sdp: bytes) -> str | None:
+    """The direction of the first audio stream by who wrote the SDP (RFC 4566); None where there is no such stream.
+
+    A stream on hold in the old manner has the address 0.0.0.0 (RFC 3264, section 8.4); one that is refused, port 0.
+    """
+    audio = _AUDIO.search(sdp)
+    if audio is None:
+        return None
+    first = _MEDIA.search(sdp)
+    session = sdp[: first.start()] if first else b""
+    rest = sdp[audio.end() :]
+    after = _MEDIA.search(rest)
+    media = rest[: after.start()] if after else rest
+    if media.startswith(b"0 ") or b"c=IN IP4 0.0.0.0" in media:
+        return "inactive"
+    if b"c=IN IP4 0.0.0.0" in session and b"c=" not in media:
+        return "inactive"
+    said = _DIRECTION.search(media) or _DIRECTION.search(session)
+    return said[1].decode() if said else "sendrecv"

@@ -1,0 +1,155 @@
+"""A platform whose carrier is plain Python, so that a test decides about every packet that reaches it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+from softphone import Carrier, Line
+from sqlalchemy import select
+
+from taxiphone.billing import ledger
+from taxiphone.demo.platform import Platform, Timing
+from taxiphone.demo.ports import free_port
+from taxiphone.directory import people
+from taxiphone.store.models import Call, Mark
+
+ADDRESS = "127.0.0.5"
+SHARED_DID = "+33199001200"
+_numbers = itertools.count(100)
+
+
+@dataclass
+class Wired:
+    """A client and a consultant on the Python carrier.
+
+    Attributes:
+        call_id: of the call that `dial` has made.
+        client: its line, once dialled.
+        consultant: the consultant's, once it has rung.
+    """
+
+    platform: Platform
+    carrier: Carrier
+    number: int
+    code: str
+    call_id: str = ""
+    client: Line | None = None
+    consultant: Line | None = None
+
+    @property
+    def client_number(self) -> str:
+        return f"+3363998{1}{self.number:03d}"
+
+    @property
+    def did(self) -> str:
+        return f"+3363998{3}{self.number:03d}"
+
+    async def dial(self, did=None):
+        """The client calls, and is answered."""
+
+        def ids(session):
+            return set(session.scalars(select(Call.id)))
+
+        before = await self.platform.database.look(ids)
+        self.client = await self.carrier.dial(did or self.did, caller=self.client_number)
+        self.call_id = await self.platform.new_call(before)
+
+    async def ring(self):
+        """The client calls and skips the price; the consultant's phone is picked up and hears who calls."""
+        await self.dial()
+        await self.marked("price told")
+        await self.press_until("price heard", lambda: self.client.key("#"))
+        await self.pick_up()
+
+    async def pick_up(self):
+        self.consultant = await self.carrier.rings()
+        await self.consultant.answer()
+        await self.marked("consultant answered")
+
+    async def talk(self, *, accept=None):
+        """Both are in the talk; neither has sent a packet of sound, only keys."""
+        await self.ring()
+        await self.press_until("accepted", accept or (lambda: self.consultant.key("1")))
+        await self.marked("bridging")
+
+    async def press_until(self, mark, press):
+        """Press a key until it has had its effect: it counts from the first sound of the question on."""
+        async with asyncio.timeout(20):
+            while not self.marks(mark):
+                await press()
+                await asyncio.sleep(0.5)
+
+    async def marked(self, what, seconds=20):
+        return await self.platform.marked(self.call_id, what, seconds)
+
+    def marks(self, what):
+        return self.platform.database.do(
+            lambda session: session.scalars(
+                select(Mark).where(Mark.call_id == self.call_id, Mark.what == what)
+            ).all()
+        )
+
+    def why(self):
+        """Why the talk ended, as the program noted it; None: it goes on."""
+        return next((mark.detail for mark in self.marks("left")), None)
+
+    async def finished(self):
+        """The call's row when it is priced; both lines are put down."""
+        await asyncio.gather(*(line.hang_up() for line in (self.client, self.consultant) if line))
+        await self.marked("ended")
+        return await self.platform.finished(self.call_id)
+
+
+@pytest.fixture(scope="module")
+def timing():
+    """How long the platform waits for what; a module whose calls need it otherwise has a fixture of this name."""
+    return Timing(ring_seconds=10, accept_seconds=5, key_seconds=4, rtp_timeout_seconds=4, one_way_seconds=2)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def wired(tmp_path_factory, timing):
+    """Make a client and a consultant who have never called: `wired(recording_allowed=True)`."""
+    port = free_port(ADDRESS)
+    platform = Platform(tmp_path_factory.mktemp("wire") / "platform", timing=timing)
+    platform.write(f'host = "{ADDRESS}"\nport = {port}')
+    try:
+        await platform.start()
+        async with Carrier(ADDRESS, port, platform=(("127.0.0.1"), platform.sip_port)) as carrier:
+
+            def make(**consultant):
+                number = next(_numbers)
+                made = Wired(platform, carrier, number, str(number))
+
+                def fill(session):
+                    settings = platform.settings
+                    people.add_consultant(
+                        session,
+                        settings,
+                        name=f"Consultant {number}",
+                        phone=f"+3363998{2}{number:03d}",
+                        price_per_minute=Decimal("1.55"),
+                        code=made.code,
+                        language="en",
+                        **{"recording_allowed": False, **consultant},
+                    )
+                    client = people.add_client(
+                        session, settings, name=f"Client {number}", phones=[made.client_number], language="en"
+                    )
+                    people.add_number(session, settings, number=made.did, consultant_code=made.code)
+                    if not people.did(session, SHARED_DID):
+                        people.add_number(session, settings, number=SHARED_DID)
+                    ledger.top_up(session, client.id, 5000, "EUR")
+
+                platform.database.do(fill)
+                return made
+
+            yield make
+    finally:
+        await platform.stop()
+        await platform.stop_stray_asterisk()
+        platform.database.close()
