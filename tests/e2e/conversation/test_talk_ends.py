@@ -8,9 +8,8 @@ import pytest
 import talks
 from sqlalchemy import select
 
-from taxiphone.billing.due import what_is_due
 from taxiphone.demo.platform import Timing
-from taxiphone.store.models import FreeMinutes, Mark
+from taxiphone.store.models import Mark
 from taxiphone.store.types import now
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -121,46 +120,6 @@ async def test_a_line_that_falls_silent_ends_the_talk_is_billed_to_its_last_pack
         assert bill.call.dropped
 
     calls = [scene(recording_allowed=False, **languages) for languages in BOTH_WAYS]
-    await talks.at_once(story(calls[0], client=True), story(calls[1], client=False))
-    await calls[0].them.nothing_left()
-
-
-async def test_a_side_that_was_never_heard_is_flagged_told_to_both_and_not_billed(scene):
-    async def story(call, *, client):
-        silent = call.client if client else call.consultant
-        await talks.begin(call, then=silent.die)
-        await call.platform.marked(call.call_id, "left")
-        assert why(call) == ("client not heard" if client else "consultant not heard")
-        bill = await talks.priced(call)
-        due = call.platform.database.do(lambda session: what_is_due(session, call.call_id))
-
-        async def client_hears():
-            await call.hears("not-heard" if client else "other-not-heard")
-            if (
-                not client
-            ):  # Asterisk's own time-out ends the silent one's call in the middle of the next sentence
-                speech = call.speech
-                lasted, left = speech.talk_lasted(due.seconds), speech.credit_left(call.them.credit, "EUR")
-                await call.hears(lasted, "nothing-charged", left, "goodbye")
-
-        async def consultant_hears():
-            await call.consultant_hears("other-not-heard" if client else "not-heard")
-            if client:
-                await call.consultant_hears(call.consultants_speech.talk_lasted(due.seconds))
-
-        await asyncio.gather(client_hears(), consultant_hears())
-        await talks.let_go(call)
-        assert bill.call.fault == "one-way audio"
-        assert bill.call.review
-        assert bill.receipt.total == 0
-        assert call.them.wallet() == call.them.credit
-        assert not call.platform.database.do(
-            lambda session: session.scalar(
-                select(FreeMinutes).where(FreeMinutes.client_id == bill.call.client_id)
-            )
-        )
-
-    calls = [scene(recording_allowed=False, free_minutes=1, **languages) for languages in BOTH_WAYS]
     await talks.at_once(story(calls[0], client=True), story(calls[1], client=False))
     await calls[0].them.nothing_left()
 

@@ -16,7 +16,7 @@ from taxiphone.billing import ledger
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
 from taxiphone.directory import people
-from taxiphone.store.models import Call, Mark
+from taxiphone.store.models import Call, Mark, Receipt
 
 ADDRESS = "127.0.0.5"
 SHARED_DID = "+33199001200"
@@ -97,6 +97,12 @@ class Wired:
     def why(self):
         """Why the talk ended, as the program noted it; None: it goes on."""
         return next((mark.detail for mark in self.marks("left")), None)
+
+    def charged(self):
+        """What the receipt of the call comes to, in cents."""
+        return self.platform.database.do(
+            lambda session: session.scalar(select(Receipt.total).where(Receipt.call_id == self.call_id))
+        )
 
     async def finished(self):
         """The call's row when it is priced; both lines are put down."""

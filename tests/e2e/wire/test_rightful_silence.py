@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import numpy as np
 import pytest
@@ -110,6 +111,8 @@ async def test_who_was_never_heard_is_not_billed(wired):
     assert call.why() == "consultant not heard"
     row = await call.finished()
     assert row.fault == "one-way audio"
+    assert row.review
+    assert call.charged() == 0
 
 
 async def test_ringing_that_was_sound_before_the_answer_does_not_count_as_heard(wired):
@@ -130,6 +133,26 @@ async def test_ringing_that_was_sound_before_the_answer_does_not_count_as_heard(
     await call.marked("left", 8)
     assert call.why() == "consultant not heard"
     await call.finished()
+
+
+@pytest.mark.parametrize("knew", [True, False], ids=["before the kill", "while no program was there"])
+async def test_a_program_that_is_killed_and_comes_back_knows_who_only_listens(wired, knew):
+    call = wired()
+    await call.talk()
+    call.client.speak()
+    call.consultant.speak()
+    await asyncio.sleep(1)
+    call.client.be_silent()
+    if knew:
+        await call.client.change("recvonly")
+    call.platform.signal(signal.SIGKILL)
+    await call.platform.ended()
+    if not knew:
+        await call.client.change("recvonly")
+    await call.platform.start()
+    await goes_on(call)
+    row = await call.finished()
+    assert not row.dropped
 
 
 async def test_two_lines_that_die_at_once_end_the_talk_at_their_last_packet(wired):
