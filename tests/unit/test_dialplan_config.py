@@ -189,7 +189,7 @@ def test_a_line_break_in_a_free_text_is_refused(tmp_path: Path, password: str | 
         config.render(registering(tmp_path), Secrets("x", password), ASTERISK)
 
 
-@pytest.mark.parametrize("state", ["a;b", "a[b", "a,b", "a$b", "a\nb", 'a"b'])
+@pytest.mark.parametrize("state", ["a;b", "a[b", "a,b", "a$b", 'a"b'])
 def test_a_folder_that_asterisks_files_cannot_hold_is_refused(tmp_path: Path, state: str) -> None:
     with pytest.raises(SettingsError, match="folder"):
         config.render(settings(tmp_path, paths={"state": state}), SECRETS, ASTERISK)
