@@ -33,6 +33,7 @@ from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.server.refused_summary import RefusedSummary
 from taxiphone.settings import Settings
+from taxiphone.store import serving
 from taxiphone.store.calls import FINAL
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
@@ -79,6 +80,9 @@ class Process:
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             stack.callback(_lock(self._settings).close)
+            alone = serving.lock_of(self._database)
+            await asyncio.to_thread(alone.take)
+            stack.callback(alone.close)
             agi = AgiServer(
                 self._settings.asterisk.agi_port, {"apology": Apology(self._settings, self._database)}
             )
@@ -100,6 +104,7 @@ class Process:
             ]
             if asterisk is not None:
                 tasks.append(asyncio.create_task(asterisk.wait_ended(), name="asterisk"))
+            tasks.append(asyncio.create_task(serving.watch(alone), name="database lock"))
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._signal)
                 stack.callback(loop.remove_signal_handler, number)

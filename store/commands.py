@@ -5,8 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from taxiphone.console import App, out, pass_app
+from taxiphone.errors import SchemaError
+from taxiphone.store import serving
 from taxiphone.store.database import Database, head
 
 
@@ -18,11 +21,23 @@ def db() -> None:
 @db.command("upgrade")
 @pass_app
 def upgrade(app: App) -> None:
-    """Bring the database's schema to this program's version."""
+    """Bring the database's schema to this program's version.
+
+    Stop `taxiphone serve` first: a program of another version would write beside the change. While one is running this is
+    refused.
+    """
     with closing(Database(app.settings.database_url)) as database:
         database.create_if_new()
         before = database.version()
-        database.upgrade()
+        if before != head():
+            with closing(serving.lock_of(database)) as alone:
+                try:
+                    alone.take()
+                except DBAPIError as error:
+                    raise SchemaError(
+                        f"the database {database.name} can't be reached: {error.orig}."
+                    ) from None
+                database.upgrade()
     out.print(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
 
 

@@ -1,0 +1,244 @@
+"""One `taxiphone serve` for each database, whatever folder it runs in: a second one would end the calls of the first.
+
+SQLite: a kernel lock (fcntl, POSIX) on a file beside the database's. PostgreSQL: a session's advisory lock on a
+connection of its own, in the database and schema that the calls are in. Neither rests on a clock or on a process id, and
+both go with the process, however it ends: the kernel drops the one, the server drops the other with its connection. See
+docs/adr/0016.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from taxiphone.errors import SetupError
+from taxiphone.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0  # between two looks whether the lock is still held
+_SPACE = 7419  # of PostgreSQL's advisory locks; the other half of the key is the schema
+# The server too finds out within a minute that this machine has gone, and drops the lock; by default it takes two hours.
+_FOUND_OUT = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
+_NAME = 63  # bytes that PostgreSQL keeps of an application's name
+
+
+class Lock(Protocol):
+    """A lock that one process can hold."""
+
+    def take(self) -> None:
+        """Take it.
+
+        Raises:
+            SetupError: another process has it, or it can't be had here.
+            sqlalchemy.exc.DBAPIError: the database can't be reached.
+        """
+
+    def keep(self) -> None:
+        """Make sure that it is still held; take it again where it went with a connection or a file. Raises like `take`."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+def lock_of(database: Database) -> Lock:
+    """The lock of a database; not taken yet.
+
+    Raises:
+        SetupError: it lies in memory only.
+    """
+    if database.file is not None:
+        return FileLock(database.file)
+    if database.sqlite:
+        raise SetupError("a database in memory is gone with the process. Name a file in [database] url.")
+    return AdvisoryLock(database)
+
+
+async def watch(lock: Lock, look_seconds: float = LOOK_SECONDS) -> None:
+    """Keep a lock that was taken, until cancelled.
+
+    While the database is away, nobody else can take it there either.
+
+    Raises:
+        SetupError: another process has it now.
+    """
+    away = False
+    while True:
+        await asyncio.sleep(look_seconds)
+        try:
+            await asyncio.to_thread(lock.keep)
+        except DBAPIError as error:
+            if not away:
+                log.warning(
+                    "the connection that keeps a second serve out is lost (%s); trying again", error.orig
+                )
+            away = True
+        else:
+            if away:
+                log.warning("a second serve is kept out again")
+            away = False
+
+
+class FileLock:
+    """A POSIX lock on `FILE.serving`, beside the database's real file.
+
+    Args:
+        database: SQLite's file; a link, or a relative path, leads to the same lock as the file itself.
+    """
+
+    def __init__(self, database: Path) -> None:
+        real = database.resolve()
+        self.path = real.with_name(f"{real.name}.serving")
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """See `Lock`."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SetupError(
+                f"{self.path} can't be opened: {error.strerror}. It keeps a second serve out."
+            ) from None
+        try:
+            # Of the process, not of the open file: a child that outlives a killed serve does not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _read(descriptor)
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError | PermissionError):
+                raise SetupError(_refusal(holder)) from None
+            raise SetupError(
+                f"{self.path} can't be locked: {error.strerror}. Keep the database on a disk of this machine."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def keep(self) -> None:
+        """See `Lock`. Where somebody removed the file, the lock on it keeps nobody out any more: made anew."""
+        if self._descriptor is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self.path.stat(), os.fstat(self._descriptor)):
+                return
+        self.close()
+        self.take()
+
+    def close(self) -> None:
+        """See `Lock`. The file stays: to remove it would let two processes lock two files of this name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class AdvisoryLock:
+    """PostgreSQL's `pg_try_advisory_lock`, on a connection that is used for nothing else."""
+
+    def __init__(self, database: Database) -> None:
+        # To be told from the others, and from a connection of ours that the server still believes in.
+        own = f" {os.getpid()} {secrets.token_hex(4)}"
+        self._name = f"taxiphone serve {socket.gethostname()}"[: _NAME - len(own)] + own
+        self._engine = create_engine(
+            database.engine.url,
+            hide_parameters=True,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={
+                "connect_timeout": 10,
+                "application_name": self._name,
+                "keepalives_idle": 20,
+                "keepalives_interval": 5,
+                "keepalives_count": 4,
+                "tcp_user_timeout": 40_000,
+            },
+        )
+        self._connection: Connection | None = None
+
+    def take(self) -> None:
+        """See `Lock`."""
+        connection = self._engine.connect()
+        try:
+            self._take_on(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _take_on(self, connection: Connection) -> None:
+        for setting, value in _FOUND_OUT.items():
+            connection.execute(text(f"SET {setting} = {value}"))
+        if self._locked(connection):
+            return
+        server_process, name = self._holder(connection) or (0, "")
+        if name != self._name:
+            raise SetupError(_refusal(name))
+        # Our own connection before this one: we lost it, and the server does not know yet.
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": server_process})
+        connection.execute(text("SELECT pg_sleep(0.2)"))
+        if not self._locked(connection):
+            raise SetupError(_refusal(""))
+
+    def keep(self) -> None:
+        """See `Lock`."""
+        if self._connection is not None:
+            try:
+                self._connection.execute(text("SELECT 1"))
+            except DBAPIError:
+                self.close()
+            else:
+                return
+        self.take()
+
+    def close(self) -> None:
+        """See `Lock`."""
+        if self._connection is not None:
+            with suppress(DBAPIError):
+                self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _locked(connection: Connection) -> bool:
+        locked = connection.execute(
+            text("SELECT pg_try_advisory_lock(:space, hashtext(current_schema()))"), {"space": _SPACE}
+        )
+        return bool(locked.scalar_one())
+
+    @staticmethod
+    def _holder(connection: Connection) -> tuple[int, str] | None:
+        """The process of the server that holds the lock, and what the client called itself."""
+        row = connection.execute(
+            text(
+                "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+                "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = :space "
+                "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+                "AND l.objid::bigint = hashtext(current_schema())::bigint & 4294967295"
+            ),
+            {"space": _SPACE},
+        ).first()
+        return None if row is None else (int(row[0]), str(row[1] or ""))
+
+
+def _read(descriptor: int) -> str:
+    with suppress(OSError):
+        said = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        return said if said.isprintable() else ""
+    return ""
+
+
+def _refusal(holder: str) -> str:
+    who = f" ({holder})" if holder else ""
+    return (
+        f"the database is in use by another `taxiphone serve`{who}. Two would end each other's calls, so this one was not "
+        "started and nothing was changed. Stop the other one first."
+    )
