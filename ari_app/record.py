@@ -10,7 +10,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.listening import Earlier, Noted
-from taxiphone.billing import holds, ledger
+from taxiphone.billing import corrections, holds, ledger
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
@@ -242,6 +242,12 @@ class CallRecord:
                 _step(call, status)
             for name, value in columns.items():
                 setattr(call, name, value)
+            if columns.get("fault") or columns.get("heard_until"):
+                # The meter knows from Asterisk's log when a talk is over, and may have been quicker than this.
+                session.flush()
+                corrections.correct(
+                    session, call, corrections.NOT_HEARD if call.fault else corrections.FELL_SILENT
+                )
             calls.mark(session, self._id, what, detail)
 
         await self._database.run(work)

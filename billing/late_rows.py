@@ -6,22 +6,17 @@ milliseconds, perhaps a read later; where the cause is a fault of the line, the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import witnesses
-from taxiphone.billing.rating_again import rate_again
+from taxiphone.billing.corrections import FELL_SILENT, correct
 from taxiphone.billing.talk import HANGUP, asked_for
-from taxiphone.errors import LedgerError
 from taxiphone.store.calls import CONSULTANT_LEG, Status
 from taxiphone.store.models import Call
-
-log = logging.getLogger(__name__)
 
 
 def regard(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -45,12 +40,4 @@ def _correct(session: Session, call: Call) -> None:
     call.dropped = witnesses.was_dropped(call, found)
     if witnesses.heard(call, found).end == call.talk_to:
         return
-    try:
-        with session.begin_nested():
-            rate_again(session, call, "one side had fallen silent before the end")
-    except (LedgerError, ValueError) as error:
-        log.warning("call %s was priced before its end was known: %s", call.id, error)
-    except DBAPIError as error:
-        if not isinstance(error, IntegrityError):
-            raise  # the whole chunk is done again
-        log.exception("call %s was priced before its end was known, and can't be rated again", call.id)
+    correct(session, call, FELL_SILENT)

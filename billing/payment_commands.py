@@ -47,7 +47,8 @@ def refund(
     """Give AMOUNT of what CALL cost back to the client's wallet, or all of it, and write the credit note.
 
     Consultant, platform and tax each give back in the proportion in which they hold what was paid, to the cent; never
-    more than was paid, over all refunds of the call. A consultant who was paid out already owes their part back: it
+    more than was paid, over all refunds of the call. Where all is given back before the recording is ready, that costs
+    nothing any more. A consultant who was paid out already owes their part back: it
     is taken off what they earn next.
     """
     if everything == (given is not None):
@@ -61,6 +62,10 @@ def refund(
         currency = app.settings.platform.currency if receipt is None else receipt.currency
         digits = digits_of(currency)
         wanted = None if given is None else to_minor(given, digits)
+        # Where nothing was paid yet, all that is left may be the fee of a recording that is still to come.
+        nothing_paid = everything and not sum(refunds.pockets(session, call.id).values())
+        if nothing_paid and (waived := refunds.waive_recording(session, call)):
+            return {"call": call.id, "waived": from_minor(waived, digits), "currency": currency}
         note = refunds.refund(session, call, wanted, reason.strip(), key)
         return {
             **receipts.credit_note(note, digits),
@@ -74,6 +79,12 @@ def refund(
         print_json(row)
         return
     currency = row["currency"]
+    if "waived" in row:
+        out.print(
+            f"Nothing was paid for call {row['call']} yet. The {row['waived']} {currency} that were held for its recording "
+            "went back to the client's wallet: it will cost nothing."
+        )
+        return
     out.print(
         f"Credit note {row['number']}: {row['amount']} {currency} of call {row['call']} went back to the client's wallet, "
         f"{row['consultant']} of it from the consultant, {row['commission']} from the platform (tax {row['vat']}). "

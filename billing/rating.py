@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from taxiphone.billing import continuation, free_minutes, ledger, witnesses
+from taxiphone.billing import continuation, free_minutes, ledger, refunds, witnesses
 from taxiphone.billing.parts import UNBILLED, billable, fee_of, price_part, with_fee
 from taxiphone.billing.talk import Talk
 from taxiphone.billing.tariff import Line
@@ -95,6 +95,7 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
     """Charge the fee of a recording that can be played, or give it back where none came of it. At most once.
 
     The commission becomes that of the whole total, rounded once; of a consultation that was cut, that of all its parts.
+    No fee is charged on a call in which a fault of the network was found, or that was refunded whole.
 
     Returns:
         the receipt as it is now; None where the call is not priced yet, and so nothing was done.
@@ -109,8 +110,8 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
         return receipt
     tariff = from_json(call.tariff)
     fee = fee_of(tariff)
-    key = f"call:{call.id}:recording"
-    if not ready:
+    key = refunds.recording_key(call)
+    if not ready or call.fault is not None or refunds.refunded_whole(session, call):
         ledger.release(session, key, call.id, call.client_id or 0, fee, tariff.currency)
         receipt.recording_pending = False
         return receipt

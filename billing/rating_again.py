@@ -12,7 +12,7 @@ from taxiphone.billing import continuation, free_minutes, ledger, witnesses
 from taxiphone.billing.money import format_money
 from taxiphone.billing.parts import UNBILLED, Sum, billable, fee_of, price_part, with_fee
 from taxiphone.billing.rating import NOT_COMING
-from taxiphone.billing.refunds import lock_receipt, refunded
+from taxiphone.billing.refunds import fee_was_released, lock_receipt, refunded
 from taxiphone.billing.talk import Talk
 from taxiphone.billing.tariff import Line, Price, Tariff
 from taxiphone.billing.tariff_json import from_json
@@ -69,30 +69,22 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
             f"the line of call {call.id} was cut and another call goes on with it, whose price rests on this one. "
             f"Nothing was posted; what is too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
-    found = witnesses.talk_of(session, call)
-    if found is None:
-        raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
-    tariff = from_json(call.tariff)
-    others, heard = continuation.before(session, call, lock=True), witnesses.heard(call, found)
-    held = _held_for_talk(session, call, tariff)
-    seconds = billable(call.max_seconds, tariff, heard.seconds, held, others)
-    billed = seconds and call.fault is None
-    cost = price_part(tariff, others, seconds) if billed else UNBILLED
-    new = _with_recording(session, call, tariff, cost, others)
+    tariff, others, heard, new = reckon(session, call)
     before = receipt.total
     if _same(receipt, new):
         return Again(receipt, before, changed=False)
     _post(session, call, tariff, new, version=len(receipt.former) + 2)
     _rewrite(call, receipt, heard, new, reason)
-    call.dropped = witnesses.was_dropped(call, found)
     if tariff.free_seconds:
-        free_minutes.give_back(session, call, others.seconds + heard.seconds)
+        free_minutes.give_back(
+            session, call, None if call.fault is not None else others.seconds + heard.seconds
+        )
     session.flush()
     return Again(receipt, before, changed=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _New:
+class New:
     """The price of the talk, and with the recording's fee where it is charged."""
 
     talk: Price
@@ -101,6 +93,27 @@ class _New:
     commission: int
     vat: int
     pending: bool
+
+
+def reckon(session: Session, call: Call) -> tuple[Tariff, Sum, Talk, New]:
+    """What a rated call costs by all that is known of it now; nothing is posted.
+
+    Returns:
+        its frozen tariff, what the calls before it in the consultation sum to, the talk as far as it is billed, the price.
+
+    Raises:
+        LedgerError: the log has no talk of it.
+    """
+    found = witnesses.talk_of(session, call)
+    if found is None or call.tariff is None:
+        raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
+    tariff = from_json(call.tariff)
+    others, heard = continuation.before(session, call, lock=True), witnesses.heard(call, found)
+    held = _held_for_talk(session, call, tariff)
+    seconds = billable(call.max_seconds, tariff, heard.seconds, held, others)
+    cost = price_part(tariff, others, seconds) if seconds and call.fault is None else UNBILLED
+    call.dropped = witnesses.was_dropped(call, found)
+    return tariff, others, heard, _with_recording(session, call, tariff, cost, others)
 
 
 def _held_for_talk(session: Session, call: Call, tariff: Tariff) -> int:
@@ -114,16 +127,18 @@ def _held_for_talk(session: Session, call: Call, tariff: Tariff) -> int:
     return int(held) - (fee_of(tariff) if call.recording_asked else 0)
 
 
-def _with_recording(session: Session, call: Call, tariff: Tariff, cost: Price, others: Sum) -> _New:
+def _with_recording(session: Session, call: Call, tariff: Tariff, cost: Price, others: Sum) -> New:
     recording = session.get(Recording, call.id)
-    status = None if recording is None or cost.network_fault else recording.status
+    # A fee that was given back, as when everything was refunded before the MP3 was ready, is never asked for again.
+    gone = cost.network_fault or fee_was_released(session, call)
+    status = None if recording is None or gone else recording.status
     charged = any(line["what"] == "recording" for line in call.receipt.lines) if call.receipt else False
     fee = 0
     if (charged or status == "ready") and not cost.network_fault:
         fee = fee_of(tariff)
     total, commission, vat = with_fee(tariff, others, cost.total, fee)
     lines = [*cost.lines, *([Line("recording", 0, fee)] if fee else [])]
-    return _New(
+    return New(
         talk=cost,
         lines=[asdict(line) for line in lines],
         total=total,
@@ -133,12 +148,12 @@ def _with_recording(session: Session, call: Call, tariff: Tariff, cost: Price, o
     )
 
 
-def _same(receipt: Receipt, new: _New) -> bool:
+def _same(receipt: Receipt, new: New) -> bool:
     was = (receipt.lines, receipt.total, receipt.commission, receipt.recording_pending)
     return was == (new.lines, new.total, new.commission, new.pending)
 
 
-def _post(session: Session, call: Call, tariff: Tariff, new: _New, version: int) -> None:
+def _post(session: Session, call: Call, tariff: Tariff, new: New, version: int) -> None:
     """Reverse, fetch or give back the difference, and charge: in this order nothing falls below zero on the way."""
     currency, client = tariff.currency, call.client_id or 0
     wallet = ledger.lock_wallet(session, client, currency)
@@ -194,7 +209,7 @@ def _post(session: Session, call: Call, tariff: Tariff, new: _New, version: int)
     )
 
 
-def _rewrite(call: Call, receipt: Receipt, found: Talk, new: _New, reason: str) -> None:
+def _rewrite(call: Call, receipt: Receipt, found: Talk, new: New, reason: str) -> None:
     """The receipt says the new price, and keeps what it said before."""
     former, at = receipt.former, now()
     issued = former[-1]["replaced_at"] if former else receipt.issued_at.isoformat()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
 from taxiphone.billing.ledger import Change
 from taxiphone.billing.money import format_money
+from taxiphone.billing.parts import fee_of
 from taxiphone.billing.tariff import half_up
 from taxiphone.billing.tariff_json import from_json
 from taxiphone.errors import LedgerError, UsageError
@@ -31,7 +32,8 @@ def refund(
 
     Consultant, platform and tax each give back in the proportion in which they hold what was paid; the parts sum to
     the amount, and when all is given back each has given back exactly what it got. A consultant who was paid out
-    already owes it: the earnings fall below zero. The same key again finds the credit note that was made.
+    already owes it: the earnings fall below zero. The same key again finds the credit note that was made. Where all is
+    given back before the recording is ready, its fee is not charged any more.
 
     Args:
         session: in a transaction that writes.
@@ -95,7 +97,43 @@ def refund(
     )
     session.add(note)
     session.flush()
+    if amount == left:
+        waive_recording(session, call)
     return note
+
+
+def waive_recording(session: Session, call: Call) -> int:
+    """Give back what is held for the fee of a recording that is not ready yet: the recording will cost nothing.
+
+    Returns:
+        what was given back, in minor units; 0 where no fee was to come.
+    """
+    receipt = lock_receipt(session, call)
+    if receipt is None or not receipt.recording_pending or call.tariff is None:
+        return 0
+    tariff = from_json(call.tariff)
+    fee = fee_of(tariff)
+    ledger.release(session, recording_key(call), call.id, call.client_id or 0, fee, tariff.currency)
+    receipt.recording_pending = False
+    session.flush()
+    return fee
+
+
+def recording_key(call: Call) -> str:
+    """The key of the posting that charges the fee of a call's recording, or gives it back: one of the two, once."""
+    return f"call:{call.id}:recording"
+
+
+def fee_was_released(session: Session, call: Call) -> bool:
+    """Whether the fee of the call's recording was given back without having been charged."""
+    released = exists().where(Posting.key == recording_key(call), Posting.kind == ledger.RELEASE)
+    return bool(session.execute(select(released)).scalar_one())
+
+
+def refunded_whole(session: Session, call: Call) -> bool:
+    """Whether all that was paid for a call was given back, and something was."""
+    back = refunded(session, call.id)
+    return back > 0 and call.receipt is not None and back >= call.receipt.total
 
 
 def lock_receipt(session: Session, call: Call) -> Receipt | None:
