@@ -1,31 +1,43 @@
 """Free minutes, once: for each client and consultant, or for each client, as the setting has it.
 
-The call that is accepted first claims them, in the transaction that freezes its tariff; the database keeps a second claim
-out. A call that came to nothing, and a talk so short that it was a network fault, give them back; what a longer talk left
-of them is gone.
+Only a client who is new has them: one with no billed talk before, in any mode. The call that is accepted first claims
+them, in the transaction that freezes its tariff; the database keeps a second claim out. A call that came to nothing, and a
+fault of the network, give them back. So does a talk shorter than the threshold, but twice at most: else short talks would
+be free without end. What a longer talk left of them is gone.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.settings import Settings
-from taxiphone.store.models import Call, Client, Consultant, FreeMinutes
+from taxiphone.store.calls import Status
+from taxiphone.store.models import Call, Client, Consultant, FreeMinutes, Receipt
 from taxiphone.store.types import now
+
+SPARED = 2
+"""So many talks shorter than the threshold leave the free minutes unused; the next one uses them."""
 
 _PLATFORM = "platform"
 
 
 def used(session: Session, settings: Settings, consultant: Consultant, client: Client) -> bool:
-    """Whether this client had free minutes in an earlier talk, or has them in a call that goes on now."""
+    """Whether this client is not new any more, or has the free minutes in a call that goes on now."""
     claims = exists().where(FreeMinutes.client_id == client.id)
+    billed = exists().where(
+        Call.client_id == client.id,
+        Call.status == Status.RATED,
+        Receipt.call_id == Call.id,
+        Receipt.total > 0,
+    )
     if settings.billing.free_minutes_scope != _PLATFORM:
         claims = claims.where(FreeMinutes.consultant_id == consultant.id)
-    return bool(session.execute(select(claims)).scalar_one())
+        billed = billed.where(Call.consultant_id == consultant.id)
+    return bool(session.execute(select(or_(claims, billed))).scalar_one())
 
 
 def claim(session: Session, settings: Settings, call: Call) -> bool:
@@ -40,16 +52,47 @@ def claim(session: Session, settings: Settings, call: Call) -> bool:
         "least_seconds": settings.billing.short_call_seconds,
         "claimed_at": now(),
     }
-    insert_if_new(session, FreeMinutes, [claims])
     owner = select(FreeMinutes.call_id).where(
         FreeMinutes.client_id == call.client_id, FreeMinutes.scope == where
     )
-    return session.execute(owner).scalar_one() == call.id
+    while True:
+        insert_if_new(session, FreeMinutes, [claims])
+        found = session.execute(owner).scalar_one_or_none()
+        if found is not None:  # else they were given back between the two
+            return found == call.id
 
 
 def give_back(session: Session, call: Call, talked: Decimal | None = None) -> None:
-    """Leave them unused: the call came to nothing, or its talk of so many seconds was a network fault."""
-    unused = delete(FreeMinutes).where(FreeMinutes.call_id == call.id)
-    if talked is not None:
-        unused = unused.where(FreeMinutes.least_seconds > int(talked))
-    session.execute(unused)
+    """Leave them unused: the call came to nothing or was a fault, or its talk of so many seconds was too short.
+
+    A short talk keeps its claim where two before it were spared.
+    """
+    claim = session.scalar(select(FreeMinutes).where(FreeMinutes.call_id == call.id))
+    if claim is None:
+        return
+    if talked is not None and (int(talked) >= claim.least_seconds or _spared(session, call, claim) >= SPARED):
+        return
+    session.execute(delete(FreeMinutes).where(FreeMinutes.id == claim.id))
+
+
+def _spared(session: Session, call: Call, claim: FreeMinutes) -> int:
+    """How many talks of this client's left the free minutes unused before: talked, rated, for nothing, and no claim left."""
+    talks = (
+        select(func.count())
+        .select_from(Call)
+        .join(Receipt, Receipt.call_id == Call.id)
+        .outerjoin(FreeMinutes, FreeMinutes.call_id == Call.id)
+        .where(
+            Call.client_id == call.client_id,
+            Call.id != call.id,
+            Call.status == Status.RATED,
+            Call.continues_id.is_(None),  # the parts of a consultation are one talk
+            Call.billed_seconds > 0,
+            Call.fault.is_(None),
+            Receipt.total == 0,
+            FreeMinutes.id.is_(None),
+        )
+    )
+    if claim.scope != _PLATFORM:
+        talks = talks.where(Call.consultant_id == call.consultant_id)
+    return session.execute(talks).scalar_one()

@@ -69,11 +69,70 @@ def test_the_threshold_is_the_one_that_was_in_force_when_the_call_was_accepted(h
     assert claims(house) == 1
 
 
-def test_a_package_neither_has_nor_uses_them(house: Any) -> None:
+def test_a_package_has_none(house: Any) -> None:
     client = house.client()
     consultant = house.consultant("1.00", free_minutes=10, package_price=10, package_minutes=10)
-    end(house, house.call(client, consultant, mode="package"), 60_000)
+    assert not free(house, house.call(client, consultant, mode="package"))
     assert claims(house) == 0
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "new"), [(None, True), (29_999, True), (30_000, False), (600_000, False)]
+)
+def test_a_client_with_a_billed_package_is_not_new_any_more(
+    house: Any, milliseconds: int | None, new: bool
+) -> None:
+    client = house.client()
+    consultant = house.consultant("1.00", free_minutes=10, package_price=10, package_minutes=10)
+    end(house, house.call(client, consultant, mode="package"), milliseconds)
+    assert free(house, house.call(client, consultant)) is new
+
+
+def test_a_client_who_paid_before_there_were_any_is_not_new(house: Any) -> None:
+    client, consultant = house.client(), house.consultant("1.00")
+    assert end(house, house.call(client, consultant), 20_000) == 33
+    house.database.do(lambda s: setattr(s.get_one(Consultant, consultant), "free_minutes", 10))
+    assert not free(house, house.call(client, consultant))
+    assert free(house, house.call(house.client(code="7002"), consultant))
+
+
+def test_a_billed_talk_with_somebody_else_counts_only_with_the_platforms_scope(house: Any) -> None:
+    client = house.client()
+    anne = house.consultant("1.00", package_price=10, package_minutes=10)
+    bruno = house.consultant("1.00", code="102", free_minutes=10)
+    end(house, house.call(client, anne, mode="package"), 60_000)
+    first = house.call(client, bruno)
+    assert free(house, first)
+    end(house, first, None)
+    house.settings = house.settings.model_copy(update={"billing": Billing(free_minutes_scope="platform")})
+    assert not free(house, house.call(client, bruno))
+
+
+@pytest.mark.parametrize("scope", ["consultant", "platform"])
+def test_the_third_short_talk_uses_them(house: Any, scope: str) -> None:
+    house.settings = house.settings.model_copy(update={"billing": Billing(free_minutes_scope=scope)})
+    client, anne = house.client(), house.consultant("1.00", free_minutes=10)
+    bruno = house.consultant("1.00", code="102", free_minutes=10)
+    with_whom = [anne, anne, anne, anne] if scope == "consultant" else [anne, bruno, anne, bruno]
+    calls = []
+    for consultant in with_whom:
+        calls.append(house.call(client, consultant))
+        end(house, calls[-1], 29_000)
+    assert [free(house, call_id) for call_id in calls] == [True, True, True, False]
+    assert [house.get(call_id).receipt.total for call_id in calls] == [0, 0, 0, 48]
+    if scope == "consultant":
+        assert free(house, house.call(client, bruno)), "each consultant counts for itself"
+
+
+def test_calls_that_came_to_nothing_and_faults_are_no_short_talks(house: Any) -> None:
+    client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
+    for _ in range(3):
+        end(house, house.call(client, consultant), None)
+        faulty = house.call(client, consultant)
+        house.database.do(lambda s, each=faulty: setattr(s.get_one(Call, each), "fault", "one-way audio"))
+        end(house, faulty, 90_000)
+    for _ in range(2):
+        end(house, house.call(client, consultant), 10_000)
     assert free(house, house.call(client, consultant))
 
 
