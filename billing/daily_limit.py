@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import days
 from taxiphone.billing.ledger import HOLD
 from taxiphone.settings import Settings
 from taxiphone.store.models import Account, Call, Client, Receipt
@@ -35,7 +35,9 @@ def left_today(
     wished = session.execute(select(Client.daily_limit).where(Client.id == client.id)).scalar_one()
     if wished is None:
         return None
-    begin, end = day_of(settings, at or now())
+    zone = days.zone_of(settings)
+    day = days.day_of(at or now(), zone)
+    begin, end = days.begin_of(day, zone), days.end_of(day, zone)
     spent = (
         select(func.coalesce(func.sum(Receipt.total), 0), func.coalesce(func.sum(Account.balance), 0))
         .select_from(Call)
@@ -45,12 +47,3 @@ def left_today(
     )
     charged, held = session.execute(spent).one()
     return max(0, wished - int(charged) - int(held or 0))
-
-
-def day_of(settings: Settings, at: datetime) -> tuple[datetime, datetime]:
-    """The beginning and the end of the day of a moment, in UTC; 23 or 25 hours apart where the clock is changed."""
-    zone = ZoneInfo(settings.platform.timezone)
-    day = at.astimezone(zone).date()
-    begin = datetime.combine(day, time(), zone)
-    end = datetime.combine(day + timedelta(days=1), time(), zone)
-    return begin.astimezone(UTC), end.astimezone(UTC)

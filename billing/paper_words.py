@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 
 import babel.dates
@@ -26,7 +26,7 @@ WORDS = {
         "receipt": "Receipt",
         "receipt_no": "Receipt no. {number}",
         "call": "Call {call} of {day}, with {consultant}",
-        "talked": "Talked from {start} to {end} (UTC), {length} billed",
+        "talked": "Talked from {start} to {end} ({zone}), {length} billed",
         "continues": "Goes on with call {call}, whose line was cut: one consultation, its lengths are added up.",
         "fault": "The line failed within the first {seconds} s: nothing is charged.",
         "fault_seen": "One side could not be heard: nothing is charged.",
@@ -61,7 +61,7 @@ WORDS = {
         "statement": "Statement",
         "period": "Period",
         "period_days": "{first} to {last}",
-        "days_utc": "Days are those of UTC, both included.",
+        "days": "Days are those of {zone}, both included; each line is on the day on which it was posted.",
         "opening": "Opening balance",
         "closing": "Closing balance",
         "shares": "Your share of the calls",
@@ -95,7 +95,7 @@ WORDS = {
         "receipt": "Reçu",
         "receipt_no": "Reçu n° {number}",
         "call": "Appel {call} du {day}, avec {consultant}",
-        "talked": "Conversation de {start} à {end} (UTC), {length} facturées",
+        "talked": "Conversation de {start} à {end} ({zone}), {length} facturées",
         "continues": "Suite de l'appel {call}, coupé : une seule consultation, les durées s'additionnent.",
         "fault": "La ligne a été coupée dans les {seconds} premières secondes : rien n'est facturé.",
         "fault_seen": "L'un des deux n'était pas entendu : rien n'est facturé.",
@@ -128,7 +128,7 @@ WORDS = {
         "statement": "Relevé",
         "period": "Période",
         "period_days": "du {first} au {last}",
-        "days_utc": "Les jours sont ceux de l'heure UTC, bornes comprises.",
+        "days": "Les jours sont ceux de {zone}, bornes comprises ; chaque ligne est au jour de sa comptabilisation.",
         "opening": "Solde au début",
         "closing": "Solde à la fin",
         "shares": "Votre part des appels",
@@ -165,12 +165,12 @@ def length(seconds: int) -> str:
     return f"-{text}" if seconds < 0 else text
 
 
-def day(at: datetime, language: str) -> str:
+def day(at: date, language: str) -> str:
     """`22 novembre 2026`."""
     return str(babel.dates.format_date(at, "long", locale=language))
 
 
-def short_day(at: datetime, language: str) -> str:
+def short_day(at: date, language: str) -> str:
     """A day that fits into a column: `22/11/2026`, `22 Nov 2026`."""
     return str(
         babel.dates.format_date(at, "dd/MM/yyyy" if language == "fr" else "d MMM yyyy", locale=language)

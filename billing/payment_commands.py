@@ -9,7 +9,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import payouts, receipts, refunds
+from taxiphone.billing import days, payouts, receipts, refunds
 from taxiphone.billing.commands import find_call
 from taxiphone.billing.money import digits_of, format_money, from_minor, to_minor
 from taxiphone.billing.statement_commands import Day
@@ -109,7 +109,10 @@ def payout() -> None:
 )
 @click.option("--minimum", type=amount, help="Less than this waits; else payout_minimum of [billing].")
 @click.option(
-    "--until", type=Day(), metavar="DATE", help="Only what was earned to the end of this day (UTC)."
+    "--until",
+    type=Day(),
+    metavar="DATE",
+    help="Only what was posted to the end of this day, in the platform's time zone.",
 )
 @click.option("--dry-run", is_flag=True, help="Show it, and post nothing.")
 @json_option
@@ -134,9 +137,14 @@ def payout_run(
         def work(session: Session, consultant: Consultant = consultant) -> dict[str, Any]:
             if dry_run:
                 return _run_row(
-                    consultant, payouts.due(session, consultant.id, currency, until), least, currency
+                    consultant,
+                    payouts.due(session, consultant.id, currency, until, zone=days.zone_of(app.settings)),
+                    least,
+                    currency,
                 )
-            found, made = payouts.pay(session, consultant.id, currency, least, until)
+            found, made = payouts.pay(
+                session, consultant.id, currency, least, until, zone=days.zone_of(app.settings)
+            )
             return _run_row(consultant, found, least, currency) | {"posting": made.key if made else None}
 
         rows.append(app.database.read(work) if dry_run else app.database.do(work))

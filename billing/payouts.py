@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
+from taxiphone.billing.days import UTC_ZONE, end_of
 from taxiphone.billing.ledger import Change
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.store.models import Account, Consultant, Entry, Posting
@@ -31,9 +33,15 @@ class Due:
 
 
 def due(
-    session: Session, consultant_id: int, currency: str, until: date | None = None, *, lock: bool = False
+    session: Session,
+    consultant_id: int,
+    currency: str,
+    until: date | None = None,
+    *,
+    zone: ZoneInfo = UTC_ZONE,
+    lock: bool = False,
 ) -> Due:
-    """What a consultant has earned until the end of a day (UTC) and was not paid.
+    """What a consultant has earned until the end of a day and was not paid.
 
     What was taken off since (a payout, a refund, a correction) is taken off whenever it was: so a run for a day in the
     past never pays what has gone meanwhile.
@@ -42,7 +50,8 @@ def due(
         session: one that writes, where it locks.
         consultant_id: whose.
         currency: ISO 4217.
-        until: the last day that counts; None: everything.
+        until: the last day that counts, by the time of posting; None: everything.
+        zone: the platform's, in which the day ends.
         lock: other runs for this consultant wait until the transaction ends.
     """
     account = select(Account.id).where(
@@ -53,14 +62,20 @@ def due(
         Entry.account_id == number
     )
     if until is not None:
-        early = Posting.at < end_of(until)
+        early = Posting.at < end_of(until, zone)
         found = found.join(Posting, Posting.id == Entry.posting_id).where(or_(early, Entry.amount < 0))
     amount, last = session.execute(found).one()
     return Due(int(amount), int(last))
 
 
 def pay(
-    session: Session, consultant_id: int, currency: str, minimum: int, until: date | None = None
+    session: Session,
+    consultant_id: int,
+    currency: str,
+    minimum: int,
+    until: date | None = None,
+    *,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> tuple[Due, Posting | None]:
     """Pay a consultant what is due, where it is the minimum at least. In one transaction.
 
@@ -69,7 +84,7 @@ def pay(
     Returns:
         what was due, and its posting; None where that is less than the minimum, or nothing.
     """
-    found = due(session, consultant_id, currency, until, lock=True)
+    found = due(session, consultant_id, currency, until, zone=zone, lock=True)
     if found.amount <= 0 or found.amount < minimum:
         return found, None
     posting = ledger.post(
@@ -129,8 +144,3 @@ def paid(
         }
         for row in rows
     ]
-
-
-def end_of(day: date) -> datetime:
-    """The first moment (UTC) that is no longer in the day."""
-    return datetime.combine(day + timedelta(days=1), time(), UTC)

@@ -29,13 +29,15 @@ def receipt() -> None:
 def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
     """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
     if as_json:
-        print_json(app.database.read(lambda session: _both(session, find_call(session, call_id).id)))
+        print_json(
+            app.database.read(lambda session: _both(session, app.settings, find_call(session, call_id).id))
+        )
         return
 
     def work(session: Session) -> tuple[str, str]:
         found = find_call(session, call_id).id
         client_text = receipts.client_receipt_text(session, found, app.settings)
-        return client_text, receipts.statement_line_text(session, found)
+        return client_text, receipts.statement_line_text(session, found, app.settings)
 
     client_text, consultant_text = app.database.read(work)
     out.print(client_text, markup=False)
@@ -86,7 +88,7 @@ def receipt_export(
 
 def _written(session: Session, settings: Settings, call_id: str, form: str) -> bytes:
     if form == "json":
-        found = receipts.client_receipt(session, call_id)
+        found = receipts.client_receipt(session, call_id, settings)
         return (json_text(found) + "\n").encode()
     if form == "text":
         return (receipts.client_receipt_text(session, call_id, settings) + "\n").encode()
@@ -95,8 +97,8 @@ def _written(session: Session, settings: Settings, call_id: str, form: str) -> b
     return paper_pdf.draw(receipt_paper.receipt_paper(session, settings, call_id))
 
 
-def _both(session: Session, call_id: str) -> dict[str, Any]:
+def _both(session: Session, settings: Settings, call_id: str) -> dict[str, Any]:
     return {
-        **receipts.client_receipt(session, call_id),
+        **receipts.client_receipt(session, call_id, settings),
         "statement": receipts.statement_line(session, call_id),
     }

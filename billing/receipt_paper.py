@@ -16,7 +16,7 @@ def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
     Raises:
         UsageError: the call has no receipt.
     """
-    shown = receipts.find(session, call_id)
+    shown = receipts.find(session, call_id, settings)
     words, call = shown.words, shown.call
     client = (
         ("-",)
@@ -50,7 +50,7 @@ def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
 
 def _call(shown: Shown) -> list[str]:
     consultant = shown.call.consultant.name if shown.call.consultant else "-"
-    day = shown.day(shown.call.arrived_at)
+    day = shown.call_day()
     return [shown.words["call"].format(call=shown.call.id, day=day, consultant=consultant)]
 
 

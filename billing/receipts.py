@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import paper_words
+from taxiphone.billing import days, paper_words
+from taxiphone.billing.days import UTC_ZONE
 from taxiphone.billing.money import from_minor
 from taxiphone.billing.paper import sender
 from taxiphone.billing.paper_words import WORDS
@@ -35,6 +37,7 @@ class Shown:
         tariff: the one that was frozen.
         credits: what was given back since, the oldest first.
         language: the client's, as far as there are words.
+        zone: the platform's; the paper's days and times are its.
     """
 
     receipt: Receipt
@@ -42,6 +45,7 @@ class Shown:
     tariff: Tariff
     credits: list[CreditNote]
     language: str
+    zone: ZoneInfo = UTC_ZONE
 
     @property
     def words(self) -> dict[str, str]:
@@ -85,8 +89,12 @@ class Shown:
         return [_price_of(line, segments) for line in self.receipt.lines]
 
     def day(self, at: datetime) -> str:
-        """A day as the client writes it."""
-        return paper_words.day(at, self.language)
+        """The day of a moment, as the client writes it."""
+        return paper_words.day(days.day_of(at, self.zone), self.language)
+
+    def call_day(self) -> str:
+        """The day of the call: when the talk began, else when the call arrived."""
+        return self.day(self.call.talk_from or self.call.arrived_at)
 
     def story(self) -> list[str]:
         """When they talked, or why nothing is charged."""
@@ -98,7 +106,9 @@ class Shown:
             return [self.words["fault"].format(seconds=self.tariff.short_call_seconds)]
         if not (self.call.talk_from and self.call.talk_to):
             return []
-        times = {"start": f"{self.call.talk_from:%H:%M:%S}", "end": f"{self.call.talk_to:%H:%M:%S}"}
+        begun, ended = self.call.talk_from, self.call.talk_to
+        times = {"start": days.clock(begun, self.zone), "end": days.clock(ended, self.zone)}
+        times["zone"] = days.zone_text(self.zone, begun, ended)
         billed = paper_words.length(self.call.billed_seconds or 0)
         told = [self.words["talked"].format(length=billed, **times)]
         if self.call.continues_id is not None:
@@ -114,8 +124,8 @@ class Shown:
         return told
 
 
-def find(session: Session, call_id: str) -> Shown:
-    """The receipt of a call.
+def find(session: Session, call_id: str, settings: Settings | None = None) -> Shown:
+    """The receipt of a call; in the platform's time zone, or in UTC where there are no settings.
 
     Raises:
         UsageError: the call has none.
@@ -128,16 +138,23 @@ def find(session: Session, call_id: str) -> Shown:
     call = receipt.call
     notes = select(CreditNote).where(CreditNote.call_id == call_id).order_by(CreditNote.number)
     language = paper_words.known(call.client.language if call.client else call.language)
-    return Shown(receipt, call, from_json(call.tariff or {}), list(session.scalars(notes)), language)
+    return Shown(
+        receipt,
+        call,
+        from_json(call.tariff or {}),
+        list(session.scalars(notes)),
+        language,
+        days.zone_of(settings),
+    )
 
 
-def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
-    """A call's receipt. Amounts are exact decimals, and whole minor units in the keys that end in `minor`.
+def client_receipt(session: Session, call_id: str, settings: Settings | None = None) -> dict[str, Any]:
+    """A call's receipt. Times are in UTC, `timezone` is the platform's. Amounts are exact decimals, and whole minor units in the keys that end in `minor`.
 
     Raises:
         UsageError: the call has no receipt.
     """
-    shown = find(session, call_id)
+    shown = find(session, call_id, settings)
     receipt, call, digits = shown.receipt, shown.call, shown.tariff.digits
     return {
         "number": receipt.number,
@@ -151,6 +168,7 @@ def client_receipt(session: Session, call_id: str) -> dict[str, Any]:
         "continues": call.continues_id,
         "talk_from": call.talk_from,
         "talk_to": call.talk_to,
+        "timezone": shown.zone.key,
         "billed_seconds": call.billed_seconds,
         "network_fault": not receipt.lines,
         "fault": call.fault,
@@ -185,7 +203,7 @@ def client_receipt_text(session: Session, call_id: str, settings: Settings | Non
     Raises:
         UsageError: the call has no receipt.
     """
-    shown = find(session, call_id)
+    shown = find(session, call_id, settings)
     receipt, call, words = shown.receipt, shown.call, shown.words
 
     def row(label: str, minor_units: int) -> str:
@@ -196,7 +214,7 @@ def client_receipt_text(session: Session, call_id: str, settings: Settings | Non
     lines = [] if settings is None else [*sender(settings, shown.language), ""]
     lines += [
         words["receipt_no"].format(number=shown.number),
-        words["call"].format(call=call.id, day=shown.day(call.arrived_at), consultant=consultant),
+        words["call"].format(call=call.id, day=shown.call_day(), consultant=consultant),
         *shown.story(),
         *shown.replaced(),
         "",
@@ -246,18 +264,18 @@ def statement_line(session: Session, call_id: str) -> dict[str, Any]:
     }
 
 
-def statement_line_text(session: Session, call_id: str) -> str:
+def statement_line_text(session: Session, call_id: str, settings: Settings | None = None) -> str:
     """The same for a person, in the consultant's language.
 
     Raises:
         UsageError: the call has no receipt.
     """
-    shown = find(session, call_id)
+    shown = find(session, call_id, settings)
     receipt, call = shown.receipt, shown.call
     language = paper_words.known(call.consultant.language if call.consultant else call.language)
     money = {"total": receipt.total, "commission": receipt.commission, "share": receipt.consultant_share}
     return WORDS[language]["line"].format(
-        day=paper_words.day(call.arrived_at, language),
+        day=paper_words.day(days.day_of(call.talk_from or call.arrived_at, shown.zone), language),
         call=call.id,
         length=paper_words.length(call.billed_seconds or 0),
         **{name: paper_words.money(each, receipt.currency, language) for name, each in money.items()},

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import paper_text, statements
+from taxiphone.billing import days, paper_text, statements
 from taxiphone.billing.files import write_private
 from taxiphone.billing.statement_paper import statement_paper
 from taxiphone.console import App, examples, json_option, json_text, out, pass_app
@@ -69,12 +69,14 @@ def statement(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show what the consultant with CODE earned from one day to another (UTC): each call, refunds, payouts, balances.
+    """Show what the consultant with CODE earned from one day to another: each call, refunds, payouts, balances.
 
+    Days are those of the platform's time zone; each line is on the day on which it was posted.
     It is read from the ledger: opening balance, shares, corrections and payouts sum to the closing balance. Clients
     are not named.
     """
-    last = last or datetime.now(UTC).date()
+    zone = days.zone_of(app.settings)
+    last = last or days.today(zone)
     if last < first:
         raise UsageError(f"--to {last} is before --from {first}.")
     if as_json and form not in {None, "json"}:
@@ -86,7 +88,7 @@ def statement(
         consultant = the_consultant(session, code)
         currency = app.settings.platform.currency
         return _written(
-            app.settings, statements.statement(session, consultant, currency, first, last), wanted
+            app.settings, statements.statement(session, consultant, currency, first, last, zone), wanted
         )
 
     data = app.database.read(work)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
-
 from taxiphone.billing import paper_words
+from taxiphone.billing.days import begin_of, day_of
 from taxiphone.billing.ledger import REFUND
 from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
 from taxiphone.billing.paper_words import WORDS
@@ -18,9 +17,9 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
     who = found.consultant
     language = paper_words.known(who.language)
     words = WORDS[language]
-    first, last = (datetime.combine(day, time(), UTC) for day in (found.first, found.last))
+    last = begin_of(found.last, found.zone)
     period = words["period_days"].format(
-        first=paper_words.short_day(first, language), last=paper_words.short_day(last, language)
+        first=paper_words.short_day(found.first, language), last=paper_words.short_day(found.last, language)
     )
     return Paper(
         language=language,
@@ -32,7 +31,7 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
             (words["number"], f"{who.code}-{found.first:%Y%m%d}-{found.last:%Y%m%d}"),
             (words["period"], period),
         ],
-        intro=[words["days_utc"]],
+        intro=[words["days"].format(zone=found.zone.key)],
         tables=[_account(found, language)],
         notes=[words["owed"]] if found.closing < 0 else [],
         footer=settings.invoice.footer,
@@ -51,7 +50,7 @@ def _account(found: Statement, language: str) -> Table:
         paid_out = line.what == PAYOUT
         rows.append(
             (
-                paper_words.short_day(line.at, language),
+                paper_words.short_day(day_of(line.at, found.zone), language),
                 _label(line, words),
                 "" if line.seconds is None else paper_words.length(line.seconds),
                 "" if paid_out else money(line.total),

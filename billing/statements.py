@@ -10,15 +10,17 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
+from taxiphone.billing.days import UTC_ZONE, begin_of, end_of, iso
 from taxiphone.billing.money import digits_of, from_minor
-from taxiphone.billing.payouts import PAYOUT, end_of
+from taxiphone.billing.payouts import PAYOUT
 from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
 
 TALK, RECORDING, CORRECTION, AGAIN, OTHER = "talk", "recording", "correction", "again", "other"
@@ -60,7 +62,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The account of a consultant from the first day to the last, both included (UTC); amounts in minor units.
+    """The account of a consultant from the first day to the last, both included; amounts in minor units.
+
+    The days are those of `zone`, and a line belongs to the day on which it was posted.
 
     Opening balance, shares, corrections (refunds among them) and payouts sum to the closing balance.
     """
@@ -72,6 +76,7 @@ class Statement:
     opening: int
     closing: int
     lines: list[Line]
+    zone: ZoneInfo = UTC_ZONE
 
     @property
     def calls(self) -> list[Line]:
@@ -99,9 +104,20 @@ class Statement:
         return sum(line.payout for line in self.lines)
 
 
-def statement(session: Session, consultant: Consultant, currency: str, first: date, last: date) -> Statement:
-    """The account of a consultant over some days, both included (UTC)."""
-    begin, end = datetime.combine(first, time(), UTC), end_of(last)
+def statement(
+    session: Session,
+    consultant: Consultant,
+    currency: str,
+    first: date,
+    last: date,
+    zone: ZoneInfo = UTC_ZONE,
+) -> Statement:
+    """The account of a consultant over some days of a time zone, both included.
+
+    It goes by the time of posting, so that statements which meet have neither gap nor overlap: a talk over midnight is in
+    the one of the day on which it was priced.
+    """
+    begin, end = begin_of(first, zone), end_of(last, zone)
     return Statement(
         consultant=consultant,
         first=first,
@@ -116,6 +132,7 @@ def statement(session: Session, consultant: Consultant, currency: str, first: da
             ],
             key=lambda line: line.at,
         ),
+        zone=zone,
     )
 
 
@@ -137,6 +154,7 @@ def as_json(found: Statement) -> dict[str, Any]:
         "name": found.consultant.name,
         "from": found.first.isoformat(),
         "to": found.last.isoformat(),
+        "timezone": found.zone.key,
         "currency": found.currency,
         **{name: from_minor(minor, digits) for name, minor in amounts.items()},
         "billed_seconds": sum(line.seconds or 0 for line in found.lines),
@@ -151,15 +169,15 @@ def as_csv(found: Statement) -> str:
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, "balance", "currency", "reason", "posting"])
     balance = found.opening
-    begin = datetime.combine(found.first, time(), UTC)
-    writer.writerow([_iso(begin), "opening", *[""] * 7, from_minor(balance, digits), found.currency, "", ""])
+    begin = iso(begin_of(found.first, found.zone), found.zone)
+    writer.writerow([begin, "opening", *[""] * 7, from_minor(balance, digits), found.currency, "", ""])
     for line in found.lines:
         balance += line.share - line.payout
         row = _row(line, digits)
         cells = ["" if row[name] is None else row[name] for name in COLUMNS[1:]]
         kept = [from_minor(balance, digits), found.currency, _plain(line.reason), line.posting or ""]
-        writer.writerow([_iso(line.at), *cells, *kept])
-    end = _iso(end_of(found.last))
+        writer.writerow([iso(line.at, found.zone), *cells, *kept])
+    end = iso(end_of(found.last, found.zone), found.zone)
     writer.writerow([end, "closing", *[""] * 7, from_minor(found.closing, digits), found.currency, "", ""])
     return text.getvalue()
 
@@ -179,10 +197,6 @@ def _row(line: Line, digits: int) -> dict[str, Any]:
         "posting": line.posting,
         "continues": line.continues,
     }
-
-
-def _iso(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def _plain(text: str) -> str:

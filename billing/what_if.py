@@ -24,6 +24,7 @@ from taxiphone.billing.tariff import Tariff, price
 from taxiphone.billing.tariff_json import from_json, number
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Receipt, Recording
+from taxiphone.store.types import UtcDateTime
 
 # From a call's frozen tariff, as its JSON text, to the tariff of the what-if.
 Rule = Callable[[str], Tariff]
@@ -33,6 +34,7 @@ _AT_ONCE = 2000  # rows that are fetched at a time
 _TARIFFS = 4096  # frozen tariffs that are kept read: most calls share theirs with many others
 _MICROSECOND = timedelta(microseconds=1)
 _MILLION = 1_000_000
+_LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Which calls: priced, arrived from `begin` on and before `end`, in a currency, perhaps in one mode only."""
+    """Which calls: priced, their talk begun from `begin` on and before `end`, in a currency, perhaps in one mode only."""
 
     begin: datetime
     end: datetime
@@ -116,10 +118,14 @@ class Period:
 
     def where(self) -> list[ColumnElement[bool]]:
         """The conditions on a call and its receipt."""
+        begun = func.coalesce(Call.talk_from, Call.arrived_at, type_=UtcDateTime())
         conditions = [
             Call.status == Status.RATED,
-            Call.arrived_at >= self.begin,
+            # The index is on the arrival: no call waits for longer than a day until its talk begins.
+            Call.arrived_at >= self.begin - _LONGEST_WAIT,
             Call.arrived_at < self.end,
+            begun >= self.begin,
+            begun < self.end,
             Receipt.currency == self.currency,
         ]
         return conditions if self.mode is None else [*conditions, Call.mode == self.mode]

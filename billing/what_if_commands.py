@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from taxiphone.billing import days
 from taxiphone.billing import what_if as sums
 from taxiphone.billing.money import digits_of
 from taxiphone.billing.quote_file import read_tariff
@@ -35,8 +36,10 @@ def billing() -> None:
         "taxiphone billing what-if --from 2026-10-01 --to 2026-10-31 --mode package --set fee=70 --set commission=0.25",
     ),
 )
-@click.option("--from", "first", type=_DATE, required=True, help="The first day (UTC).")
-@click.option("--to", "last", type=_DATE, required=True, help="The last day, included (UTC).")
+@click.option(
+    "--from", "first", type=_DATE, required=True, help="The first day, in the platform's time zone."
+)
+@click.option("--to", "last", type=_DATE, required=True, help="The last day, included.")
 @click.option("--tariff", metavar="FILE", help="Every call by this tariff, as in `taxiphone quote`.")
 @click.option(
     "--set",
@@ -64,7 +67,7 @@ def what_if(
 ) -> None:
     """Rate the calls of some days again under another tariff, on paper only. Nothing is posted.
 
-    Each call keeps its talk and its recording. Whether people would have talked as long at another price, nobody knows.
+    A call belongs to the day on which its talk began. Each call keeps its talk and its recording. Whether people would have talked as long at another price, nobody knows.
     A tariff with free minutes gives them to every call.
     """
     if (tariff is None) == (not changes):
@@ -72,7 +75,9 @@ def what_if(
     if last < first:
         raise UsageError(f"--to: {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
     currency = app.settings.platform.currency
-    period = sums.Period(_midnight(first), _midnight(last) + timedelta(days=1), currency, mode)
+    zone = days.zone_of(app.settings)
+    begin, end = days.begin_of(first.date(), zone), days.end_of(last.date(), zone)
+    period = sums.Period(begin, end, currency, mode)
     with app.database.reading() as session, _progress() as shown:
         if tariff is None:
             rule = _changed(changes)
@@ -108,10 +113,6 @@ def _changed(changes: tuple[str, ...]) -> sums.Rule:
         return sums.changed({key: value for key, _, value in pairs})
     except ValueError as error:
         raise UsageError(f"--set: {error}.") from None
-
-
-def _midnight(day: datetime) -> datetime:
-    return datetime.combine(day.date(), time(), UTC)
 
 
 def _progress() -> Progress:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from taxiphone.billing import days
 from taxiphone.settings import Settings
 
 
@@ -18,4 +18,4 @@ def last_day(settings: Settings, arrived_at: datetime) -> date:
 
 def local_day(settings: Settings, at: datetime) -> date:
     """The date of a moment in the platform's time zone."""
-    return at.astimezone(ZoneInfo(settings.platform.timezone)).date()
+    return days.day_of(at, days.zone_of(settings))

@@ -237,13 +237,13 @@ def _show(run: _Run, *, as_json: bool) -> None:
 def _result(settings: Settings, ended: Ended) -> Callable[[Any], dict[str, Any]]:
     def work(session: Any) -> dict[str, Any]:
         priced = session.get_one(Call, ended.call_id).receipt is not None
-        receipt = receipts.client_receipt(session, ended.call_id) if priced else None
+        receipt = receipts.client_receipt(session, ended.call_id, settings) if priced else None
         paper = receipt_paper.receipt_paper(session, settings, ended.call_id) if priced else None
         return {
             "call": ended.call_id,
             "outcome": str(ended.outcome),
             "receipt": receipt,
-            "consultant": receipts.statement_line_text(session, ended.call_id) if priced else None,
+            "consultant": receipts.statement_line_text(session, ended.call_id, settings) if priced else None,
             "paper": None if paper is None else paper_text.write(paper),
         }
 

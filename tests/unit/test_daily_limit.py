@@ -2,14 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from taxiphone.billing import daily_limit, holds, ledger
+from taxiphone.billing import daily_limit, days, holds, ledger
 from taxiphone.billing.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.refunds import refund
@@ -106,8 +106,9 @@ def test_the_day_is_that_of_the_platforms_time_zone(house: Any, arrived: str, co
 def test_the_day_on_which_the_clock_is_changed_is_shorter(house: Any, day: int, hours: int) -> None:
     platform = Platform(cli="+33199000000", timezone="Europe/Paris")
     settings = house.settings.model_copy(update={"platform": platform})
-    begin, end = daily_limit.day_of(settings, datetime(2026, 3, day, 12, tzinfo=UTC))
-    assert end - begin == timedelta(hours=hours)
+    zone = days.zone_of(settings)
+    length = days.end_of(date(2026, 3, day), zone) - days.begin_of(date(2026, 3, day), zone)
+    assert length == timedelta(hours=hours)
 
 
 def test_the_offer_regards_both_credit_and_limit(house: Any) -> None:

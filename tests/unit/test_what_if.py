@@ -73,9 +73,9 @@ def month(house: Any) -> list[str]:
     calls = []
     for at, (client, seconds, how) in enumerate(talks):  # one after the other: a call holds all of the credit
         calls.append(house.call(client, anne, **how))
-        house.write(*house.talk(calls[-1], seconds, at=1_763_846_400 + 4000 * at))
+        house.write(*house.talk(calls[-1], seconds, at=1_763_786_400 + 4000 * at))
         Meter(house.settings, house.database).read_once()
-    arrived = datetime(2025, 11, 22, 21, tzinfo=UTC)
+    arrived = datetime(2025, 11, 22, 4, tzinfo=UTC)
 
     def settle(session: Any) -> None:
         settle_recording(session, house.settings, session.get_one(Call, calls[1]), ready=True)
@@ -285,7 +285,9 @@ def test_ten_times_the_calls_take_no_more_memory(house: Any, month: list[str]) -
     early = datetime(2001, 1, 1, tzinfo=UTC)
     house.database.do(
         lambda session: session.execute(
-            update(Call).where(Call.id.like("copy-%00")).values(arrived_at=datetime(2000, 6, 1, tzinfo=UTC))
+            update(Call)
+            .where(Call.id.like("copy-%00"))
+            .values(arrived_at=datetime(2000, 6, 1, tzinfo=UTC), talk_from=datetime(2000, 6, 1, tzinfo=UTC))
         )
     )
     peak(early)  # what is loaded once is not the calls'
