@@ -157,6 +157,11 @@ class Call(Section):
     )
     # Calls at once, those without a consultant yet included. Further ones are refused with SIP 503.
     most_calls: Annotated[int, Field(ge=1, le=10_000)] = 100
+    # Of one client, at once. At least 2: a client whose line was cut calls again while the dead call still stands.
+    most_calls_per_client: Annotated[int, Field(ge=2, le=1000)] = 3
+    most_ringing_per_client: Annotated[int, Field(ge=1, le=1000)] = 2  # consultants who are rung at once
+    # From one number. Further ones are refused with SIP 486. Callers with a hidden number are not counted.
+    most_calls_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 10
     end_key: Key = "9"  # by the client, in the last minute of the package: no more than the package
     pause_key: Key = "0"  # by either, in a recorded talk: pauses the recording and resumes it
 

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import recovery
+from taxiphone.ari_app.call_rate import CallRate
 from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
@@ -18,7 +20,7 @@ from taxiphone.ari_app.listening_ports import check_ports
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.verbs import BUSY, Lines
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.ari_app.wire import Wire
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
@@ -91,6 +93,7 @@ class Application:
             on_end,
         )
         self._on_end, self._on_gone = on_end, on_gone
+        self._rate = CallRate(settings.call.most_calls_per_minute)
         self._calls: set[asyncio.Task[None]] = set()
         self._setting_up: asyncio.Task[None] | None = None
         self._recovered = False
@@ -194,6 +197,8 @@ class Application:
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
+            case ["inbound", _, *said] if not self._rate.takes(self._calling(event, said), monotonic()):
+                self._start(leg.id, self._refuse(leg))
             case ["inbound", dialled, *said] if not self.draining:
                 consultation = Consultation(
                     self._house,
@@ -215,14 +220,25 @@ class Application:
         language = self._house.settings.platform.language
         try:
             _, dialled, *said = event["args"]
-            caller = callers.read(self._house.settings, event["channel"]["caller"]["number"], Said.of(said))
             digits = re.sub(r"[^+0-9]", "", dialled)[:24]
-            await lines.set_variable(leg, "CHANNEL(userfield)", f"away:{digits}:{caller.number or ''}")
+            note = f"away:{digits}:{self._calling(event, said)}"
+            await lines.set_variable(leg, "CHANNEL(userfield)", note)
             await lines.answer(leg)
             await lines.speak_language(leg, language)
             await lines.say(leg, *Speech(language).prompt("unavailable"))
         finally:
             await to_the_end(self._hang_up(leg))
+
+    def _calling(self, event: Event, said: list[str]) -> str:
+        """The caller's number; empty where it is withheld or no number."""
+        number = event["channel"]["caller"]["number"]
+        return callers.read(self._house.settings, number, Said.of(said)).number or ""
+
+    async def _refuse(self, leg: Leg) -> None:
+        """This number calls too often: the line is busy, and nobody has answered. The meter counts it."""
+        await self._house.lines.set_variable(leg, "CHANNEL(userfield)", "often")
+        await self._house.lines.hang_up(leg, BUSY)
+        self._router.close(leg)
 
     async def _hang_up(self, leg: Leg) -> None:
         await self._house.lines.hang_up(leg)

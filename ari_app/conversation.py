@@ -54,6 +54,7 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.PRICE_CHANGED: ("price-changed", *_REFUSAL),
     Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
     Outcome.APOLOGY: ("unavailable",),
+    Outcome.TOO_MANY_CALLS: ("other-call", *_REFUSAL),
     Outcome.FAILED: ("failed", *_REFUSAL),
 }
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.listening import Earlier, Noted
@@ -23,6 +23,7 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
+_IN_PROGRESS = and_(Call.outcome.is_(None), Call.status.not_in((Status.ENDED, *FINAL)))
 _ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
 
 
@@ -125,6 +126,31 @@ class CallRecord:
             return keeping.last_day(self._settings, self._row(session).arrived_at)
 
         return await self._database.run(work)
+
+    async def too_many(self, client: Client) -> bool:
+        """Whether the client has as many other calls in progress as are allowed at once."""
+
+        def work(session: Session) -> bool:
+            others = select(func.count()).where(
+                Call.client_id == client.id, _IN_PROGRESS, Call.id != self._id
+            )
+            return session.execute(others).scalar_one() >= self._settings.call.most_calls_per_client
+
+        return await self._database.look(work)
+
+    async def rings_too_many(self, client: Client) -> bool:
+        """Whether as many consultants are being rung for the client as are allowed at once."""
+
+        def work(session: Session) -> bool:
+            ringing = select(func.count()).where(
+                Call.client_id == client.id,
+                Call.status == Status.RINGING,
+                _IN_PROGRESS,
+                Call.id != self._id,
+            )
+            return session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client
+
+        return await self._database.look(work)
 
     async def rings(self) -> Outcome | None:
         """The consultant's phones are about to be rung; the outcome where they may not be any more."""

@@ -31,8 +31,8 @@ _LATER_SECONDS = (
 Sounds = tuple[str, ...]
 
 # Q.850 cause numbers that name what happened at the far end.
-NORMAL, TEMPORARY_FAILURE = 16, 41
-_BUSY = {17}
+NORMAL, BUSY, TEMPORARY_FAILURE = 16, 17, 41
+_BUSY = {BUSY}
 _REFUSED = {21}
 _NO_ANSWER = {18, 19}
 _LEG_HAS_GONE = {400, 422}  # ARI's answers to addChannel, where other requests say 404 and 409

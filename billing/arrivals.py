@@ -2,13 +2,14 @@
 
 Asterisk writes who called and what was dialled into the log's column 9 before it hands a call to the application
 (dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`, `away:DIALLED:CALLER` once the caller hears the apology, `full`
-where the call was refused because too many were in progress. So a call that came while the program was dead, drained, or
+where the call was refused because too many were in progress, `often` where its number called too often. So a call that came while the program was dead, drained, or
 had no database leaves a row of its own as soon as the meter reads of its end.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-_REFUSED = "full"
+_REFUSED = {
+    "full": "%d calls were refused with 503 because so many were in progress ([call] most_calls)",
+    "often": "%d calls were refused with 486 because their numbers called so often ([call] most_calls_per_minute)",
+}
 _WHY = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
@@ -33,14 +37,14 @@ _WHY = {
 _SECONDS = 60.0  # between two lines about refused calls
 
 
-def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The rows to keep, and how many calls were refused: their rows say nothing that a price or a person needs.
+def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """The rows to keep, and how many calls were refused for what: their rows say nothing that a price needs.
 
     Args:
         rows: of one chunk of the log, each with its `note`.
     """
-    refused = {row["linked"] for row in rows if row["note"] == _REFUSED}
-    return [row for row in rows if row["linked"] not in refused], len(refused)
+    refused = {row["linked"]: row["note"] for row in rows if row["note"] in _REFUSED}
+    return [row for row in rows if row["linked"] not in refused], Counter(refused.values())
 
 
 def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> int:
@@ -96,12 +100,12 @@ def _insert(
 class Summary:
     """Tells in the program's log of refused and apologised calls, at most once a minute."""
 
-    def __init__(self, most_calls: int) -> None:
-        self._most_calls = most_calls
-        self._refused = self._apologised = 0
+    def __init__(self) -> None:
+        self._refused: Counter[str] = Counter()
+        self._apologised = 0
         self._told = now().timestamp() - _SECONDS
 
-    def add(self, refused: int, apologised: int) -> None:
+    def add(self, refused: Counter[str], apologised: int) -> None:
         """Count what one chunk of the log has told."""
         self._refused += refused
         self._apologised += apologised
@@ -111,17 +115,14 @@ class Summary:
         at = now().timestamp()
         if abs(at - self._told) < _SECONDS or not (self._refused or self._apologised):
             return
-        if self._refused:
-            log.warning(
-                "%d calls were refused with 503 because %d were in progress ([call] most_calls)",
-                self._refused,
-                self._most_calls,
-            )
+        for why, number in self._refused.items():
+            log.warning(_REFUSED[why], number)
         if self._apologised:
             log.warning(
                 "%d calls came while the program was away; their callers heard an apology. "
                 "`taxiphone call list` has them, with the outcome apology",
                 self._apologised,
             )
-        self._refused = self._apologised = 0
+        self._refused.clear()
+        self._apologised = 0
         self._told = at

@@ -22,7 +22,7 @@ _COLUMNS = 10
 _TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
 # As Asterisk's CSV_QUOTE writes a row. A line of any other form is not of its making: a caller may have forged it.
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
-_NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full")
+_NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full|often")
 # Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
 _BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -69,7 +70,7 @@ class Meter:
         self._put_aside = PutAside(again_seconds)  # calls that could not be priced
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
-        self._arrivals = arrivals.Summary(settings.call.most_calls)
+        self._arrivals = arrivals.Summary()
         self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
 
     def nudge(self) -> None:
@@ -198,7 +199,7 @@ class Meter:
 
     def _take(self, file: LogFile) -> int:
         """One chunk of a file, in one transaction; the number of lines that were consumed."""
-        refused = apologised = 0
+        refused, apologised = Counter[str](), 0
 
         def work(session: Session) -> int:
             nonlocal refused, apologised

@@ -74,6 +74,7 @@ class Timing:
     rtp_timeout_seconds: int | None = None
     one_way_seconds: int | None = None
     most_calls: int | None = None
+    most_calls_per_minute: int | None = None
 
     def toml(self) -> str:
         """Its lines in the settings file; a number or a truth value is written as in JSON."""

@@ -56,6 +56,7 @@ class Outcome(enum.StrEnum):
     PRICE_CHANGED = "price_changed"  # between its being told and the consultant's acceptance
     LIMIT_REACHED = "limit_reached"  # the client's own limit per day
     APOLOGY = "apology"  # the program was away, or being stopped: Asterisk, or what was left of it, said so
+    TOO_MANY_CALLS = "too_many_calls"  # of this client, at once
     FAILED = "failed"  # a fault of ours or of Asterisk's
 
 

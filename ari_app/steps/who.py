@@ -25,6 +25,8 @@ async def identify(call: Conversation) -> Outcome | None:
         return Outcome.ACCOUNT_CLOSED
     if client.blocked:
         return Outcome.BLOCKED
+    if await call.record.too_many(client):
+        return Outcome.TOO_MANY_CALLS
     call.client = client
     if parties.client is not None:
         await call.say("welcome")

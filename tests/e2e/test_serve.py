@@ -314,3 +314,26 @@ async def test_a_start_that_fails_leaves_the_talks_that_go_on(own):
     await own.platform.marked(call_id, "taken over")
     await own.client.hang_up()
     assert (await own.platform.finished(call_id)).status == Status.RATED
+
+
+async def test_a_number_that_calls_again_and_again_hears_that_the_line_is_busy(asterisk, tmp_path):
+    made = Set(tmp_path / "set", asterisk, timing=Timing(key_seconds=5, most_calls_per_minute=2))
+    try:
+        await made.start()
+        for time in range(4):
+            await made.client.dial(DID)
+            if time < 2:
+                await made.client.connected()
+                await made.client.hang_up()
+            await made.client.ended(10)
+            assert (made.client.leg.cause == 17) is (time >= 2)
+        assert await made.platform.channels() == 0
+        outcomes = select(func.coalesce(Call.outcome, "open"))
+        calls = await made.platform.until(
+            lambda session: (found := session.scalars(outcomes).all()) and "open" not in found and found,
+            "all calls have ended",
+        )
+        assert calls == [Outcome.CALLER_GONE] * 2
+    finally:
+        await made.stop()
+        await made.platform.stop_stray_asterisk()
