@@ -11,6 +11,7 @@
     │   ├── NoPackageError          the consultant offers no package, perhaps not any more
     │   └── InsufficientFundsError  the wallet does not hold what was asked for
     │       └── LimitReachedError   it does, but the client's own limit per day does not allow it
+    ├── PromptError                 a prompt that tells a price or asks consent was not heard    exit 1
     ├── RecordingError              a WAV or MP3 that is not what it should be                   exit 1
     └── AriError                    Asterisk's answer to the application, or none                exit 1
         ├── AriConnectionError      the websocket is down; the request may or may not have been carried out
@@ -71,6 +72,10 @@ class InsufficientFundsError(LedgerError):
 
 class LimitReachedError(InsufficientFundsError):
     """The client's own limit per day does not allow what was asked for."""
+
+
+class PromptError(TaxiphoneError):
+    """A prompt that tells a price, or asks for consent, could not be played: the call must not go on as if it had been."""
 
 
 class RecordingError(TaxiphoneError):

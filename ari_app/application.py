@@ -39,6 +39,8 @@ _EVENTS = (
     "RESTResponse",
     "StasisStart",
     "ChannelDtmfReceived",
+    "PlaybackStarted",
+    "PlaybackContinuing",
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",

@@ -187,9 +187,13 @@ class Conversation:
         """Play prompts to the client."""
         await self.lines.say(self.client_leg, *self.sounds(*prompts))
 
-    async def tell(self, *sounds: str) -> None:
-        """Play composed sounds to the client."""
-        await self.lines.say(self.client_leg, *sounds)
+    async def tell(self, *sounds: str, must_be_heard: bool = False) -> None:
+        """Play composed sounds to the client.
+
+        Raises:
+            PromptError: they must be heard, and one of them could not be played.
+        """
+        await self.lines.say(self.client_leg, *sounds, must_be_heard=must_be_heard)
 
     def sounds(self, *prompts: str) -> Sounds:
         """Prompts as sounds in the client's language."""
@@ -204,6 +208,7 @@ class Conversation:
             valid=question.valid,
             end=question.ends,
             most=question.most,
+            must_be_heard=question.must_be_heard,
         )
 
     def seconds(self, question: Question) -> float:

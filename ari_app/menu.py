@@ -25,6 +25,7 @@ class Question:
         tries: how often it is asked at most; 0: as often as [call] code_tries says.
         ends: keys that end a number that is keyed in.
         most: so many digits are enough.
+        must_be_heard: it tells a price, or asks for consent: a call in which it can't be played ends as failed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Question:
     tries: int = 1
     ends: str = ""
     most: int = 1
+    must_be_heard: bool = False
 
     @property
     def valid(self) -> str:
@@ -63,6 +65,7 @@ RESUME = Question(
     {"1": "the consultation that was cut goes on", "2": "another consultation"},
     silence="another consultation, with its own prices and questions",
     tries=2,
+    must_be_heard=True,
 )
 CODE = Question(
     "enter-code",
@@ -78,6 +81,7 @@ SKIP_PRICE = Question(
     {"#": "the rest of the announcement is skipped"},
     silence="it is heard to its end",
     wait="",
+    must_be_heard=True,
 )
 MODE = Question(
     "mode-choice",
@@ -85,12 +89,14 @@ MODE = Question(
     {"1": "per minute", "2": "the package"},
     silence="asked again, then goodbye: no mode is chosen by silence",
     tries=0,
+    must_be_heard=True,
 )
 RECORDING = Question(
     "recording-choice",
     CLIENT,
     {"1": "the talk is recorded, if the consultant agrees", "2": "it is not"},
     silence="it is not recorded",
+    must_be_heard=True,
 )
 ACCEPT = Question(
     "accept-menu",
@@ -99,6 +105,7 @@ ACCEPT = Question(
     silence="not accepted: a voicemail, or nobody",
     wait="accept_seconds",
     tries=2,
+    must_be_heard=True,
 )
 ACCEPT_RECORDED = Question(
     "accept-menu-recorded",
@@ -112,6 +119,7 @@ ACCEPT_RECORDED = Question(
     silence="not accepted: a voicemail, or nobody",
     wait="accept_seconds",
     tries=2,
+    must_be_heard=True,
 )
 STARS = Question(
     "rate-offer",

@@ -11,13 +11,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.keypad import Keypad
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = timedelta(milliseconds=50)  # no sound is so short
 
 Arrival = Callable[["Leg", Event], None]
 
@@ -55,6 +57,8 @@ class Leg:
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
+        self._sound_began: dict[str, datetime | None] = {}  # of a playback: when its present sound did
+        self._unheard: set[str] = set()  # playbacks of which a sound could not be played
 
     def __repr__(self) -> str:
         return f"<Leg {self.id}{' gone' if self.gone.is_set() else ''}>"
@@ -86,6 +90,12 @@ class Leg:
     def forget_playback(self, playback: str) -> None:
         """It is over, or never began."""
         self._playbacks.pop(playback, None)
+        self._sound_began.pop(playback, None)
+        self._unheard.discard(playback)
+
+    def unheard(self, playback: str) -> bool:
+        """Whether a sound of a playback could not be played; to be asked before it is forgotten."""
+        return playback in self._unheard
 
     # -- what the router tells ------------------------------------------------------------------------------------
 
@@ -101,8 +111,8 @@ class Leg:
                 if self._keypad.presses(event["digit"], _time_of(event), int(event.get("duration_ms", 0))):
                     self._keys.append(event["digit"])
                     self._key_came.set()
-            case "PlaybackFinished":
-                self.played(event["playback"]["id"])
+            case "PlaybackStarted" | "PlaybackContinuing" | "PlaybackFinished":
+                self._plays(event)
             case "Dial":
                 self.dialled = event.get("dialstatus") or self.dialled
                 if self.dialled == "ANSWER":
@@ -112,6 +122,26 @@ class Leg:
             case "ChannelDestroyed":
                 self.cause = event.get("cause") or self.cause
                 self.lost()
+
+    def _plays(self, event: Event) -> None:
+        """A sound of a playback has begun, or has ended.
+
+        Asterisk goes on with the next sound where one does not exist, and says so of the last one only. One of those before
+        has ended within a millisecond.
+        """
+        playback, at = event["playback"]["id"], _time_of(event)
+        if playback not in self._playbacks:
+            return
+        if event["type"] == "PlaybackStarted":
+            self._sound_began[playback] = at
+            return
+        began = self._sound_began.get(playback)
+        at_once = began is not None and at is not None and timedelta(0) <= at - began < _AT_ONCE
+        continuing = event["type"] == "PlaybackContinuing"
+        if (continuing and at_once) or event["playback"].get("state") == "failed":
+            self._unheard.add(playback)
+        if not continuing:
+            self.played(playback)
 
     def holds(self, held: bool) -> None:
         """Its phone has put the call on hold, or has come back."""

@@ -18,12 +18,20 @@ from typing import Any
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import first_of
-from taxiphone.errors import AriConnectionError, AriError, AriRequestError, ConflictError, NotFoundError
+from taxiphone.errors import (
+    AriConnectionError,
+    AriError,
+    AriRequestError,
+    ConflictError,
+    NotFoundError,
+    PromptError,
+)
 
 log = logging.getLogger(__name__)
 
 _GAP_SECONDS = 5.0  # a command waits so long for a lost connection to come back
 _END_KEY_SECONDS = 1.0
+_GONE_SECONDS = 1.0
 _LATER_SECONDS = (
     5  # Asterisk's own time-out of a ringing phone, after ours: it counts if we are not there any more
 )
@@ -132,10 +140,16 @@ class Lines:
         """End the ringing."""
         return await self.command(leg, "DELETE", "channels", leg.id, "ring")
 
-    async def say(self, leg: Leg, *sounds: str) -> None:
-        """Play sounds one after the other, to their end."""
-        async with self._playing(leg, sounds) as finished:
-            await finished.wait()
+    async def say(self, leg: Leg, *sounds: str, must_be_heard: bool = False) -> None:
+        """Play sounds one after the other, to their end.
+
+        Raises:
+            PromptError: they must be heard, and one of them could not be played.
+        """
+        async with self._playing(leg, sounds) as playing:
+            await playing.finished.wait()
+        if must_be_heard:
+            await _check_heard(leg, playing)
 
     async def ask(
         self,
@@ -146,6 +160,7 @@ class Lines:
         end: str = "",
         most: int = 1,
         valid: str = "0123456789",
+        must_be_heard: bool = False,
     ) -> Pressed:
         """Ask for keys: the first that counts stops the sounds; `seconds` count from their end and anew from each key.
 
@@ -156,12 +171,17 @@ class Lines:
             end: keys of which each ends the input and is not part of it.
             most: so many keys are enough.
             valid: keys that count; others change nothing.
+            must_be_heard: the question tells a price, or asks for consent.
 
         Returns:
             What was pressed: nothing where no key that counts came in time.
+
+        Raises:
+            PromptError: it must be heard, and a sound of it could not be played.
         """
         leg.forget_keys()
-        async with self._playing(leg, sounds) as finished:
+        async with self._playing(leg, sounds) as playing:
+            finished = playing.finished
             first = asyncio.ensure_future(_next_of(leg, valid + end))
             ended = asyncio.ensure_future(finished.wait())
             try:
@@ -170,6 +190,8 @@ class Lines:
             finally:
                 first.cancel()
                 ended.cancel()
+        if must_be_heard:
+            await _check_heard(leg, playing)
         keys = ""
         while key is not None and key not in end:
             keys += key
@@ -200,10 +222,11 @@ class Lines:
         log.error("%s could not be hung up; Asterisk ends it at its time-out", leg.id)
 
     @contextlib.asynccontextmanager
-    async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[asyncio.Event]:
+    async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[_Playing]:
         """Play sounds during the block; what is still playing at its end is stopped."""
         name = f"{leg.id}.say{next(self._playbacks)}"
         finished = leg.expect_playback(name)
+        playing = _Playing(finished)
         media = ",".join(f"sound:{sound}" for sound in sounds)
         try:
             started = bool(sounds) and await self.command(
@@ -211,8 +234,10 @@ class Lines:
             )
             if not started:
                 finished.set()
-            yield finished
+                playing.failed = bool(sounds)
+            yield playing
         finally:
+            playing.failed = playing.failed or leg.unheard(name)
             leg.forget_playback(name)
             if not finished.is_set():
                 with contextlib.suppress(AriError):
@@ -366,6 +391,32 @@ class Lines:
         """Remove a bridge; nothing to do where there is none."""
         with contextlib.suppress(NotFoundError):
             await self.ari.request("DELETE", path("bridges", bridge))
+
+
+@dataclass
+class _Playing:
+    """A playback.
+
+    Attributes:
+        finished: set at its end.
+        failed: it did not begin, or a sound of it could not be played; known when it is over.
+    """
+
+    finished: asyncio.Event
+    failed: bool = False
+
+
+async def _check_heard(leg: Leg, playing: _Playing) -> None:
+    if not playing.failed:
+        return
+    with contextlib.suppress(TimeoutError):  # of a leg that hangs up, the playback fails a moment before
+        async with asyncio.timeout(_GONE_SECONDS):
+            await leg.gone.wait()
+    if not leg.gone.is_set():
+        raise PromptError(
+            f"a prompt that tells a price or asks for consent could not be played to {leg.id}: a sound is missing, or "
+            "Asterisk refused it. `taxiphone doctor` tells more."
+        )
 
 
 async def _next_of(leg: Leg, counting: str) -> str | None:

@@ -50,6 +50,7 @@ class SimulatedAsterisk:
         router: what the events are given to; set before the first call.
         lines: the channels and bridges.
         requests: what was asked, in order: "POST channels/1/answer".
+        missing: sounds that it can't play, though there are such.
         lost: an event for which it is true never reaches the application.
     """
 
@@ -57,6 +58,7 @@ class SimulatedAsterisk:
         self.application = "taxiphone"
         self.router: Router
         self.requests: list[str] = []
+        self.missing: set[str] = set()
         self.lost: Callable[[Event], bool] = lambda _: False
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -278,6 +280,8 @@ class SimulatedAsterisk:
 
     def seconds(self, sound: str, language: str) -> float:
         """How long a sound plays; 0 where there is none, as Asterisk goes on with the next."""
+        if sound in self.missing:
+            return 0.0
         if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):
             folder = prompts_folder.own_sounds(self._settings)
             files = folder.glob(f"{sound.removeprefix(FOLDER + '/')}.*")

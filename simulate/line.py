@@ -56,6 +56,7 @@ class Playback:
     id: str
     sounds: tuple[str, ...]
     at: int = 0
+    failed: bool = False  # its last sound does not exist
     timer: asyncio.TimerHandle | None = None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from taxiphone.ari_app.client import Event
 from taxiphone.simulate.cel_log import CelLog
 from taxiphone.simulate.line import BY_TIMEOUT, Happening, Line, Playback, What
+from taxiphone.store.types import now
 
 PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
 
@@ -187,7 +188,14 @@ class Lines:
             return
         sound = playback.sounds[playback.at]
         playback.at += 1
-        playback.timer = self._loop.call_later(self._length(sound, line.language), self._next, line, playback)
+        seconds = self._length(sound, line.language)
+        if (
+            not seconds
+        ):  # there is no such sound: Asterisk goes on with the next, and says so of the last only
+            playback.failed = playback.at == len(playback.sounds)
+            for kind in ("PlaybackStarted", "PlaybackContinuing"):
+                self._tell_playback(kind, line, playback)
+        playback.timer = self._loop.call_later(seconds, self._next, line, playback)
         self.happen(What.HEARD, line, sounds=(sound,))
 
     def _finish(self, line: Line, playback: Playback) -> None:
@@ -204,8 +212,11 @@ class Lines:
             self._finished(line, playback)
 
     def _finished(self, line: Line, playback: Playback) -> None:
-        target = f"channel:{line.id}"
-        self._send({"type": "PlaybackFinished", "playback": {"id": playback.id, "target_uri": target}})
+        self._tell_playback("PlaybackFinished", line, playback, "failed" if playback.failed else "done")
+
+    def _tell_playback(self, kind: str, line: Line, playback: Playback, state: str = "playing") -> None:
+        told = {"id": playback.id, "target_uri": f"channel:{line.id}", "state": state}
+        self._send({"type": kind, "timestamp": now().isoformat(), "playback": told})
 
     # -- what is told ---------------------------------------------------------------------------------------------
 

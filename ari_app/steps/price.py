@@ -26,7 +26,11 @@ async def tell_price(call: Conversation) -> Outcome | None:
     call.told = offered
     await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
     pressed = await call.lines.ask(
-        call.client_leg, _told(call, offered), seconds=SKIP_SECONDS, valid=menu.SKIP_PRICE.valid
+        call.client_leg,
+        _told(call, offered),
+        seconds=SKIP_SECONDS,
+        valid=menu.SKIP_PRICE.valid,
+        must_be_heard=menu.SKIP_PRICE.must_be_heard,
     )
     await call.record.write(None, "price heard", "skipped" if pressed.keys else "to its end")
     return None

@@ -192,7 +192,13 @@ async def _asked(call: Conversation, leg: Leg) -> Answer:
     told = _told(call)
     for _ in range(call.tries(question)):
         sounds = (*told, *call.consultants_speech.prompt(question.name))
-        pressed = await call.lines.ask(leg, sounds, seconds=call.seconds(question), valid=question.valid)
+        pressed = await call.lines.ask(
+            leg,
+            sounds,
+            seconds=call.seconds(question),
+            valid=question.valid,
+            must_be_heard=question.must_be_heard,
+        )
         told = ()
         if leg.gone.is_set():
             break

@@ -61,6 +61,7 @@ async def _tell_what_going_on_costs(call: Conversation, cut: Call) -> Outcome | 
         *speech.prompt("tax-included"),
         *how_long_it_lasts(call, terms.lasts_seconds),
         *(_recorded(call) if call.recorded else ()),
+        must_be_heard=True,
     )
     return None
 

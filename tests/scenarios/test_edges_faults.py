@@ -136,3 +136,45 @@ async def test_a_phone_to_which_nothing_can_be_said_counts_as_not_reached_and_th
     call = await live("consultant 1 rings: after 5, answer", "consultant 2 rings: after 1, answer", ENDS)
     assert call.outcome == Outcome.TALKED
     assert "consultant 2" not in ears.heard
+
+
+# -- prompts that tell a price or ask for consent ---------------------------------------------------------------------
+
+PRICED = (
+    ("client", "price-is"),
+    ("client", "tax-included"),
+    ("client", "recording-choice"),
+    ("client", "recording-offer"),
+)
+
+
+@pytest.mark.parametrize("how", ["missing", "refused"])
+@pytest.mark.parametrize(("who", "prompt"), PRICED)
+async def test_no_consultant_is_rung_where_a_price_could_not_be_told(
+    live, world, refusing, ears, how, who, prompt
+):
+    if how == "refused":
+        refusing(who, prompt)
+    else:
+        world.asterisk.missing.add(f"taxiphone/{prompt}")
+    call = await live()
+    assert call.outcome == Outcome.FAILED
+    assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
+    assert ears.of("consultant") == []
+    assert not any(request == "POST channels/create" for request in world.asterisk.requests)
+
+
+@pytest.mark.parametrize("prompt", ["accept-menu", "mode-per-minute"])
+async def test_nobody_accepts_what_was_not_heard(live, world, ears, prompt):
+    world.asterisk.missing.add(f"taxiphone/{prompt}")
+    call = await live("consultant rings: answer", f"consultant hears {prompt}: press 1")
+    assert call.outcome == Outcome.FAILED
+    assert call.receipt is None
+    assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
+
+
+@pytest.mark.parametrize("prompt", ["welcome", "connecting", "tone-start", "time-left", "goodbye"])
+async def test_a_prompt_that_tells_no_price_and_asks_for_nothing_may_be_missing(live, world, prompt):
+    world.asterisk.missing.add(f"taxiphone/{prompt}")
+    call = await live("talk 60: client hangs up")
+    assert call.outcome == Outcome.TALKED
