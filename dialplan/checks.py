@@ -34,10 +34,13 @@ def _all(settings: Settings) -> Iterator[Finding]:
         yield from _asterisk(settings)
         yield from ports(settings, running=pid is not None)
         if pid is None:
-            yield network_checks.rtp_range(settings.asterisk)
+            yield network_checks.rtp_range(settings.asterisk, settings.call.most_calls)
             yield network_checks.open_files(settings.asterisk)
     else:
         yield from external(settings)
+        if not serve_runs(settings.state):
+            agi_port = settings.asterisk.agi_port
+            yield port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", agi_port, "agi_port")
     yield passwords(settings)
     yield trunk_answers(settings.trunk)
     yield network_checks.nat(settings.trunk, settings.asterisk)
@@ -115,6 +118,17 @@ def port_free(name: str, kind: socket.SocketKind, address: str, port: int, key: 
                 advice=f"See who holds it (ss -lunpt 'sport = :{port}'), or choose another: [asterisk] {key}",
             )
     return Finding(ok=True, what=f"{where} is free")
+
+
+def serve_runs(state: Path) -> bool:
+    """Whether a `taxiphone serve` holds the lock of a state folder; to try the lock could keep one that starts just now out."""
+    try:
+        inode = (state / "serve.lock").stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False
+    held = [line.split() for line in locks if "FLOCK" in line and "->" not in line]
+    return any(columns[3] == "WRITE" and columns[5].endswith(f":{inode}") for columns in held)
 
 
 def external(settings: Settings) -> list[Finding]:

@@ -14,8 +14,13 @@ _SHOWN = 5
 _OTHER_FILES = 256  # of Asterisk's own: modules, logs, connections
 
 
-def rtp_range(asterisk: AsteriskSection) -> Finding:
-    """Whether the UDP ports of the voices are free, and enough for at least one talk."""
+def rtp_range(asterisk: AsteriskSection, most_calls: int) -> Finding:
+    """Whether the UDP ports of the voices are free, and enough for one talk, or for as many calls as are let in.
+
+    Args:
+        asterisk: whose range it is.
+        most_calls: that are taken at once.
+    """
     first, last = asterisk.rtp_start, asterisk.rtp_end
     where = f"RTP at udp {first}-{last}"
     advice = f"See who holds them (ss -lunp 'sport >= :{first} and sport <= :{last}'), or choose others: [asterisk] rtp_start, rtp_end"
@@ -26,6 +31,11 @@ def rtp_range(asterisk: AsteriskSection) -> Finding:
             ok=False,
             what=f"{where}: {last - first + 1 - len(taken)} ports are free; a talk needs 4",
             advice=advice,
+        )
+    if talks < most_calls:
+        what = f"{where}: {len(taken)} are taken; the rest is enough for {talks} talks at once, and [call] most_calls is {most_calls}"
+        return Finding(
+            ok=None, what=what, advice="Widen [asterisk] rtp_start and rtp_end, or lower most_calls."
         )
     if taken:
         named = ", ".join(map(str, taken[:_SHOWN])) + (" ..." if len(taken) > _SHOWN else "")

@@ -65,10 +65,13 @@ def test_rtp_ports_that_are_taken_are_a_note_until_a_talk_has_too_few() -> None:
         taken = min(max(holder.getsockname()[1], 1100), 65_000)
         wide = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken - 15, rtp_end=taken + 16)
         narrow = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken, rtp_end=taken + 3)
-        found = network_checks.rtp_range(wide)
+        found = network_checks.rtp_range(wide, 7)
         assert found.ok is None
         assert str(taken) in found.what
-        few = network_checks.rtp_range(narrow)
+        too_many = network_checks.rtp_range(wide, 100)
+        assert too_many.ok is None
+        assert "most_calls is 100" in too_many.what
+        few = network_checks.rtp_range(narrow, 1)
         assert few.ok is False
         assert "rtp_start" in few.advice
 

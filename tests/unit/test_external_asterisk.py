@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -137,6 +138,15 @@ def test_an_asterisk_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     assert found.ok is False
     assert "unreachable" in found.what
     assert "No calls are taken" in found.what
+
+
+def test_a_running_serve_is_known_by_its_lock(tmp_path: Path) -> None:
+    assert not checks.serve_runs(tmp_path)
+    with (tmp_path / "serve.lock").open("w", encoding="utf-8") as lock:
+        assert not checks.serve_runs(tmp_path)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert checks.serve_runs(tmp_path)
+    assert not checks.serve_runs(tmp_path)
 
 
 def test_the_folder_of_names_is_there_before_the_first_name(tmp_path: Path) -> None:
