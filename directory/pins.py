@@ -119,7 +119,7 @@ def _give_way() -> None:
 
 
 # One thread each, so that two PINs at most are looked at at once, whatever the number of calls.
-_PRIORITY = 10  # the nice value
+_PRIORITY = 5  # the nice value: a third of the time of others, where there is not enough for all
 _POOL = ThreadPoolExecutor(1, "pins", _give_way)
 _HIDDEN_POOL = ThreadPoolExecutor(1, "hidden pins", _give_way)
 

@@ -66,6 +66,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._wrong_hidden: deque[float] = deque()  # the times of the event loop
+        self._turn, self._hidden_turn = asyncio.Lock(), asyncio.Lock()
 
     async def check(
         self, database: Database, settings: Settings, *, code: str, pin: str, caller: str | None
@@ -85,6 +86,16 @@ class Desk:
         hidden = caller is None or _E164.fullmatch(caller) is None
         if hidden:
             await asyncio.sleep(self.slowed())
+        # One after the other, what the database writes of it included: other calls write in between.
+        async with self._hidden_turn if hidden else self._turn:
+            checked, client = await self._checked(database, settings, code, pin, caller, hidden=hidden)
+        if hidden and checked is Checked.WRONG:
+            self._wrong_hidden.append(asyncio.get_running_loop().time())
+        return checked, client
+
+    async def _checked(
+        self, database: Database, settings: Settings, code: str, pin: str, caller: str | None, *, hidden: bool
+    ) -> tuple[Checked, Client | None]:
         keys = _keys(code, caller)
         found = await database.look(lambda session: _look(session, keys, code))
         if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
@@ -96,8 +107,6 @@ class Desk:
             client = await database.run(lambda session: _cleared(session, keys, client_id, pin_hash))
             if client is not None:
                 return Checked.RIGHT, client
-        if hidden:
-            self._wrong_hidden.append(asyncio.get_running_loop().time())
         return Checked.WRONG, None
 
     def slowed(self) -> float:

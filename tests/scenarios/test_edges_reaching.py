@@ -128,3 +128,18 @@ async def test_the_consultant_is_free_for_others_while_the_client_hears_why_ther
     assert (await first).outcome == Outcome.REFUSED
     assert at["c2", "refused"] < at["c3", "connecting"] < at["c2", "goodbye"]
     assert second.outcome == Outcome.TALKED
+
+
+@pytest.mark.parametrize(
+    "number", ["+33826123456", "+33899123456", "+18765551234", "+447012345678", "+33112"]
+)
+async def test_a_phone_that_may_not_be_rung_any_more_is_not_dialled(live, world, database, caplog, number):
+    def change(session):
+        session.query(Consultant).filter_by(code="1234").one().phone = number
+
+    database.do(change)
+    call = await live()
+    assert call.outcome == Outcome.UNREACHABLE
+    assert not any(number in request for request in world.asterisk.requests)
+    assert "is not rung: it " in caplog.text
+    assert number not in caplog.text

@@ -11,6 +11,7 @@ import pytest
 from taxiphone.ari_app.record import CallRecord
 from taxiphone.billing.meter import Meter
 from taxiphone.directory import people
+from taxiphone.directory.callers import Caller
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CelRow, ClientNumber
 
@@ -93,7 +94,7 @@ async def test_an_application_that_writes_later_than_the_meter_has_the_last_word
     house.write(*lines(IN))
     read(house)
     record = CallRecord(house.settings, house.database, "261122-mine22")
-    await record.received(CHANNEL, DIALLED, CALLER)
+    await record.received(CHANNEL, DIALLED, Caller(CALLER))
     await record.ended(Outcome.CALLER_GONE)
     read(house)
     [call] = all_calls(house)

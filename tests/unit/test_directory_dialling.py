@@ -1,9 +1,13 @@
 """Which numbers may be rung: by region, by type, by prefix; when a phone is added, and what doctor says of it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from taxiphone import settings as settings_file
+from taxiphone.cli import taxiphone
 from taxiphone.directory import dialling, doctor, people
 from taxiphone.errors import UsageError
 from taxiphone.settings import Platform
@@ -156,3 +160,24 @@ def test_the_keys_of_a_word_are_not_added_to_a_client(house: Any, typed: str) ->
         house.database.do(
             lambda session: people.set_client(session, house.settings, "7001", add_phones=[typed])
         )
+
+
+@pytest.mark.parametrize(
+    ("cli", "region", "refused_there"),
+    [
+        (AMERICAN, "US", CANADIAN),
+        (CANADIAN, "CA", AMERICAN),
+        (BRITISH, "GB", "+441534123456"),
+        (FRENCH, "FR", BRITISH),
+    ],
+)
+def test_init_writes_the_region_and_not_the_country_code(
+    tmp_path: Path, cli: str, region: str, refused_there: str
+) -> None:
+    file = tmp_path / "taxiphone.toml"
+    result = CliRunner().invoke(taxiphone, ["init", str(file), "--cli", cli, "--trunk", "192.0.2.10"])
+    assert result.exit_code == 0, result.output
+    assert f'\ndial_regions = ["{region}"]\n' in file.read_text(encoding="utf-8")
+    platform = settings_file.load(file).platform
+    assert dialling.refusal(cli, platform) is None
+    assert dialling.refusal(refused_there, platform) is not None
