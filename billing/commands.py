@@ -218,6 +218,8 @@ def _details(each: Call) -> dict[str, Any]:
         **_row(each),
         "dialled": each.dialled,
         "caller": each.caller,
+        # Why there is no number: withheld, not verified, ambiguous (directory/callers.py).
+        "caller_hidden": next((mark.detail for mark in each.marks if mark.what == "caller hidden"), None),
         "talk_from": each.talk_from,
         "talk_to": each.talk_to,
         "max_seconds": each.max_seconds,

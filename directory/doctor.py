@@ -21,7 +21,7 @@ def check(session: Session, settings: Settings) -> list[Finding]:
 
 
 def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
-    """Clients' numbers that stand for a withheld one, added before they were refused."""
+    """Clients' numbers that stand for a withheld one, or that nobody can have, added before these were refused."""
     region = people.home(settings)
     # As the same keys would have been read inside the country: that may as well be the client's own number.
     national = {numbers.as_national(word, region) for word in numbers.KEYPAD_WORDS}
@@ -34,11 +34,10 @@ def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
                 what=f"the client {client.code} has the number {number}, which carriers send for every withheld number",
                 advice=f"Whoever hides their number could spend this client's credit until: {remove}",
             )
-        elif number in national:
+        elif number in national or not numbers.assigned(number):
             yield Finding(
                 ok=None,
-                what=f"the client {client.code} has the number {number}, whose digits some carriers send for a withheld "
-                "number",
+                what=f"the client {client.code} has the number {number}, which may be what a carrier sends for withheld numbers",
                 advice=f"Ask whether it is theirs. If it is not: {remove}",
             )
 

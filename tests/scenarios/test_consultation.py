@@ -35,6 +35,8 @@ CASES = {
     "the caller is unknown": ([], {"caller": "+33639989999"}, Outcome.UNKNOWN_CALLER, False),
     "the caller's number is hidden": ([], {"caller": ""}, Outcome.UNKNOWN_CALLER, False),
     "the caller is anonymous": ([], {"caller": "anonymous"}, Outcome.UNKNOWN_CALLER, False),
+    "the caller's number could be two numbers": ([], {"caller": "639980001"}, Outcome.UNKNOWN_CALLER, False),
+    "the caller's number is the keys of a word": ([], {"caller": "+86282452253"}, Outcome.UNKNOWN_CALLER, False),
     "the client is blocked": ([], {"caller": BLOCKED}, Outcome.BLOCKED, False),
     "the credit is a cent short of the first minute": ([], {"caller": POOR}, Outcome.NO_CREDIT, False),
     "the caller hangs up while it is answered": (["at 0: client hangs up"], {}, Outcome.CALLER_GONE, False),

@@ -1,10 +1,17 @@
 """Who calls, from all that a carrier says: what withholds a number, and what leaves it alone."""
 
-import pytest
+import json
+from pathlib import Path
 
-from taxiphone.directory import callers
+import pytest
+from click.testing import CliRunner
+
+from taxiphone.ari_app.record import CallRecord
+from taxiphone.cli import taxiphone
+from taxiphone.directory import callers, people
 from taxiphone.directory.callers import Said
 from taxiphone.settings import Platform, Settings, Trunk
+from taxiphone.store.database import Database
 
 NUMBER = "+33612345678"
 SETTINGS = Settings(platform=Platform(cli="+33199001200"), trunk=Trunk(host="127.0.0.1"))
@@ -123,3 +130,20 @@ def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str
 def test_the_dialplans_arguments_may_be_missing_or_too_many() -> None:
     assert Said.of([]) == Said()
     assert Said.of(["allowed", " ", "%41", "", "", "more"]) == Said("allowed", "", "a")
+
+
+async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "taxiphone.toml"
+    file.write_text('[platform]\ncli = "+33199001200"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")
+    settings = SETTINGS.model_copy(update={"file": file})
+    database = Database(settings.database_url)
+    database.create_if_new()
+    database.do(lambda session: people.add_client(session, settings, name="Alex", phones=[NUMBER]))
+    record = CallRecord(settings, database, "261122-hidden")
+    await record.received("channel-1", "+33199001234", callers.read(settings, NUMBER, Said(privacy="id")))
+    assert (await record.identified()).client is None
+    database.close()
+    result = CliRunner().invoke(taxiphone, ["--config", str(file), "call", "show", "261122-hidden", "--json"])
+    shown = json.loads(result.stdout)
+    assert (shown["caller"], shown["caller_hidden"], shown["client"]) == (None, "Privacy: id", None)
+    assert NUMBER not in result.output
