@@ -44,6 +44,8 @@ _EVENTS = (
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",
+    "ChannelEnteredBridge",  # these two say how long a talk was, by a clock that nobody can set
+    "ChannelLeftBridge",
     "ChannelHold",
     "ChannelUnhold",
     "ChannelDestroyed",

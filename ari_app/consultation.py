@@ -27,7 +27,6 @@ from taxiphone.ari_app.steps.whom import choose, offer_to_go_on
 from taxiphone.ari_app.waiting import CallerGoneError, first_of, staying, to_the_end
 from taxiphone.errors import AriError, LedgerError, TaxiphoneError
 from taxiphone.store.calls import Outcome
-from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Consultation(Conversation):
                 await first_of(self.client_leg.gone.wait(), self.consultant_leg.gone.wait())
             else:
                 self.take_over(found)
-                await after(self, await talk(self, (now() - found.began).total_seconds()))
+                await after(self, await talk(self, found.seconds))
         except (AriError, SQLAlchemyError) as error:
             log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
         except asyncio.CancelledError:

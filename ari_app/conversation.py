@@ -29,7 +29,7 @@ from taxiphone.store import calls
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, now
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,7 @@ class Conversation:
         self.recorded = False
         self.recording_paused = False
         self.bridged = False
+        self.bridged_at: Moment | None = None  # when Asterisk had done it
         self.stopped = False  # the program is being ended
         self.continues: Call | None = None  # whose line was cut, and which goes on
         self.told: Offer | None = None  # the prices, as they were told

@@ -15,7 +15,7 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.wire import Wire
 from taxiphone.settings import Call as CallSettings
-from taxiphone.store.types import now
+from taxiphone.store.types import steady as now
 
 _LOOK_SECONDS = 2.0
 _BEFORE_SECONDS = 1.0  # before the first look: if nothing follows, the last packet came before the talk

@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.listening import Earlier, Noted
-from taxiphone.billing import corrections, holds, ledger
+from taxiphone.billing import corrections, holds, ledger, witnesses
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
@@ -19,7 +19,7 @@ from taxiphone.store import calls
 from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Did, Mark
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, now
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ class Talking:
     Attributes:
         call: its row, with client and consultant.
         accepted: what was fixed when the consultant accepted.
-        began: when the two were bridged, to the program's knowledge.
+        seconds: since the two were bridged, to the program's knowledge, by a clock that nobody can set.
         recording_paused: somebody has paused the recording.
     """
 
     call: Call
     accepted: holds.Accepted
-    began: datetime
+    seconds: float
     recording_paused: bool
 
 
@@ -209,7 +209,10 @@ class CallRecord:
         def work(session: Session) -> Talking:
             call = session.get_one(Call, self._id, options=holds.WITH_PEOPLE)
             began = session.scalar(
-                select(Mark.at).where(Mark.call_id == self._id, Mark.what == "bridging").limit(1)
+                select(Mark)
+                .where(Mark.call_id == self._id, Mark.what.in_((witnesses.BRIDGED, witnesses.BRIDGING)))
+                .order_by(Mark.id.desc())
+                .limit(1)
             )
             changed = session.scalar(
                 select(Mark.what)
@@ -219,39 +222,71 @@ class CallRecord:
             )
             calls.mark(session, self._id, "taken over")
             accepted = holds.accept(session, self._settings, call)
-            return Talking(call, accepted, began or now(), changed == "recording paused")
+            seconds = 0.0 if began is None else witnesses.since(began).total_seconds()
+            return Talking(call, accepted, max(0.0, seconds), changed == "recording paused")
 
         return await self._database.run(work)
 
-    async def over(self, why: str, *, fault: str | None = None, heard_until: datetime | None = None) -> None:
-        """The talk is over: the meter may price it, whoever is still on the line."""
-        await self.write(Status.OVER, "left", why, fault=fault, heard_until=heard_until)
+    async def bridged(self, when: Moment) -> None:
+        """Both had entered the bridge."""
+        await self._database.run(lambda session: calls.mark(session, self._id, witnesses.BRIDGED, when=when))
+
+    async def over(
+        self,
+        why: str,
+        *,
+        fault: str | None = None,
+        heard_until: datetime | None = None,
+        parted: Moment | None = None,
+    ) -> None:
+        """The talk is over: the meter may price it, whoever is still on the line.
+
+        Args:
+            why: in one word or two.
+            fault: of the network; the talk is not billed.
+            heard_until: when the last packet came of a side that fell silent, by `store.types.steady`.
+            parted: when the first left the bridge, or is taken out of it; None where nobody saw that.
+        """
+
+        def work(session: Session) -> None:
+            call = self._row(session)
+            _step(call, Status.OVER)
+            call.fault = fault
+            if heard_until is not None:
+                call.heard_until = witnesses.in_talk(session, call, heard_until)
+            if parted is not None:
+                calls.mark(session, self._id, witnesses.PARTED, when=parted)
+            calls.mark(session, self._id, "left", why)
+
+        await self._database.run(work)
 
     async def ended(self, outcome: Outcome) -> None:
         """Both legs are free; the meter has the last word on what it cost."""
         await self.write(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
 
-    async def alive(self, at: datetime, packets: tuple[int, int]) -> None:
-        """At this time, or later, Asterisk had both in the bridge.
+    async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
+        """At this moment, or later, Asterisk had both in the bridge.
 
         Args:
-            at: the time.
+            when: the moment.
             packets: that had come from the client, and from the consultant, a moment before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
-        await self._database.run(lambda session: calls.mark(session, self._id, "alive", detail, at=at))
+        await self._database.run(
+            lambda session: calls.mark(session, self._id, witnesses.ALIVE, detail, when=when)
+        )
 
     async def packets_before(self) -> Earlier:
         """What an earlier process last noted of the client's packets, and of the consultant's; the latest first."""
 
         def look(session: Session) -> list[tuple[datetime, str]]:
             found = (
-                select(Mark.at, Mark.detail)
+                select(Mark)
                 .where(Mark.call_id == self._id, Mark.what == "alive", Mark.detail.startswith("packets "))
                 .order_by(Mark.id.desc())
                 .limit(2)
             )
-            return [(row.at, row.detail or "") for row in session.execute(found)]
+            return [(witnesses.steadily(each), each.detail or "") for each in session.scalars(found)]
 
         noted = [(at, detail.split()) for at, detail in await self._database.look(look)]
         client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))

@@ -16,6 +16,7 @@ from typing import Any
 
 from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.keypad import Keypad
+from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Leg:
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
         dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         told: whether Asterisk has said anything of it yet.
+        joined: when it was told that the channel had entered a bridge, by the bridge's id.
+        parted: likewise when it had left one.
         on_hold: set while its phone has the call on hold, and so sends nothing for good reason.
         off_hold: set while it has not.
         sip_call_id: of its SIP dialog; None: nobody has asked for it yet.
@@ -54,6 +57,8 @@ class Leg:
         self.sip_call_id: str | None = None
         self.packets_before_answer = 0
         self._keypad = Keypad()
+        self.joined: dict[str, Moment] = {}
+        self.parted: dict[str, Moment] = {}
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
@@ -102,6 +107,7 @@ class Leg:
     def take(self, event: Event) -> None:
         """Note what an event says of this channel."""
         self.told = True
+        self._moved(event)
         match event["type"]:
             case "StasisStart":
                 self.entered.set()
@@ -147,6 +153,13 @@ class Leg:
         """Its phone has put the call on hold, or has come back."""
         (self.on_hold.set if held else self.on_hold.clear)()
         (self.off_hold.clear if held else self.off_hold.set)()
+
+    def _moved(self, event: Event) -> None:
+        """Note when it entered a bridge, or left one."""
+        if event["type"] == "ChannelEnteredBridge":
+            self.joined.setdefault(str(event["bridge"]["id"]), moment())
+        elif event["type"] == "ChannelLeftBridge":
+            self.parted[str(event["bridge"]["id"])] = moment()
 
     def lost(self) -> None:
         """The channel is no more; whoever waits for a playback of it need not."""

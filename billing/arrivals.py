@@ -22,7 +22,7 @@ from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CelRow
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, monotonic_us, now
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,8 @@ def _insert(
     # The application may be writing the same call's row now (CallRecord.received): who comes first has it.
     insert_if_new(session, Call, [call])
     if session.get(Call, call["id"]) is not None:
-        calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, at=row["at"])
+        logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
+        calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
 
 
 class Summary:

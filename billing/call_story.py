@@ -30,7 +30,7 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
     Amounts are exact decimals. Where the call is not priced, there is no sum yet.
     """
     rows = witnesses.rows_of(session, call)
-    found = witnesses.talk_of(session, call, [event_of(row) for row in rows])
+    found = witnesses.talk_of(session, call, rows)
     tariff, fault = _tariff(call)
     return {
         "call": call.id,

@@ -49,7 +49,12 @@ def interrupted(
     found = witnesses.talk_of(session, latest)
     ended = found.end if found is not None else latest.talk_to
     # What is billed may end before the line did, where one side fell silent first.
-    if ended is None or (at or now()) - ended > timedelta(minutes=settings.call.resume_minutes):
+    if ended is None:
+        return None
+    ago = witnesses.ended_ago(session, latest) if at is None else None
+    if ago is None:
+        ago = (at or now()) - ended
+    if ago > timedelta(minutes=settings.call.resume_minutes):
         return None
     return latest
 

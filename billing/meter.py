@@ -21,7 +21,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import abandoned, arrivals, cel, cel_files, late_rows, over, unpriced
+from taxiphone.billing import abandoned, arrivals, cel, cel_files, late_rows, over, unpriced, witnesses
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.talk import BRIDGE_EXIT, GONE
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1  # between two looks at the file's size
 _AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
 _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
+PROGRAM_SECONDS = 2.0  # until a talk that is over is priced without the program's word: it needs milliseconds
 _LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
 _OPEN = tuple(status for status in Status if status not in FINAL)
 _Result = TypeVar("_Result")
@@ -51,6 +52,7 @@ class Meter:
         on_rated: called with a call's id after its price is committed; from `run`, on the event loop. A program that is
             killed in between does not call it: who needs every call asks the database at its start.
         again_seconds: between two attempts to price a call that can't be priced.
+        program_seconds: how long the program has to note how a talk ended that it saw begin.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class Meter:
         on_rated: Callable[[str], None] | None = None,
         *,
         again_seconds: float = unpriced.AGAIN_SECONDS,
+        program_seconds: float = PROGRAM_SECONDS,
     ) -> None:
+        self._program_seconds = program_seconds
         self._settings, self._database, self._on_rated = settings, database, on_rated
         self._path = settings.cel_file
         self._nudged = asyncio.Event()
@@ -68,6 +72,7 @@ class Meter:
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
         self._put_aside = PutAside(again_seconds)  # calls that could not be priced
+        self._awaited: dict[str, float] = {}  # talks whose end the program has not noted yet, and since when
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
         self._arrivals = arrivals.Summary()
@@ -279,6 +284,8 @@ class Meter:
 
     def _price_call(self, session: Session, call: Call, cut_off: over.Rate | None = None) -> None:
         """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
+        if cut_off is None and self._program_will_tell(session, call):
+            return
         call_id = call.id
         try:
             with session.begin_nested():
@@ -292,9 +299,17 @@ class Meter:
         else:
             if Status(call.status) in FINAL:
                 self._put_aside.settled(call_id)
+                self._awaited.pop(call_id, None)
             if receipt is not None:
                 self._fresh.append(call_id)
 
     def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
         unpriced.note(session, call_id, error)
         self._put_aside.put(call_id, error)
+
+    def _program_will_tell(self, session: Session, call: Call) -> bool:
+        """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""
+        if not witnesses.awaits_program(session, call):
+            return False
+        first = self._awaited.setdefault(call.id, time.monotonic())
+        return time.monotonic() - first < self._program_seconds

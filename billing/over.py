@@ -23,10 +23,16 @@ def price(session: Session, settings: Settings, call: Call, cut_off: Rate | None
     Returns:
         the receipt; None where the call is not over, or was closed because nobody talked.
     """
-    events = [cel.event_of(row) for row in witnesses.rows_of(session, call)]
-    found = witnesses.talk_of(session, call, events)
+    rows = witnesses.rows_of(session, call)
+    events, found = [cel.event_of(row) for row in rows], witnesses.talk_of(session, call, rows)
     parted = found is not None and found.complete and call.status in PARTED
     over = is_over(events, *witnesses.legs(call), talked=found is not None, parted=parted)
-    if over or cut_off is None:
-        return rate(session, settings, call, found) if over else None
-    return cut_off(session, settings, call, found)
+    if not over and cut_off is None:
+        return None
+    witnesses.note_priced(session, call)
+    found = witnesses.talk_of(session, call, rows)
+    return (
+        rate(session, settings, call, found)
+        if over or cut_off is None
+        else cut_off(session, settings, call, found)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
@@ -34,6 +35,8 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     if talk is None or talk.microseconds == 0 or call.tariff is None:
         if talk is not None and call.tariff is None:
             call.review = "they talked, but the call was never accepted: there is no tariff to price it by"
+        elif talk is not None and talk.doubt is not None:
+            call.review = f"{talk.doubt}; nothing was charged"[:200]
         _close(session, call)
         return None
 
@@ -76,19 +79,32 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     if tariff.free_seconds:
         talked = None if call.fault is not None else before.seconds + heard.seconds
         free_minutes.give_back(session, call, talked)
-    if call.fault is not None:
-        call.review = f"{call.fault}: a fault of the network, the talk was not billed"
-    elif not talk.complete:
-        call.review = "Asterisk's log has no end of the talk; it was priced to the last event that is written"
-    elif heard.seconds - seconds > _OVERRUN_SECONDS:
-        over = heard.seconds - seconds
-        call.review = f"the talk went on {over:f} s beyond what was held for it; they were not charged"
+    call.review = _review(call, talk, heard.seconds - seconds) or call.review
     finish(call, Status.RATED)
     session.flush()
     set_committed_value(call, "receipt", receipt)  # there was none, which need not be looked up to say so
     if recording is not None and recording.status == "ready":
         settle_recording(session, settings, call, ready=True)
     return receipt
+
+
+def _review(call: Call, talk: Talk, over: Decimal) -> str | None:
+    """Why a person should look at a priced talk; None where nobody need.
+
+    Args:
+        call: whose talk.
+        talk: as it was priced.
+        over: seconds that it went on beyond what is billed.
+    """
+    if call.fault is not None:
+        return f"{call.fault}: a fault of the network, the talk was not billed"
+    if talk.doubt is not None:
+        return talk.doubt[:200]
+    if not talk.complete:
+        return "Asterisk's log has no end of the talk; it was priced to the last event that is written"
+    if over > _OVERRUN_SECONDS:
+        return f"the talk went on {over:f} s beyond what was held for it; they were not charged"
+    return None
 
 
 def settle_recording(session: Session, _settings: Settings, call: Call, ready: bool) -> Receipt | None:

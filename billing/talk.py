@@ -63,6 +63,7 @@ class Talk:
         complete: the end was written.
         ended_by: the cause of the hang-up that ended the last stretch; None where a leg was taken out of the bridge, or
             the hang-up is not written yet.
+        doubt: why a person should look at it: the log doesn't say how long the talk was, or the clocks differ.
     """
 
     start: datetime
@@ -73,6 +74,7 @@ class Talk:
     causes: tuple[int | None, int | None]
     complete: bool
     ended_by: int | None = None
+    doubt: str | None = None
 
     @property
     def seconds(self) -> Decimal:
@@ -80,7 +82,9 @@ class Talk:
         return Decimal(self.microseconds).scaleb(-6)
 
 
-def talk(events: Iterable[Event], client: str, consultant: str, bridge: str) -> Talk | None:
+def talk(
+    events: Iterable[Event], client: str, consultant: str, bridge: str, *, as_written: bool = False
+) -> Talk | None:
     """The talk of two legs in a bridge; None where they were never in it together.
 
     Args:
@@ -88,9 +92,13 @@ def talk(events: Iterable[Event], client: str, consultant: str, bridge: str) -> 
         client: the unique id of the client's leg.
         consultant: the unique id of the consultant's leg.
         bridge: the bridge's id.
+        as_written: the events are in the order in which they happened, whatever their times say: the wall clock was set
+            back meanwhile. A stretch may then end before it begins.
     """
     legs = {client: CLIENT, consultant: CONSULTANT}
-    ours = sorted((event for event in events if event.channel in legs), key=_at)
+    ours = [event for event in events if event.channel in legs]
+    if not as_written:
+        ours.sort(key=_at)
     inside: frozenset[str] = frozenset()
     since: datetime | None = None
     stretches: list[tuple[datetime, datetime]] = []

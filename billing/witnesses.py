@@ -1,22 +1,33 @@
-"""What is known of a call's talk: Asterisk's rows, and beside them the program's marks that the talk went on.
+"""What is known of a call's talk: Asterisk's rows, and beside them the program's marks, by two clocks.
 
-Asterisk's rows alone say when a talk was. Only where they have no end of it, for Asterisk died, do the marks count: a
-mark `alive` is written when Asterisk had just said that both legs are in the talk, and so the talk lasted until then.
-Other marks prove nothing of the kind: `bridging` is written before the talk, `ended` perhaps long after it.
+Asterisk's rows say when a talk was. The marks say what the program saw of it, and when, by the wall clock and by the
+monotonic one: they tell where the wall clock was set in the talk (`second_witness.judge`), and how long it lasted at the
+least where the rows have no end of it, or nothing at all. `alive` is written when Asterisk had just said that both
+legs are in the talk. Other marks prove nothing of the kind: `bridging` is written before the talk, `ended` perhaps long
+after it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import second_witness
 from taxiphone.billing import talk as talks
 from taxiphone.billing.cel import event_of
+from taxiphone.billing.second_witness import Seen
 from taxiphone.billing.talk import Event, Talk, talk
-from taxiphone.store.calls import consultant_leg, talk_bridge
+from taxiphone.store.calls import consultant_leg, mark, talk_bridge
 from taxiphone.store.models import Call, CelRow, Mark
+from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
 
-ALIVE = "alive"
+BRIDGING, BRIDGED, ALIVE, PARTED, PRICED = "bridging", "bridged", "alive", "parted", "priced"
+LEFT = "left"
+_AFTER = (PRICED, "ended")
+_SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of order, by less
 
 
 def legs(call: Call) -> tuple[str, str]:
@@ -25,28 +36,142 @@ def legs(call: Call) -> tuple[str, str]:
 
 
 def rows_of(session: Session, call: Call) -> list[CelRow]:
-    """Asterisk's rows of the call's two legs, in the order of their times."""
+    """Asterisk's rows of the call's two legs, in the order in which they were read; each once, however often it was."""
     ours = CelRow.channel.in_(legs(call))
-    return list(session.scalars(select(CelRow).where(ours).order_by(CelRow.at, CelRow.id)))
+    found = session.scalars(select(CelRow).where(ours).order_by(CelRow.id))
+    return list({(row.event, row.at, row.channel, str(row.extra)): row for row in found}.values())
 
 
-def talk_of(session: Session, call: Call, events: list[Event] | None = None) -> Talk | None:
-    """When they talked; where no end was written, to the last proof that the talk went on.
+def talk_of(session: Session, call: Call, rows: Iterable[CelRow] | None = None) -> Talk | None:
+    """When they talked, as far as both witnesses agree; `doubt` says where they don't.
+
+    Where no end was written, the talk lasts to the last proof that it went on; where nothing was written, but the program
+    saw a talk, it is the program's.
 
     Args:
         session: where.
         call: whose talk.
-        events: of Asterisk's rows, where they are at hand.
+        rows: of the call, where they are at hand.
     """
-    if events is None:
-        events = [event_of(row) for row in rows_of(session, call)]
-    bridge = talk_bridge(call.id)
-    found = talk(events, *legs(call), bridge)
-    if found is None or found.complete:
-        return found
-    marks = session.scalars(select(Mark.at).where(Mark.call_id == call.id, Mark.what == ALIVE))
-    proofs = [Event(ALIVE, at, call.client_channel) for at in marks]
-    return talk([*events, *proofs], *legs(call), bridge)
+    logged = list(rows_of(session, call) if rows is None else rows)
+    events = [event_of(row) for row in logged]
+    bridge, marks = talk_bridge(call.id), _marks(session, call)
+    seen = _seen(marks)
+    found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
+    if found is None:
+        return _only_seen(seen)
+    if found.complete:
+        return second_witness.judge(found, seen)
+    least = second_witness.proven(seen)
+    if least is None:
+        proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]
+        return talk([*events, *proofs], *legs(call), bridge)
+    end = found.start + least
+    return talks.Talk(
+        start=found.start,
+        end=end,
+        microseconds=least // timedelta(microseconds=1),
+        stretches=((found.start, end),),
+        left_first=None,
+        causes=found.causes,
+        complete=False,
+        doubt="Asterisk's log has no end of this talk: it was priced to the last proof that it went on",
+    )
+
+
+def awaits_program(session: Session, call: Call) -> bool:
+    """Whether the program saw the talk begin, and has not said yet how it ended: it will in a moment, if it lives."""
+    marked = {each.what for each in _marks(session, call)}
+    return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
+
+
+def note_priced(session: Session, call: Call) -> None:
+    """Note, by both clocks, that the talk is over by now; only where the program saw one."""
+    if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _marks(session, call)):
+        mark(session, call.id, PRICED)
+        session.flush()
+
+
+def ended_ago(session: Session, call: Call) -> timedelta | None:
+    """How long ago a priced talk ended, by the monotonic clock; None where the program noted that in no moment of this boot."""
+    for each in reversed(_marks(session, call)):
+        if each.what in {PARTED, PRICED} and each.boot is not None and each.boot == boot():
+            return since(each)
+    return None
+
+
+def in_talk(session: Session, call: Call, at: datetime) -> datetime:
+    """A time by `store.types.steady`, as the talk's own: the wall clock at its beginning, and what had passed since."""
+    begun = next((each for each in _marks(session, call) if each.what == BRIDGED), None)
+    if begun is None or begun.boot is None or begun.boot != boot():
+        return at
+    return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
+
+
+def steadily(noted: Mark) -> datetime:
+    """When something was noted, as `store.types.steady` of this process; by the wall clock where that can't be told."""
+    if noted.boot is None or noted.boot != boot():
+        return noted.at
+    return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
+
+
+def since(noted: Mark) -> timedelta:
+    """How long ago something was noted: by the monotonic clock, within one boot of this machine."""
+    then, at = _moment(noted), moment()
+    same_boot = then.boot is not None and then.boot == at.boot
+    return second_witness.passed(then, at) if same_boot else at.at - then.at
+
+
+def _marks(session: Session, call: Call) -> list[Mark]:
+    """What the program noted up to the price: what it notes later changes nothing any more."""
+    found = session.scalars(select(Mark).where(Mark.call_id == call.id).order_by(Mark.id)).all()
+    priced = next((each.id for each in found if each.what == PRICED), None)
+    return [each for each in found if priced is None or each.id <= priced]
+
+
+def _seen(marks: list[Mark]) -> Seen:
+    def first(*names: str) -> Moment | None:
+        return next((_moment(each) for each in marks if each.what in names), None)
+
+    return Seen(
+        before=first(BRIDGING),
+        bridged=first(BRIDGED, ALIVE),
+        inside=tuple(_moment(each) for each in marks if each.what == ALIVE),
+        parted=first(PARTED),
+        after=tuple(_moment(each) for each in marks if each.what in _AFTER),
+    )
+
+
+def _moment(mark: Mark) -> Moment:
+    return Moment(mark.at, mark.monotonic_us, mark.boot)
+
+
+def _only_seen(seen: Seen) -> Talk | None:
+    """The talk as the program alone saw it; None where it saw none, or can't say how long it was."""
+    least = second_witness.proven(seen)
+    if least is None or seen.bridged is None:
+        return None
+    begin, end = seen.bridged.at, seen.bridged.at + least
+    return Talk(
+        start=begin,
+        end=end,
+        microseconds=least // timedelta(microseconds=1),
+        stretches=((begin, end),),
+        left_first=None,
+        causes=(None, None),
+        complete=False,
+        doubt="Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has",
+    )
+
+
+def _set_back(rows: list[CelRow]) -> bool:
+    """Whether the wall clock was set back while one file's rows were written."""
+    latest: dict[str, datetime] = {}
+    for row in sorted(rows, key=lambda each: (each.file, each.offset)):
+        if row.at < latest.get(row.file, row.at) - _SET_BACK:
+            return True
+        latest[row.file] = max(row.at, latest.get(row.file, row.at))
+    return False
 
 
 def heard(call: Call, found: Talk) -> Talk:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import enum
 import secrets
-import time
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from taxiphone.store.models import Call, Mark
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, moment
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read out on the phone
 
@@ -117,14 +116,16 @@ def finish(call: Call, status: Status) -> None:
 
 
 def mark(
-    session: Session, call_id: str, what: str, detail: str | None = None, *, at: datetime | None = None
+    session: Session, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
 ) -> None:
-    """Note what the program did or saw, by the wall clock and the monotonic one; now, if `at` does not say when."""
+    """Note what the program did or saw, by the wall clock and the monotonic one; now, if `when` doesn't say when."""
+    when = when or moment()
     session.add(
         Mark(
             call_id=call_id,
-            at=at or now(),
-            monotonic_us=time.monotonic_ns() // 1000,
+            at=when.at,
+            monotonic_us=when.monotonic_us,
+            boot=when.boot,
             what=what,
             detail=None if detail is None else detail[:200],
         )

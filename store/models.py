@@ -2,7 +2,7 @@
 
 Who is who:   Consultant, ConsultantPhone, Client, ClientNumber, Did; SignIn (wrong PINs, and how long they are paused)
 The calls:    Call (its row is written before each command to Asterisk), Mark (what the program saw, when)
-The meter:    CelRow, CelPosition (Asterisk's own event log, and how far it was read)
+The meter:    CelRow, CelPosition, LogGap (Asterisk's own event log, how far it was read, and what of it was lost)
 The money:    Account, Posting, Entry (double entry), FreeMinutes (claimed once), Receipt, CreditNote
 The record:   Recording
 """
@@ -212,6 +212,7 @@ class Mark(Base):
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
     at: Mapped[datetime]
     monotonic_us: Mapped[int] = mapped_column(BigInteger)
+    boot: Mapped[str | None] = mapped_column(String(36))  # which boot the monotonic clock counts from
     what: Mapped[str] = mapped_column(String(40))
     detail: Mapped[str | None] = mapped_column(String(200))
 
@@ -243,6 +244,19 @@ class CelPosition(Base):
     path: Mapped[str] = mapped_column(String(400))
     offset: Mapped[int] = mapped_column(BigInteger)
     read_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class LogGap(Base):
+    """Rows of Asterisk's event log that are lost, or may be: an alarm until a person has looked at it."""
+
+    __tablename__ = "log_gap"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    key: Mapped[str] = mapped_column(String(120), unique=True)  # the same loss is noted once
+    noticed_at: Mapped[datetime] = mapped_column(default=now)
+    text: Mapped[str] = mapped_column(String(400))  # one sentence: which file, which bytes, why
+    settled_at: Mapped[datetime | None]  # a person has looked at it
+    settled_why: Mapped[str | None] = mapped_column(String(200))
 
 
 class Account(Base):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, String
@@ -51,24 +55,88 @@ class ExactDecimal(TypeDecorator[Decimal]):
         return None if value is None else exact(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of both clocks of this machine.
+
+    Attributes:
+        at: by the wall clock, which somebody may set.
+        monotonic_us: microseconds by the monotonic clock (CLOCK_MONOTONIC), which nobody can set. It stands still while
+            the machine is suspended: no voice passes then.
+        boot: which boot of the machine it counts from; None where the machine doesn't say.
+    """
+
+    at: datetime
+    monotonic_us: int
+    boot: str | None
+
+
 def _machine() -> datetime:
     return datetime.now(UTC)
 
 
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
 _clock: Callable[[], datetime] = _machine
+_anchor: Moment | None = None  # from which `steady` counts
+_monotonic: Callable[[], int] = _monotonic_us
 
 
 def now() -> datetime:
-    """This machine's wall clock, in UTC. Never the basis of a price: that is Asterisk's event log."""
+    """This machine's wall clock, in UTC. Never the basis of a price, nor of a duration: somebody may set it."""
     return _clock()
 
 
+def monotonic_us() -> int:
+    """This machine's monotonic clock, in microseconds; only differences within one boot mean anything."""
+    return _monotonic()
+
+
+def steady() -> datetime:
+    """This machine's time by a clock that nobody can set: the wall clock as it was first read, and what has passed since.
+
+    Only differences within one process mean anything.
+    """
+    anchor = _anchored()
+    return anchor.at + timedelta(microseconds=monotonic_us() - anchor.monotonic_us)
+
+
+def monotonic_of(at: datetime) -> int:
+    """What the monotonic clock said at a time of `steady`."""
+    anchor = _anchored()
+    return anchor.monotonic_us + (at - anchor.at) // timedelta(microseconds=1)
+
+
+def _anchored() -> Moment:
+    global _anchor  # noqa: PLW0603 - it is set once, by the first reading
+    if _anchor is None:
+        _anchor = moment()
+    return _anchor
+
+
+def moment() -> Moment:
+    """Read both clocks."""
+    return Moment(now(), monotonic_us(), boot())
+
+
+@cache
+def boot() -> str | None:
+    """The id of this boot of the machine (Linux); None where there is none, and then no two readings are compared."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:36] or None
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
-def telling(clock: Callable[[], datetime]) -> Iterator[None]:
-    """In the block `now` asks another clock, in the whole process: a simulated call's time is not this machine's."""
-    global _clock  # noqa: PLW0603 - there is one wall clock, and this is its only setter
-    before, _clock = _clock, clock
+def telling(clock: Callable[[], datetime], monotonic: Callable[[], int] = _monotonic_us) -> Iterator[None]:
+    """In the block `now` and `monotonic_us` ask other clocks, in the whole process: a simulated call's time is its own."""
+    global _clock, _monotonic, _anchor
+    before = _clock, _monotonic, _anchor
+    _clock, _monotonic, _anchor = clock, monotonic, None
     try:
         yield
     finally:
-        _clock = before
+        _clock, _monotonic, _anchor = before

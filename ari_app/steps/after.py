@@ -78,6 +78,7 @@ async def _part(call: Conversation, ending: Ending) -> None:
             ending.why.value,
             fault=FAULT if ending.why.one_way else None,
             heard_until=ending.heard_until,
+            parted=ending.parted,
         )
     )
     try:

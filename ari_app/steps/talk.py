@@ -25,7 +25,7 @@ from taxiphone.billing.talk import asked_for
 from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome, Status
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +76,12 @@ class Ending:
     Attributes:
         why: the reason.
         heard_until: when the last packet came of the side that fell silent.
+        parted: when the first left the bridge, or was about to be taken out of it; None where nobody saw that.
     """
 
     why: Why
     heard_until: datetime | None = None
+    parted: Moment | None = None
 
 
 async def bridge(call: Conversation) -> Outcome | None:
@@ -93,6 +95,7 @@ async def bridge(call: Conversation) -> Outcome | None:
         call.bridged = True
         raise
     if call.bridged:
+        call.bridged_at = moment()
         with contextlib.suppress(AriError):  # the first word holds: it is two seconds late at most
             await _cut_after(call, times.longest)
         return None
@@ -181,7 +184,15 @@ class _Talk:
 
     def _end(self, why: Why, heard_until: datetime | None = None) -> None:
         if not self._ending.done():
-            self._ending.set_result(Ending(why, heard_until))
+            self._ending.set_result(Ending(why, heard_until, self._parted()))
+
+    def _parted(self) -> Moment | None:
+        """When the talk ended, where that was seen: Asterisk said who left, or this program ends it now."""
+        legs = (self.call.client_leg, self.call.consultant_leg)
+        left = [leg.parted[self.call.bridge] for leg in legs if self.call.bridge in leg.parted]
+        if left:
+            return min(left, key=lambda each: each.monotonic_us)
+        return None if any(leg.gone.is_set() for leg in legs) else moment()
 
     async def _leaves(self, leg: Leg, hung_up: Why, cut: Why) -> None:
         await leg.gone.wait()
@@ -337,14 +348,26 @@ class _Talk:
         return True
 
     async def _note_alive(self) -> None:
-        """Note from time to time that both are there: proof, should Asterisk die."""
+        """Note when the talk began, and from time to time that both are there: proof, should Asterisk die or its clock be set."""
         call = self.call
+        began = self._bridged_at()
         while True:
+            with contextlib.suppress(SQLAlchemyError):
+                if began is not None:
+                    await call.record.bridged(began)
+                    began = None
             await asyncio.sleep(_ALIVE_SECONDS)
             with contextlib.suppress(SQLAlchemyError, AriError):
-                asked_at = now()  # what Asterisk answers was so then, at the least
+                asked_at = moment()  # what Asterisk answers was so then, at the least
                 if await call.lines.bridged(call.bridge, call.client_leg, call.consultant_leg):
                     await call.record.alive(asked_at, self._listening.counts())
+
+    def _bridged_at(self) -> Moment | None:
+        """When both had entered the bridge; None where an earlier process saw that."""
+        legs, bridge = (self.call.client_leg, self.call.consultant_leg), self.call.bridge
+        if all(bridge in leg.joined for leg in legs):
+            return max((leg.joined[bridge] for leg in legs), key=lambda each: each.monotonic_us)
+        return self.call.bridged_at
 
     async def _both(self, client: Sounds, consultant: Sounds) -> None:
         """Each hears their own sentence; the talk goes on after it."""

@@ -52,7 +52,8 @@ def test_the_talk_is_priced_to_the_last_mark_that_it_went_on(house: Any, call_id
     assert (found.status, found.receipt.total, found.billed_seconds) == ("rated", 155, 60)
     assert found.talk_to == BEGIN + timedelta(seconds=59.5)
     assert found.review == (
-        "Asterisk died in this talk: priced to the last proof of life, at 2025-11-22 21:20:59 UTC"
+        "Asterisk's log has no end of this talk: it was priced to the last proof that it went on, "
+        "at 2025-11-22 21:20:59 UTC"
     )
     assert house.balance("wallet", 1) == 10_000 - 155
 
@@ -92,7 +93,7 @@ def test_never_more_is_charged_than_was_held(house: Any) -> None:
     mark(house, call_id, "alive", 100)
     found = finish(house, call_id)
     assert (found.receipt.total, found.billed_seconds) == (155, 60)
-    assert found.review.startswith("Asterisk died")
+    assert found.review.startswith("Asterisk's log has no end")
 
 
 def test_a_call_that_never_was_a_talk_is_closed(house: Any, call_id: str) -> None:
@@ -144,7 +145,7 @@ def test_explain_and_a_second_rating_find_the_same_talk(house: Any, call_id: str
     assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
     app = App(_cache={"settings": house.settings, "database": house.database})
     told = CliRunner().invoke(call_command, ["explain", call_id], obj=app).stdout
-    assert "To be looked at: Asterisk died in this talk" in " ".join(told.split())
+    assert "To be looked at: Asterisk's log has no end of this talk" in " ".join(told.split())
     story = json.loads(CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app).stdout)
     assert (story["review"], story["talk"]["complete"]) == (found.review, False)
     assert "difference" not in {step["what"] for step in story["steps"]}

@@ -1,0 +1,168 @@
+"""The wall clock is set while two people talk: rows and marks in, a receipt out, and never more than was talked."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from taxiphone.billing import continuation, witnesses
+from taxiphone.billing.commands import call as call_command
+from taxiphone.billing.meter import Meter
+from taxiphone.billing.rating_again import rate_again
+from taxiphone.console import App
+from taxiphone.store import calls, types
+from taxiphone.store.models import Call, Client
+from taxiphone.store.types import Moment
+
+AT = 1_763_846_400  # both are in the bridge, as `house.talk` writes it
+BEGIN = datetime.fromtimestamp(AT, UTC)
+TO_THE_BRIDGE = 6  # rows of `house.talk`
+
+
+@pytest.fixture
+def call_id(house: Any) -> str:
+    found: str = house.call(house.client(), house.consultant())
+    return found
+
+
+def moment(seconds: float, step: float = 0) -> Moment:
+    """So long after both were in the bridge, the wall clock having been set by `step`."""
+    return Moment(
+        BEGIN + timedelta(seconds=seconds + step),
+        10_000_000_000 + round(seconds * 1e6),
+        types.boot(),
+    )
+
+
+def rows(house: Any, call_id: str, seconds: str, step: int) -> list[str]:
+    """Asterisk's rows of a talk in which the wall clock is set."""
+    begun, ended = house.talk(call_id, seconds), house.talk(call_id, str(Decimal(seconds) + step))
+    return [*begun[:TO_THE_BRIDGE], *ended[TO_THE_BRIDGE:]]
+
+
+def noted(house: Any, call_id: str, **marks: Moment) -> None:
+    def write(session: Any) -> None:
+        for what, when in marks.items():
+            calls.mark(session, call_id, what, when=when)
+
+    house.database.do(write)
+
+
+def price(house: Any, call_id: str, at: Moment, **how: Any) -> Call:
+    """Let the meter read at a moment."""
+    with types.telling(lambda: at.at, lambda: at.monotonic_us):
+        Meter(house.settings, house.database, **how).read_once()
+    assert house.problems() == []
+    found: Call = house.get(call_id)
+    return found
+
+
+def explained(house: Any, call_id: str) -> dict[str, Any]:
+    app = App(_cache={"settings": house.settings, "database": house.database})
+    story = CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app)
+    found: dict[str, Any] = json.loads(story.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("length", "step", "billed", "total"),
+    [
+        ("60", 3600, 60, 155),
+        ("600", -3600, 600, 1550),
+        ("60", 86_400, 60, 155),
+        ("60", 3, 60, 155),
+        ("60", 0, 60, 155),
+    ],
+)
+def test_a_step_in_the_talk_is_not_billed(
+    house: Any, call_id: str, length: str, step: int, billed: int, total: int
+) -> None:
+    end = float(length)
+    house.write(*rows(house, call_id, length, step))
+    noted(
+        house,
+        call_id,
+        bridging=moment(-0.01),
+        bridged=moment(0.002),
+        alive=moment(10),
+        parted=moment(end + 0.001, step),
+        left=moment(end + 0.001, step),
+    )
+    found = price(house, call_id, moment(end + 0.1, step))
+    assert (found.billed_seconds, found.receipt.total) == (billed, total)
+    assert found.talk_to is not None
+    assert found.talk_from == BEGIN
+    assert (found.review is not None) is (step != 0)
+    if step:
+        assert found.review.startswith("the wall clock was set")
+    story = explained(house, call_id)
+    assert "difference" not in {each["what"] for each in story["steps"]}
+    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
+
+
+def test_a_step_while_the_program_is_dead_bills_what_the_clock_that_nobody_sets_allows(
+    house: Any, call_id: str
+) -> None:
+    house.write(*rows(house, call_id, "60", 3600))
+    noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002), alive=moment(10))
+    found = price(house, call_id, moment(120, 3600), program_seconds=0)
+    assert (found.billed_seconds, found.receipt.total) == (60, 155)
+    assert "set forward by 3600.000 s" in found.review
+
+
+def test_a_log_that_ends_before_it_begins_is_no_talk_of_a_few_seconds(house: Any, call_id: str) -> None:
+    house.write(*rows(house, call_id, "600", -3600))
+    found = price(house, call_id, moment(601, -3600))
+    assert (found.status, found.receipt) == ("closed", None)
+    assert "nothing was charged" in found.review
+
+
+def test_the_meter_waits_for_the_programs_word_on_the_end(house: Any, call_id: str) -> None:
+    house.write(*rows(house, call_id, "60", 3600))
+    noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002))
+    reader = Meter(house.settings, house.database, program_seconds=3600)
+    reader.read_once()
+    assert house.get(call_id).receipt is None
+    noted(house, call_id, parted=moment(60.001, 3600))
+    with types.telling(lambda: moment(60.1, 3600).at, lambda: moment(60.1).monotonic_us):
+        reader.read_once()
+    assert house.get(call_id).receipt.total == 155
+
+
+def test_marks_that_come_after_the_price_change_nothing_of_it(house: Any, call_id: str) -> None:
+    house.write(*rows(house, call_id, "60", 0))
+    noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002))
+    price(house, call_id, moment(60.1), program_seconds=0)
+    noted(house, call_id, parted=moment(30), ended=moment(90, 7200))
+    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
+
+
+@pytest.mark.parametrize(
+    ("passed", "step", "open_"), [(200, 3600, True), (400, -3600, False), (200, 0, True)]
+)
+def test_a_cut_line_may_be_taken_up_again_for_as_long_as_was_said(
+    house: Any, call_id: str, passed: int, step: int, open_: bool
+) -> None:
+    lines = [line.replace('""hangupcause"": 16', '""hangupcause"": 41') for line in house.talk(call_id)]
+    house.write(*lines)
+    noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002), parted=moment(60.001))
+    assert price(house, call_id, moment(60.1)).dropped
+    later = moment(60 + passed, step)
+    with types.telling(lambda: later.at, lambda: later.monotonic_us):
+        found = house.database.do(
+            lambda s: continuation.interrupted(s, house.settings, s.query(Client).one())
+        )
+    assert (found is not None) is open_
+
+
+def test_a_talk_that_is_taken_over_has_lasted_as_long_as_it_did(house: Any, call_id: str) -> None:
+    noted(house, call_id, bridged=moment(0))
+    later = moment(45, -3600)
+    with types.telling(lambda: later.at, lambda: later.monotonic_us):
+        passed = house.database.do(lambda s: witnesses.since(s.get_one(Call, call_id).marks[0]))
+    assert passed == timedelta(seconds=45)
