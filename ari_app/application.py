@@ -132,6 +132,14 @@ class Application:
         """
         await check_ports(self._ari, self._house.recorder, self._house.settings.asterisk)
 
+    async def without_legs(self) -> set[str]:
+        """The calls that are not priced, and that neither this program nor Asterisk has any more.
+
+        Raises:
+            AriError: Asterisk did not say.
+        """
+        return await recovery.forgotten(self._house) if self._recovered else set()
+
     async def drain(self) -> None:
         """Take no new call, and wait for those in progress."""
         self.draining = True

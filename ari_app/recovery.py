@@ -155,6 +155,17 @@ async def without_legs(house: House) -> set[str]:
     }
 
 
+async def forgotten(house: House) -> set[str]:
+    """Of the calls without a leg those that nobody here lives. Of most the log has the end, or will have it in a moment.
+
+    Raises:
+        AriError: Asterisk did not say.
+    """
+    router = house.lines.router
+    left = {row[0] for row in await house.database.look(_unfinished_calls) if not router.has(row[1])}
+    return left & await without_legs(house) if left else left
+
+
 async def _held_channels(house: House) -> set[str]:
     """The channels that are in our application."""
     found = await house.lines.ari.request("GET", path("applications", APPLICATION))

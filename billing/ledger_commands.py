@@ -10,6 +10,7 @@ import click
 
 from taxiphone.billing import ledger as books
 from taxiphone.billing import ledger_check, stale_holds
+from taxiphone.billing.meter import Meter
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.stale_holds import Stale
 from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show
@@ -59,7 +60,8 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
     """Give back what is held for calls that will not be priced any more, as `ledger check` names them.
 
     Such a call ended more than ten minutes ago, or began more than a day ago, and Asterisk's log has no end of it. Where the
-    two seem to have talked, the hold stays until it is named: then nothing is charged for that talk.
+    two seem to have talked, the hold stays until it is named: then what is proven of the talk is charged and the rest is
+    given back.
     """
 
     def given_back(stale: Stale) -> dict[str, Any]:
@@ -69,12 +71,24 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
         back = from_minor(given, digits_of(stale.currency))
         return {"call": stale.call_id, "given_back": back, "currency": stale.currency, "why": stale.why}
 
+    _read_log(app)
     found = app.database.read(lambda session: list(stale_holds.find(session)))
     rows = [given_back(stale) for stale in found if not calls or stale.call_id in calls]
     unknown = sorted(set(calls) - {row["call"] for row in rows})
     if unknown:
         raise UsageError(f"nothing is left held for {', '.join(unknown)}. See: taxiphone ledger check")
     show(rows, ("call", "given_back", "currency", "why"), as_json=as_json, empty="Nothing is left held.")
+
+
+def _read_log(app: App) -> None:
+    """Price what Asterisk's log has: a call that it ends is none that was forgotten."""
+    try:
+        Meter(app.settings, app.database).read_once()
+    except OSError as error:
+        raise UsageError(
+            f"Asterisk's event log can't be read ({error.strerror}: {error.filename}), so it isn't known which calls it ends. "
+            "Nothing was given back."
+        ) from None
 
 
 @ledger.command("balances", epilog=examples("taxiphone ledger balances"))

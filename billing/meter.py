@@ -30,7 +30,7 @@ from taxiphone.settings import Settings
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Status
 from taxiphone.store.database import Database, raced
 from taxiphone.store.models import Call, CelPosition, CelRow
-from taxiphone.store.types import now
+from taxiphone.store.types import monotonic_us, now
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Meter:
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
         self._put_aside = PutAside(again_seconds)  # calls that could not be priced
-        self._awaited: dict[str, float] = {}  # talks whose end the program has not noted yet, and since when
+        self._awaited: dict[str, int] = {}  # talks whose end the program has not noted yet, and since when
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
         self._arrivals = arrivals.Summary()
@@ -311,5 +311,5 @@ class Meter:
         """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""
         if not witnesses.awaits_program(session, call):
             return False
-        first = self._awaited.setdefault(call.id, time.monotonic())
-        return time.monotonic() - first < self._program_seconds
+        first = self._awaited.setdefault(call.id, monotonic_us())
+        return monotonic_us() - first < self._program_seconds * 1_000_000

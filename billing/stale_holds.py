@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, select
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger
+from taxiphone.billing import abandoned, ledger, witnesses
 from taxiphone.billing.ledger import HOLD
 from taxiphone.billing.rating import rate, settle_recording
 from taxiphone.billing.witnesses import talk_of
+from taxiphone.errors import TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Account, Call, Mark, Recording
+from taxiphone.store.models import Account, Call, Mark, Receipt, Recording
 from taxiphone.store.types import now
 
 ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
@@ -52,9 +54,8 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
 
     Args:
         session: where.
-        at: the time that counts as now.
+        at: the time that counts as now; else this machine's, by the clock that nobody can set where it can be.
     """
-    at = at or now()
     held = (
         select(Account, Call)
         .outerjoin(Call, Call.id == Account.owner)
@@ -73,12 +74,16 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
 def give_back(session: Session, settings: Settings, stale: Stale, *, although_talked: bool = False) -> int:
     """Close the call where it is open, and put what is held back into the wallet; what was given back, in minor units.
 
-    0 where the call is gone, where they talked (unless `although_talked`), or where it is no longer held.
+    A talk that can be priced, by Asterisk's log or by what the program saw of it, is priced and only the rest given back: it
+    is what the next start of the program would do. 0 where the call is gone, where they talked (unless
+    `although_talked`), or where it is no longer held.
     """
     call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
     if call is None or call.client_id is None or (stale.talked and not although_talked):
         return 0
     before = ledger.balance(session, HOLD, call.id, stale.currency)
+    if Status(call.status) not in FINAL and (receipt := _priced(session, settings, call)) is not None:
+        return before - receipt.total - ledger.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
         call.review = f"{stale.why[:130]}; what was held was given back, and nothing was charged"
         rate(session, settings, call, None)
@@ -92,7 +97,21 @@ def give_back(session: Session, settings: Settings, stale: Stale, *, although_ta
     return before - ledger.balance(session, HOLD, call.id, stale.currency)
 
 
-def _why(session: Session, call: Call, at: datetime) -> str | None:
+def _priced(session: Session, settings: Settings, call: Call) -> Receipt | None:
+    """The receipt of a call whose talk is proven; None where none is, or where it can't be priced."""
+    found = talk_of(session, call)
+    if found is None or not found.microseconds or call.tariff is None:
+        return None
+    try:
+        with session.begin_nested():
+            return abandoned.finish(session, settings, call, found)
+    except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
+        return (
+            None  # `taxiphone call rate` tells why; whoever named this call wants it given back all the same
+        )
+
+
+def _why(session: Session, call: Call, at: datetime | None) -> str | None:
     """Why nothing will take the hold of this call; None where something may."""
     status = Status(call.status)
     if call.unpriced is not None:
@@ -104,10 +123,18 @@ def _why(session: Session, call: Call, at: datetime) -> str | None:
         settled = recording is None or recording.status in _SETTLED
         return "its recording is ready or will not come" if settled else None
     if status is Status.ENDED:
-        since = at - (call.ended_at or call.arrived_at)
+        since = _since(session, call, "ended", call.ended_at or call.arrived_at, at)
         return "the call has ended and was never priced" if since > ENDED_LONG_AGO else None
-    since = at - call.arrived_at
+    since = _since(session, call, "received", call.arrived_at, at)
     return f"the call is {status} for more than a day" if since > BEGUN_LONG_AGO else None
+
+
+def _since(session: Session, call: Call, what: str, then: datetime, at: datetime | None) -> timedelta:
+    """How long ago something was noted in a call; a wall clock that was set must not make a call old."""
+    noted = session.scalars(select(Mark).where(Mark.call_id == call.id, Mark.what == what).limit(1)).first()
+    if at is None and noted is not None:
+        return witnesses.since(noted)
+    return (at or now()) - then
 
 
 def _talked(session: Session, call: Call) -> bool:

@@ -31,6 +31,7 @@ from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.server import forgotten
 from taxiphone.server.refused_summary import RefusedSummary
 from taxiphone.settings import Settings
 from taxiphone.store import serving
@@ -102,6 +103,11 @@ class Process:
                 asyncio.create_task(self._meter.run(self._ended), name="meter"),
                 asyncio.create_task(self._worker.run(self._ended), name="recordings"),
             ]
+            tasks.append(
+                asyncio.create_task(
+                    forgotten.watch(application.without_legs, self._meter), name="forgotten calls"
+                )
+            )
             if asterisk is not None:
                 tasks.append(asyncio.create_task(asterisk.wait_ended(), name="asterisk"))
             tasks.append(asyncio.create_task(serving.watch(alone), name="database lock"))

@@ -11,6 +11,7 @@ from taxiphone.ari_app import recovery
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import CallerGoneError, staying
+from taxiphone.billing.meter import PROGRAM_SECONDS
 from taxiphone.store.calls import Outcome, Status
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
@@ -109,6 +110,8 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
     world.asterisk.request = deaf  # ... nor can do anything
     while world.asterisk.lines.known:
         await asyncio.sleep(1)
+    await world.price()
+    await asyncio.sleep(PROGRAM_SECONDS)  # so long the meter waits for the program's word
     await world.price()
     call = only_talk_was_charged(consultation.id, wallets, ears.talked)
     assert call.receipt.total <= 5000

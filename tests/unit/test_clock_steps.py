@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from clocks import BEGIN, TO_THE_BRIDGE, moment, noted
 
 from taxiphone.billing import continuation, witnesses
 from taxiphone.billing.commands import call as call_command
 from taxiphone.billing.meter import Meter
 from taxiphone.billing.rating_again import rate_again
 from taxiphone.console import App
-from taxiphone.store import calls, types
+from taxiphone.store import types
 from taxiphone.store.models import Call, Client
 from taxiphone.store.types import Moment
-
-AT = 1_763_846_400  # both are in the bridge, as `house.talk` writes it
-BEGIN = datetime.fromtimestamp(AT, UTC)
-TO_THE_BRIDGE = 6  # rows of `house.talk`
 
 
 @pytest.fixture
@@ -30,27 +27,10 @@ def call_id(house: Any) -> str:
     return found
 
 
-def moment(seconds: float, step: float = 0) -> Moment:
-    """So long after both were in the bridge, the wall clock having been set by `step`."""
-    return Moment(
-        BEGIN + timedelta(seconds=seconds + step),
-        10_000_000_000 + round(seconds * 1e6),
-        types.boot(),
-    )
-
-
 def rows(house: Any, call_id: str, seconds: str, step: int) -> list[str]:
     """Asterisk's rows of a talk in which the wall clock is set."""
     begun, ended = house.talk(call_id, seconds), house.talk(call_id, str(Decimal(seconds) + step))
     return [*begun[:TO_THE_BRIDGE], *ended[TO_THE_BRIDGE:]]
-
-
-def noted(house: Any, call_id: str, **marks: Moment) -> None:
-    def write(session: Any) -> None:
-        for what, when in marks.items():
-            calls.mark(session, call_id, what, when=when)
-
-    house.database.do(write)
 
 
 def price(house: Any, call_id: str, at: Moment, **how: Any) -> Call:

@@ -1,0 +1,31 @@
+"""What a program notes of a talk that `house.talk` writes, by the two clocks of this machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from taxiphone.store import calls, types
+from taxiphone.store.types import Moment
+
+BEGIN = datetime.fromtimestamp(1_763_846_400, UTC)  # both are in the bridge, as `house.talk` writes it
+TO_THE_BRIDGE = 6  # rows of `house.talk`
+
+
+def moment(seconds: float, step: float = 0) -> Moment:
+    """So long after both were in the bridge, the wall clock having been set by `step`."""
+    return Moment(
+        BEGIN + timedelta(seconds=seconds + step),
+        10_000_000_000 + round(seconds * 1e6),
+        types.boot(),
+    )
+
+
+def noted(house: Any, call_id: str, **marks: Moment) -> None:
+    """Note all of these in a call, in this order."""
+
+    def write(session: Any) -> None:
+        for what, when in marks.items():
+            calls.mark(session, call_id, what, when=when)
+
+    house.database.do(write)
