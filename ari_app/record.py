@@ -254,6 +254,12 @@ class CallRecord:
             call.fault = fault
             if heard_until is not None:
                 call.heard_until = witnesses.in_talk(session, call, heard_until)
+            if fault or heard_until:
+                # The meter knows from Asterisk's log when a talk is over, and may have been quicker than this.
+                session.flush()
+                corrections.correct(
+                    session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
+                )
             if parted is not None:
                 calls.mark(session, self._id, witnesses.PARTED, when=parted)
             calls.mark(session, self._id, "left", why)
@@ -303,12 +309,6 @@ class CallRecord:
                 _step(call, status)
             for name, value in columns.items():
                 setattr(call, name, value)
-            if columns.get("fault") or columns.get("heard_until"):
-                # The meter knows from Asterisk's log when a talk is over, and may have been quicker than this.
-                session.flush()
-                corrections.correct(
-                    session, call, corrections.NOT_HEARD if call.fault else corrections.FELL_SILENT
-                )
             calls.mark(session, self._id, what, detail)
 
         await self._database.run(work)
