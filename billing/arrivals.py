@@ -30,7 +30,7 @@ _REFUSED = {
     "full": "%d calls were refused with 503 because so many were in progress ([call] most_calls)",
     "often": "%d calls were refused with 486 because their numbers called so often ([call] most_calls_per_minute)",
 }
-_WHY = {
+_WHY: dict[str, tuple[Outcome, str | None]] = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
@@ -71,6 +71,8 @@ def _insert(
     session: Session, settings: Settings, row: dict[str, Any], kind: str, dialled: str, caller: str
 ) -> None:
     outcome, review = _WHY[kind]
+    if kind == "in" and _caller_hung_up_at_once(session, row):
+        outcome, review = Outcome.CALLER_GONE, None
     number, did = people.did_dialled(session, settings, dialled)
     calling = callers.read(settings, caller).number
     client = people.client_calling(session, calling)
@@ -96,6 +98,15 @@ def _insert(
     if session.get(Call, call["id"]) is not None:
         logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
         calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
+
+
+def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:
+    """Whether the call was never answered and its caller ended it, before the application had taken it."""
+    own = select(CelRow).where(CelRow.channel == row["channel"])
+    if session.scalars(own.where(CelRow.event == "ANSWER").limit(1)).first() is not None:
+        return False
+    hung_up = session.scalars(own.where(CelRow.event == "HANGUP").limit(1)).first()
+    return hung_up is not None and hung_up.extra.get("hangupsource") == hung_up.name
 
 
 class Summary:

@@ -82,6 +82,20 @@ def test_a_call_that_the_application_had_but_could_not_write_has_a_row(house: An
     assert "call back" in call.review
 
 
+@pytest.mark.parametrize(
+    ("source", "outcome"), [("PJSIP/trunk-1", Outcome.CALLER_GONE), ("", Outcome.FAILED)]
+)
+def test_an_unanswered_call_is_called_back_only_where_it_was_not_its_caller_who_ended_it(
+    house: Any, source: str, outcome: Outcome
+) -> None:
+    start, _, hangup, *rest = lines(IN)
+    house.write(start, hangup.replace('hangupsource"": """"', f'hangupsource"": ""{source}""'), *rest)
+    read(house)
+    [call] = all_calls(house)
+    assert call.outcome == outcome
+    assert (call.review is None) is (outcome == Outcome.CALLER_GONE)
+
+
 def test_a_call_that_has_a_row_gets_no_other(house: Any) -> None:
     house.call(house.client(), house.consultant(), accept=False)
     house.write(*lines(IN, channel="channel-1"))
