@@ -159,6 +159,14 @@ class Application:
             call.cancel()
         await self.drain()
 
+    async def connected(self, seconds: float) -> bool:
+        """Whether there is a connection to Asterisk, now or within `seconds`."""
+        try:
+            await self._ari.wait_connected(seconds)
+        except AriConnectionError:
+            return False
+        return True
+
     def asterisk_has_gone(self) -> None:
         """There is no leg any more: nothing is waited for, and nobody is hung up."""
         self._ari.asterisk_has_gone()

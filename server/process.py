@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _READY_SECONDS = 15
 _PRICED_SECONDS = 5
 _AGAIN_SECONDS = 1.0
+_AWAY_SECONDS = 5.0  # so long a stop waits for a connection to Asterisk that was lost
 
 Say = Callable[[str], None]
 
@@ -196,6 +197,11 @@ class Process:
             self._say(f"Ending {application.calls} call(s); what was talked is priced.")
         asterisk_died = any(task.done() for task in tasks if task.get_name() == "asterisk")
         if asterisk_died:
+            application.asterisk_has_gone()
+        elif application.calls and not await application.connected(_AWAY_SECONDS):
+            log.warning(
+                "Asterisk is away: calls that it still has are left to it, and priced at the next start"
+            )
             application.asterisk_has_gone()
         await application.hang_up_all()
         if asterisk_died:

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 # Only root can start a program as somebody else.
 USERS = [None, "nobody"] if os.getuid() == 0 else [None]
 GROUP_OF_NOBODY = "nogroup"
+OURS = pytest.mark.parametrize("theirs", [None], indirect=True)
 
 
 class Theirs:
@@ -195,6 +196,7 @@ async def test_a_whole_call_is_heard_priced_and_recorded_on_an_asterisk_of_the_o
     assert any("has all" in what and "sounds" in what for what in found[True])
 
 
+@OURS
 async def test_an_asterisk_that_dies_and_comes_back_is_waited_for_and_its_talks_are_priced(theirs):
     call_id = await theirs.talk()
     await theirs.platform.marked(call_id, "alive")
@@ -221,6 +223,21 @@ async def test_an_asterisk_that_dies_and_comes_back_is_waited_for_and_its_talks_
     assert await theirs.platform.stop() == 0
 
 
+@OURS
+async def test_serve_stops_while_its_asterisk_is_away_and_the_next_start_prices_the_talk(theirs):
+    call_id = await theirs.talk()
+    await theirs.platform.marked(call_id, "alive")
+    await theirs.kill_asterisk()
+    assert await theirs.platform.stop() == 0
+    await asyncio.gather(theirs.everyone.client.hang_up(), theirs.everyone.consultant.hang_up())
+    await theirs.start_asterisk()
+    await theirs.platform.start(seconds=90)
+    call = await theirs.platform.finished(call_id, 60)
+    assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    assert theirs.platform.database.do(check) == []
+
+
+@OURS
 async def test_ports_that_an_operators_own_asterisk_could_not_open_are_named(theirs):
     assert await theirs.platform.stop() == 0
     await theirs.kill_asterisk(signal.SIGTERM)
@@ -240,6 +257,7 @@ async def test_ports_that_an_operators_own_asterisk_could_not_open_are_named(the
             await theirs.kill_asterisk(signal.SIGTERM)
 
 
+@OURS
 async def test_the_doctor_finds_what_an_operators_own_asterisk_lacks(theirs):
     sounds = theirs.platform.settings.asterisk_home / "data/sounds/en"
     (sounds / "taxiphone").rename(sounds / "away")
