@@ -81,6 +81,7 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
 @pass_app
 def serve(app: App, drain: bool, verbose: bool) -> None:
     """Take calls: Asterisk, the application, the meter and the recordings, in one process, until Ctrl-C or SIGTERM."""
+    from taxiphone.server.log_limit import RepeatLimit  # noqa: PLC0415 - likewise
     from taxiphone.server.process import Process  # noqa: PLC0415 - `init` works where the rest is broken
 
     logging.basicConfig(
@@ -90,6 +91,9 @@ def serve(app: App, drain: bool, verbose: bool) -> None:
         handlers=[RichHandler(console=err, show_path=False, rich_tracebacks=False)],
     )
     settings, database = app.settings, app.database
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatLimit())
 
     async def run() -> None:
         await Process(settings, database, drain=drain, say=click.echo).run()
