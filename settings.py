@@ -119,6 +119,8 @@ class Trunk(Section):
     match: tuple[Network, ...] = ()  # whence the carrier's INVITEs come; empty: `host`
     username: PlainName | None = None
     password_file: FilePath | None = None  # a file of its own, 0600; never in this one
+    # Where an INVITE names the number that was dialled; by default "to" with mode = "registration", else "request-uri".
+    did_from: Literal["request-uri", "to", "p-called-party-id"] | None = None
     codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
     # How the carrier writes numbers that have neither + nor 00 before them. "e164": with the country code. "national": as
     # numbers of the CLI's region. "auto": as either, where only one is possible; a client whose number could be
@@ -132,6 +134,18 @@ class Trunk(Section):
         if self.mode == "registration" and not (self.username and self.password_file):
             raise ValueError('mode = "registration" needs username and password_file')
         return self
+
+    @property
+    def dids_from(self) -> str:
+        """Where the number dialled stands: a registrar calls the contact, the account's name, in the request URI."""
+        return self.did_from or ("to" if self.mode == "registration" else "request-uri")
+
+
+# How long a call can last before the talk; tests hold these against the questions that a client is asked.
+_LONGEST_ANNOUNCEMENT = 30  # seconds
+_MOST_KEYS = 9  # of a number, with the key that ends it
+_ASKED_UP_TO_TRIES = 4  # questions that are asked [call] code_tries times
+_ASKED_OTHERWISE = 5  # all others together
 
 
 class Call(Section):
@@ -170,6 +184,17 @@ class Call(Section):
         if self.end_key == self.pause_key:
             raise ValueError("end_key and pause_key must differ")
         return self
+
+    @property
+    def menu_seconds(self) -> int:
+        """No client is asked questions for longer, however slow: Asterisk then ends a call that nobody looks after."""
+        asked = _ASKED_UP_TO_TRIES * self.code_tries + _ASKED_OTHERWISE
+        return asked * (_LONGEST_ANNOUNCEMENT + _MOST_KEYS * self.key_seconds)
+
+    @property
+    def phone_seconds(self) -> int:
+        """One phone of a consultant's is rung, and whoever answers is asked, for no longer than this."""
+        return self.ring_seconds + 2 * (_LONGEST_ANNOUNCEMENT + self.accept_seconds) + _LONGEST_ANNOUNCEMENT
 
 
 class Billing(Section):

@@ -16,11 +16,12 @@ from taxiphone.ari_app.call_rate import CallRate
 from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.invites import NAMED, Invites
 from taxiphone.ari_app.listening_ports import check_ports
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import BUSY, Lines
+from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED, Lines
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.ari_app.wire import Wire
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
@@ -99,6 +100,7 @@ class Application:
         self._on_end, self._on_gone = on_end, on_gone
         self._rate = CallRate(settings.call.most_calls_per_minute)
         self._calls: set[asyncio.Task[None]] = set()
+        self._invites = Invites()
         self._setting_up: asyncio.Task[None] | None = None
         self._recovered = False
         self._born: str | None = None  # when Asterisk was started
@@ -217,13 +219,16 @@ class Application:
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
+            case ["inbound", *_] if self._invites.is_copy(event):
+                log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
+                self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
             case ["inbound", _, *said] if not self._rate.takes(self._calling(event, said), monotonic()):
-                self._start(leg.id, self._refuse(leg))
+                self._start(leg.id, self._refuse(leg, "often", BUSY))
             case ["inbound", dialled, *said] if not self.draining:
                 consultation = Consultation(
                     self._house,
                     leg,
-                    dialled=dialled,
+                    dialled=dialled or _named(said),
                     caller=event["channel"]["caller"]["number"],
                     said=Said.of(said),
                 )
@@ -254,11 +259,19 @@ class Application:
         number = event["channel"]["caller"]["number"]
         return callers.read(self._house.settings, number, Said.of(said)).number or ""
 
-    async def _refuse(self, leg: Leg) -> None:
-        """This number calls too often: the line is busy, and nobody has answered. The meter counts it."""
-        await self._house.lines.set_variable(leg, "CHANNEL(userfield)", "often")
-        await self._house.lines.hang_up(leg, BUSY)
-        self._router.close(leg)
+    async def _refuse(self, leg: Leg, why: str, cause: int) -> None:
+        """End a call before it is answered, without a row.
+
+        Args:
+            leg: the caller's.
+            why: for the meter: "often", this number calls too often, which it counts; "copy", of another call's INVITE.
+            cause: what the caller's network is told (ITU-T Q.850).
+        """
+        try:
+            await self._house.lines.set_variable(leg, "CHANNEL(userfield)", why)
+        finally:
+            await self._house.lines.hang_up(leg, cause)
+            self._router.close(leg)
 
     async def _hang_up(self, leg: Leg) -> None:
         await self._house.lines.hang_up(leg)
@@ -284,3 +297,10 @@ class Application:
             )
         finally:
             self._on_end(name)
+
+
+def _named(said: list[str]) -> str:
+    """What stands where the number dialled should: the account's name, or "?"; the operator is told."""
+    name = "".join(said[NAMED : NAMED + 1]) or "?"
+    log.warning("a call names no number that was dialled, but %r. See [trunk] did_from.", name)
+    return name

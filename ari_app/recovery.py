@@ -7,7 +7,9 @@ legs are hung up, and the meter prices from the event log what was talked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +20,7 @@ from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
 from taxiphone.directory.consultant_fields import MOST_PHONES
 from taxiphone.errors import AriError, AriRequestError, NotFoundError
-from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg
+from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Outcome, Status, consultant_leg
 from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
@@ -27,35 +29,57 @@ APPLICATION = "taxiphone"
 _UNREADABLE = 500
 
 
-async def living_channels(house: House) -> dict[str, str]:
-    """All channels that Asterisk has, as far as they can concern us: their unique ids, with their states ("Up" ...).
+@dataclass(frozen=True)
+class Living:
+    """A channel that Asterisk has.
 
-    One channel with a name that is no UTF-8 makes Asterisk refuse the whole list (500). Then each that may be ours is asked
-    for by itself; one that can't be read is there all the same, in an unknown state ("").
+    Attributes:
+        up: it has been answered.
+        held: it is in an application, and that is ours.
+    """
+
+    up: bool = False
+    held: bool = False
+
+
+async def living_channels(house: House) -> dict[str, Living]:
+    """All channels that Asterisk has, as far as they can concern us, by their unique ids.
+
+    One channel whose Call-ID is no UTF-8 makes Asterisk refuse the whole list (500). Then each that may be ours is asked for
+    by itself; one that can't be read is there all the same.
 
     Raises:
         AriError: it did not say.
     """
     ari = house.lines.ari
     try:
-        return {str(each["id"]): str(each["state"]) for each in await ari.request("GET", path("channels"))}
+        return {str(each["id"]): _living(each) for each in await ari.request("GET", path("channels"))}
     except AriRequestError as error:
         if error.status < _UNREADABLE:
             raise
         log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
-    ours = {leg.id for leg in house.lines.router.known()} | await _held_channels(house)
+    ours = {leg.id for leg in house.lines.router.known()}
     ours |= await house.database.look(_channels_of_unfinished_calls)
     found = {}
     for channel in sorted(ours):
         try:
-            found[channel] = str((await ari.request("GET", path("channels", channel)))["state"])
+            found[channel] = _living(await ari.request("GET", path("channels", channel)))
         except NotFoundError:
             continue
         except AriRequestError as error:
             if error.status < _UNREADABLE:
                 raise
-            found[channel] = ""
+            found[channel] = Living()
     return found
+
+
+def _living(shown: dict[str, Any]) -> Living:
+    """A channel as ARI shows it. One that ARI has created has no dialplan, and is the application's."""
+    application = shown.get("dialplan", {}).get("app_name", "")
+    return Living(
+        up=shown["state"] == "Up",
+        held=application == "Stasis" or CONSULTANT_LEG in str(shown["id"]),
+    )
 
 
 async def reconcile(house: House) -> None:
@@ -66,15 +90,15 @@ async def reconcile(house: House) -> None:
     """
     ari = house.lines.ari
     known = house.lines.router.known()  # asked before Asterisk is: a leg that comes meanwhile is not missing
-    living, held = await living_channels(house), await _held_channels(house)
+    living = await living_channels(house)
     for leg in known:
         if leg.id not in living:
             log.info("%s was hung up while the connection was down", leg.id)
             leg.lost()
             continue
-        if leg.id in held:
+        if living[leg.id].held:
             leg.entered.set()
-        if living[leg.id] == "Up":
+        if living[leg.id].up:
             leg.answered.set()
         for playback in leg.playing():
             try:
@@ -166,17 +190,11 @@ async def forgotten(house: House) -> set[str]:
     return left & await without_legs(house) if left else left
 
 
-async def _held_channels(house: House) -> set[str]:
-    """The channels that are in our application."""
-    found = await house.lines.ari.request("GET", path("applications", APPLICATION))
-    return set(found["channel_ids"])
-
-
-async def _hang_up_strays(house: House, living: Iterable[str]) -> None:
+async def _hang_up_strays(house: House, living: dict[str, Living]) -> None:
     """Channels in our application that belong to no open call: nobody would ever hang them up."""
     router = house.lines.router
-    for channel in set(living) & await _held_channels(house):
-        if not router.has(channel):
+    for channel, found in living.items():
+        if found.held and not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
             await house.lines.hang_up(leg)

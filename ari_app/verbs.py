@@ -39,7 +39,7 @@ _LATER_SECONDS = (
 Sounds = tuple[str, ...]
 
 # Q.850 cause numbers that name what happened at the far end.
-NORMAL, BUSY, TEMPORARY_FAILURE = 16, 17, 41
+NORMAL, BUSY, CALL_REJECTED, TEMPORARY_FAILURE = 16, 17, 21, 41
 _BUSY = {BUSY}
 _REFUSED = {21}
 _NO_ANSWER = {18, 19}

@@ -33,6 +33,7 @@ BASE_MODULES = (
     "pbx_config",
     "func_callerid",
     "func_channel",
+    "func_cut",
     "func_groupcount",
     "func_dialplan",  # doctor asks by it whether the contexts are there
     "func_logic",
@@ -63,8 +64,9 @@ PJSIP_MODULES = (
     "res_pjsip_session",
     "res_pjsip_sdp_rtp",
     "res_pjsip_caller_id",
-    "res_pjsip_dtmf_info",
     "res_pjsip_header_funcs",
+    "res_pjsip_empty_info",  # an INFO without a body, by which some carriers ask whether a call is alive (200)
+    "res_pjsip_dtmf_info",
     "res_pjsip_nat",
     "res_pjsip_rfc3326",
     "res_pjsip_dlg_options",
@@ -123,9 +125,17 @@ _CEL_COLUMNS = (
     "${eventextra}",
 )
 
+# Which INVITE it is, by its From tag and CSeq (ari_app/invites.py), and what stands where the number dialled should.
+_INVITE = (
+    "${FILTER(a-zA-Z0-9,${CHANNEL(pjsip,remote_tag)}):0:80}.${FILTER(0-9,${PJSIP_HEADER(read,CSeq)}):0:10},"
+    "${FILTER(a-zA-Z0-9+._\\x2d,${TAXIPHONE_NAMED})}"
+)
+
 # A number that is dialled, however it is written: 00, a country code and more; a `+` may stand before its digits.
 # A pattern for each length, since `.` would let any character follow, and a SIP URI can hold line breaks (%0a).
 _DIALLED = tuple("_[+0-9]" + "X" * digits for digits in range(24))
+# Visible ASCII, as the dialplan's REPLACE() takes it: the first of the two backslashes guards the second from its parser.
+_VISIBLE = "".join(f"\\\\x{code:02x}" for code in range(0x21, 0x7F))
 
 # What the carrier says of the caller beside the number: the arguments that directory/callers.py reads, in its order. A
 # caller may have written any of it, so only characters that mean nothing to the dialplan pass (\x20 is a space, \x2D a
@@ -234,9 +244,13 @@ def render(
         "cel_file": _path(settings.cel_file),
         "cel_columns": _CEL_COLUMNS,
         "dialled": _DIALLED,
+        "did_from": settings.trunk.dids_from,
+        "visible": _VISIBLE,
+        "menu_seconds": settings.call.menu_seconds,
         "most_calls": settings.call.most_calls,
         "identity": _IDENTITY,
         "identity_shown": _IDENTITY_SHOWN,
+        "invite": _INVITE,
         "captured": _path(settings.captured),
         "country": _TONES.get(str(region), "fr"),
     }

@@ -8,16 +8,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.dialplan.findings import Finding
-from taxiphone.directory import dialling, numbers, people
+from taxiphone.directory import dialled_checks, dialling, numbers, people
 from taxiphone.settings import Settings
 from taxiphone.store.models import ClientNumber, Consultant
 
 
 def check(session: Session, settings: Settings) -> list[Finding]:
     """Everything below, for a database at this program's schema; one finding where nothing is wrong."""
-    return [*hidden_callers(session, settings), *phones_not_rung(session, settings)] or [
+    found = [*hidden_callers(session, settings), *phones_not_rung(session, settings)] or [
         Finding(ok=True, what="the clients' numbers and the consultants' phones can be used")
     ]
+    return [*found, dialled_checks.check(session, settings.trunk)]
 
 
 def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:

@@ -143,7 +143,7 @@ class SimulatedAsterisk:
                 answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
-            case "GET", ("asterisk" | "channels" | "applications"), *_:
+            case "GET", ("asterisk" | "channels"), *_:
                 answer = self._state(parts)
             case "PUT", "applications", _, "eventFilter":
                 answer = None  # it sends what it has; who is not interested does not listen
@@ -161,10 +161,6 @@ class SimulatedAsterisk:
                 return {"status": {"startup_time": "2026-11-22T08:00:00.000+0000"}}
             case ["channels"]:
                 return [_channel(line) for line in self.lines.known.values()]
-            case ["channels", channel]:
-                return _channel(self._line(channel))
-            case ["applications", _]:
-                return {"channel_ids": [line.id for line in self.lines.known.values() if line.held]}
             case _:
                 raise _unknown("GET", parts)
 
@@ -172,7 +168,7 @@ class SimulatedAsterisk:
         line = self._line(channel)
         if method == "GET":
             return {
-                "id": line.id,
+                **_channel(line),
                 "protocol_id": f"{line.id}@simulated",
                 "value": line.variables.get(query.get("variable", ""), "0"),
                 **self.lines.packets(line),
@@ -318,7 +314,11 @@ def _seconds(path: Path) -> float:
 
 
 def _channel(line: Line) -> dict[str, Any]:
-    return {"id": line.id, "state": "Up" if line.up else "Down"}
+    return {
+        "id": line.id,
+        "state": "Up" if line.up else "Down",
+        "dialplan": {"app_name": "Stasis" if line.held else ""},
+    }
 
 
 def _unknown(method: str, parts: list[str]) -> Exception:

@@ -20,6 +20,8 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
+_WORDS_SECONDS = 60  # for what the client is told before the ringing and after it
+
 
 class Answer(enum.Enum):
     """What became of one phone, the most telling first: where no phone accepts, the client is told of that."""
@@ -73,6 +75,8 @@ async def reach(call: Conversation) -> Outcome | None:
     refused = await call.record.rings()
     if refused is not None:
         return refused
+    longest = call.settings.call.phone_seconds * (1 if call.consultant.ring_at_once else len(phones))
+    await call.lines.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _WORDS_SECONDS))
     await call.say("connecting")
     await call.lines.ringing(call.client_leg)
     ringing = [(call.phone(place), phone) for place, phone in enumerate(phones, 1)]
@@ -172,6 +176,7 @@ async def _rung(call: Conversation, leg: Leg, phone: str) -> Answer:
         variables={
             **_shown(call.settings.platform),
             "TAXIPHONE_CALL": call.id,
+            "TIMEOUT(absolute)": str(call.settings.call.phone_seconds),  # where this program dies meanwhile
             "CHANNEL(language)": call.consultant.language,
         },
     )

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from taxiphone.ari_app import recovery
-from taxiphone.errors import AriConnectionError, AriTimeoutError, InsufficientFundsError
+from taxiphone.errors import AriConnectionError, AriRequestError, AriTimeoutError, InsufficientFundsError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call
 
@@ -126,23 +126,46 @@ def bridges(_method, path):
     return path.endswith("addChannel")
 
 
-async def test_a_talk_that_was_found_is_resumed_even_if_the_rest_of_the_recovery_fails(
+async def test_a_talk_that_was_found_is_resumed_even_if_a_stray_cannot_be_hung_up_yet(
     killed, world, answering, nothing_left, only_talk_was_charged, ears, wallets
 ):
     call_id = await killed(looks_at_the_talk, ENDS)
+    world.asterisk.lost = lambda _: True
+    world.asterisk.arrives("stray", dialled="+33199001234", caller="+33639980001")
+    world.asterisk.lost = lambda _: False
     failures = []
 
-    async def fail_once(method, path):
-        if method == "GET" and path.startswith("applications") and not failures:
+    async def fail(method, path):
+        if (method, path) == ("DELETE", "channels/stray") and len(failures) < 3:
             failures.append(path)
             raise AriTimeoutError("no answer")
 
-    answering(fail_once)
+    answering(fail)
     resumed = []
-    with pytest.raises(AriTimeoutError):
-        await recovery.recover(world.house, resumed.append)
     await recovery.recover(world.house, resumed.append)
     assert [talk.id for talk in resumed] == [call_id]
+    assert "stray" in world.asterisk.lines.known
+    await recovery.reconcile(world.house)
+    assert await resumed[0].resume() == Outcome.TALKED
+    await world.price()
+    nothing_left()
+    assert only_talk_was_charged(call_id, wallets, ears.talked).billed_seconds == 75
+
+
+async def test_a_list_of_channels_that_asterisk_cannot_write_stops_no_recovery(
+    killed, world, answering, nothing_left, only_talk_was_charged, ears, wallets
+):
+    call_id = await killed(looks_at_the_talk, ENDS)
+
+    async def unreadable(method, path):
+        if (method, path) == ("GET", "channels"):
+            raise AriRequestError("Invalid UTF-8 string", 500)
+
+    answering(unreadable)
+    resumed = []
+    assert await recovery.recover(world.house, resumed.append) == set()
+    assert [talk.id for talk in resumed] == [call_id]
+    await recovery.reconcile(world.house)
     assert await resumed[0].resume() == Outcome.TALKED
     await world.price()
     nothing_left()

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from taxiphone.ari_app import menu
 from taxiphone.dialplan import config, credentials
 from taxiphone.dialplan.credentials import Secrets
 from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
-from taxiphone.settings import Settings
+from taxiphone.settings import Call, Settings
 
 SECRETS = Secrets("ari-secret", "trunk;secret")
 ASTERISK = Asterisk(
@@ -228,3 +229,46 @@ def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in repr(SECRETS)
+
+
+def test_no_call_is_in_the_application_before_its_time_out_is_set(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, call={"code_tries": 1, "key_seconds": 2})
+    text = config.render(chosen, SECRETS, ASTERISK)["extensions.conf"]
+    inbound = text.split("[inbound]")[1].split("\n[")[0]
+    for extension in inbound.split("\nexten => ")[1:]:
+        assert extension.index(f"Set(TIMEOUT(absolute)={chosen.call.menu_seconds})") < extension.index(
+            "Stasis("
+        )
+
+
+@pytest.mark.parametrize(
+    ("trunk", "header"),
+    [
+        ({"did_from": "to"}, "${PJSIP_HEADER(read,To)}"),
+        ({"did_from": "p-called-party-id"}, "${PJSIP_HEADER(read,P-Called-Party-ID)}"),
+    ],
+)
+def test_the_number_dialled_is_looked_for_where_the_settings_say(
+    tmp_path: Path, trunk: dict[str, Any], header: str
+) -> None:
+    text = config.render(settings(tmp_path, trunk), SECRETS, ASTERISK)["extensions.conf"]
+    assert f"Set(TAXIPHONE_HEADER={header})" in text
+    assert "exten => _[+0-9],1,Goto(did,${EXTEN},1)" in text
+
+
+def test_a_registered_account_is_called_by_its_name(tmp_path: Path) -> None:
+    text = config.render(registering(tmp_path), SECRETS, ASTERISK)["extensions.conf"]
+    assert "exten => account1,1,Goto(did,${EXTEN},1)" in text
+    assert "${PJSIP_HEADER(read,To)}" in text
+    plain = config.render(settings(tmp_path), SECRETS, ASTERISK)["extensions.conf"]
+    assert "exten => _[+0-9],1,Goto(inbound,${EXTEN},1)" in plain
+    assert "account1" not in plain
+
+
+def test_the_menu_is_never_cut_while_a_client_answers_slowly() -> None:
+    chosen = Call()
+    asked = [each for each in menu.QUESTIONS if each.who == menu.CLIENT and each is not menu.STARS]
+    longest = sum((each.tries or chosen.code_tries) * (30 + each.most + 1) for each in asked)
+    keys = sum((each.tries or chosen.code_tries) * (each.most + 1) * chosen.key_seconds for each in asked)
+    assert chosen.menu_seconds >= longest + keys
+    assert chosen.menu_seconds < 30 * 60, "nor is anybody held for long where the program has died"

@@ -17,6 +17,8 @@ from sqlalchemy import func, select
 
 from taxiphone.billing import ledger
 from taxiphone.demo.platform import Platform, Timing
+from taxiphone.dialplan import locate
+from taxiphone.dialplan.server import AsteriskServer
 from taxiphone.directory import people
 from taxiphone.store.models import Call
 
@@ -110,6 +112,11 @@ class Carrier:
         body = sdp(CARRIER, next(_ports))
         self.says(invite, 200, "OK", contact, b"Content-Type: application/sdp", body=body)
 
+    async def reloads(self, command: str) -> None:
+        """Give the platform's Asterisk a command."""
+        server = AsteriskServer(locate.find(self.platform.settings), self.platform.settings.asterisk_home)
+        await server.rx(command)
+
     async def over(self) -> None:
         """Every caller hangs up, and no channel is left."""
         for caller in self.callers:
@@ -181,3 +188,20 @@ def own(tmp_path):
         return trunk(tmp_path / "platform", **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Run a command; its exit code and what it printed."""
+
+    async def run(*command):
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        said, _ = await process.communicate()
+        return process.returncode, said.decode()
+
+    return run
