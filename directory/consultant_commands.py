@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from taxiphone.console import App, examples, json_option, out, pass_app, show, show_one
 from taxiphone.dialplan import names
 from taxiphone.directory import numbers, people
-from taxiphone.directory.options import amount, given
+from taxiphone.directory.options import amount, given, whole
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Consultant
@@ -43,9 +43,9 @@ def _consultant_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Several phones: one after the other (as they come), or all at once.",
         ),
         click.option("--language", metavar="LANG", help="What the consultant hears, such as fr or en."),
-        click.option("--free-minutes", type=int, help="Minutes that a client new to this consultant gets."),
+        click.option("--free-minutes", type=whole, help="Minutes that a client new to this consultant gets."),
         click.option("--package-price", type=amount, help="Price of the package (forfait) ..."),
-        click.option("--package-minutes", type=int, help="... and how many minutes it lasts."),
+        click.option("--package-minutes", type=whole, help="... and how many minutes it lasts."),
         click.option(
             "--recording/--no-recording", "recording_allowed", default=None, help="May talks be recorded?"
         ),

@@ -25,6 +25,18 @@ def amount(text: str) -> Decimal:
         raise click.BadParameter(f"{error}.") from None
 
 
+def whole(text: str) -> int:
+    """A whole number, read like `amount`; Python's own reading would take 1_0 and other scripts' digits.
+
+    Raises:
+        click.BadParameter: it is not one. Its range is checked by the directory.
+    """
+    number = amount(text)
+    if number != int(number):
+        raise click.BadParameter(f"{text!r} is not a whole number.")
+    return int(number)
+
+
 def amount_or_none(text: str) -> Decimal | str:
     """Like `amount`, or the word "none" itself, which takes away what was set."""
     return text if text == "none" else amount(text)

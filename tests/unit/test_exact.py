@@ -118,6 +118,19 @@ def test_decimals_beyond_any_context_are_still_seen() -> None:
     assert not finer_than(Decimal("1.500000"), 1)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("10", 10), (" 10 ", 10), ("1e1", 10), ("-0", 0), ("\N{FULLWIDTH DIGIT ONE}0", 10)]
+)
+def test_whole_numbers_are_read_in_the_same_way(written: str, meant: int) -> None:
+    assert options.whole(written) == meant
+
+
+@pytest.mark.parametrize("written", ["1_0", "\N{ARABIC-INDIC DIGIT ONE}0", "1.5", "ten", "", "0x10", "+5"])
+def test_what_is_no_whole_number_is_refused(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="number"):
+        options.whole(written)
+
+
 # -- minus zero ---------------------------------------------------------------------------------------------------
 
 
