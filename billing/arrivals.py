@@ -34,7 +34,7 @@ _WHY: dict[str, tuple[Outcome, str | None]] = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
-_SECONDS = 60.0  # between two lines about refused calls
+_SECONDS = 60  # between two lines about refused calls
 
 
 def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], Counter[str]]:

@@ -22,8 +22,8 @@ from taxiphone.store.models import Call, Receipt
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 60.0  # until the next attempt to price a call that could not be priced
-SUMMARY_SECONDS = 3600.0  # between two lines in the log about the same calls
+AGAIN_SECONDS = 60  # until the next attempt to price a call that could not be priced
+SUMMARY_SECONDS = 3600  # between two lines in the log about the same calls
 _LONGEST = 200  # characters of a reason, as the column has them
 _NAMED = 5
 

@@ -248,11 +248,17 @@ class Process:
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
-                while await self._database.look(_unfinished):
+                while await self._database.look(_awaited):
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:
             log.warning("calls have ended whose end Asterisk has not logged yet; the next start prices them")
+
+
+def _awaited(session: Session) -> bool:
+    """Whether a call still waits for its price; one that can't be priced is told of elsewhere, and holds up no stop."""
+    open_calls = select(Call.id).where(Call.status.not_in(FINAL), Call.unpriced.is_(None))
+    return session.scalars(open_calls.limit(1)).first() is not None
 
 
 def _unfinished(session: Session) -> set[str]:

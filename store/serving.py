@@ -51,6 +51,21 @@ class Lock(Protocol):
         """Give it back."""
 
 
+class HeldError(SetupError):
+    """Another process has the lock.
+
+    Attributes:
+        holder: which, in brackets, as far as it said so.
+    """
+
+    def __init__(self, holder: str) -> None:
+        self.holder = f" ({holder})" if holder else ""
+        super().__init__(
+            f"the database is in use by another `taxiphone serve`{self.holder}. Two would end each other's calls, so "
+            "nothing was started or changed. Stop the other one first."
+        )
+
+
 def lock_of(database: Database) -> Lock:
     """The lock of a database; not taken yet.
 
@@ -77,6 +92,11 @@ async def watch(lock: Lock, look_seconds: float = LOOK_SECONDS) -> None:
         await asyncio.sleep(look_seconds)
         try:
             await asyncio.to_thread(lock.keep)
+        except HeldError as held:
+            raise SetupError(
+                f"another `taxiphone serve`{held.holder} has taken the database over while this one had lost its lock on it. "
+                "Two would end each other's calls, so this one ends them, prices what was talked until now, and stops."
+            ) from None
         except DBAPIError as error:
             if not away:
                 log.warning(
@@ -117,7 +137,7 @@ class FileLock:
             holder = _read(descriptor)
             os.close(descriptor)
             if isinstance(error, BlockingIOError | PermissionError):
-                raise SetupError(_refusal(holder)) from None
+                raise HeldError(holder) from None
             raise SetupError(
                 f"{self.path} can't be locked: {error.strerror}. Keep the database on a disk of this machine."
             ) from None
@@ -182,12 +202,12 @@ class AdvisoryLock:
             return
         server_process, name = self._holder(connection) or (0, "")
         if name != self._name:
-            raise SetupError(_refusal(name))
+            raise HeldError(name)
         # Our own connection before this one: we lost it, and the server does not know yet.
         connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": server_process})
         connection.execute(text("SELECT pg_sleep(0.2)"))
         if not self._locked(connection):
-            raise SetupError(_refusal(""))
+            raise HeldError("")
 
     def keep(self) -> None:
         """See `Lock`."""
@@ -234,11 +254,3 @@ def _read(descriptor: int) -> str:
         said = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
         return said if said.isprintable() else ""
     return ""
-
-
-def _refusal(holder: str) -> str:
-    who = f" ({holder})" if holder else ""
-    return (
-        f"the database is in use by another `taxiphone serve`{who}. Two would end each other's calls, so this one was not "
-        "started and nothing was changed. Stop the other one first."
-    )
