@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -60,3 +61,20 @@ def test_the_keeper_is_one_and_ends_with_asterisk(tmp_path: Path) -> None:
     assert keeper.wait(10) == 0
     assert not log_keeper.is_kept(tmp_path)
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+def test_the_manuals_command_keeps_the_logs_of_an_asterisk_that_somebody_else_runs(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs/logs.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^    python3 (-m taxiphone\.dialplan\.log_keeper .*)$", manual, re.MULTILINE)
+    (tmp_path / "messages.log").write_bytes(b"x" * 10_000_001)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
+        words = command.replace('"$(cat /run/asterisk/asterisk.pid)"', str(asterisk.pid)).split()
+        with subprocess.Popen([sys.executable, *words], cwd=tmp_path) as keeper:
+            give_up = time.monotonic() + 20
+            while not (tmp_path / "messages.log.1").exists() and time.monotonic() < give_up:
+                time.sleep(0.02)
+            asterisk.kill()
+            assert keeper.wait(10) == 0
+    assert (tmp_path / "messages.log.1").stat().st_size == 10_000_001
+    assert (tmp_path / "messages.log").stat().st_size == 0
+    assert (tmp_path / "refused.log").exists()
