@@ -9,7 +9,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from taxiphone.ari_app.menu import Question
+from taxiphone.ari_app.patience import PatientDatabase
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.record import CallRecord, Talking
 from taxiphone.ari_app.recorder import Recorder
@@ -57,6 +60,9 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.TOO_MANY_CALLS: ("other-call", *_REFUSAL),
     Outcome.FAILED: ("failed", *_REFUSAL),
 }
+
+
+_NOTE_SECONDS = 0.5  # an outcome is waited for so long before it is said
 
 
 class OpenTalk(Protocol):
@@ -118,7 +124,8 @@ class Conversation:
         call_id: str = "",
     ) -> None:
         self.house = house
-        self.settings, self.database, self.lines = house.settings, house.database, house.lines
+        self.settings, self.lines = house.settings, house.lines
+        self.database = PatientDatabase(house.database)
         self.id = call_id or calls.new_id(now())
         self.client_leg = leg
         self.phones: list[Leg] = []  # the consultant's that are rung
@@ -228,13 +235,16 @@ class Conversation:
 
     async def farewell(self, outcome: Outcome) -> None:
         """Say why there is no consultation, and that it cost nothing."""
-        # The consultant is free for others while this is said.
-        await self.record.write(None, "no consultation", outcome, outcome=outcome)
+        # The consultant is free for others while this is said. A database that is away now keeps nobody from hearing it.
+        noted = asyncio.ensure_future(self.record.write(None, "no consultation", outcome, outcome=outcome))
+        noted.add_done_callback(_look_at)
+        await asyncio.wait({noted}, timeout=_NOTE_SECONDS)
         first, *rest = FAREWELLS[outcome]
         sounds = self.sounds(first)
         if outcome is Outcome.NO_CREDIT:
-            credit = await self.record.balance(self.client)
-            sounds += self.speech.credit_is(credit, self.settings.platform.currency)
+            with contextlib.suppress(SQLAlchemyError):
+                credit = await self.record.balance(self.client)
+                sounds += self.speech.credit_is(credit, self.settings.platform.currency)
             if self.client.id in self.house.talks:  # what that one may cost is held
                 sounds += self.speech.prompt("other-call")
         await self.tell(*sounds, *self.sounds(*rest))
@@ -264,3 +274,9 @@ class Conversation:
         """Wait for no event any more."""
         for leg in (self.client_leg, *self.phones):
             self.lines.router.close(leg)
+
+
+def _look_at(noted: asyncio.Task[None]) -> None:
+    """An outcome that could not be noted before it was said is noted when the call ends."""
+    if not noted.cancelled() and (error := noted.exception()) is not None:
+        log.warning("the outcome of a call could not be noted at once: %s", error)

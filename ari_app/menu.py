@@ -47,12 +47,14 @@ class Question:
 CLIENT_CODE = Question(
     "enter-client-code",
     CLIENT,
-    silence="goodbye: the caller stays unknown",
+    silence="goodbye: the caller stays unknown; `#` alone: asked again",
     tries=0,
     ends="#",
     most=8,
 )
-PIN = Question("enter-pin", CLIENT, silence="counts as a wrong PIN", tries=0, ends="#", most=8)
+PIN = Question(
+    "enter-pin", CLIENT, silence="counts as a wrong PIN; `#` alone: asked again", tries=0, ends="#", most=8
+)
 ADD_NUMBER = Question(
     "add-number-offer",
     CLIENT,

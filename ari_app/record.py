@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,6 +11,7 @@ from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.listening import Earlier, Noted
+from taxiphone.ari_app.patience import PatientDatabase
 from taxiphone.billing import corrections, holds, ledger, witnesses
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
@@ -70,8 +72,9 @@ class CallRecord:
         call_id: whose row it is.
     """
 
-    def __init__(self, settings: Settings, database: Database, call_id: str) -> None:
-        self._settings, self._database, self._id = settings, database, call_id
+    def __init__(self, settings: Settings, database: Database | PatientDatabase, call_id: str) -> None:
+        self._settings, self._id = settings, call_id
+        self._database = database if isinstance(database, PatientDatabase) else PatientDatabase(database)
 
     async def received(self, channel: str, dialled: str, caller: Caller) -> None:
         """Make the row: a call has arrived on `channel`, for this number as the trunk sent it."""
@@ -171,7 +174,7 @@ class CallRecord:
                 calls.mark(session, self._id, "engaged")
                 return Outcome.BUSY
             _step(call, Status.RINGING)
-            calls.mark(session, self._id, "ringing")
+            calls.mark(session, self._id, "consultant is free")
             return None
 
         return await self._database.run(work)
@@ -225,7 +228,7 @@ class CallRecord:
             seconds = 0.0 if began is None else witnesses.since(began).total_seconds()
             return Talking(call, accepted, max(0.0, seconds), changed == "recording paused")
 
-        return await self._database.run(work)
+        return await self._database.run_to_the_end(work)
 
     async def bridged(self, when: Moment) -> None:
         """Both had entered the bridge."""
@@ -267,8 +270,9 @@ class CallRecord:
         await self._database.run(work)
 
     async def ended(self, outcome: Outcome) -> None:
-        """Both legs are free; the meter has the last word on what it cost."""
-        await self.write(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
+        """Both legs are free; the meter has the last word on what it cost. Nobody waits on the line for this write."""
+        work = self._step_of(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
+        await self._database.run_to_the_end(work)
 
     async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
         """At this moment, or later, Asterisk had both in the bridge.
@@ -302,7 +306,11 @@ class CallRecord:
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
     ) -> None:
         """Note a step: the status, where it is one, columns that change with it, and a mark."""
+        await self._database.run(self._step_of(status, what, detail, **columns))
 
+    def _step_of(
+        self, status: Status | None, what: str, detail: str | None = None, **columns: object
+    ) -> Callable[[Session], None]:
         def work(session: Session) -> None:
             call = self._row(session)
             if status is not None:
@@ -311,7 +319,7 @@ class CallRecord:
                 setattr(call, name, value)
             calls.mark(session, self._id, what, detail)
 
-        await self._database.run(work)
+        return work
 
     async def balance(self, client: Client) -> int:
         """The client's credit, in minor units."""

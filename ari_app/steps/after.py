@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _PRICE_SECONDS = 3.0  # the meter needs some hundredths
 _NOTE_SECONDS = 1.0
+_HASTE_SECONDS = 0.2
 _LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
 
 FAULT = "one-way audio"
@@ -29,6 +30,7 @@ CLIENT_HEARS: dict[Why, str] = {
     Why.CLIENT_ENDED: "you-ended",
     Why.PACKAGE_OVER: "package-over",
     Why.CREDIT_USED_UP: "credit-used-up",
+    Why.FREE_MINUTES_OVER: "free-minutes-over",
     Why.LIMIT_REACHED: "limit-used-up",
     Why.LONGEST: "longest-reached",
     Why.CLIENT_NOT_HEARD: "not-heard",
@@ -41,6 +43,7 @@ CONSULTANT_HEARS: dict[Why, str] = {
     Why.CLIENT_ENDED: "client-hung-up",
     Why.PACKAGE_OVER: "package-over",
     Why.CREDIT_USED_UP: "client-credit-used-up",
+    Why.FREE_MINUTES_OVER: "client-credit-used-up",
     Why.LIMIT_REACHED: "client-credit-used-up",
     Why.LONGEST: "longest-reached",
     Why.CLIENT_NOT_HEARD: "other-not-heard",
@@ -72,7 +75,10 @@ async def after(call: Conversation, ending: Ending) -> None:
 
 
 async def _part(call: Conversation, ending: Ending) -> None:
-    """Note why the talk is over, and take both out of the bridge; a database that is slow now holds up nobody."""
+    """Note why the talk is over, and take both out of the bridge; a database that is slow now holds up nobody.
+
+    Where the time is up, Asterisk's own cut is half a second away: whoever is to hear why must be out of the bridge by then.
+    """
     noted = asyncio.ensure_future(
         call.record.over(
             ending.why.value,
@@ -81,11 +87,18 @@ async def _part(call: Conversation, ending: Ending) -> None:
             parted=ending.parted,
         )
     )
+    noted.add_done_callback(lambda done: _look_at(call, done))
     try:
-        await asyncio.wait({noted}, timeout=_NOTE_SECONDS)
-        await call.lines.part(call.bridge, call.client_leg, call.consultant_leg)
+        await asyncio.wait({noted}, timeout=_HASTE_SECONDS if ending.why.time_is_up else _NOTE_SECONDS)
     finally:
-        await noted
+        legs = (call.client_leg, call.consultant_leg)
+        # Asterisk's log then says who left first: the one whose line is lost.
+        await call.lines.part(call.bridge, *(reversed(legs) if ending.why.consultants else legs))
+
+
+def _look_at(call: Conversation, noted: asyncio.Task[None]) -> None:
+    if not noted.cancelled() and (error := noted.exception()) is not None:
+        log.warning("call %s: it could not be noted at once why the talk is over: %s", call.id, error)
 
 
 async def _tell_client(call: Conversation, why: Why) -> None:

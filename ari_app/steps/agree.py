@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing.holds import Offer
 from taxiphone.billing.tariff import Tariff
@@ -28,6 +30,11 @@ async def agree(call: Conversation) -> Outcome | None:
         return _not_after_all(call, outcome)
     except NoPackageError:  # withdrawn while the phone rang
         return _not_after_all(call, Outcome.PRICE_CHANGED)
+    except (
+        SQLAlchemyError
+    ):  # the client is told that it failed; the consultant must not wait in silence meanwhile
+        call.aside(_let_go(call))
+        raise
     if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):
         return _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.recorded:

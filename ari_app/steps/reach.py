@@ -78,6 +78,7 @@ async def reach(call: Conversation) -> Outcome | None:
     longest = call.settings.call.phone_seconds * (1 if call.consultant.ring_at_once else len(phones))
     await call.lines.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _WORDS_SECONDS))
     await call.say("connecting")
+    await call.record.write(None, "ringing")  # just before the INVITE
     await call.lines.ringing(call.client_leg)
     ringing = [(call.phone(place), phone) for place, phone in enumerate(phones, 1)]
     if call.consultant.ring_at_once:

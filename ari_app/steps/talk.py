@@ -49,6 +49,7 @@ class Why(enum.Enum):
     CLIENT_ENDED = "client's keys"
     PACKAGE_OVER = "package over"
     CREDIT_USED_UP = "credit used up"
+    FREE_MINUTES_OVER = "free minutes over"  # and no credit after them
     LIMIT_REACHED = "limit reached"  # the client's own
     LONGEST = "longest talk"
     CLIENT_NOT_HEARD = "client not heard"  # from the beginning: not billed
@@ -60,6 +61,16 @@ class Why(enum.Enum):
     def one_way(self) -> bool:
         """Whether one side was never heard."""
         return self in {Why.CLIENT_NOT_HEARD, Why.CONSULTANT_NOT_HEARD}
+
+    @property
+    def consultants(self) -> bool:
+        """Whether it is the consultant's line that is lost."""
+        return self in {Why.CONSULTANT_NOT_HEARD, Why.CONSULTANT_LINE_LOST}
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether Asterisk's own cut comes a moment later."""
+        return self in {*_TIME_IS_UP.values(), Why.PACKAGE_OVER, Why.FREE_MINUTES_OVER}
 
 
 _TIME_IS_UP = {
@@ -278,7 +289,11 @@ class _Talk:
             await action()
 
     async def _time_is_up(self) -> None:
-        self._end(_TIME_IS_UP[self.times.ends_by])
+        why = _TIME_IS_UP[self.times.ends_by]
+        accepted = self.call.accepted
+        if why is Why.CREDIT_USED_UP and accepted.max_seconds <= accepted.tariff.free_seconds:
+            why = Why.FREE_MINUTES_OVER
+        self._end(why)
 
     async def _warn(self) -> None:
         """The credit, or the longest talk, ends soon."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.menu import Question
+from taxiphone.ari_app.verbs import Pressed
 from taxiphone.directory import sign_in
 from taxiphone.directory.sign_in import Checked
 from taxiphone.store.calls import Outcome
@@ -40,12 +42,12 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         return Outcome.PAUSED
     before = call.sounds("welcome", "number-not-known")
     for _ in range(call.tries(menu.CLIENT_CODE)):
-        code = await call.ask(menu.CLIENT_CODE, *before)
+        code = await _keyed_in(call, menu.CLIENT_CODE, *before)
         if not code.keys:
             return Outcome.UNKNOWN_CALLER
-        pin = await call.ask(menu.PIN)
+        pin = await _keyed_in(call, menu.PIN)
         checked, client = await call.house.sign_ins.check(
-            call.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
+            call.house.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
         if checked is Checked.PAUSED:
             return Outcome.PAUSED
@@ -64,6 +66,16 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         before = call.sounds("wrong-pin")
     paused = await call.database.look(lambda session: sign_in.paused(session, caller, now()))
     return Outcome.PAUSED if paused else Outcome.WRONG_PIN
+
+
+async def _keyed_in(call: Conversation, question: Question, *before: str) -> Pressed:
+    """The digits of an answer; who ends it before the first digit is asked again, who is silent is not."""
+    for _ in range(call.tries(question)):
+        pressed = await call.ask(question, *before)
+        if pressed.keys or not pressed.end:
+            break
+        before = ()
+    return pressed
 
 
 async def _offer_to_add(call: Conversation, client: Client, number: str) -> None:

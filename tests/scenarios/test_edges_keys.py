@@ -142,3 +142,14 @@ async def test_no_log_has_the_number_of_a_person(live, database, caplog):
         await live()
     assert "no such table" in caplog.text
     assert not [number for number in ("39980001", "39980002", "39980031") if number in caplog.text]
+
+
+async def test_hash_before_the_first_digit_asks_for_the_code_again(live, ears):
+    call = await live("client hears enter-client-code: press #", caller="")
+    assert ears.of("client").count("enter-client-code") == 3
+    assert call.outcome == Outcome.UNKNOWN_CALLER
+
+
+async def test_silence_at_the_code_ends_the_call_at_once(live, ears):
+    await live("client hears enter-client-code: nothing", caller="")
+    assert ears.of("client").count("enter-client-code") == 1

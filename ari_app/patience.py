@@ -1,0 +1,75 @@
+"""The database as a call waits for it: no longer than a caller can be left in silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import TimeoutError as AwayError
+from sqlalchemy.orm import Session
+
+from taxiphone.store.database import Database
+
+Result = TypeVar("Result")
+
+SECONDS = 5.0
+
+
+class PatientDatabase:
+    """What a call reads and writes, within `SECONDS`.
+
+    A write that takes longer goes on in its thread, and may still be committed: `settled` waits for it, so that the last
+    word on a call comes after all others.
+
+    Args:
+        database: which.
+        seconds: how long an answer is waited for.
+    """
+
+    def __init__(self, database: Database, seconds: float = SECONDS) -> None:
+        self._database, self._seconds = database, seconds
+        self._late: set[asyncio.Task[Any]] = set()
+
+    async def look(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work`, which only reads.
+
+        Raises:
+            SQLAlchemyError: the database refused, or did not answer in time.
+        """
+        return await self._in_time(asyncio.create_task(self._database.look(work)))
+
+    async def run(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work` in a transaction.
+
+        Raises:
+            SQLAlchemyError: the database refused, or did not answer in time: it may do it later all the same.
+        """
+        return await self._in_time(asyncio.create_task(self._database.run(work)))
+
+    async def run_to_the_end(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work` in a transaction, after all that was late, and for as long as it takes.
+
+        Raises:
+            SQLAlchemyError: the database refused.
+        """
+        await self.settled()
+        return await self._database.run(work)
+
+    async def settled(self) -> None:
+        """Wait until nothing is late any more, whatever became of it."""
+        if self._late:
+            await asyncio.gather(*self._late, return_exceptions=True)
+
+    async def _in_time(self, doing: asyncio.Task[Result]) -> Result:
+        self._late.add(doing)
+        doing.add_done_callback(self._over)
+        done, _ = await asyncio.wait({doing}, timeout=self._seconds)
+        if not done:
+            raise AwayError(f"the database did not answer in {self._seconds:g} s.")
+        return doing.result()
+
+    def _over(self, done: asyncio.Task[Any]) -> None:
+        self._late.discard(done)
+        if not done.cancelled():
+            done.exception()  # whoever waited in vain has said so
