@@ -12,9 +12,11 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.rating import settle_recording
@@ -69,6 +71,7 @@ class RecordingWorker:
         self._not_before: dict[str, float] = {}  # call id -> monotonic time of its next try
         self._since = now()
         self._tidied = -_TIDY_SECONDS
+        self._undeletable: set[Path] = set()
 
     def nudge(self) -> None:
         """Look now: a call was priced. To be called in the event loop."""
@@ -93,6 +96,10 @@ class RecordingWorker:
             pause = _IDLE_SECONDS
             try:
                 pause = await self._round()
+            except (OSError, SQLAlchemyError) as error:
+                log.warning(
+                    "the recordings could not be looked at, and are tried again: %s", _sentence(error)
+                )
             except Exception:
                 # The database or the disk is away for a moment: the recordings wait, and nothing else may stop.
                 log.exception("the recordings could not be looked at; trying again")
@@ -103,10 +110,11 @@ class RecordingWorker:
 
     async def _round(self) -> float:
         """Bring every recording that is due one step on; seconds until the next look."""
+        # What can't be tidied keeps no recording, and no fee, waiting.
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
-            await asyncio.to_thread(self._tidy)
             self._tidied = time.monotonic()
-        await asyncio.to_thread(self._remove_leftovers)
+            await self._quietly(self._tidy)
+        await self._quietly(self._remove_leftovers)
         due = await self._database.look(_due)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
@@ -116,6 +124,12 @@ class RecordingWorker:
             await self._converter.close()  # idle, it would only hold memory
             return _IDLE_SECONDS
         return _WAITING_SECONDS
+
+    async def _quietly(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("files of recordings could not be tidied up, and are later: %s", _sentence(error))
 
     async def _bring_on(self, call_id: str) -> None:
         try:
@@ -130,17 +144,25 @@ class RecordingWorker:
                 await self._database.run(lambda session: self._tried(session, call_id, sentence))
                 return
             done = await self._database.run(lambda session: self._done(session, call_id, mp3))
+        except (OSError, SQLAlchemyError) as error:
+            log.warning(
+                "the recording of call %s could not be brought on, and is tried again: %s",
+                call_id,
+                _sentence(error),
+            )
+            self._not_before[call_id] = time.monotonic() + self._pauses[0]
+            return
         except Exception:
             # One recording that can't be settled must not keep the others waiting.
             log.exception("the recording of call %s could not be brought on; trying again", call_id)
             self._not_before[call_id] = time.monotonic() + self._pauses[-1]
             return
         if done:
-            await asyncio.to_thread(job.wav.unlink, missing_ok=True)
+            await asyncio.to_thread(self._unlink, job.wav)
             if self.on_ready is not None:
                 self.on_ready(call_id)
         else:  # somebody deleted the recording meanwhile
-            await asyncio.to_thread((job.folder / job.name).unlink, missing_ok=True)
+            await asyncio.to_thread(self._unlink, job.folder / job.name)
 
     # -- one transaction each -------------------------------------------------------------------------------------
 
@@ -224,19 +246,35 @@ class RecordingWorker:
     def _tidy(self) -> None:
         """Delete what is past its last day, and what a conversion that died has left."""
         convert.clear(self._settings.recordings)
-        self._database.do(self._delete_expired)
+        for call_id in self._database.read(self._expired):
+            # Each in a transaction of its own: a file that can't be deleted keeps only its own row.
+            try:
+                self._database.do(partial(self._delete_expired, call_id=call_id))
+            except OSError as error:
+                log.warning(
+                    "the recording of call %s is past its last day and can't be deleted: %s: %s. It is tried again "
+                    "each hour.",
+                    call_id,
+                    error.filename,
+                    error.strerror,
+                )
 
-    def _delete_expired(self, session: Session) -> None:
-        expired = select(Recording).where(
+    def _is_expired(self) -> ColumnElement[bool]:
+        return and_(
             Recording.status.in_((RecordingStatus.READY, RecordingStatus.FAILED)),
             Recording.kept_until < keeping.local_day(self._settings, now()),
         )
-        for recording in session.scalars(expired.with_for_update()).all():
+
+    def _expired(self, session: Session) -> list[str]:
+        return list(session.scalars(select(Recording.call_id).where(self._is_expired())))
+
+    def _delete_expired(self, session: Session, *, call_id: str) -> None:
+        which = select(Recording).where(Recording.call_id == call_id, self._is_expired()).with_for_update()
+        recording = session.scalars(which).one_or_none()
+        if recording is not None:
             delete(self._settings, recording)
             log.info(
-                "the recording of call %s was kept until %s and is deleted",
-                recording.call_id,
-                recording.kept_until,
+                "the recording of call %s was kept until %s and is deleted", call_id, recording.kept_until
             )
 
     def _remove_leftovers(self) -> None:
@@ -246,7 +284,29 @@ class RecordingWorker:
         if not paths:
             return
         for name in self._database.read(lambda session: _leftovers(session, paths)):
-            (folder / name).unlink(missing_ok=True)
+            self._unlink(folder / name)
+
+    def _unlink(self, path: Path) -> None:
+        """Delete a file that nobody needs; said once where it can't be."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if path not in self._undeletable:
+                self._undeletable.add(path)
+                log.warning(
+                    "%s is not needed any more and can't be deleted: %s. Delete it by hand.",
+                    path,
+                    error.strerror,
+                )
+
+
+def _sentence(error: OSError | SQLAlchemyError) -> str:
+    """What has happened, in one line and without the statement that it happened to."""
+    if isinstance(error, DBAPIError):
+        return " ".join(str(error.orig).split())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
 
 
 def wav_of(settings: Settings, recording: Recording) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from pathlib import Path
 
 import click
@@ -71,6 +72,19 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     out.print(f"Wrote {file}. Next: taxiphone doctor, then taxiphone serve.")
 
 
+def _log_handler() -> logging.Handler:
+    """For a person at a terminal, or, a line for each message, for a file or a journal."""
+    if err.is_terminal:
+        handler: logging.Handler = RichHandler(console=err, show_path=False, rich_tracebacks=False)
+        handler.setFormatter(logging.Formatter("%(message)s", "%H:%M:%S"))
+        return handler
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    return handler
+
+
 @click.command()
 @click.option(
     "--drain",
@@ -86,9 +100,7 @@ def serve(app: App, drain: bool, verbose: bool) -> None:
 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
-        format="%(message)s",
-        datefmt="%H:%M:%S",
-        handlers=[RichHandler(console=err, show_path=False, rich_tracebacks=False)],
+        handlers=[_log_handler()],
     )
     settings, database = app.settings, app.database
 

@@ -7,6 +7,7 @@ leaves a row that says at most too much, never too little. It is a record, not t
 from __future__ import annotations
 
 import enum
+import logging
 import secrets
 from datetime import datetime
 
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from taxiphone.store.models import Call, Mark
 from taxiphone.store.types import Moment, moment
+
+log = logging.getLogger(__name__)
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read out on the phone
 
@@ -120,6 +123,8 @@ def mark(
 ) -> None:
     """Note what the program did or saw, by the wall clock and the monotonic one; now, if `when` doesn't say when."""
     when = when or moment()
+    if what != "alive":
+        log.info("call %s: %s%s", call_id, what, "" if detail is None else f" ({detail})")
     session.add(
         Mark(
             call_id=call_id,

@@ -87,4 +87,6 @@ def _told(call: Conversation, offered: Offer) -> Sounds:
             told += speech.prompt("package-too-dear")
     if offered.limit_left_minor is not None and offered.limit_left_minor < offered.wallet_minor:
         told += speech.limit_left(offered.limit_left_minor, currency)
+    if offered.lasts_seconds is not None and offered.lasts_seconds <= offered.free_minutes * _MINUTE:
+        return told + speech.prompt("no-credit-after-free")  # how long they last was told already
     return told + how_long_it_lasts(call, offered.lasts_seconds)

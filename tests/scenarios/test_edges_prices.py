@@ -190,3 +190,16 @@ async def test_who_takes_long_to_rate_is_not_cut(live, ears, world):
     assert call.stars == 5
     assert ears.of("client")[-1] == "goodbye"
     assert ends == ["person", "application"]
+
+
+async def test_a_client_with_free_minutes_and_no_credit_is_not_told_of_credit(
+    arrive, world, change, ears, database, settings
+):
+    change(Consultant, free_minutes=10)
+    number = "+33639980055"
+    database.do(lambda session: people.add_client(session, settings, name="Hal", phones=[number]))
+    assert (await world.live(arrive(caller=number))).outcome == Outcome.TALKED
+    heard = ears.of("client")
+    assert "no-credit-after-free" in heard
+    assert "free-minutes-over" in heard
+    assert not {"credit-lasts", "credit-used-up"} & set(heard)
