@@ -219,6 +219,9 @@ class Application:
 
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
+            case _ if "replace_channel" in event:
+                log.warning("%s claims to replace a line of a call; both are hung up", leg.id)
+                self._start(leg.id, self._end_both(leg, str(event["replace_channel"]["id"])))
             case ["inbound", *_] if self._invites.is_copy(event):
                 log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
                 self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
@@ -272,6 +275,14 @@ class Application:
         finally:
             await self._house.lines.hang_up(leg, cause)
             self._router.close(leg)
+
+    async def _end_both(self, leg: Leg, replaced: str) -> None:
+        """An INVITE with Replaces (RFC 3891) has put a line into another's place: a call can be ended so, not taken over."""
+        known = self._router.has(replaced)
+        before = self._router.open(replaced)
+        await asyncio.gather(self._hang_up(leg), self._house.lines.hang_up(before))
+        if not known:
+            self._router.close(before)
 
     async def _hang_up(self, leg: Leg) -> None:
         await self._house.lines.hang_up(leg)

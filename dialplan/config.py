@@ -65,6 +65,7 @@ PJSIP_MODULES = (
     "res_pjsip_sdp_rtp",
     "res_pjsip_caller_id",
     "res_pjsip_header_funcs",
+    "res_pjsip_refer",  # refuses a transfer at once (603): without it a REFER gets no answer, and a phone may hang up
     "res_pjsip_empty_info",  # an INFO without a body, by which some carriers ask whether a call is alive (200)
     "res_pjsip_dtmf_info",
     "res_pjsip_nat",

@@ -106,11 +106,22 @@ class Carrier:
         """The called phone answers."""
         self.wire.send(answer(invite, status, reason, *more, body=body), self.to)
 
-    def picks_up(self, invite: Message) -> None:
-        """The called phone is answered."""
+    async def accepts(self, call_id: str, invite: Message) -> None:
+        """The called phone is answered, and 1 is pressed."""
         contact = b"Contact: <sip:phone@%s:%d>" % (CARRIER.encode(), self.wire.address[1])
-        body = sdp(CARRIER, next(_ports))
-        self.says(invite, 200, "OK", contact, b"Content-Type: application/sdp", body=body)
+        media = next(_ports)
+        there = int(re.search(r"m=audio (\d+)", invite.text)[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
+            rtp.bind((CARRIER, media))
+            self.says(invite, 200, "OK", contact, b"Content-Type: application/sdp", body=sdp(CARRIER, media))
+            await self.platform.marked(call_id, "consultant answered")
+            for turn in itertools.count():
+                for packet in key(1, sequence=100 + 20 * turn, timestamp=16000 * (turn + 1)):
+                    rtp.sendto(packet, ("127.0.0.1", there))
+                    await asyncio.sleep(0.02)
+                with contextlib.suppress(TimeoutError):
+                    await self.platform.marked(call_id, "bridging", 2)
+                    return
 
     async def reloads(self, command: str) -> None:
         """Give the platform's Asterisk a command."""

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from sip_wire import sdp
 
+from taxiphone.store.calls import Outcome
+
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 REFER = b"Refer-To: <sip:+8821612345678@127.0.0.9>"
@@ -25,6 +27,8 @@ OUT_OF_DIALOG = {
     b"NONSENSE": (501, ()),
 }
 IN_DIALOG = (
+    (b"REFER", 603, (REFER,), b"", b""),
+    (b"REFER", 603, (b"Refer-To: <sip:x@127.0.0.9?Replaces=a%3Bto-tag%3D1%3Bfrom-tag%3D2>",), b"", b""),
     (b"OPTIONS", 200, (), b"", b""),
     (b"INFO", 200, (), b"", b""),
     (b"INFO", 200, (), b"Signal=5\r\nDuration=100\r\n", b"application/dtmf-relay"),
@@ -33,7 +37,6 @@ IN_DIALOG = (
     (b"PRACK", 400, (b"RAck: 1 1 INVITE",), b"", b""),
 )
 UNANSWERED = (
-    (b"REFER", (REFER,), b"", b""),
     (b"MESSAGE", (), b"hello", b"text/plain"),
     (b"SUBSCRIBE", (b"Event: presence", b"Expires: 60"), b"", b""),
     (b"NOTIFY", (b"Event: refer", b"Subscription-State: active"), b"SIP/2.0 100 Trying", b"message/sipfrag"),
@@ -68,16 +71,46 @@ async def test_what_comes_in_a_call_neither_ends_it_nor_calls_anybody(carrier):
     assert len(carrier.wire.requests("INVITE")) == invites
 
 
-async def test_a_replaces_header_takes_over_no_call(carrier):
+async def replaced(carrier, caller):
+    """Another INVITE that claims to replace a caller's dialog, whose identifiers only the two ends know."""
+    thief = carrier.caller(number="+33639989998")
+    await thief.invite(b"Replaces: %s;to-tag=%s;from-tag=%s" % (caller.call_id, caller.to_tag, caller.tag))
+    await thief.final()
+
+
+async def until_no_channel_is_left(carrier):
+    async with asyncio.timeout(20):
+        while await carrier.platform.channels():
+            await asyncio.sleep(0.1)
+
+
+async def test_a_replaces_header_takes_over_no_menu(carrier):
     before, caller = carrier.ids(), carrier.caller(number="+33639989999")
     await caller.invite()
     assert (await caller.final()).status == 200
-    first = await carrier.platform.new_call(before)
-    thief = carrier.caller(number="+33639989998")
-    await thief.invite(b"Replaces: %s;to-tag=%s;from-tag=%s" % (caller.call_id, caller.to_tag, caller.tag))
-    assert (await thief.final()).status == 200
-    await carrier.platform.new_call(before | {first})
-    assert await carrier.platform.channels() == 2, "a call of its own; the first goes on"
+    call_id = await carrier.platform.new_call(before)
+    await replaced(carrier, caller)
+    await until_no_channel_is_left(carrier)
+    assert (await carrier.platform.finished(call_id)).outcome != Outcome.TALKED
+
+
+async def test_a_replaces_header_takes_over_no_talk(carrier):
+    caller = carrier.caller()
+    call_id = await carrier.rings(caller)
+    await carrier.accepts(call_id, await carrier.rung("+33639981001"))
+    await carrier.platform.marked(call_id, "bridging")
+    await replaced(carrier, caller)
+    await carrier.platform.marked(call_id, "left")
+    await until_no_channel_is_left(carrier)
+    call = await carrier.platform.finished(call_id)
+    assert call.outcome == Outcome.TALKED
+    assert (call.billed_seconds or 0) <= 5, "to where the replaced line left; who came instead is let go"
+
+
+async def test_a_replaces_header_that_names_no_dialog_is_refused(carrier):
+    caller = carrier.caller()
+    await caller.invite(b"Replaces: nosuch;to-tag=1;from-tag=2")
+    assert (await caller.final()).status == 481
 
 
 async def test_one_invite_makes_one_call_on_however_many_ways_and_however_late_it_comes(carrier):
