@@ -7,7 +7,7 @@ from contextlib import closing
 import click
 from sqlalchemy.exc import DBAPIError
 
-from taxiphone.console import App, out, pass_app
+from taxiphone.console import App, json_option, out, pass_app, show_one
 from taxiphone.errors import SchemaError
 from taxiphone.store import serving
 from taxiphone.store.database import Database, head
@@ -19,9 +19,10 @@ def db() -> None:
 
 
 @db.command("upgrade")
+@json_option
 @pass_app
-def upgrade(app: App) -> None:
-    """Bring the database's schema to this program's version.
+def upgrade(app: App, /, as_json: bool) -> None:
+    """Bring the database's schema to this program's version; all of it or nothing.
 
     Stop `taxiphone serve` first: a program of another version would write beside the change. While one is running this is
     refused.
@@ -38,12 +39,16 @@ def upgrade(app: App) -> None:
                         f"the database {database.name} can't be reached: {error.orig}."
                     ) from None
                 database.upgrade()
-    out.print(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
+    if as_json:
+        show_one({"before": before, "database": head(), "program": head()}, as_json=True)
+    else:
+        out.print(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
 
 
 @db.command("version")
+@json_option
 @pass_app
-def version(app: App) -> None:
+def version(app: App, /, as_json: bool) -> None:
     """Show the schema's version in the database and in this program."""
     with closing(Database(app.settings.database_url)) as database:
-        out.print(f"database {database.version() or '-'}, program {head()}")
+        show_one({"database": database.version(), "program": head()}, as_json=as_json)

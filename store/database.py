@@ -22,6 +22,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -173,9 +174,14 @@ class Database:
         try:
             with self._reader().connect() as connection:
                 return MigrationContext.configure(connection).get_current_revision()
+        except CommandError as error:  # two versions at once, and the like
+            raise SchemaError(
+                f"the database {self.name} is not as it should be: {error}. {_ADVICE}"
+            ) from None
         except DBAPIError as error:
-            reason = " ".join(str(error.orig).split())
-            raise SchemaError(f"the database {self.name} can't be opened: {reason}. {_ADVICE}") from None
+            raise SchemaError(
+                f"the database {self.name} can't be opened: {_reason(error)}. {_ADVICE}"
+            ) from None
 
     def check_version(self) -> None:
         """Refuse to work on a schema that is not this program's.
@@ -186,12 +192,9 @@ class Database:
         found, wanted = self.version(), head()
         if found == wanted:
             return
-        if found is None or found in revisions():
-            raise SchemaError(
-                f"the database's schema is at {found or 'nothing'}, this program's at {wanted}. Run: taxiphone db upgrade"
-            )
+        _check_known(found)
         raise SchemaError(
-            f"the database's schema ({found}) is newer than this program ({wanted}). Install the newer Taxiphone again."
+            f"the database's schema is at {found or 'nothing'}, this program's at {wanted}. Run: taxiphone db upgrade"
         )
 
     def create_if_new(self) -> None:
@@ -206,8 +209,20 @@ class Database:
         self.upgrade()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema to this program's version (Alembic); all of it or nothing."""
-        self._migrate(command.upgrade, revision)
+        """Bring the schema to this program's version (Alembic); all of it or nothing.
+
+        Raises:
+            SchemaError: it is at a version that this program does not know, or the database refused.
+        """
+        _check_known(self.version())
+        try:
+            self._migrate(command.upgrade, revision)
+        except (DBAPIError, CommandError) as error:
+            reason = _reason(error) if isinstance(error, DBAPIError) else str(error)
+            raise SchemaError(
+                f"the schema of {self.name} can't be upgraded: {reason}. It was left as it is. "
+                "Stop every `taxiphone serve` that uses it, see that it can be written, and try again."
+            ) from None
 
     def _migrate(self, move: Callable[[Config, str], None], revision: str) -> None:
         with self.engine.connect() as connection:
@@ -244,6 +259,19 @@ def head() -> str:
 def revisions() -> set[str]:
     """Every schema version that this program knows."""
     return {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+
+
+def _check_known(version: str | None) -> None:
+    """Refuse a schema version that this program does not know; None, where there is no schema yet, it does."""
+    if version is not None and version not in revisions():
+        raise SchemaError(
+            f"the database's schema ({version}) is newer than this program ({head()}), or another program's. "
+            "Nothing was changed. Install the newer Taxiphone again."
+        )
+
+
+def _reason(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())
 
 
 def _alembic() -> Config:
