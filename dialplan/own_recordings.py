@@ -15,6 +15,7 @@ from taxiphone.errors import SetupError, UsageError
 
 _SHORTEST = 0.1  # seconds
 _LONGEST = 120.0
+_SILENCE_AROUND = 60.0  # seconds of silence at the ends that may be trimmed off
 _PAUSE = 100  # ms of silence at both ends
 _FAINT = -60.0  # dBFS of the loudest sample: a microphone that was off
 
@@ -72,7 +73,7 @@ def converted(source: Path, *, what: str = "a prompt", longest: float = _LONGEST
     Raises:
         UsageError: it isn't sound, has nothing to hear in it, or is too short or too long.
     """
-    sound = sound_files.decode(source)
+    sound = sound_files.decode(source, longest + _SILENCE_AROUND)
     if sound.max_dBFS < _FAINT:
         raise UsageError(f"there is nothing to hear in {source}. Was the microphone on?")
     sound = sound_files.trim(sound_files.level(sound), pause, pause)

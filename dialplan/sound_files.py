@@ -6,6 +6,7 @@ A `.alaw` file is the bare codec, 8000 bytes a second: Asterisk plays it on a Eu
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import tempfile
 import warnings
@@ -25,6 +26,8 @@ _FRAME_MS = 20
 _SPOKEN = 0.1  # of the loudest frame's level; what is below is a pause
 _SILENT_BELOW = 35.0  # dB under the peak, at the ends
 _STEP_MS = 5
+_BAND = "highpass=f=120,lowpass=f=3600"
+_DURATION = re.compile(rb"Duration: (\d+):(\d\d):(\d\d\.\d+)")
 _TIMEOUT = 120  # seconds that ffmpeg may take for one file
 
 
@@ -33,25 +36,54 @@ def seconds(path: Path) -> float:
     return path.stat().st_size / RATE
 
 
-def decode(path: Path) -> Any:
+def decode(path: Path, longest: float | None = None) -> Any:
     """Any sound file that ffmpeg can read, as a pydub AudioSegment: mono, 8 kHz, 16 bit, the telephone's band.
 
+    Of a stereo file the louder channel is taken: in their sum, channels of opposite phase cancel each other out.
+
+    Args:
+        path: the file.
+        longest: seconds; what is longer is refused by its header, and never read beyond that.
+
     Raises:
-        UsageError: it isn't a sound file.
+        UsageError: it isn't a sound file, or is longer.
     """
+    said = length_said(path) if longest is not None else None
+    if longest is not None and said is not None and said > longest:
+        raise UsageError(f"{path} lasts {said:.0f} s; at most {longest:.0f} s are read of a recording.")
     run = subprocess.run(
         [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path.absolute()), "-vn"),
-            *("-ac", "1", "-af", "highpass=f=120,lowpass=f=3600", "-ar", str(RATE), "-f", "s16le", "-"),
+            *(() if longest is None else ("-t", f"{longest + 1:.0f}")),
+            *("-af", f"aformat=channel_layouts=mono|stereo,{_BAND}", "-ar", str(RATE)),
+            *("-c:a", "pcm_s16le", "-f", "wav", "-"),
         ],
         capture_output=True,
         timeout=_TIMEOUT,
         check=False,
     )
-    if run.returncode or not run.stdout:
+    samples = run.stdout.partition(b"data")[2][4:]  # after the chunk's length, which a pipe leaves open
+    if run.returncode or not samples:
         lines = run.stderr.decode(errors="replace").strip().splitlines()
         raise UsageError(f"{path} can't be read as sound: {lines[-1] if lines else 'it is empty'}.")
-    return from_samples(run.stdout)
+    channels = int.from_bytes(run.stdout[22:24], "little")
+    sound = _audio_segment()(samples, sample_width=2, frame_rate=RATE, channels=channels)
+    return max(sound.split_to_mono(), key=lambda channel: channel.rms)
+
+
+def length_said(path: Path) -> float | None:
+    """How many seconds a sound file's header says that it lasts; None where it says nothing."""
+    run = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path.absolute())],
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    found = _DURATION.search(run.stderr)
+    if found is None:
+        return None
+    hours, minutes, seconds_ = (float(part) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds_
 
 
 def from_samples(samples: bytes) -> Any:

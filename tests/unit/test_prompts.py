@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import struct
+import subprocess
 import wave
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import prompts_folder, speech_texts, synthesis
+from taxiphone.dialplan import prompts_folder, sound_files, speech_texts, synthesis
 from taxiphone.dialplan.speech import Speech, languages
 from taxiphone.errors import SettingsError, SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import load
@@ -323,3 +325,53 @@ def test_asterisk_is_given_every_sound_and_the_operators_before_the_shipped(
     prompts_folder.link_prompts(settings)
     heard = settings.asterisk_home / "data" / "sounds" / "fr" / "taxiphone" / f"{name}.alaw"
     assert heard.read_bytes() == own.read_bytes()
+
+
+def _stereo(path: Path, *, seconds: float, right: int) -> Path:
+    """A hum on the left; on the right the same times `right`."""
+    hum = [round(9000 * math.sin(at * 0.3)) for at in range(8000)]
+    second = b"".join(struct.pack("<hh", each, each * right) for each in hum)
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(2)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        for _ in range(round(seconds)):
+            sound.writeframes(second)
+    return path
+
+
+@pytest.mark.parametrize("right", [-1, 0, 1])
+def test_a_recording_is_heard_whatever_its_two_channels_are_to_each_other(
+    tmp_path: Path, house_file: Path, right: int
+) -> None:
+    """A microphone that is wired the wrong way round gives opposite channels, whose sum is silence."""
+    _run(
+        *("--config", house_file, "prompts", "use", "welcome", "--language", "fr"),
+        _stereo(tmp_path / "stereo.wav", seconds=2, right=right),
+    )
+    made = tmp_path / "var" / "sounds" / "fr" / "welcome.alaw"
+    assert 2 <= sound_files.seconds(made) < 2.5
+    assert len(set(made.read_bytes())) > 20
+
+
+@pytest.mark.parametrize("ending", ["wav", "mp3"])
+def test_a_recording_that_is_far_too_long_is_refused_by_its_header(
+    tmp_path: Path, house_file: Path, ending: str
+) -> None:
+    long = _stereo(tmp_path / "long.wav", seconds=700, right=1)
+    if ending == "mp3":
+        made = tmp_path / "long.mp3"
+        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        subprocess.run([ffmpeg, "-v", "error", "-i", str(long), "-b:a", "32k", str(made)], check=True)
+        long = made
+    with pytest.raises(UsageError, match="lasts 700 s; at most 180 s are read"):
+        _run("--config", house_file, "prompts", "use", "welcome", long)
+
+
+def test_a_header_that_lies_does_not_have_the_whole_file_read(tmp_path: Path, house_file: Path) -> None:
+    long = _stereo(tmp_path / "long.wav", seconds=200, right=1)
+    data = bytearray(long.read_bytes())
+    data[40:44] = (0).to_bytes(4, "little")  # as of a recorder that was cut off
+    long.write_bytes(data)
+    with pytest.raises(UsageError, match=r"lasts|can't be read"):
+        _run("--config", house_file, "prompts", "use", "welcome", long)
