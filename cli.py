@@ -8,11 +8,14 @@ from pathlib import Path
 
 import click
 from rich.markup import escape
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from taxiphone import __version__
+from taxiphone import __version__, streams
 from taxiphone.console import App, err
-from taxiphone.errors import TaxiphoneError
+from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.streams import OutputError
+
+_BROKEN_PIPE = 141  # as a shell has it for a program that SIGPIPE ended
 
 # The verbs in the order of --help, each with the module that has it. A module is imported only when its verb is
 # used, so that `taxiphone --help` answers at once.
@@ -35,6 +38,8 @@ _COMMANDS = {
     "asterisk": "taxiphone.dialplan.commands",
     "prompts": "taxiphone.dialplan.prompt_commands",
     "db": "taxiphone.store.commands",
+    "completion": "taxiphone.server.shell_commands",
+    "man": "taxiphone.server.shell_commands",
 }
 
 # Verbs of a group that a room further up has: the group's own room can't know them.
@@ -85,16 +90,61 @@ def taxiphone(ctx: click.Context, config: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command; a known failure is one sentence on standard error and its exit code."""
+    """Run the command and exit: 0 done, 1 it could not be, 2 the input was wrong, 141 the reader of the output has gone.
+
+    A known failure is one sentence on standard error; so is standard output that can't be written.
+    """
+    streams.open_streams()
+    code = 0
     try:
-        taxiphone(prog_name="taxiphone")
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except OutputError as error:
+        code = _untold(error, code)
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """The exit code of a command line; what went wrong is told on standard error."""
+    try:
+        if any(not word.isprintable() and _has_stray_bytes(word) for word in words):
+            raise UsageError("an argument holds bytes that are no text in this terminal's encoding.")
+        code = taxiphone.main(words, prog_name="taxiphone", standalone_mode=False)
+    except SystemExit as stop:
+        code = stop.code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        err.print("Aborted!")
+        code = 1
     except TaxiphoneError as error:
-        err.print(f"[bold red]taxiphone:[/] {escape(str(error))}")
-        sys.exit(error.exit_code)
-    except OperationalError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        err.print(
-            f"[bold red]taxiphone:[/] the database can't be reached, or refused: {escape(reason)}. "
-            r"Try again; if it stays so, see \[database] in taxiphone.toml."
+        _complain(
+            f"the database can't be reached, or refused: {reason}. "
+            "Try again; if it stays so, see [database] in taxiphone.toml."
         )
-        sys.exit(1)
+        code = 1
+    return code if isinstance(code, int) else 0
+
+
+def _has_stray_bytes(word: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in word)
+
+
+def _complain(sentence: str) -> None:
+    err.print(f"[bold red]taxiphone:[/] {escape(sentence)}")
+
+
+def _untold(error: OutputError, code: int) -> int:
+    """Say that what the command printed is lost; a reader that has gone, as in `| head`, knows it."""
+    streams.give_up_output()
+    if error.reader_gone:
+        return code or _BROKEN_PIPE
+    _complain(
+        f"standard output can't be written: {error.strerror}. What the command has changed stays changed."
+    )
+    return code or 1

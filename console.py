@@ -10,27 +10,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from taxiphone import settings as settings_file
+from taxiphone import tables
 from taxiphone.dialplan import speech_texts
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 from taxiphone.settings_types import shown
 from taxiphone.store.database import Database
+from taxiphone.streams import encodable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Into a pipe or a file nothing is cut: a table is as wide as what it holds.
-_WIDTH = None if sys.stdout.isatty() else 1000
+_WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 1000
 
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=_WIDTH)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 @dataclass
@@ -105,8 +106,9 @@ def show(
     *,
     as_json: bool,
     empty: str = "Nothing there yet.",
+    optional: Sequence[str] = (),
 ) -> None:
-    """Print rows: with `as_json` every key of each, else a table of `columns`."""
+    """Print rows: with `as_json` every key of each, else a table of `columns`, on a narrow terminal without `optional` ones."""
     listed = [dict(row) for row in rows]
     if as_json:
         print_json(listed)
@@ -114,14 +116,10 @@ def show(
     if not listed:
         out.print(empty)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        numeric = all(isinstance(row.get(column), int | Decimal | None) for row in listed)
-        justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
-    for row in listed:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    out.print(table)
+    heading, lines = tables.table(listed, columns, out.width, optional)
+    for line in heading:
+        out.print(Text(line, style="bold"))
+    say("\n".join(lines))
 
 
 def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
@@ -129,22 +127,26 @@ def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(dict(row))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for key, value in row.items():
-        table.add_row(key.replace("_", " "), _cell(value))
-    out.print(table)
+    say("\n".join(tables.fields(row, list(row))))
+
+
+def say(text: str) -> None:
+    """Print text as it is: no markup, no wrapping, in the output's own encoding."""
+    sys.stdout.write(f"{text}\n")
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output; amounts and times are strings."""
-    click.echo(json_text(value))
+    """One JSON document on standard output; amounts and times are strings.
+
+    What the output's encoding does not have is escaped, so that a program reads the right text from any of them.
+    """
+    text = json_text(value)
+    say(text if encodable(text) else json_text(value, ascii_only=True))
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
     """One JSON document; amounts and times are strings."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    return json.dumps(value, ensure_ascii=ascii_only, indent=2, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -153,18 +155,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal | Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form here")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}Z"
-    if isinstance(value, list | tuple):
-        return ", ".join(_cell(item) for item in value) or "-"
-    return escape(str(value))  # a name may have brackets in it; they are no markup of ours
 
 
 @functools.cache

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import itertools
+from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 
 import click
 from rich.markup import escape
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from taxiphone.billing import call_story, unpriced
+from taxiphone.billing.call_filter import CallFilter, query
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.rating_again import rate_again
+from taxiphone.billing.statement_commands import Day
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json, show, show_one
 from taxiphone.errors import UsageError
-from taxiphone.store.calls import Status
+from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call
 
 _SOME = 5
+_ALIVE = "alive"
+_SHOWN_ALIVE = 3
 _FORMER = ("issued_at", "replaced_at", "reason", "billed_seconds", "total", "commission", "consultant_share")
 _REFUNDS = ("number", "issued_at", "reason", "amount", "consultant", "commission", "vat")
 _POSTINGS = ("at", "posting", "account", "amount", "currency", "memo")
@@ -33,29 +39,56 @@ def call() -> None:
 
 
 @call.command(
-    "list", epilog=examples("taxiphone call list", "taxiphone call list --status rated --limit 100")
+    "list",
+    epilog=examples(
+        "taxiphone call list",
+        "taxiphone call list --client +33639985678 --day 2026-11-22",
+        "taxiphone call list --consultant 101 --from 2026-11-01 --to 2026-11-30 --outcome talked --limit 1000",
+    ),
+)
+@click.option("--client", metavar="CODE|NUMBER", help="Only this client's calls.")
+@click.option("--consultant", metavar="CODE", help="Only calls to this consultant.")
+@click.option("--day", type=Day(), metavar="DATE", help="Only calls of this day.")
+@click.option("--from", "first", type=Day(), metavar="DATE", help="Only calls of this day and later.")
+@click.option("--to", "last", type=Day(), metavar="DATE", help="Only calls of this day and earlier.")
+@click.option(
+    "--outcome", type=click.Choice([str(outcome) for outcome in Outcome]), help="Only calls that ended so."
 )
 @click.option(
-    "--status", type=click.Choice([str(status) for status in Status]), help="Only those that stand there."
+    "--status", type=click.Choice([str(status) for status in Status]), help="Only calls at this step."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest first."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Maximum number of calls, newest first.",
 )
 @json_option
 @pass_app
-def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> None:
-    """List the latest calls."""
+def call_list(
+    app: App,
+    /,
+    day: date | None,
+    first: date | None,
+    last: date | None,
+    limit: int,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """List the latest calls.
+
+    A call belongs to the day on which its talk began, or on which it arrived if there was none, in the platform's time
+    zone. Times are shown in UTC.
+    """
+    if day is not None:
+        if first is not None or last is not None:
+            raise UsageError("--day does not go with --from and --to.")
+        first = last = day
+    chosen = CallFilter(first=first, last=last, **wanted)
 
     def work(session: Session) -> list[dict[str, Any]]:
-        found = (
-            select(Call)
-            .options(joinedload(Call.client), joinedload(Call.consultant), joinedload(Call.receipt))
-            .order_by(Call.arrived_at.desc(), Call.id)
-            .limit(limit)
-        )
-        if status is not None:
-            found = found.where(Call.status == status)
-        return [_row(each) for each in session.scalars(found)]
+        return [_row(each) for each in session.scalars(query(session, app.settings, chosen).limit(limit))]
 
     columns = (
         "id",
@@ -68,7 +101,13 @@ def call_list(app: App, /, status: str | None, limit: int, as_json: bool) -> Non
         "total",
         "currency",
     )
-    show(app.database.read(work), columns, as_json=as_json, empty="No calls yet.")
+    show(
+        app.database.read(work),
+        columns,
+        as_json=as_json,
+        empty="No calls yet." if chosen == CallFilter() else "No such calls.",
+        optional=("status", "billed_seconds", "currency"),
+    )
     alarm = [each.call_id for each in app.database.read(unpriced.find)]
     if alarm:
         err.print(
@@ -245,7 +284,12 @@ def _print_story(story: dict[str, Any]) -> None:
     _heading(
         "Events (times in UTC; source: Asterisk's own log (CEL), or what the program noted, whose second clock can't step)"
     )
-    show(_events(story["events"]), ("at", "source", "what", "leg", "clock", "detail"), as_json=False)
+    show(
+        _events(story["events"]),
+        ("at", "source", "what", "leg", "clock", "detail"),
+        as_json=False,
+        optional=("source",),
+    )
     _heading("Talk")
     if story["talk"] is None:
         out.print("The two were never in the talk's bridge together.")
@@ -280,14 +324,25 @@ def _print_story(story: dict[str, Any]) -> None:
 
 
 def _events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With the program's monotonic clock counted from its first mark: so a step of the wall clock shows."""
+    """With the program's monotonic clock counted from its first mark: so a step of the wall clock shows.
+
+    The program notes that it is alive every few seconds; of such notes in a row the first and the last are shown.
+    """
     begun = min((event["monotonic_us"] for event in events if event["monotonic_us"] is not None), default=0)
 
     def clock(event: dict[str, Any]) -> str | None:
         since = event["monotonic_us"]
         return None if since is None else f"+{from_minor(since - begun, 6)} s"
 
-    return [{**event, "at": _exact_time(event["at"]), "clock": clock(event)} for event in events]
+    rows = [{**event, "at": _exact_time(event["at"]), "clock": clock(event)} for event in events]
+    folded: list[dict[str, Any]] = []
+    for what, group in itertools.groupby(rows, key=itemgetter("what")):
+        run = list(group)
+        if what == _ALIVE and len(run) > _SHOWN_ALIVE:
+            left_out = {"source": run[0]["source"], "what": what, "detail": f"{len(run) - 2} more like these"}
+            run = [run[0], left_out, run[-1]]
+        folded += run
+    return folded
 
 
 def _heading(text: str) -> None:

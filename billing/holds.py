@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing import continuation, daily_limit, free_minutes, ledger
-from taxiphone.billing.money import format_money
+from taxiphone.billing.money import amount_in
 from taxiphone.billing.parts import NOTHING, Sum, fee_of, longest_part, price_part
 from taxiphone.billing.tariff import Tariff, longest_talk, whole_seconds
 from taxiphone.billing.tariff_json import from_json, to_json
@@ -202,13 +202,13 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     needed = first_minute(tariff, recorded=recorded, before=before)
     if wallet < needed:
         raise InsufficientFundsError(
-            f"the wallet of client {call.client.code} holds {format_money(wallet, currency, 'en')}, and "
-            f"{format_money(needed, currency, 'en')} are needed to begin. Nothing was held."
+            f"the wallet of client {call.client.code} holds {amount_in(wallet, currency)}, and "
+            f"{amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     if limit is not None and limit < needed:
         raise LimitReachedError(
-            f"client {call.client.code} may spend {format_money(limit, currency, 'en')} more today, by the client's own "
-            f"limit, and {format_money(needed, currency, 'en')} are needed to begin. Nothing was held."
+            f"client {call.client.code} may spend {amount_in(limit, currency)} more today, by the client's own "
+            f"limit, and {amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     longest = settings.call.longest_minutes * _MINUTE
     affordable = longest_part(tariff, before, _least(wallet, limit), recorded=recorded)

@@ -37,6 +37,11 @@ def digits_of(currency: str) -> int:
     return int(babel.numbers.get_currency_precision(currency))
 
 
+def amount_in(minor: int, currency: str) -> str:
+    """An amount as every sentence and table of the command line has it: `1.55 EUR`. Papers have `format_money`."""
+    return f"{from_minor(minor, digits_of(currency))} {currency}"
+
+
 def format_money(minor: int, currency: str, language: str) -> str:
     """An amount as a person of that language writes it: `1,55 €` in French."""
     amount = from_minor(minor, digits_of(currency))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import days, payouts, receipts, refunds
 from taxiphone.billing.commands import find_call
-from taxiphone.billing.money import digits_of, format_money, from_minor, to_minor
+from taxiphone.billing.money import amount_in, digits_of, from_minor, to_minor
 from taxiphone.billing.statement_commands import Day
 from taxiphone.console import App, examples, json_option, out, pass_app, print_json, show
 from taxiphone.directory.options import NEGATIVE, amount
@@ -166,7 +166,7 @@ def _run_row(consultant: Consultant, due: payouts.Due, least: int, currency: str
     if earned < 0:
         note = "owes this back"
     elif not paid:
-        note = f"below the minimum of {format_money(least, currency, 'en')}" if earned else "nothing due"
+        note = f"below the minimum of {amount_in(least, currency)}" if earned else "nothing due"
     return {
         "consultant": consultant.code,
         "name": consultant.name,

@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from taxiphone.billing import continuation, free_minutes, ledger, witnesses
-from taxiphone.billing.money import format_money
+from taxiphone.billing.money import amount_in
 from taxiphone.billing.parts import UNBILLED, Sum, billable, fee_of, price_part, with_fee
 from taxiphone.billing.rating import NOT_COMING
 from taxiphone.billing.refunds import fee_was_released, lock_receipt, refunded
@@ -59,7 +59,7 @@ def rate_again(session: Session, call: Call, reason: str = "") -> Again:
             f"call {call.id} was never priced, so it can't be priced again. `taxiphone call show {call.id}` says more."
         )
     if back := refunded(session, call.id):
-        said = format_money(back, receipt.currency, "en")
+        said = amount_in(back, receipt.currency)
         raise LedgerError(
             f"{said} of call {call.id} were refunded, on the price as it stands. Nothing was posted; "
             f"what is still too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
@@ -233,4 +233,4 @@ def _rewrite(call: Call, receipt: Receipt, found: Talk, new: New, reason: str) -
 
 
 def _said(minor_units: int, currency: str) -> str:
-    return format_money(minor_units, currency, "en")
+    return amount_in(minor_units, currency)

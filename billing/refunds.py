@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import ledger
 from taxiphone.billing.ledger import Change
-from taxiphone.billing.money import format_money
+from taxiphone.billing.money import amount_in
 from taxiphone.billing.parts import fee_of
 from taxiphone.billing.tariff import half_up
 from taxiphone.billing.tariff_json import from_json
@@ -183,4 +183,4 @@ def _one_line(what: str, text: str, longest: int) -> None:
 
 
 def _said(minor: int, currency: str) -> str:
-    return format_money(minor, currency, "en")
+    return amount_in(minor, currency)

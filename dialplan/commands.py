@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import click
@@ -31,15 +32,19 @@ def asterisk() -> None:
 @asterisk.command(epilog=examples("taxiphone asterisk install", "taxiphone asterisk install --force"))
 @click.option("--force", is_flag=True, help="Fetch the newest anew, even if there is one already.")
 @mirror_option
+@json_option
 @pass_app
-def install(app: App, *, force: bool, mirror: str | None) -> None:
+def install(app: App, *, force: bool, mirror: str | None, as_json: bool) -> None:
     """Put a current Asterisk from Debian's packages into the cache folder. Needs no root, changes nothing else.
 
     An Asterisk on the PATH that is new enough, or the one that the settings name, is used instead.
     """
     found = None if force else _usable(app)
     if found is None:
-        found = _fetched(mirror=mirror, force=force)
+        found = _fetched(mirror=mirror, force=force, quiet=as_json)
+    if as_json:
+        print_json({"version": found.version_text, "command": found.command})
+        return
     out.print(f"Asterisk {found.version_text}: {found.command[-1]}")
 
 
@@ -56,8 +61,9 @@ def uninstall() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder to write to; else the one of the embedded Asterisk.",
 )
+@json_option
 @pass_app
-def write_config(app: App, output: Path | None) -> None:
+def write_config(app: App, output: Path | None, *, as_json: bool) -> None:
     """Write Asterisk's files, and lay out the sounds, for a server that somebody else runs (docs/deploy.md).
 
     Run it with: asterisk -f -C FOLDER/asterisk.conf. It must be on this machine, and run as this user, or as a member of
@@ -77,8 +83,12 @@ def write_config(app: App, output: Path | None) -> None:
         link_documentation(folders, found)
     link_prompts(settings)
     sharing.share(settings, etc)
-    for name in sorted(files):
-        out.print(str(etc / name))
+    written = [etc / name for name in sorted(files)]
+    if as_json:
+        print_json({"files": written})
+        return
+    for path in written:
+        out.print(str(path), markup=False)
 
 
 @asterisk.command()
@@ -100,12 +110,21 @@ def check(app: App, *, as_json: bool) -> None:
 
 
 @asterisk.command()
+@json_option
 @pass_app
-def status(app: App) -> None:
+def status(app: App, *, as_json: bool) -> None:
     """Say whether the embedded Asterisk runs, and with how many calls; exit code 1 when it does not."""
     server = _running(app.settings)
-    out.print(f"Asterisk runs, pid {find_process(server.conf)}.")
-    out.print(asyncio.run(server.rx("core show channels count")).strip())
+    pid, counted = find_process(server.conf), asyncio.run(server.rx("core show channels count")).strip()
+    if as_json:
+        numbers = {
+            what: int(number)
+            for number, what in re.findall(r"^(\d+) active (channel|call)s?$", counted, re.MULTILINE)
+        }
+        print_json({"pid": pid, "channels": numbers.get("channel"), "calls": numbers.get("call")})
+        return
+    out.print(f"Asterisk runs, pid {pid}.")
+    out.print(counted, markup=False)
 
 
 @asterisk.command()

@@ -14,9 +14,11 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from taxiphone import settings as settings_file
+from taxiphone import streams
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json
 from taxiphone.dialplan import speech_texts
 from taxiphone.errors import UsageError
+from taxiphone.streams import OutputError
 
 
 @click.command(epilog=examples("taxiphone init --cli +33199001200 --trunk sip.carrier.example"))
@@ -108,12 +110,21 @@ def serve(app: App, drain: bool, verbose: bool) -> None:
         handler.addFilter(RepeatLimit())
 
     async def run() -> None:
-        await Process(settings, database, drain=drain, say=click.echo).run()
+        await Process(settings, database, drain=drain, say=_say).run()
 
     try:
         asyncio.run(run())
     finally:
         database.close()
+
+
+def _say(line: str) -> None:
+    """Print a line for the person who started it; calls go on where nobody can read it."""
+    try:
+        click.echo(line)
+    except OutputError as error:
+        streams.give_up_output()
+        logging.getLogger(__name__).warning("standard output can't be written: %s", error.strerror)
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """`taxiphone call`, `receipt` and `ledger`, as a person and as a program use them."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +56,52 @@ def test_the_list_shows_the_latest_calls_and_can_be_narrowed(app: App, house: An
     assert len(read(app, call, "list", "--limit", "1")) == 1
     assert talked in run(app, call, "list").stdout
     assert run(app, call, "list", "--status", "gone").exit_code == 2
+
+
+def test_the_list_is_narrowed_by_people_days_and_outcomes(app: App, house: Any, talked: str) -> None:
+    other = house.call(house.client(code="7002"), house.consultant(code="102"), accept=False)
+
+    def ids(*words: str) -> set[str]:
+        return {row["id"] for row in read(app, call, "list", *words)}
+
+    house.database.do(lambda s: s.execute(update(Call).where(Call.id == other).values(outcome="busy")))
+    assert ids("--client", "7001") == ids("--consultant", "101") == ids("--outcome", "talked") == {talked}
+    assert ids("--client", "7002", "--outcome", "busy") == {other}
+    assert ids("--client", "7002", "--consultant", "101") == set()
+    assert "No such calls" in run(app, call, "list", "--client", "7002", "--consultant", "101").stdout
+    with pytest.raises(UsageError):
+        ids("--client", "7009")
+    with pytest.raises(UsageError, match="is before the first"):
+        ids("--from", "2025-11-23", "--to", "2025-11-22")
+    with pytest.raises(UsageError, match="--day does not go with"):
+        ids("--from", "2025-11-23", "--day", "2025-11-22")
+
+
+def test_a_call_belongs_to_the_day_on_which_its_talk_began_in_the_platforms_time_zone(
+    app: App, house: Any, talked: str
+) -> None:
+    """The talk began at 21:20 UTC on November 22: at 10:20 on the 23rd in Auckland. The call arrived another day."""
+    arrived = datetime(2025, 11, 21, 23, tzinfo=UTC)
+    house.database.do(lambda s: s.execute(update(Call).values(arrived_at=arrived)))
+
+    def ids(*words: str) -> list[str]:
+        return [row["id"] for row in read(app, call, "list", *words)]
+
+    assert ids("--day", "2025-11-22") == [talked]
+    assert ids("--day", "2025-11-21") == ids("--from", "2025-11-23") == ids("--to", "2025-11-21") == []
+    platform = house.settings.platform.model_copy(update={"timezone": "Pacific/Auckland"})
+    app._cache["settings"] = house.settings.model_copy(update={"platform": platform})
+    assert ids("--day", "2025-11-23") == ids("--from", "2025-11-23", "--to", "2025-11-30") == [talked]
+    assert ids("--day", "2025-11-22") == []
+
+
+def test_explain_of_a_long_talk_does_not_list_every_sign_of_life(app: App, house: Any, talked: str) -> None:
+    house.database.do(lambda s: [mark(s, talked, "alive") for _ in range(1069)] and None)
+    text = run(app, call, "explain", talked).stdout
+    assert len([line for line in text.splitlines() if "alive" in line]) == 3
+    assert "1067 more like these" in text
+    events = read(app, call, "explain", talked)["events"]
+    assert len([event for event in events if event["what"] == "alive"]) == 1069
 
 
 def test_a_call_is_found_by_the_beginning_or_the_end_of_its_id(app: App, house: Any, talked: str) -> None:

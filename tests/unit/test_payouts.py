@@ -62,7 +62,7 @@ def test_less_than_the_minimum_waits_and_adds_up(house: Any) -> None:
     anne = house.consultant()
     earn(house, anne, 999, "a")
     (row,) = rows(house, "run")
-    assert (row["paid"], row["note"]) == ("0.00", "below the minimum of €10.00")
+    assert (row["paid"], row["note"]) == ("0.00", "below the minimum of 10.00 EUR")
     assert [row["paid"] for row in rows(house, "run", "--minimum", "9.99", "--dry-run")] == ["9.99"]
     assert house.balance(ledger.EARNINGS, anne) == 999
     earn(house, anne, 1, "b")

@@ -1,0 +1,72 @@
+"""Which calls a list shows: by people, by days in the platform's time zone, by how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from taxiphone.directory.people import the_client, the_consultant
+from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
+from taxiphone.store.models import Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """What the calls have in common; None for what does not matter.
+
+    Attributes:
+        client: a client's code or one of their numbers.
+        consultant: a consultant's code.
+        first, last: days in the platform's time zone, both included. A call belongs to the day on which its talk began;
+            one without a talk to the day on which it arrived.
+        status, outcome: as they are stored.
+    """
+
+    client: str | None = None
+    consultant: str | None = None
+    first: date | None = None
+    last: date | None = None
+    status: str | None = None
+    outcome: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse days in the wrong order."""
+        if self.first and self.last and self.last < self.first:
+            raise UsageError(f"the last day, {self.last}, is before the first, {self.first}.")
+
+
+def query(session: Session, settings: Settings, wanted: CallFilter) -> Select[Any]:
+    """The calls, the latest first, with their people and receipts.
+
+    Raises:
+        UsageError: there is no such client or consultant.
+    """
+    found = (
+        select(Call)
+        .options(joinedload(Call.client), joinedload(Call.consultant), joinedload(Call.receipt))
+        .order_by(Call.arrived_at.desc(), Call.id)
+    )
+    begun = func.coalesce(Call.talk_from, Call.arrived_at)
+    if wanted.client is not None:
+        found = found.where(Call.client_id == the_client(session, settings, wanted.client).id)
+    if wanted.consultant is not None:
+        found = found.where(Call.consultant_id == the_consultant(session, wanted.consultant).id)
+    if wanted.first is not None:
+        found = found.where(begun >= _midnight(settings, wanted.first))
+    if wanted.last is not None:
+        found = found.where(begun < _midnight(settings, wanted.last + timedelta(days=1)))
+    if wanted.status is not None:
+        found = found.where(Call.status == wanted.status)
+    if wanted.outcome is not None:
+        found = found.where(Call.outcome == wanted.outcome)
+    return found
+
+
+def _midnight(settings: Settings, day: date) -> datetime:
+    return datetime.combine(day, time(), ZoneInfo(settings.platform.timezone)).astimezone(UTC)
