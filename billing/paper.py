@@ -46,6 +46,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whom a paper names, and the code that stands for them where the name can't be printed."""
+
+    name: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Paper:
     """Everything that is printed; texts are in the reader's language.
 
@@ -61,6 +69,7 @@ class Paper:
         notes: sentences below.
         footer: the legal lines of every page.
         made_at: the date in the file; not the time of drawing, so that the same paper is the same file.
+        people: whoever is named in it.
     """
 
     language: str
@@ -74,6 +83,7 @@ class Paper:
     notes: list[str]
     footer: tuple[str, ...]
     made_at: datetime
+    people: tuple[Person, ...] = ()
 
 
 def sender(settings: Settings, language: str) -> tuple[str, ...]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+import unicodedata
 from importlib import resources
 
 from anyascii import anyascii
-from fontTools.ttLib import TTFont
 from fpdf import FPDF
 from fpdf.enums import Align, XPos, YPos
 
 from taxiphone.billing.paper import Column, Paper, Sum, Table
+from taxiphone.billing.paper_names import FONT_FILES, glyphs, with_codes
 from taxiphone.billing.paper_words import WORDS
 
 _FONT = "Noto Sans"
-_FILES = {"": "NotoSans-Regular.ttf", "B": "NotoSans-Bold.ttf"}
 _INK, _GREY, _RULE, _BAND, _ACCENT = (
     (33, 37, 41),
     (108, 117, 125),
@@ -38,7 +37,7 @@ class _Sheet(FPDF):
         super().__init__(format="A4")
         self._paper = paper
         folder = resources.files("taxiphone.billing") / "fonts"
-        for style, name in _FILES.items():
+        for style, name in FONT_FILES.items():
             with resources.as_file(folder / name) as file:
                 self.add_font(_FONT, style, file)
         self.set_margins(_MARGIN, _TOP, _MARGIN)
@@ -186,22 +185,31 @@ class _Sheet(FPDF):
     def _sums(self, sums: list[Sum]) -> None:
         self._keep(len(sums) * 8 + 4)
         self.ln(3)
+        labels, amounts = _SUMS * 0.62, _SUMS * 0.38
+        for each in sums:  # as wide as the longest of them
+            self._write_sum_in(each)
+            labels = max(labels, self.get_string_width(readable(each.label)) + 2 * self.c_margin)
+            amounts = max(amounts, self.get_string_width(readable(each.amount)) + 2 * self.c_margin)
         for each in sums:
             height = 8.4 if each.strong else 6.2
-            self.set_x(self.w - _MARGIN - _SUMS)
+            self.set_x(self.w - _MARGIN - labels - amounts)
             self.set_fill_color(*_BAND)
-            self.write_in(10.5 if each.strong else 9, bold=each.strong)
-            self.cell(_SUMS * 0.62, height, readable(each.label), fill=each.strong)
-            self.cell(_SUMS * 0.38, height, readable(each.amount), align=Align.R, fill=each.strong)
+            self._write_sum_in(each)
+            self.cell(labels, height, readable(each.label), fill=each.strong)
+            self.cell(amounts, height, readable(each.amount), align=Align.R, fill=each.strong)
             self.ln(height)
+
+    def _write_sum_in(self, each: Sum) -> None:
+        self.write_in(10.5 if each.strong else 9, bold=each.strong)
 
     def _width(self, column: Column) -> float:
         return self.epw * column.width / 100
 
 
 def draw(paper: Paper) -> bytes:
-    """The paper as a PDF file."""
+    """The paper as a PDF file; a name that the font has no letters for is replaced by the person's code."""
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table that it leaves out
+    paper = with_codes(paper)
     sheet = _Sheet(paper)
     sheet.add_page()
     sheet.head()
@@ -214,20 +222,17 @@ def draw(paper: Paper) -> bytes:
 
 
 def readable(text: str) -> str:
-    """The text in letters that the font has; a word in any other script is written in Latin ones."""
-    glyphs = _glyphs()
+    """The text in letters that the font has; a word in any other script is written in Latin ones, a symbol left out."""
+    known = glyphs()
     # The narrow no-break space that French puts before a unit is in the font; line breaks are not text.
     return " ".join(
-        word if all(ord(letter) in glyphs for letter in word) else anyascii(word) for word in text.split(" ")
+        word if all(ord(letter) in known for letter in word) else _in_latin(word)
+        for word in unicodedata.normalize("NFC", text).split(" ")
     )
 
 
-@functools.cache
-def _glyphs() -> frozenset[int]:
-    """What both weights of the font can show."""
-    folder = resources.files("taxiphone.billing") / "fonts"
-    known: list[frozenset[int]] = []
-    for name in _FILES.values():
-        with resources.as_file(folder / name) as file, TTFont(file, lazy=True) as font:
-            known.append(frozenset(font.getBestCmap()))
-    return frozenset.intersection(*known)
+def _in_latin(word: str) -> str:
+    known = glyphs()
+    return "".join(
+        letter if ord(letter) in known else anyascii(letter) if letter.isalpha() else "" for letter in word
+    )

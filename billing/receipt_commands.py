@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import receipts
 from taxiphone.billing.commands import find_call
 from taxiphone.billing.files import write_private
-from taxiphone.console import App, examples, json_option, json_text, out, pass_app, print_json, show_one
+from taxiphone.console import App, err, examples, json_option, json_text, out, pass_app, print_json, show_one
 from taxiphone.settings import Settings
 
 _FORMATS = ("text", "json", "pdf")
@@ -72,9 +72,11 @@ def receipt_export(
     length and its price, the tax, and what was given back since. The file is readable by its owner only.
     """
     wanted = form or {".pdf": "pdf", ".json": "json"}.get(file.suffix.lower(), "text")
-    data = app.database.read(
+    data, notes = app.database.read(
         lambda session: _written(session, app.settings, find_call(session, call_id).id, wanted)
     )
+    for note in notes:
+        err.print(note, markup=False)
     if str(file) == "-":
         click.echo(data, nl=False)
         return
@@ -86,15 +88,17 @@ def receipt_export(
         out.print(f"Written: {file}", markup=False)
 
 
-def _written(session: Session, settings: Settings, call_id: str, form: str) -> bytes:
+def _written(session: Session, settings: Settings, call_id: str, form: str) -> tuple[bytes, list[str]]:
+    """The file, and what is to be said of it."""
     if form == "json":
         found = receipts.client_receipt(session, call_id, settings)
-        return (json_text(found) + "\n").encode()
+        return (json_text(found) + "\n").encode(), []
     if form == "text":
-        return (receipts.client_receipt_text(session, call_id, settings) + "\n").encode()
-    from taxiphone.billing import paper_pdf, receipt_paper  # noqa: PLC0415 - fonts are read for a PDF only
+        return (receipts.client_receipt_text(session, call_id, settings) + "\n").encode(), []
+    from taxiphone.billing import paper_names, paper_pdf, receipt_paper  # noqa: PLC0415 - fonts are read for a PDF only
 
-    return paper_pdf.draw(receipt_paper.receipt_paper(session, settings, call_id))
+    paper = receipt_paper.receipt_paper(session, settings, call_id)
+    return paper_pdf.draw(paper), paper_names.told(paper)
 
 
 def _both(session: Session, settings: Settings, call_id: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import paper_words, receipts
-from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
+from taxiphone.billing.paper import Column, Paper, Person, Sum, Table, sender
 from taxiphone.billing.receipts import Shown
 from taxiphone.settings import Settings
 
@@ -44,6 +44,7 @@ def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
         tables=tables,
         notes=[*notes, words["prepaid"]],
         footer=settings.invoice.footer,
+        people=tuple(Person(who.name, who.code) for who in (call.client, call.consultant) if who is not None),
         made_at=max([shown.issued_at, *(note.issued_at for note in shown.credits)]),
     )
 

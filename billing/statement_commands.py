@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import days, paper_text, statements
 from taxiphone.billing.files import write_private
 from taxiphone.billing.statement_paper import statement_paper
-from taxiphone.console import App, examples, json_option, json_text, out, pass_app
+from taxiphone.console import App, err, examples, json_option, json_text, out, pass_app, say
 from taxiphone.directory.people import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
@@ -84,31 +84,38 @@ def statement(
     ending = output.suffix.lower().removeprefix(".") if output is not None else ""
     wanted = "json" if as_json else form or (ending if ending in _FORMATS else "text")
 
-    def work(session: Session) -> bytes:
+    def work(session: Session) -> tuple[bytes, list[str]]:
         consultant = the_consultant(session, code)
         currency = app.settings.platform.currency
         return _written(
             app.settings, statements.statement(session, consultant, currency, first, last, zone), wanted
         )
 
-    data = app.database.read(work)
+    data, notes = app.database.read(work)
+    for note in notes:
+        err.print(note, markup=False)
     if output is not None:
         write_private(output, data, force=force)
         out.print(f"Written: {output}", markup=False)
         return
     if wanted == "pdf" and sys.stdout.isatty():
         raise UsageError("a PDF is nothing for a terminal; name a file with --output.")
-    click.echo(data, nl=False)
+    # Text goes in the terminal's encoding, a file's bytes as they would be in the file.
+    if wanted == "text":
+        say(data.decode().rstrip("\n"))
+    else:
+        click.echo(data, nl=False)
 
 
-def _written(settings: Settings, found: statements.Statement, form: str) -> bytes:
+def _written(settings: Settings, found: statements.Statement, form: str) -> tuple[bytes, list[str]]:
+    """The file, and what is to be said of it."""
     if form == "json":
-        return (json_text(statements.as_json(found)) + "\n").encode()
+        return (json_text(statements.as_json(found)) + "\n").encode(), []
     if form == "csv":
-        return statements.as_csv(found).encode()
+        return statements.as_csv(found).encode(), []
     paper = statement_paper(settings, found)
     if form == "text":
-        return (paper_text.write(paper) + "\n").encode()
-    from taxiphone.billing import paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
+        return (paper_text.write(paper) + "\n").encode(), []
+    from taxiphone.billing import paper_names, paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
 
-    return paper_pdf.draw(paper)
+    return paper_pdf.draw(paper), paper_names.told(paper)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taxiphone.billing import paper_words
 from taxiphone.billing.days import begin_of, day_of
 from taxiphone.billing.ledger import REFUND
-from taxiphone.billing.paper import Column, Paper, Sum, Table, sender
+from taxiphone.billing.paper import Column, Paper, Person, Sum, Table, sender
 from taxiphone.billing.paper_words import WORDS
 from taxiphone.billing.payouts import PAYOUT
 from taxiphone.billing.statements import TALK, Line, Statement
@@ -35,6 +35,7 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
         tables=[_account(found, language)],
         notes=[words["owed"]] if found.closing < 0 else [],
         footer=settings.invoice.footer,
+        people=(Person(who.name, who.code),),
         made_at=last,
     )
 

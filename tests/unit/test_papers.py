@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import stat
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +13,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from fontTools.ttLib import TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 from sqlalchemy import update
 
-from taxiphone.billing import double_entry, ledger, paper_pdf, payouts, statements
+from taxiphone.billing import double_entry, ledger, paper_names, paper_pdf, payouts, statements
 from taxiphone.billing.meter import Meter
 from taxiphone.billing.paper import Column, Paper, Sum, Table
 from taxiphone.billing.paper_words import WORDS
@@ -66,6 +69,49 @@ def invoke(house: Any, command: Any, *arguments: str) -> Any:
 def read_pdf(data: bytes) -> str:
     pages = PdfReader(io.BytesIO(data)).pages
     return "\n".join(page.extract_text() for page in pages).translate(SPACES)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A text on a page: its line (points from the bottom), and where it begins and ends (points from the left)."""
+
+    line: int
+    left: float
+    right: float
+    text: str
+
+    def is_cut(self, left: float, top: float, height: float) -> bool:
+        """Whether a filled box that was drawn later begins in the middle of the text."""
+        return top - height < self.line < top and self.left + 0.1 < left < self.right - 0.1
+
+
+def filled(data: bytes) -> list[tuple[float, float, float]]:
+    """Left edge, top and height of each filled box of a PDF's first page."""
+    drawn = PdfReader(io.BytesIO(data)).pages[0].get_contents().get_data()
+    found = re.findall(rb"([0-9.]+) ([0-9.]+) [0-9.]+ -([0-9.]+) re f", drawn)
+    return [(float(left), float(top), float(height)) for left, top, height in found]
+
+
+def text_boxes(data: bytes) -> list[Box]:
+    """Where the texts of a PDF's first page stand, measured with its fonts."""
+    fonts = {
+        weight: TTFont(Path(paper_names.__file__).parent / "fonts" / f"NotoSans-{weight}.ttf")
+        for weight in ("Regular", "Bold")
+    }
+    boxes = []
+
+    def visit(text: str, matrix: Any, place: Any, font: Any, size: float) -> None:
+        if not text.strip() or font is None:
+            return
+        used = fonts["Bold" if "Bold" in font["/BaseFont"] else "Regular"]
+        names, wide = used.getBestCmap(), used["hmtx"]
+        units = sum(wide[names[ord(letter)]][0] for letter in text.strip())
+        left = place[4] + matrix[4]
+        right = left + units / used["head"].unitsPerEm * size
+        boxes.append(Box(round(place[5] + matrix[5]), left, right, text.strip()))
+
+    PdfReader(io.BytesIO(data)).pages[0].extract_text(visitor_text=visit)
+    return boxes
 
 
 def export(house: Any, call_id: str, path: Path, *more: str) -> bytes:
@@ -163,9 +209,45 @@ def test_a_file_is_its_owners_and_is_not_written_over(house: Any, talked: str, t
         export(house, talked, tmp_path / "nowhere" / "r.pdf")
 
 
-def test_names_in_other_scripts_can_still_be_read(house: Any, talked: str, tmp_path: Path) -> None:
-    house.database.do(lambda s: s.execute(update(Client).values(name="Ελένη Љубица 王小明 Œuvrard")))
-    assert "Ελένη Љубица WangXiaoMing Œuvrard" in read_pdf(export(house, talked, tmp_path / "r.pdf"))
+def test_names_in_latin_greek_and_cyrillic_letters_are_printed_as_they_are(
+    house: Any, talked: str, tmp_path: Path
+) -> None:
+    for number, name in enumerate(
+        ("Ελένη Παπαδοπούλου", "Љубица Ђорђевић", "Œuvrard Nguyễn Đặng", "Şenay O'Neill")
+    ):
+        house.database.do(lambda s, name=name: s.execute(update(Client).values(name=name)))
+        assert name in read_pdf(export(house, talked, tmp_path / f"{number}.pdf"))
+
+
+@pytest.mark.parametrize("name", ["王小明", "محمد علي", "Zoë 😀", "Иван 王", "דוד", "नमस्ते"])
+def test_a_name_in_another_script_is_replaced_by_the_code_and_the_command_says_so(
+    house: Any, talked: str, tmp_path: Path, name: str
+) -> None:
+    app = App(_cache={"settings": house.settings, "database": house.database})
+    for table, code, whose in ((Client, "7001", "client"), (Consultant, "101", "consultant")):
+        house.database.do(lambda s, table=table: s.execute(update(table).values(name=name)))
+        path = tmp_path / f"{whose}.pdf"
+        done = CliRunner().invoke(receipt, ["export", talked, str(path)], obj=app)
+        assert f"The name {name} is not in Latin, Greek or Cyrillic letters" in done.stderr
+        assert f"the PDF has the code {code} in its place" in done.stderr
+        text = read_pdf(path.read_bytes())
+        assert code in text
+        assert not [letter for letter in name if letter in text and not letter.isascii()]
+        assert "grinning" not in text
+    assert not CliRunner().invoke(receipt, ["export", talked, str(tmp_path / "r.txt")], obj=app).stderr
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_every_label_of_a_refunded_receipt_has_room_on_the_page(
+    house: Any, talked: str, tmp_path: Path, language: str
+) -> None:
+    """A text that is wider than its box is painted over by the next box."""
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "la ligne était mauvaise", None))
+    house.database.do(lambda s: s.execute(update(Client).values(language=language)))
+    data = export(house, talked, tmp_path / "r.pdf")
+    boxes, bands = text_boxes(data), filled(data)
+    assert len(bands) > 8
+    assert [box for box in boxes for band in bands if box.is_cut(*band)] == []
 
 
 def test_a_receipt_of_a_network_fault_has_no_lines_and_says_why(
