@@ -16,8 +16,17 @@ from typing import Any, TextIO
 STDIN, STDOUT, STDERR = range(3)
 
 
-class OutputError(OSError):
-    """Standard output can't be written. Not raised for a file that a command writes."""
+class OutputError(Exception):
+    """Standard output can't be written. No OSError, so that nobody takes it for a fault of a file of the command's own.
+
+    Attributes:
+        errno: why, as the system numbers it.
+        strerror: the same in words.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(os.strerror(number))
+        self.errno, self.strerror = number, os.strerror(number)
 
     @property
     def reader_gone(self) -> bool:
@@ -44,7 +53,7 @@ class _Raw(io.FileIO):
                 fault = error.errno or errno.EIO
         if self._lossy:
             return memoryview(data).nbytes
-        raise OutputError(fault, os.strerror(fault))
+        raise OutputError(fault)
 
 
 def open_streams() -> None:

@@ -20,7 +20,6 @@ from taxiphone.recordings.capture import OPEN, RecordingStatus
 from taxiphone.recordings.worker import delete, mp3_of
 from taxiphone.settings import Settings
 from taxiphone.store.models import Recording
-from taxiphone.streams import OutputError
 
 
 @click.group()
@@ -74,8 +73,6 @@ def recording_export(app: App, call_id: str, file: Path, force: bool) -> None:
                 raise RecordingError(f"{path} is not as it was when it was made; nothing was copied.")
             source.seek(0)
             _copy(source, file, force=force)
-    except OutputError:
-        raise
     except OSError as error:
         raise RecordingError(
             f"{error.filename or path} can't be copied: {error.strerror}. Nothing was left behind."

@@ -42,7 +42,9 @@ def upgrade(app: App, /, as_json: bool) -> None:
     if as_json:
         show_one({"before": before, "database": head(), "program": head()}, as_json=True)
     else:
-        out.print(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
+        out.print(
+            f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before}).")
+        )
 
 
 @db.command("version")
