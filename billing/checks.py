@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taxiphone.billing import stale_holds, unpriced
+from taxiphone.billing import log_gaps, stale_holds, unpriced
 from taxiphone.billing.unpriced import Unpriced
 from taxiphone.dialplan.findings import Finding
 from taxiphone.store.database import Database
@@ -13,7 +13,19 @@ def check(database: Database) -> list[Finding]:
     found = database.read(unpriced.find)
     stale = database.read(lambda session: [each.call_id for each in stale_holds.find(session)])
     told = {each.call_id for each in found}
-    return [_priced(found), _held([each for each in stale if each not in told])]
+    gaps = database.read(lambda session: [(gap.id, gap.text) for gap in log_gaps.find(session)])
+    return [_whole(gaps), _priced(found), _held([each for each in stale if each not in told])]
+
+
+def _whole(gaps: list[tuple[int, str]]) -> Finding:
+    if not gaps:
+        return Finding(ok=True, what="event log: nothing of it is missing")
+    first, text = gaps[0]
+    return Finding(
+        ok=False,
+        what=f"event log: rows may be lost, in {len(gaps)} place(s)",
+        advice=f"{text} {log_gaps.ADVICE} {first}",
+    )
 
 
 def _priced(found: list[Unpriced]) -> Finding:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import stale_holds, unpriced
+from taxiphone.billing import log_gaps, stale_holds, unpriced
 from taxiphone.billing.ledger import (
     CHARGE,
     COMMISSION,
@@ -59,6 +59,10 @@ def check(session: Session) -> list[Problem]:
         *_credit_notes(session),
         *_unpriced(session),
         *_left_held(session),
+        *(
+            Problem("log gap", str(gap.id), f"{gap.text} {log_gaps.ADVICE} {gap.id}")
+            for gap in log_gaps.find(session)
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taxiphone.billing import ledger as books
-from taxiphone.billing import ledger_check, stale_holds
+from taxiphone.billing import ledger_check, log_gaps, stale_holds
 from taxiphone.billing.meter import Meter
 from taxiphone.billing.money import digits_of, from_minor
 from taxiphone.billing.stale_holds import Stale
@@ -89,6 +89,33 @@ def _read_log(app: App) -> None:
             f"Asterisk's event log can't be read ({error.strerror}: {error.filename}), so it isn't known which calls it ends. "
             "Nothing was given back."
         ) from None
+
+
+@ledger.command(
+    "gaps",
+    epilog=examples(
+        "taxiphone ledger gaps", 'taxiphone ledger gaps --settle 3 --reason "the calls were looked at"'
+    ),
+)
+@click.option(
+    "--settle", type=click.IntRange(min=1), metavar="ID", help="Note that you have looked at this one."
+)
+@click.option("--reason", default="looked at", show_default=True, help="What you found; one line.")
+@json_option
+@pass_app
+def gaps(app: App, /, settle: int | None, reason: str, as_json: bool) -> None:
+    """List where rows of Asterisk's event log are missing, or may be.
+
+    Calls of that time may be priced too low or not at all; those that the program itself saw are priced from what it saw and
+    are marked for review. A gap is an alarm in `doctor` and `ledger check` until it is settled.
+    """
+    if settle is not None:
+        app.database.do(lambda session: log_gaps.settle(session, settle, reason))
+    rows = [
+        {"id": gap.id, "noticed_at": gap.noticed_at, "text": gap.text}
+        for gap in app.database.read(log_gaps.find)
+    ]
+    show(rows, ("id", "noticed_at", "text"), as_json=as_json, empty="Nothing of the log is missing.")
 
 
 @ledger.command("balances", epilog=examples("taxiphone ledger balances"))

@@ -21,7 +21,19 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import abandoned, arrivals, cel, cel_files, late_rows, over, unpriced, witnesses
+from taxiphone.billing import (
+    abandoned,
+    arrivals,
+    cel,
+    cel_files,
+    late_rows,
+    log_gaps,
+    log_rotation,
+    missing,
+    over,
+    unpriced,
+    witnesses,
+)
 from taxiphone.billing.cel_files import LogFile
 from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.talk import BRIDGE_EXIT, GONE
@@ -53,6 +65,7 @@ class Meter:
             killed in between does not call it: who needs every call asks the database at its start.
         again_seconds: between two attempts to price a call that can't be priced.
         program_seconds: how long the program has to note how a talk ended that it saw begin.
+        rotate_bytes: the log is renamed where it is longer.
     """
 
     def __init__(
@@ -63,8 +76,9 @@ class Meter:
         *,
         again_seconds: float = unpriced.AGAIN_SECONDS,
         program_seconds: float = PROGRAM_SECONDS,
+        rotate_bytes: int = log_rotation.ROTATE_BYTES,
     ) -> None:
-        self._program_seconds = program_seconds
+        self._program_seconds, self._rotate_bytes, self._not_kept = program_seconds, rotate_bytes, False
         self._settings, self._database, self._on_rated = settings, database, on_rated
         self._path = settings.cel_file
         self._nudged = asyncio.Event()
@@ -190,32 +204,57 @@ class Meter:
         state, current = self._state(), cel_files.identify(self._path)
         identity = None if current is None else current.identity
         files = [] if current is None else [current]
-        if not self._started or identity != self._current:
+        changed = not self._started or identity != self._current
+        if changed:
             # Another file than before: what the old one still holds, wherever it was moved to, comes first.
-            files = [file for file in cel_files.beside(self._path) if file.identity != identity] + files
+            others, unreadable = cel_files.beside(self._path)
+            files = [file for file in others if file.identity != identity] + files
+            self._do(lambda session: missing.note(session, self._path, self._current, files, unreadable))
         rows = 0
         for file in files:
-            while taken := self._take(file):
+            closed = file.compressed or (file is not current and current is not None)
+            while taken := self._take(file, closed=closed):
                 rows += taken
         if not rows:
             self._do(self._price)
         self._seen, self._current, self._started = state, identity, True
+        if changed or rows:
+            self._keep_small()
         return rows
 
-    def _take(self, file: LogFile) -> int:
+    def _keep_small(self) -> None:
+        """Rename the log where it has grown, and compress and delete what was read of those before."""
+        try:
+            log_rotation.rotate(self._path, now(), self._rotate_bytes)
+            log_rotation.tidy(
+                self._path, lambda path: self._database.read(lambda s: missing.is_read(s, path))
+            )
+        except OSError as error:
+            if not self._not_kept:
+                log.warning("Asterisk's event log can't be kept within its size (%s); it grows on", error)
+            self._not_kept = True
+
+    def _take(self, file: LogFile, *, closed: bool = False) -> int:
         """One chunk of a file, in one transaction; the number of lines that were consumed."""
         refused, apologised = Counter[str](), 0
 
         def work(session: Session) -> int:
             nonlocal refused, apologised
             position = self._position(session, file)
-            rows, lines = [], 0
-            for offset, line, following in cel_files.whole_lines(file, position.offset):
+            rows, lines, bad = [], 0, missing.LeftOut(file.path, position.file)
+            for offset, line, following in cel_files.whole_lines(file, position.offset, closed=closed):
+                if following == offset:
+                    log_gaps.note(
+                        session, f"{position.file}:{offset}:damaged", f"{file.path}, byte {offset}: {line}."
+                    )
+                    break
                 try:
                     rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
                 except ValueError as error:
                     log.warning("%s, byte %d: left out, %s: %.200r", file.path, offset, error, line)
+                    bad.add(offset, line, str(error))
                 position.offset, position.read_at, lines = following, now(), lines + 1
+            bad.note(session)
             if not lines:
                 return 0
             position.path = str(file.path)[:400]

@@ -26,9 +26,9 @@ def count(house: Any, table: Any) -> int:
     return found
 
 
-def total(house: Any, call_id: str) -> int | None:
+def total(house: Any, call_id: str, problems: tuple[str, ...] = ()) -> int | None:
     receipt = house.get(call_id).receipt
-    assert house.problems() == []
+    assert tuple(house.problems()) == problems
     return None if receipt is None else receipt.total
 
 
@@ -209,9 +209,9 @@ def test_malformed_lines_are_left_out_and_stop_nothing(
     with caplog.at_level(logging.WARNING):
         Meter(house.settings, house.database).read_once()
     assert count(house, CelRow) == 13
-    assert total(house, call_id) == 155
+    assert total(house, call_id, ("log gap",)) == 155
     assert "dateformat" in caplog.text
-    assert caplog.text.count("left out") == 7
+    assert caplog.text.count(": left out,") == 7
 
 
 def test_a_line_that_follows_a_torn_one_is_saved(house: Any, call_id: str) -> None:

@@ -1,0 +1,76 @@
+"""Keeps Asterisk's event log within a size: it is renamed when it has grown, compressed once it is read, and in the end deleted.
+
+Asterisk opens the file anew for each row, so a new one begins by itself. Only files that this program has renamed are
+touched, and none before all its rows are in the database, where they stay.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+ROTATE_BYTES = 16_000_000  # about six thousand calls
+KEPT = 8  # compressed files
+_OURS = re.compile(r"\.\d{8}T\d{12}Z(\.gz)?")
+
+
+def rotate(path: Path, at: datetime, most_bytes: int = ROTATE_BYTES) -> bool:
+    """Rename the log where it has grown beyond `most_bytes`; whether that was done.
+
+    Raises:
+        OSError: it can't be renamed.
+    """
+    if not path.exists() or path.stat().st_size < most_bytes:
+        return False
+    aside = path.with_name(f"{path.name}.{at:%Y%m%dT%H%M%S%f}Z")
+    if aside.exists():
+        return False
+    path.rename(aside)
+    log.info("Asterisk's event log has grown to %d bytes and is kept as %s", aside.stat().st_size, aside.name)
+    return True
+
+
+def tidy(path: Path, is_read: Callable[[Path], bool], kept: int = KEPT) -> None:
+    """Compress what was renamed and is read to its end, and delete the oldest beyond `kept`.
+
+    Args:
+        path: of the log that Asterisk writes now.
+        is_read: whether all rows of a file are in the database.
+        kept: so many compressed files stay.
+
+    Raises:
+        OSError: a file can't be written or deleted.
+    """
+    ours = sorted(
+        each for each in path.parent.glob(f"{path.name}.*") if _OURS.fullmatch(each.name[len(path.name) :])
+    )
+    for each in ours:
+        if each.suffix != ".gz" and is_read(each):
+            _compress(each)
+    packed = sorted(
+        each for each in path.parent.glob(f"{path.name}.*.gz") if _OURS.fullmatch(each.name[len(path.name) :])
+    )
+    for each in packed[: max(0, len(packed) - kept)]:
+        if is_read(each):
+            each.unlink(missing_ok=True)
+
+
+def _compress(path: Path) -> None:
+    """Make a .gz of a file, and only then delete it."""
+    packed, half = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.half")
+    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with path.open("rb") as plain, os.fdopen(handle, "wb") as raw:
+        with gzip.open(raw, "wb") as file:
+            shutil.copyfileobj(plain, file, 1 << 20)
+        raw.flush()
+        os.fsync(raw.fileno())
+    half.replace(packed)
+    path.unlink()
