@@ -60,6 +60,7 @@ async def test_both_hear_it_where_what_was_accepted_can_not_be_noted(scene):
         )
         await call.hears("nothing-charged", "goodbye")
         await call.client.ended(20)
+    await call.platform.marked(call.call_id, "ended", 40)
     row = await call.platform.finished(call.call_id, 40)
     assert row.outcome == Outcome.FAILED
     assert call.them.wallet() == call.them.credit

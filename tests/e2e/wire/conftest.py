@@ -129,7 +129,7 @@ async def wired(tmp_path_factory, timing):
 
             def make(**consultant):
                 number = next(_numbers)
-                made = Wired(platform, carrier, number, str(number))
+                made = Wired(platform, carrier, number, consultant.pop("code", str(number)))
 
                 def fill(session):
                     settings = platform.settings

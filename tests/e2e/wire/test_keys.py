@@ -1,0 +1,58 @@
+"""One press is one key on the real Asterisk, by whatever methods and however often the carrier sends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+SHARED_DID = "+33199001200"
+
+
+def both_methods(line, key, later):
+    """A press by RTP events (RFC 4733), and so much later the same by SIP INFO."""
+
+    async def info():
+        await asyncio.sleep(later)
+        await line.info(key)
+
+    return asyncio.gather(line.key(key), info())
+
+
+WAYS = {
+    "INFO at once": lambda line, key: both_methods(line, key, 0),
+    "INFO 50 ms later": lambda line, key: both_methods(line, key, 0.05),
+    "INFO after the end": lambda line, key: both_methods(line, key, 0.12),
+    "end packets with time stamps of their own": lambda line, key: line.key(key, ends=(0, 160, 320)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_code_is_keyed_in_as_it_was_pressed(wired, way):
+    call = wired()
+    await call.dial(SHARED_DID)
+    await call.marked("identified")
+    await asyncio.sleep(2)  # the question has begun
+    for key in f"{call.code}#":
+        await WAYS[way](call.client, key)
+        await asyncio.sleep(0.5)
+    marked = await call.marked("consultant", 10)
+    assert marked.detail == call.code
+    await call.client.hang_up()
+
+
+async def test_two_presses_of_one_key_150_ms_apart_are_two(wired):
+    call = wired(code="7700")
+    await call.dial(SHARED_DID)
+    await call.marked("identified")
+    await asyncio.sleep(2)
+    for key in "70":
+        await call.client.key(key)
+        await asyncio.sleep(0.05)
+        await call.client.key(key)
+        await asyncio.sleep(0.3)
+    await call.client.key("#")
+    assert (await call.marked("consultant", 10)).detail == "7700"
+    await call.client.hang_up()
