@@ -171,7 +171,8 @@ def test_it_reads_and_nothing_else(app: App, house: Any, file: Any) -> None:
     )
     read(app, "--tariff", file(FLAT))
     assert statements
-    assert {statement.split()[0] for statement in statements} <= {"SELECT", "BEGIN"}
+    written = [each for each in statements if not each.startswith("PRAGMA query_only")]
+    assert {statement.split()[0] for statement in written} <= {"SELECT", "BEGIN"}
     assert house.database.do(everything) == before
 
 
