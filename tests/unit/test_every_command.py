@@ -190,7 +190,8 @@ def test_a_reader_that_has_gone_ends_every_command_without_a_word(file: Path) ->
     os.close(reads)
     codes, _, told = run_all(file, {}, stdout=writes)
     os.close(writes)
-    assert codes == ended(141)
+    # These two end before they have told what is wrong, which would be 1.
+    assert codes == ended(141) | {"doctor": 141, "asterisk check": 141}
     assert b"Traceback" not in told
     assert b"can't be written" not in told
 
