@@ -225,13 +225,14 @@ class Caller:
         """Send the INVITE with an offer; what was sent."""
         return self.send(b"INVITE", *more, body=sdp(self.wire.address[0], media))
 
-    async def final(self, seconds: float = 10, method: str = "INVITE") -> Message:
-        """The final answer to the last request of this method; a dialog is confirmed (ACK)."""
-        wanted = f"{self.sequence} {method}"
+    async def final(self, seconds: float = 10, method: str = "INVITE", wanted: int = 0) -> Message:
+        """The final answer to the last request of this method, or the one with this status; a dialog is confirmed (ACK)."""
+        sequence = f"{self.sequence} {method}"
         message = await self.wire.next(
             lambda each: (
                 each.status >= 200
-                and each.header("CSeq") == wanted
+                and wanted in {0, each.status}
+                and each.header("CSeq") == sequence
                 and each.header("Call-ID") == self.call_id.decode("latin-1")
             ),
             seconds,
