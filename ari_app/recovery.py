@@ -100,6 +100,8 @@ async def reconcile(house: House) -> None:
             leg.entered.set()
         if living[leg.id].up:
             leg.answered.set()
+        if leg.joined:
+            await house.lines.look_whether_held(leg)
         for playback in leg.playing():
             try:
                 await ari.request("GET", path("playbacks", playback))

@@ -111,6 +111,7 @@ class Lines:
     def hold(self, line: Line, *, held: bool) -> None:
         """Its phone puts the call on hold, or comes back."""
         if self.known.get(line.id) is line:
+            line.variables["CHANNEL(rtp,hold)"] = str(int(held))
             self.tell("ChannelHold" if held else "ChannelUnhold", line)
 
     def press(self, line: Line, key: str) -> None:

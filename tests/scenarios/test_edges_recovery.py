@@ -236,3 +236,32 @@ async def test_a_phone_that_is_told_without_end_does_not_hold_up_the_programs_en
     await world.price()
     found = database.read(lambda session: session.scalars(select(Call)).one())
     assert (found.status, found.outcome) == (Status.RATED, Outcome.TALKED)
+
+
+# -- hold ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missed", ["ChannelHold", "ChannelUnhold"])
+async def test_a_hold_that_began_or_ended_in_a_gap_of_the_connection_is_seen_after_it(
+    live, world, ears, missed
+):
+    reconnecting = []
+
+    async def reconnect():
+        await asyncio.sleep(10)
+        await recovery.reconcile(world.house)
+
+    def lost(event):
+        if event["type"] == missed and not reconnecting:
+            reconnecting.append(asyncio.create_task(reconnect()))
+            return True
+        return False
+
+    world.asterisk.lost = lost
+    call = await live(
+        *("talk 30: consultant holds", "talk 60: consultant comes back", "talk 300: client hangs up")
+    )
+    await reconnecting[0]
+    assert call.outcome == Outcome.TALKED
+    held = {"ChannelHold": 20, "ChannelUnhold": 40}[missed]  # seconds, as far as the program knew of it
+    assert ears.of("client").count("tone-hold") == pytest.approx(held / 3.2, abs=2)
