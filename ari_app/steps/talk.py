@@ -36,6 +36,7 @@ _CONSULTANT_LATER = 5.0
 
 
 _HOLD_SILENCES = 10  # of 0.3 s, after each tone
+_SHORTEST_TONE_SECONDS = 1.0
 
 _TOGETHER_SECONDS = 2.0  # two keys that mean one thing come within this
 _DEAD_SECONDS = 4.0  # without a packet, of a line whose client calls from another
@@ -339,9 +340,12 @@ class _Talk:
     async def _hold_tone(self, leg: Leg, speech: Speech) -> None:
         sounds = (*speech.prompt("tone-hold"), *speech.prompt("silence") * _HOLD_SILENCES)
         while not leg.gone.is_set():
-            try:
+            began = self._loop.time()
+            with contextlib.suppress(AriError):  # a tone that can't be played ends nothing
                 await self.call.lines.say(leg, *sounds)
-            except AriError:  # a tone that can't be played ends nothing
+            if (
+                self._loop.time() - began < _SHORTEST_TONE_SECONDS
+            ):  # it was not heard, and won't be a moment later
                 await asyncio.sleep(_ALIVE_SECONDS)
 
     async def _listen(self) -> None:

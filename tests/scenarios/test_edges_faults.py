@@ -178,3 +178,12 @@ async def test_a_prompt_that_tells_no_price_and_asks_for_nothing_may_be_missing(
     world.asterisk.missing.add(f"taxiphone/{prompt}")
     call = await live("talk 60: client hangs up")
     assert call.outcome == Outcome.TALKED
+
+
+async def test_a_hold_tone_that_is_missing_does_not_make_the_program_ask_for_it_without_a_pause(live, world):
+    world.asterisk.missing |= {"taxiphone/tone-hold", "taxiphone/silence"}
+    call = await live(
+        "talk 10: consultant holds", "talk 40: consultant comes back", "talk 60: client hangs up"
+    )
+    assert call.outcome == Outcome.TALKED
+    assert sum("/play/" in request for request in world.asterisk.requests) < 30
