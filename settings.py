@@ -141,11 +141,10 @@ class Trunk(Section):
         return self.did_from or ("to" if self.mode == "registration" else "request-uri")
 
 
-# How long a call can last before the talk; tests hold these against the questions that a client is asked.
+# How long a call can go without a question to the client; tests hold these against the questions.
 _LONGEST_ANNOUNCEMENT = 30  # seconds
 _MOST_KEYS = 9  # of a number, with the key that ends it
-_ASKED_UP_TO_TRIES = 4  # questions that are asked [call] code_tries times
-_ASKED_OTHERWISE = 5  # all others together
+_BETWEEN_QUESTIONS = 120  # seconds: of an announcement that asks nothing, and for a slow database
 
 
 class Call(Section):
@@ -187,9 +186,11 @@ class Call(Section):
 
     @property
     def menu_seconds(self) -> int:
-        """No client is asked questions for longer, however slow: Asterisk then ends a call that nobody looks after."""
-        asked = _ASKED_UP_TO_TRIES * self.code_tries + _ASKED_OTHERWISE
-        return asked * (_LONGEST_ANNOUNCEMENT + _MOST_KEYS * self.key_seconds)
+        """Seconds from one question to the next, however slow the client: Asterisk then ends a call left alone.
+
+        The time-out is set when a call arrives, and again with each question.
+        """
+        return _LONGEST_ANNOUNCEMENT + _MOST_KEYS * self.key_seconds + _BETWEEN_QUESTIONS
 
     @property
     def phone_seconds(self) -> int:

@@ -209,6 +209,7 @@ class Conversation:
 
     async def ask(self, question: Question, *before: str, after: Sounds = ()) -> Pressed:
         """Ask the client once, with sounds before and after the question's own."""
+        await self.restart_timeout()
         return await self.lines.ask(
             self.client_leg,
             (*before, *self.speech.prompt(question.name), *after),
@@ -218,6 +219,11 @@ class Conversation:
             most=question.most,
             must_be_heard=question.must_be_heard,
         )
+
+    async def restart_timeout(self) -> None:
+        """Let Asterisk free the client if nothing more is asked for [call] menu_seconds: this program has died then."""
+        seconds = self.settings.call.menu_seconds
+        await self.lines.set_variable(self.client_leg, "TIMEOUT(absolute)", str(seconds))
 
     def seconds(self, question: Question) -> float:
         """How long a key is waited for."""

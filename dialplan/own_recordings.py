@@ -14,7 +14,7 @@ from taxiphone.dialplan.prompts_folder import FORMATS
 from taxiphone.errors import SetupError, UsageError
 
 _SHORTEST = 0.1  # seconds
-_LONGEST = 120.0
+LONGEST = 120.0  # seconds
 _SILENCE_AROUND = 60.0  # seconds of silence at the ends that may be trimmed off
 _PAUSE = 100  # ms of silence at both ends
 _FAINT = -60.0  # dBFS of the loudest sample: a microphone that was off
@@ -58,7 +58,7 @@ def use(state: Path, language: str, name: str, source: Path) -> Path:
     return target
 
 
-def converted(source: Path, *, what: str = "a prompt", longest: float = _LONGEST, pause: int = _PAUSE) -> Any:
+def converted(source: Path, *, what: str = "a prompt", longest: float = LONGEST, pause: int = _PAUSE) -> Any:
     """A recording as a sound for the telephone: trimmed, and as loud as the prompts.
 
     Args:

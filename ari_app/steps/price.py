@@ -25,6 +25,7 @@ async def tell_price(call: Conversation) -> Outcome | None:
         )
     call.told = offered
     await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
+    await call.restart_timeout()
     pressed = await call.lines.ask(
         call.client_leg,
         _told(call, offered),

@@ -99,6 +99,8 @@ class Ending:
 async def bridge(call: Conversation) -> Outcome | None:
     """Bridge the two: only now does the meter start. Asterisk itself ends the talk where the credit does."""
     times = timetable(call.accepted, call.settings)
+    # From here on, Asterisk's own cut must not say that nothing was charged (extension T of the dialplan).
+    await call.lines.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
     await _cut_after(call, times.longest + _TONE_SECONDS)
     await call.record.write(Status.TALKING, "bridging")
     try:

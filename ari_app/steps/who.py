@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.menu import Question
@@ -41,11 +43,12 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
     if await call.database.look(lambda session: sign_in.paused(session, caller, now())):
         return Outcome.PAUSED
     before = call.sounds("welcome", "number-not-known")
-    for _ in range(call.tries(menu.CLIENT_CODE)):
-        code = await _keyed_in(call, menu.CLIENT_CODE, *before)
+    tries = _Tries(call.tries(menu.CLIENT_CODE))
+    while tries.left:
+        code = await _keyed_in(call, menu.CLIENT_CODE, tries, *before)
         if not code.keys:
             return Outcome.UNKNOWN_CALLER
-        pin = await _keyed_in(call, menu.PIN)
+        pin = await _keyed_in(call, menu.PIN, tries)
         checked, client = await call.house.sign_ins.check(
             call.house.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
@@ -63,18 +66,25 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
                 await _offer_to_add(call, client, caller)
             return client
         await call.record.write(None, "wrong PIN")
+        tries.left -= 1
         before = call.sounds("wrong-pin")
     paused = await call.database.look(lambda session: sign_in.paused(session, caller, now()))
     return Outcome.PAUSED if paused else Outcome.WRONG_PIN
 
 
-async def _keyed_in(call: Conversation, question: Question, *before: str) -> Pressed:
-    """The digits of an answer; who ends it before the first digit is asked again, who is silent is not."""
-    for _ in range(call.tries(question)):
-        pressed = await call.ask(question, *before)
-        if pressed.keys or not pressed.end:
-            break
-        before = ()
+@dataclass
+class _Tries:
+    """How often code and PIN may still be asked for together: each question is asked no more than [call] code_tries times."""
+
+    left: int
+
+
+async def _keyed_in(call: Conversation, question: Question, tries: _Tries, *before: str) -> Pressed:
+    """The digits of an answer. Ended before the first digit, it costs a try and is asked again; silence is not."""
+    pressed = await call.ask(question, *before)
+    while pressed.end and not pressed.keys and tries.left > 1:
+        tries.left -= 1
+        pressed = await call.ask(question)
     return pressed
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from taxiphone.ari_app import menu
 from taxiphone.directory import pins
 from taxiphone.errors import AriTimeoutError
 from taxiphone.simulate.lines import What
@@ -19,6 +20,7 @@ from taxiphone.store.models import Client, Consultant
 
 RECORDED = "client hears recording-choice: press 1"
 PACKAGE = "client hears mode-choice: press 2"
+SHARED_DID = "+33199001235"
 
 
 @pytest.fixture
@@ -153,3 +155,51 @@ async def test_hash_before_the_first_digit_asks_for_the_code_again(live, ears):
 async def test_silence_at_the_code_ends_the_call_at_once(live, ears):
     await live("client hears enter-client-code: nothing", caller="")
     assert ears.of("client").count("enter-client-code") == 1
+
+
+async def test_a_hash_alone_costs_a_try_so_that_no_question_is_asked_more_than_three_times(
+    world, arrive, ears
+):
+    keys = ("client hears enter-client-code: press 99#", "client hears enter-pin: press #")
+    call = await world.live(arrive(*keys, caller=""))
+    assert call.outcome == Outcome.WRONG_PIN
+    assert ears.of("client").count("enter-pin") == 3
+    assert ears.of("client").count("enter-client-code") == 1
+
+
+# -- where the program dies ---------------------------------------------------------------------------------------
+
+
+async def test_each_question_sets_the_time_anew_after_which_asterisk_frees_the_caller(
+    live, world, change, database
+):
+    change(Consultant, package_price=Decimal(30), package_minutes=10)
+    database.do(lambda session: setattr(session.get_one(Client, 1), "pin_hash", pins.hash_pin("480257")))
+    code = database.read(lambda session: session.get_one(Client, 1).code)
+    usual, happened = world.asterisk.request, []
+
+    async def request(method, path, query=None, body=None):
+        if (query or {}).get("variable") == "TIMEOUT(absolute)":
+            happened.append(float(query["value"]))
+        return await usual(method, path, query, body)
+
+    def listen(happening):
+        if happening.what is What.HEARD:
+            happened.append(happening.sounds[0].removeprefix("taxiphone/"))
+
+    world.asterisk.request = request
+    world.asterisk.lines.listeners.append(listen)
+    await live(
+        *(f"client hears enter-client-code: press {code}#", "client hears enter-pin: press 480257#"),
+        *("client hears add-number-offer: press 2", "client hears enter-code: press 1234#"),
+        *(PACKAGE, RECORDED, "talk 30: client hangs up"),
+        caller="+33639980031",
+        dialled=SHARED_DID,
+    )
+    for question in (menu.CLIENT_CODE, menu.PIN, menu.ADD_NUMBER, menu.CODE, menu.SKIP_PRICE, menu.MODE):
+        asked = happened.index(question.name)
+        [*_, seconds] = [each for each in happened[:asked] if isinstance(each, float)]
+        assert seconds == world.settings.call.menu_seconds
+        between = happened[:asked][::-1]
+        before = between[: between.index(seconds)]
+        assert not {each.name for each in menu.QUESTIONS} & set(before), question.name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taxiphone.ari_app import menu
-from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan import config, credentials, own_recordings
 from taxiphone.dialplan.credentials import Secrets
 from taxiphone.dialplan.home import Folders
 from taxiphone.dialplan.locate import Asterisk
@@ -235,7 +235,9 @@ def test_no_call_is_in_the_application_before_its_time_out_is_set(tmp_path: Path
     chosen = settings(tmp_path, call={"code_tries": 1, "key_seconds": 2})
     text = config.render(chosen, SECRETS, ASTERISK)["extensions.conf"]
     inbound = text.split("[inbound]")[1].split("\n[")[0]
-    for extension in inbound.split("\nexten => ")[1:]:
+    into_it = [each for each in inbound.split("\nexten => ")[1:] if "Stasis(" in each]
+    assert len(into_it) == 3
+    for extension in into_it:
         assert extension.index(f"Set(TIMEOUT(absolute)={chosen.call.menu_seconds})") < extension.index(
             "Stasis("
         )
@@ -265,10 +267,21 @@ def test_a_registered_account_is_called_by_its_name(tmp_path: Path) -> None:
     assert "account1" not in plain
 
 
-def test_the_menu_is_never_cut_while_a_client_answers_slowly() -> None:
-    chosen = Call()
-    asked = [each for each in menu.QUESTIONS if each.who == menu.CLIENT and each is not menu.STARS]
-    longest = sum((each.tries or chosen.code_tries) * (30 + each.most + 1) for each in asked)
-    keys = sum((each.tries or chosen.code_tries) * (each.most + 1) * chosen.key_seconds for each in asked)
-    assert chosen.menu_seconds >= longest + keys
-    assert chosen.menu_seconds < 30 * 60, "nor is anybody held for long where the program has died"
+@pytest.mark.parametrize("key_seconds", [1, 5, 60])
+def test_no_question_is_cut_while_a_client_answers_slowly(key_seconds: int) -> None:
+    chosen = Call(key_seconds=key_seconds)
+    for question in menu.QUESTIONS:
+        keys = question.most + len(question.ends[:1])
+        assert chosen.menu_seconds >= 30 + keys * key_seconds + own_recordings.LONGEST, question.name
+
+
+def test_nobody_is_held_for_long_where_the_program_has_died() -> None:
+    assert Call().menu_seconds == 195, "docs/call-flow.md and docs/sip.md say so"
+
+
+def test_who_was_in_the_menu_hears_the_apology_when_the_time_out_is_over(tmp_path: Path) -> None:
+    text = config.render(settings(tmp_path), SECRETS, ASTERISK)["extensions.conf"]
+    inbound = text.split("[inbound]")[1].split("\n[")[0]
+    [freed] = [each for each in inbound.split("\nexten => ") if each.startswith("T,1,")]
+    assert "Playback(taxiphone/unavailable)" in freed
+    assert "${TAXIPHONE_TALK}" in freed, "and nobody who has talked is told that nothing was charged"
