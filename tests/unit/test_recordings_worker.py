@@ -339,6 +339,76 @@ async def test_one_recording_that_fails_does_not_keep_the_next_waiting(studio: S
     assert studio.recording(bad).status == "captured"
 
 
+async def test_a_wav_that_cannot_be_deleted_costs_no_recording_and_no_fee_and_is_named_once(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, other = studio.priced(), studio.priced()
+    wav = studio.capture(stuck)
+    studio.capture(other)
+    with wav.open("rb") as file:
+        # The kernel lets nobody, root included, remove this name of the open file.
+        fixed = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        studio.change(stuck, wav=fixed)
+        async with studio.working() as worker:
+            await studio.until(lambda: set(studio.ready) == {stuck, other})
+            later = studio.priced()
+            studio.capture(later)
+            worker.nudge()
+            await studio.until_status(later, "ready")
+    for call_id in (stuck, other, later):
+        assert studio.total(call_id) == 155 + FEE
+        assert studio.house.balance("hold", call_id) == 0
+    [said] = [line for line in caplog.messages if fixed in line]
+    assert "can't be deleted" in said
+    assert "Delete it by hand" in said
+
+
+async def test_an_expired_recording_that_cannot_be_deleted_keeps_only_itself(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    past = (now() - timedelta(days=3)).date()
+    stuck, expired, fresh = studio.priced(), studio.priced(), studio.priced()
+    for call_id in (stuck, expired):
+        studio.change(call_id, status="ready", mp3=f"{call_id}-x.mp3", kept_until=past)
+    studio.settings.recordings.mkdir(mode=0o700)
+    (studio.settings.recordings / f"{stuck}-x.mp3").mkdir()  # unlink() refuses a folder, for root too
+    gone = studio.settings.recordings / f"{expired}-x.mp3"
+    gone.write_bytes(b"mp3")
+    studio.capture(fresh)
+    async with studio.working():
+        await studio.until_status(fresh, "ready")
+        await studio.until_status(expired, "deleted")
+    assert not gone.exists()
+    assert studio.recording(stuck).status == "ready"
+    assert studio.total(fresh) == 155 + FEE
+    [said] = [line for line in caplog.messages if stuck in line]
+    assert "past its last day and can't be deleted" in said
+
+
+async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recording(
+    sqlite_house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio = Studio(sqlite_house)
+    call_id = studio.priced()
+    studio.capture(call_id)
+
+    def said() -> list[Any]:
+        return [each for each in caplog.records if each.levelname in {"WARNING", "ERROR"}]
+
+    async with studio.working(pauses=(0.1, 0.1)):
+        with studio.house.database.engine.connect() as other:
+            other.exec_driver_sql("SELECT 1")  # with it begins a transaction that holds the write lock
+            await studio.until(lambda: bool(said()))
+        await studio.until_status(call_id, "ready")
+    [record] = said()
+    assert call_id in record.getMessage()
+    assert "database is locked" in record.getMessage()
+    assert "tried again" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert record.exc_info is None
+    assert studio.total(call_id) == 155 + FEE
+
+
 async def test_what_was_deleted_while_it_was_converted_stays_deleted(studio: Studio) -> None:
     call_id = studio.priced()
     studio.capture(call_id, 120)

@@ -59,11 +59,13 @@ class Wired:
         self.client = await self.carrier.dial(did or self.did, caller=self.client_number)
         self.call_id = await self.platform.new_call(before)
 
-    async def ring(self):
+    async def ring(self, *, record=False):
         """The client calls and skips the price; the consultant's phone is picked up and hears who calls."""
         await self.dial()
         await self.marked("price told")
         await self.press_until("price heard", lambda: self.client.key("#"))
+        if record:
+            await self.press_until("recording asked", lambda: self.client.key("1"))
         await self.pick_up()
 
     async def pick_up(self):
@@ -71,9 +73,9 @@ class Wired:
         await self.consultant.answer()
         await self.marked("consultant answered")
 
-    async def talk(self, *, accept=None):
+    async def talk(self, *, accept=None, record=False):
         """Both are in the talk; neither has sent a packet of sound, only keys."""
-        await self.ring()
+        await self.ring(record=record)
         await self.press_until("accepted", accept or (lambda: self.consultant.key("1")))
         await self.marked("bridging")
 

@@ -43,6 +43,21 @@ async def test_a_code_is_keyed_in_as_it_was_pressed(wired, way):
     await call.client.hang_up()
 
 
+@pytest.mark.parametrize("who", ["client", "consultant"])
+async def test_a_doubled_pause_key_pauses_the_recording_once(wired, who):
+    call = wired(recording_allowed=True)
+    await call.talk(record=True)
+    call.client.speak()
+    call.consultant.speak()
+    line = getattr(call, who)
+    for mark in ("recording paused", "recording resumed"):
+        await WAYS["INFO 50 ms later"](line, "0")
+        await call.marked(mark)
+        await asyncio.sleep(0.5)  # as a person does before the next press
+    assert [len(call.marks(mark)) for mark in ("recording paused", "recording resumed")] == [1, 1]
+    await call.finished()
+
+
 async def test_two_presses_of_one_key_150_ms_apart_are_two(wired):
     call = wired(code="7700")
     await call.dial(SHARED_DID)
