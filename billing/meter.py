@@ -145,7 +145,7 @@ class Meter:
         self._announce()
         return rows
 
-    def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> None:
+    def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> list[str]:
         """Finish calls that Asterisk has no channel of any more; from any thread, and as often as one likes.
 
         The log is read to its end first, and has the last word. A call that is open even then was cut off by the death
@@ -153,32 +153,39 @@ class Meter:
         nobody talked it is closed and its hold given back. `on_rated` is called by `run`, at its next look.
 
         Args:
-            call_ids: whose legs Asterisk was asked for, and does not have. Those that are final are left as they are.
+            call_ids: whose legs Asterisk was asked for, and does not have. Those that are final are left as they are, and
+                so are those that could not be priced a moment ago.
             patience: seconds to wait for rows that Asterisk may still be writing.
+
+        Returns:
+            the calls that were priced or closed although the log has no end of them.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached; what was not finished is as it was.
             OSError: the log can't be read; nothing was finished by guess.
         """
-        ids = sorted(set(call_ids))
+        with self._turn:
+            ids = sorted(filter(self._put_aside.due, set(call_ids)))
+        if not ids:
+            return []
         still = select(Call).where(Call.id.in_(ids), Call.status.in_(_OPEN))
 
-        def finish(session: Session) -> None:
-            for call in session.scalars(
-                still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)
-            ).all():
+        def finish(session: Session) -> list[str]:
+            found = session.scalars(still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)).all()
+            for call in found:
                 self._price_call(session, call, abandoned.finish)
+            return [call.id for call in found if Status(call.status) in FINAL]
 
         give_up = time.monotonic() + patience
         while True:
             self._read()
             if not self._database.read(lambda session: session.scalars(still).first()):
-                return
+                return []
             if time.monotonic() >= give_up:
                 break
             time.sleep(_LOOK_SECONDS)
         with self._turn:
-            self._do(finish)
+            return self._do(finish)
 
     def _announce(self) -> None:
         while self._rated:

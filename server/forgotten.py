@@ -36,12 +36,13 @@ async def watch(
         try:
             found = await without_legs()
             if again := found & before:
-                await asyncio.to_thread(meter.abandoned, sorted(again))
-                log.warning(
-                    "Asterisk's log has no end of %s: what the program saw of it was priced. "
-                    "See: taxiphone call list, and whether the disk of the log is full",
-                    ", ".join(sorted(again)),
-                )
+                finished = await asyncio.to_thread(meter.abandoned, again)
+                if finished:
+                    log.warning(
+                        "Asterisk's log has no end of %s: what the program saw of it was priced. "
+                        "See: taxiphone call list, and whether the disk of the log is full",
+                        ", ".join(finished),
+                    )
             before = found
         except (AriError, SQLAlchemyError, OSError) as error:
             log.info("calls without an end could not be looked for: %s", error)

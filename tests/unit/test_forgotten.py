@@ -80,6 +80,31 @@ def test_a_talk_whose_beginning_was_lost_is_not_closed_for_nothing(house: Any, e
     assert house.get(ended).status == Status.ENDED
 
 
+async def test_one_that_can_not_be_priced_is_tried_once_a_minute_and_nobody_is_told_that_it_was_priced(
+    house: Any, ended: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.database.do(lambda s: setattr(s.get_one(Call, ended), "tariff", {"currency": "EUR"}))
+    looks = 0
+
+    async def without_legs() -> set[str]:
+        nonlocal looks
+        looks += 1
+        return {ended}
+
+    meter = Meter(house.settings, house.database)
+    task = asyncio.create_task(forgotten.watch(without_legs, meter, look_seconds=0.01))
+    async with asyncio.timeout(60):
+        while looks < 10:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert house.get(ended).unpriced is not None
+    assert caplog.text.count("can't be priced") == 1
+    assert "what the program saw of it was priced" not in caplog.text
+    assert meter.abandoned([ended]) == []
+
+
 def release(house: Any, *arguments: str) -> str:
     app = App(_cache={"settings": house.settings, "database": house.database})
     result = CliRunner().invoke(ledger_command, ["release-holds", *arguments], obj=app)
