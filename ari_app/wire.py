@@ -21,7 +21,7 @@ from taxiphone.errors import SetupError
 
 log = logging.getLogger(__name__)
 
-_MOST = 10_000  # of what is kept of each kind: the oldest goes
+_MOST = 10_000  # of what is kept of each kind: what was not asked for, or told, for longest goes
 _MAGIC, _HEADER, _CHUNK = b"HEP3", 6, 6
 _KEY, _PAYLOAD, _CALL_ID, _PROTOCOL = 0x0E, 0x0F, 0x11, 0x0B  # chunk types
 _SIP, _RTCP = 1, 5  # protocol types
@@ -88,7 +88,10 @@ class Wire(asyncio.DatagramProtocol):
         Args:
             call_id: the SIP Call-ID; None: it is not known.
         """
-        return call_id in self._silent
+        if call_id is None or call_id not in self._silent:
+            return False
+        self._silent.move_to_end(call_id)  # anybody may send SIP: what a talk asks for is not driven out
+        return True
 
     def reports(self, call_id: str | None, ours: int | None) -> int:
         """How many RTCP reports have come from the far end of a SIP call.

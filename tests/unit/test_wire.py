@@ -144,6 +144,16 @@ def test_many_calls_do_not_fill_the_memory(wire):
     assert sum(wire.sends_nothing(f"{number}@b") for number in range(10_050)) == 10_000
 
 
+def test_strangers_messages_do_not_drive_out_what_is_known_of_a_talk_that_goes_on(wire):
+    wire.tell(*agreed("recvonly"))
+    for number in range(12_000):
+        for each in agreed("recvonly"):
+            wire.datagram_received(packet(each, call_id=f"{number}@stranger"), ("127.0.0.1", 1))
+        if not number % 5_000:  # a talk looks every two seconds
+            wire.sends_nothing("a@b")
+    assert wire.sends_nothing("a@b")
+
+
 async def test_a_port_that_is_taken_is_named():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
