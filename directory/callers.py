@@ -27,6 +27,7 @@ _NOBODY = frozenset(
         *("unavailable", "unknown", "withheld", "number withheld"),
     }
 )
+_ARGUMENTS = 5
 _VERIFIED = ("tn-validation-passed", "no-tn-validation")  # the second: nobody has tried
 _VERSTAT = re.compile(r"verstat(?:=([a-z0-9.-]*))?")
 _PRIVACY = re.compile(r"privacy=([a-z0-9-]+)")
@@ -66,8 +67,13 @@ class Said:
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Said:
-        """From the dialplan's arguments, in their order; more than there should be are left out."""
-        return cls(*(unquote(argument).strip().lower() for argument in arguments[:5]))
+        """From the dialplan's arguments, in their order; more than there should be are left out.
+
+        A dialplan of an earlier version gives fewer, and does not tell whether the number is withheld: it then counts as such.
+        """
+        if len(arguments) < _ARGUMENTS:
+            return cls(presentation="prohibited: Asterisk's dialplan is of an earlier version")
+        return cls(*(unquote(argument).strip().lower() for argument in arguments[:_ARGUMENTS]))
 
 
 def read(settings: Settings, number: str, said: Said | None = None) -> Caller:

@@ -77,7 +77,7 @@ class SimulatedAsterisk:
         digits = (re.sub(r"[^+0-9]", "", number)[:24] for number in (dialled, caller))
         line.variables["CHANNEL(userfield)"] = f"in:{':'.join(digits)}"
         self.lines.happen(What.RINGS, line)
-        self.lines.enter(line, "inbound", dialled)
+        self.lines.enter(line, "inbound", dialled, "allowed", "", "", "", "")
         return line
 
     def picks_up(self, line: Line) -> None:

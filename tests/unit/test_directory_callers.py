@@ -127,8 +127,15 @@ def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str
     assert number(sent, sender=FROM) is None
 
 
-def test_the_dialplans_arguments_may_be_missing_or_too_many() -> None:
-    assert Said.of([]) == Said()
+@pytest.mark.parametrize("told", [[], ["allowed"]])
+def test_a_dialplan_of_an_earlier_version_which_does_not_tell_whether_it_is_withheld_is_not_trusted(
+    told: list[str],
+) -> None:
+    assert callers.read(SETTINGS, NUMBER, Said.of(told)).number is None
+
+
+def test_the_dialplans_arguments_may_be_empty_or_too_many() -> None:
+    assert Said.of([""] * 5) == Said()
     assert Said.of(["allowed", " ", "%41", "", "", "more"]) == Said("allowed", "", "a")
 
 
