@@ -20,7 +20,7 @@ from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import House
 from taxiphone.directory.consultant_fields import MOST_PHONES
 from taxiphone.errors import AriError, AriRequestError, NotFoundError
-from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Outcome, Status, consultant_leg
+from taxiphone.store.calls import CONSULTANT_LEG, OPEN, Outcome, Status, consultant_leg
 from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     router = house.lines.router
     living = await living_channels(house)
     gone = set()
-    for call_id, client_channel, consultant_channel, status in await house.database.look(_unfinished_calls):
+    for call_id, client_channel, consultant_channel, status in await house.database.look(unfinished_calls):
         if router.has(client_channel):
             continue
         phones = {channel for channel in living if channel.startswith(consultant_leg(call_id))}
@@ -170,7 +170,7 @@ async def without_legs(house: House) -> set[str]:
         AriError: Asterisk did not say.
     """
     calls = await house.database.look(
-        _unfinished_calls
+        unfinished_calls
     )  # asked first: one that comes meanwhile is not among them
     living = await living_channels(house)
     return {
@@ -188,7 +188,7 @@ async def forgotten(house: House) -> set[str]:
         AriError: Asterisk did not say.
     """
     router = house.lines.router
-    left = {row[0] for row in await house.database.look(_unfinished_calls) if not router.has(row[1])}
+    left = {row[0] for row in await house.database.look(unfinished_calls) if not router.has(row[1])}
     return left & await without_legs(house) if left else left
 
 
@@ -203,10 +203,11 @@ async def _hang_up_strays(house: House, living: dict[str, Living]) -> None:
             router.close(leg)
 
 
-def _unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]]:
+def unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]]:
+    """Id, client's channel, consultant's channel and status of each call that is neither priced nor closed, the oldest first."""
     rows = session.execute(
         select(Call.id, Call.client_channel, Call.consultant_channel, Call.status)
-        .where(Call.status.not_in(FINAL))
+        .where(Call.status.in_(OPEN))
         .order_by(Call.arrived_at)
     )
     return [(row.id, row.client_channel, row.consultant_channel, row.status) for row in rows]
@@ -215,7 +216,7 @@ def _unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]
 def _channels_of_unfinished_calls(session: Session) -> set[str]:
     """Every channel that an unfinished call can have."""
     found = set()
-    for call_id, client_channel, _, _ in _unfinished_calls(session):
+    for call_id, client_channel, _, _ in unfinished_calls(session):
         found.add(client_channel)
         found |= {consultant_leg(call_id, number) for number in range(1, MOST_PHONES + 1)}
     return found

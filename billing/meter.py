@@ -39,7 +39,7 @@ from taxiphone.billing.idempotent import insert_if_new
 from taxiphone.billing.talk import BRIDGE_EXIT, GONE
 from taxiphone.billing.unpriced import PutAside
 from taxiphone.settings import Settings
-from taxiphone.store.calls import CONSULTANT_LEG, FINAL, Status
+from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
 from taxiphone.store.database import Database, raced
 from taxiphone.store.models import Call, CelPosition, CelRow
 from taxiphone.store.types import monotonic_us, now
@@ -51,7 +51,6 @@ _AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is sti
 _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
 PROGRAM_SECONDS = 2.0  # until a talk that is over is priced without the program's word: it needs milliseconds
 _LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
-_OPEN = tuple(status for status in Status if status not in FINAL)
 _Result = TypeVar("_Result")
 
 
@@ -168,7 +167,7 @@ class Meter:
             ids = sorted(filter(self._put_aside.due, set(call_ids)))
         if not ids:
             return []
-        still = select(Call).where(Call.id.in_(ids), Call.status.in_(_OPEN))
+        still = select(Call).where(Call.id.in_(ids), Call.status.in_(OPEN))
 
         def finish(session: Session) -> list[str]:
             found = session.scalars(still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)).all()
@@ -315,7 +314,7 @@ class Meter:
         due = session.scalars(
             select(Call)
             .where(
-                Call.status.in_(_OPEN),
+                Call.status.in_(OPEN),
                 or_(
                     exists().where(CelRow.channel == Call.client_channel, ends),
                     exists().where(CelRow.channel == consultant_leg, ends),

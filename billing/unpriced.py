@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import over
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
 from taxiphone.settings import Settings
-from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.calls import FINAL, OPEN, Status
 from taxiphone.store.models import Call, Receipt
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def find(session: Session) -> list[Unpriced]:
     """Every call that is over and could not be priced, the oldest first."""
     found = (
         select(Call.id, Call.unpriced)
-        .where(Call.unpriced.is_not(None), Call.status.not_in(FINAL))
+        .where(Call.unpriced.is_not(None), Call.status.in_(OPEN))
         .order_by(Call.arrived_at, Call.id)
     )
     return [Unpriced(call_id, why or "") for call_id, why in session.execute(found)]

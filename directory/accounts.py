@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.directory import sign_in
 from taxiphone.errors import UsageError
-from taxiphone.store.calls import FINAL
+from taxiphone.store.calls import OPEN
 from taxiphone.store.models import Call, Client
 from taxiphone.store.types import now
 
@@ -32,7 +32,7 @@ def close(session: Session, client: Client) -> None:
     Raises:
         UsageError: a call of theirs is not priced yet, so that money is still to be taken or given back.
     """
-    unfinished = select(Call).where(Call.client_id == client.id, Call.status.not_in(FINAL))
+    unfinished = select(Call).where(Call.client_id == client.id, Call.status.in_(OPEN))
     call = session.scalar(unfinished.order_by(Call.arrived_at).limit(1))
     if call is not None:
         raise UsageError(

@@ -26,6 +26,7 @@ from taxiphone.recordings.capture import OPEN, RecordingStatus, Wav
 from taxiphone.recordings.convert import Converter, Job, Mp3
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.calls import OPEN as UNFINISHED
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
 from taxiphone.store.types import now
@@ -115,7 +116,7 @@ class RecordingWorker:
             self._tidied = time.monotonic()
             await self._quietly(self._tidy)
         await self._quietly(self._remove_leftovers)
-        due = await self._database.look(_due)
+        due = await self._database.look(due_recordings)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
                 await self._bring_on(call_id)
@@ -331,12 +332,13 @@ def delete(settings: Settings, recording: Recording) -> None:
     recording.status = RecordingStatus.DELETED
 
 
-def _due(session: Session) -> list[str]:
+def due_recordings(session: Session) -> list[str]:
     """The calls that are priced or closed and whose recording has not come to its end, the oldest first."""
     found = (
         select(Recording.call_id)
         .join(Call)
-        .where(Recording.status.in_(OPEN), Call.status.in_(FINAL))
+        # Put so that the few open recordings are looked up first, and not all the calls that are priced.
+        .where(Recording.status.in_(OPEN), Call.status.not_in(UNFINISHED))
         .order_by(Recording.created_at)
     )
     return list(session.scalars(found))

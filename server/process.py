@@ -35,7 +35,7 @@ from taxiphone.server import forgotten
 from taxiphone.server.refused_summary import RefusedSummary
 from taxiphone.settings import Settings
 from taxiphone.store import serving
-from taxiphone.store.calls import FINAL
+from taxiphone.store.calls import OPEN
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
 
@@ -248,21 +248,21 @@ class Process:
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
-                while await self._database.look(_awaited):
+                while await self._database.look(awaited):
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:
             log.warning("calls have ended whose end Asterisk has not logged yet; the next start prices them")
 
 
-def _awaited(session: Session) -> bool:
+def awaited(session: Session) -> bool:
     """Whether a call still waits for its price; one that can't be priced is told of elsewhere, and holds up no stop."""
-    open_calls = select(Call.id).where(Call.status.not_in(FINAL), Call.unpriced.is_(None))
+    open_calls = select(Call.id).where(Call.status.in_(OPEN), Call.unpriced.is_(None))
     return session.scalars(open_calls.limit(1)).first() is not None
 
 
 def _unfinished(session: Session) -> set[str]:
-    return set(session.scalars(select(Call.id).where(Call.status.not_in(FINAL))))
+    return set(session.scalars(select(Call.id).where(Call.status.in_(OPEN))))
 
 
 def _lock(settings: Settings) -> IO[str]:
