@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
+from taxiphone.billing import days
 from taxiphone.directory.people import the_client, the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
@@ -57,16 +57,13 @@ def query(session: Session, settings: Settings, wanted: CallFilter) -> Select[An
         found = found.where(Call.client_id == the_client(session, settings, wanted.client).id)
     if wanted.consultant is not None:
         found = found.where(Call.consultant_id == the_consultant(session, wanted.consultant).id)
+    zone = days.zone_of(settings)
     if wanted.first is not None:
-        found = found.where(begun >= _midnight(settings, wanted.first))
+        found = found.where(begun >= days.begin_of(wanted.first, zone))
     if wanted.last is not None:
-        found = found.where(begun < _midnight(settings, wanted.last + timedelta(days=1)))
+        found = found.where(begun < days.end_of(wanted.last, zone))
     if wanted.status is not None:
         found = found.where(Call.status == wanted.status)
     if wanted.outcome is not None:
         found = found.where(Call.outcome == wanted.outcome)
     return found
-
-
-def _midnight(settings: Settings, day: date) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(settings.platform.timezone)).astimezone(UTC)
