@@ -113,6 +113,18 @@ def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None
         raise SetupError(f"{error.filename} can't be written: {error.strerror}.") from None
 
 
+def outdated(folders: Folders, files: dict[str, str]) -> list[str]:
+    """The names of those files that in a home's etc are others, or missing."""
+
+    def text_of(name: str) -> str | None:
+        try:
+            return (folders.etc / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
+    return sorted(name for name, text in files.items() if text_of(name) != text)
+
+
 def link_documentation(folders: Folders, asterisk: Asterisk) -> None:
     """Asterisk learns its own settings from its documentation, and does not start without it."""
     link = folders.data / "documentation"

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -26,6 +27,7 @@ from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.meter import Meter
 from taxiphone.dialplan import checks, config, credentials, locate, sharing
+from taxiphone.dialplan.home import outdated
 from taxiphone.dialplan.log_keeper import Bounds
 from taxiphone.dialplan.prompts_folder import link_prompts
 from taxiphone.dialplan.server import AsteriskServer
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 _READY_SECONDS = 15
 _PRICED_SECONDS = 5
 _AGAIN_SECONDS = 1.0
+_NO_CHANNEL = re.compile(r"^0 active channels$", re.MULTILINE)
 _AWAY_SECONDS = 5.0  # so long a stop waits for a connection to Asterisk that was lost
 
 Say = Callable[[str], None]
@@ -138,13 +141,14 @@ class Process:
         bounds = Bounds(self._settings.asterisk.log_megabytes * 1_000_000)
         server = AsteriskServer(found, self._settings.asterisk_home, bounds)
         link_prompts(self._settings)
-        if await server.adopt():
+        files = config.render(self._settings, credentials.load(self._settings), found)
+        if await self._take_over(server, files):
             self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
         else:
             for port in checks.asterisk_ports(self._settings.asterisk):
                 if port.ok is False:
                     raise SetupError(f"{port.what}. {port.advice}")
-            server.write(config.render(self._settings, credentials.load(self._settings), found))
+            server.write(files)
             await server.start()
             self._say(f"Asterisk {found.version_text}: started")
 
@@ -159,6 +163,23 @@ class Process:
         summary = asyncio.create_task(RefusedSummary(server.folders.log).run(), name="refused requests")
         stack.callback(summary.cancel)
         return server
+
+    async def _take_over(self, server: AsteriskServer, files: dict[str, str]) -> bool:
+        """Adopt an Asterisk that runs already. One without calls that was started with other files is stopped instead."""
+        if not await server.adopt():
+            return False
+        others = outdated(server.folders, files)
+        if not others:
+            return True
+        if _NO_CHANNEL.search(await server.rx("core show channels count")):
+            log.info("Asterisk is started anew, since its files have changed: %s", ", ".join(others))
+            await server.stop()
+            return False
+        self._say(
+            f"Asterisk: has calls, and runs with files of earlier settings or an earlier version: {', '.join(others)}. "
+            "New calls may fail until it has been started anew. When no call is on, restart `taxiphone serve`."
+        )
+        return True
 
     async def _up(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
         try:

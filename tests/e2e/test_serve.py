@@ -111,6 +111,48 @@ async def test_a_talk_that_outlives_its_program_is_taken_over(own):
     assert await own.platform.channels() == 0
 
 
+def allow_seven_calls(own):
+    """Change a setting that stands in Asterisk's files."""
+    text = own.platform.file.read_text(encoding="utf-8")
+    own.platform.file.write_text(text.replace("[call]", "[call]\nmost_calls = 7"), encoding="utf-8")
+
+
+def asterisk_of(own):
+    """The process id of Asterisk, and how many calls it lets in."""
+    etc = own.platform.settings.asterisk_home / "etc"
+    text = (etc / "extensions.conf").read_text(encoding="utf-8")
+    return find_process(etc / "asterisk.conf"), re.search(r"GROUP_COUNT\(all@calls\)} > (\d+)", text)[1]
+
+
+async def test_an_asterisk_without_calls_that_was_left_behind_is_started_anew_where_its_files_have_changed(
+    own,
+):
+    pid, most = asterisk_of(own)
+    await kill(own)
+    await own.platform.start()
+    assert asterisk_of(own) == (pid, most), "nothing has changed"
+    await kill(own)
+    allow_seven_calls(own)
+    await own.platform.start()
+    assert asterisk_of(own)[0] != pid
+    assert asterisk_of(own)[1] == "7"
+    await own.client.dial(DID)
+    await own.platform.marked(await own.platform.new_call(set()), "identified")
+
+
+async def test_one_with_a_talk_goes_on_with_its_files_and_that_is_said(own):
+    call_id = await talk(own)
+    pid, _ = asterisk_of(own)
+    await kill(own)
+    allow_seven_calls(own)
+    await own.platform.start()
+    await own.platform.marked(call_id, "taken over")
+    assert asterisk_of(own)[0] == pid
+    assert any("extensions.conf" in line and "taxiphone serve" in line for line in own.platform.said)
+    await own.consultant.hang_up()
+    await own.platform.finished(call_id)
+
+
 async def test_a_call_that_was_ringing_when_the_program_was_killed_costs_nothing(own):
     call_id = await ring(own)
     await kill(own)
