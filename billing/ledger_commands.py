@@ -83,7 +83,8 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
 def _read_log(app: App) -> None:
     """Price what Asterisk's log has: a call that it ends is none that was forgotten."""
     try:
-        Meter(app.settings, app.database).read_once()
+        # The files are left to serve: what another user compresses, it could not read.
+        Meter(app.settings, app.database, rotate_bytes=None).read_once()
     except OSError as error:
         raise UsageError(
             f"Asterisk's event log can't be read ({error.strerror}: {error.filename}), so it isn't known which calls it ends. "

@@ -64,7 +64,8 @@ class Meter:
             killed in between does not call it: who needs every call asks the database at its start.
         again_seconds: between two attempts to price a call that can't be priced.
         program_seconds: how long the program has to note how a talk ended that it saw begin.
-        rotate_bytes: the log is renamed where it is longer.
+        rotate_bytes: the log is renamed where it is longer, and what was renamed before is compressed; None: the files are
+            left as they are.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Meter:
         *,
         again_seconds: float = unpriced.AGAIN_SECONDS,
         program_seconds: float = PROGRAM_SECONDS,
-        rotate_bytes: int = log_rotation.ROTATE_BYTES,
+        rotate_bytes: int | None = log_rotation.ROTATE_BYTES,
     ) -> None:
         self._program_seconds, self._rotate_bytes, self._not_kept = program_seconds, rotate_bytes, False
         self._settings, self._database, self._on_rated = settings, database, on_rated
@@ -224,14 +225,14 @@ class Meter:
         if not rows:
             self._do(self._price)
         self._seen, self._current, self._started = state, identity, True
-        if changed or rows:
-            self._keep_small()
+        if (changed or rows) and self._rotate_bytes is not None:
+            self._keep_small(self._rotate_bytes)
         return rows
 
-    def _keep_small(self) -> None:
+    def _keep_small(self, rotate_bytes: int) -> None:
         """Rename the log where it has grown, and compress and delete what was read of those before."""
         try:
-            log_rotation.rotate(self._path, now(), self._rotate_bytes)
+            log_rotation.rotate(self._path, now(), rotate_bytes)
             log_rotation.tidy(
                 self._path, lambda path: self._database.read(lambda s: missing.is_read(s, path))
             )

@@ -118,7 +118,7 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         real = database.resolve()
-        self.path = real.with_name(f"{real.name}.serving")
+        self._database, self.path = real, real.with_name(f"{real.name}.serving")
         self._descriptor: int | None = None
 
     def take(self) -> None:
@@ -141,9 +141,17 @@ class FileLock:
             raise SetupError(
                 f"{self.path} can't be locked: {error.strerror}. Keep the database on a disk of this machine."
             ) from None
+        self._hand_over(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor
+
+    def _hand_over(self, descriptor: int) -> None:
+        """Made by root, as by `sudo taxiphone db upgrade`, the file is the database's owner's, as SQLite does with its own."""
+        if os.geteuid() == 0:
+            with suppress(OSError):
+                owner = self._database.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def keep(self) -> None:
         """See `Lock`. Where somebody removed the file, the lock on it keeps nobody out any more: made anew."""

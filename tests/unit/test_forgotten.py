@@ -133,3 +133,16 @@ def test_release_holds_reads_the_log_first(house: Any) -> None:
     house.write(*house.talk(call_id))
     assert "Nothing is left held." in release(house)
     assert house.get(call_id).receipt.total == 155
+
+
+def test_release_holds_leaves_the_files_of_the_log_to_serve(sqlite_house: Any) -> None:
+    house = sqlite_house
+    call_id = house.call(house.client(), house.consultant())
+    house.write(*house.talk(call_id))
+    Meter(house.settings, house.database).read_once()
+    log = house.settings.cel_file
+    former = log.rename(log.with_name(f"{log.name}.20261126T120000000000Z"))
+    release(house)  # perhaps as root: serve could not read what that makes
+    assert [each.name for each in log.parent.iterdir()] == [former.name]
+    Meter(house.settings, house.database).read_once()
+    assert [each.name for each in log.parent.iterdir()] == [f"{former.name}.gz"]

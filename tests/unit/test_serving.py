@@ -270,3 +270,18 @@ def test_settings_without_a_database_url_lock_the_state_folders_file(tmp_path: P
     lock.take()
     assert (settings.state / "taxiphone.db.serving").stat().st_mode & 0o077 == 0
     lock.close()
+
+
+@pytest.mark.parametrize("owner", [0, 65534])
+def test_the_lock_is_the_databases_owners_whoever_has_made_it(tmp_path: Path, owner: int) -> None:
+    file = tmp_path / "taxiphone.db"
+    database = Database(f"sqlite:///{file}")
+    database.create_if_new()
+    if os.geteuid() == 0:  # as in `sudo taxiphone db upgrade` before serve, which runs as another user
+        os.chown(file, owner, owner)
+    lock = lock_of(database)
+    lock.take()
+    made, its = lock.path.stat(), file.stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (its.st_uid, its.st_gid, 0o600)
+    lock.close()
+    database.close()
