@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -22,7 +23,7 @@ from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
 from taxiphone.dialplan.home import find_process
 from taxiphone.errors import SetupError
 from taxiphone.store.calls import FINAL, Outcome, Status
-from taxiphone.store.models import Call, Posting
+from taxiphone.store.models import Call, Mark, Posting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -379,3 +380,35 @@ async def test_a_number_that_calls_again_and_again_hears_that_the_line_is_busy(a
     finally:
         await made.stop()
         await made.platform.stop_stray_asterisk()
+
+
+async def test_a_verbose_log_in_a_file_has_each_step_of_each_call_a_line_each_in_utc(own, monkeypatch):
+    await own.platform.stop()
+    file = own.platform.folder / "serve.log"
+    file.write_text("")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("COLUMNS", "40")
+    began = datetime.now(UTC)
+    await own.platform.start()  # with --verbose
+    call_id = await talk(own)
+    await own.client.hang_up()
+    await own.platform.finished(call_id)
+    await own.platform.marked(call_id, "ended")
+    await own.platform.stop()
+    marks = own.platform.database.do(
+        lambda session: session.scalars(select(Mark).where(Mark.call_id == call_id).order_by(Mark.id)).all()
+    )
+    steps = [
+        f"call {call_id}: {mark.what}" + ("" if mark.detail is None else f" ({mark.detail})")
+        for mark in marks
+        if mark.what != "alive"
+    ]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = [re.fullmatch(r"(\S+Z) (INFO|WARNING|ERROR) (\S.*)", line) for line in lines]
+    assert all(found), "each line is a message of its own"
+    said = [each[3] for each in found]
+    assert len(steps) > 8
+    assert [line for line in said if line in steps] == steps
+    assert all(
+        began - timedelta(seconds=1) < datetime.fromisoformat(each[1]) <= datetime.now(UTC) for each in found
+    )

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from taxiphone.billing.call_story import explain
 from taxiphone.errors import AriConnectionError, AriRequestError, AriTimeoutError
 from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Call
 
 ENDS = "talk 60: client hangs up"
 FAULT = AriRequestError("Asterisk refused it: 500 Internal Error", 500)
@@ -187,3 +189,15 @@ async def test_a_hold_tone_that_is_missing_does_not_make_the_program_ask_for_it_
     )
     assert call.outcome == Outcome.TALKED
     assert sum("/play/" in request for request in world.asterisk.requests) < 30
+
+
+@pytest.mark.parametrize("who", ["client", "consultant"])
+@pytest.mark.parametrize(
+    "deed", ["talk 75: {}'s line dies", "{} hears tone-start: sends nothing", "talk 75: {} hangs up"]
+)
+async def test_the_side_that_was_lost_or_left_is_the_one_that_is_said_to_have_left_first(
+    live, database, who, deed
+):
+    call = await live(deed.format(who))
+    story = database.read(lambda session: explain(session, session.get_one(Call, call.id)))
+    assert story["talk"]["left_first"] == who

@@ -6,12 +6,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from taxiphone.billing import ledger
 from taxiphone.directory import consultant_fields, people
 from taxiphone.simulate.lines import What
-from taxiphone.store.calls import Outcome
-from taxiphone.store.models import Consultant
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.models import Call, Consultant
 from taxiphone.store.types import now
 
 OTHER = "+33639980009"
@@ -143,3 +144,37 @@ async def test_a_phone_that_may_not_be_rung_any_more_is_not_dialled(live, world,
     assert not any(number in request for request in world.asterisk.requests)
     assert "is not rung: it " in caplog.text
     assert number not in caplog.text
+
+
+async def test_ringing_is_noted_when_the_phone_is_called_after_the_status_and_the_words(
+    live, world, database
+):
+    seen = {}
+
+    def look(moment):
+        def reading(session):
+            call = session.scalars(select(Call)).one()
+            return call.status, [mark.what for mark in call.marks]
+
+        seen[moment] = database.read(reading)
+
+    def listen(happening):
+        if happening.what is What.HEARD and happening.sounds[0].endswith("connecting"):
+            look("connecting")
+
+    usual = world.asterisk.request
+
+    async def request(method, path, query=None, body=None):
+        if path.endswith("/dial"):
+            look("dial")
+        return await usual(method, path, query, body)
+
+    world.asterisk.request = request
+    world.asterisk.lines.listeners.append(listen)
+    await live("talk 30: client hangs up")
+    status, marks = seen["connecting"]
+    assert status == Status.RINGING
+    assert "ringing" not in marks
+    status, marks = seen["dial"]
+    assert status == Status.RINGING
+    assert marks[-1] == "ringing"

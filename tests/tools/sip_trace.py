@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _FILE_HEADER, _RECORD_HEADER = 24, 16
@@ -21,11 +22,13 @@ class Message:
         source: IP address of who sent it.
         target: of who got it.
         text: all of it, headers and body.
+        at: when it was written down.
     """
 
     source: str
     target: str
     text: str
+    at: datetime
 
     @property
     def call_id(self) -> str:
@@ -58,11 +61,12 @@ def messages(files: Iterable[Path]) -> list[Message]:
 def _messages(data: bytes) -> Iterable[Message]:
     at = _FILE_HEADER
     while at + _RECORD_HEADER <= len(data):
-        _, _, length, _ = struct.unpack_from("<IIII", data, at)
+        seconds, microseconds, length, _ = struct.unpack_from("<IIII", data, at)
+        when = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
         at += _RECORD_HEADER
         packet = data[at + _ETHERNET : at + length]
         at += length
         if packet[:1] and packet[0] >> 4 == 4:  # IPv4
             body = (packet[0] & 15) * 4 + _UDP
             addresses = [".".join(map(str, packet[place : place + 4])) for place in (12, 16)]
-            yield Message(*addresses, packet[body:].decode(errors="replace"))
+            yield Message(*addresses, packet[body:].decode(errors="replace"), when)

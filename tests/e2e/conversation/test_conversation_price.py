@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from taxiphone.dialplan.home import Folders
 from taxiphone.store.calls import Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -115,3 +116,15 @@ async def test_a_package_that_the_credit_does_not_pay_is_told_and_not_offered(in
     await in_both_languages(
         story, recording_allowed=False, package_price=Decimal("60.00"), package_minutes=20
     )
+
+
+async def test_a_prompt_that_was_skipped_is_no_line_of_asterisks_log(scene):
+    call = scene(recording_allowed=False)
+    await call.dial()
+    await call.client_ear.begins("price-is")
+    await call.press("#")
+    await call.hears("connecting")
+    await call.client.hang_up()
+    await call.finished()
+    log = Folders(call.settings.asterisk_home).log / "messages.log"
+    assert "layback" not in log.read_text(encoding="utf-8")

@@ -190,3 +190,13 @@ async def test_of_phones_that_ring_at_once_the_first_that_accepts_wins_and_the_o
         await neither_sees_the_other(call, call.consultant, second)
 
     await in_both_languages(story, recording_allowed=False)
+
+
+async def test_ringing_is_noted_when_the_invite_leaves(scene):
+    call = scene(recording_allowed=False)
+    await until_ringing(call)
+    mark = await call.platform.marked(call.call_id, "ringing")
+    await call.client.hang_up()
+    await call.finished()
+    [invite] = [message for message in await call.sip(call.consultant) if message.is_invite]
+    assert 0 <= (invite.at - mark.at).total_seconds() < 1

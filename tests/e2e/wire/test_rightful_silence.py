@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from talks import stretches
 
+from taxiphone.billing.call_story import explain
+from taxiphone.store.models import Call
 from taxiphone.store.types import now
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -45,6 +47,12 @@ async def goes_on(call, seconds=LONG):
     while asyncio.get_running_loop().time() < until:
         assert call.why() is None
         await asyncio.sleep(0.5)
+
+
+def left_first(call):
+    """Who was the first to leave the talk, as `call explain` tells it."""
+    story = call.platform.database.read(lambda session: explain(session, session.get_one(Call, call.call_id)))
+    return story["talk"]["left_first"]
 
 
 @pytest.mark.parametrize("who", ["client", "consultant"])
@@ -90,6 +98,7 @@ async def test_a_silent_phone_that_still_reports_is_not_a_dead_line(wired, sign)
     row = await call.finished()
     assert abs((row.talk_to - died).total_seconds()) < 1.5
     assert row.billed_seconds >= LONG
+    assert left_first(call) == "consultant"
 
 
 async def test_who_accepts_by_a_key_and_then_is_silent_is_not_called_never_heard(wired):
@@ -99,6 +108,7 @@ async def test_who_accepts_by_a_key_and_then_is_silent_is_not_called_never_heard
     await call.marked("left", TIMEOUT + 5)
     assert call.why() == "consultant's line lost"
     row = await call.finished()
+    assert left_first(call) == "consultant"
     assert row.fault is None
     assert row.billed_seconds == 0  # its last packet, the key, came before the talk
 
