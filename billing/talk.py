@@ -64,6 +64,7 @@ class Talk:
         ended_by: the cause of the hang-up that ended the last stretch; None where a leg was taken out of the bridge, or
             the hang-up is not written yet.
         doubt: why a person should look at it: the log doesn't say how long the talk was, or the clocks differ.
+        cut_by_clock: the wall clock was set forward, and Asterisk's time-out ended the talk too early.
     """
 
     start: datetime
@@ -75,6 +76,7 @@ class Talk:
     complete: bool
     ended_by: int | None = None
     doubt: str | None = None
+    cut_by_clock: bool = False
 
     @property
     def seconds(self) -> Decimal:
@@ -159,8 +161,8 @@ def asked_for(cause: int | None) -> bool:
 
 
 def dropped(found: Talk) -> bool:
-    """Whether the talk ended as nobody asked for: its end is not written, or a leg went by a fault of the line."""
-    return not found.complete or not asked_for(found.ended_by)
+    """Whether the talk ended as nobody asked for: its end is not written, or a fault of the line or of a clock ended it."""
+    return not found.complete or found.cut_by_clock or not asked_for(found.ended_by)
 
 
 def is_over(

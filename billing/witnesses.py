@@ -10,6 +10,7 @@ after it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, select
@@ -26,6 +27,7 @@ from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_
 
 BRIDGING, BRIDGED, ALIVE, PARTED, PRICED = "bridging", "bridged", "alive", "parted", "priced"
 LEFT = "left"
+CUT_BY_CLOCK = "cut when the clock was set"  # what the program notes with LEFT
 _AFTER = (PRICED, "ended")
 _SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of order, by less
 
@@ -61,7 +63,10 @@ def talk_of(session: Session, call: Call, rows: Iterable[CelRow] | None = None) 
     if found is None:
         return _only_seen(seen)
     if found.complete:
-        return second_witness.judge(found, seen)
+        found = second_witness.judge(found, seen)
+        cut = any(each.what == LEFT and each.detail == CUT_BY_CLOCK for each in marks)
+        # Asterisk took one leg after the other, neither of which wanted it.
+        return replace(found, left_first=None, cut_by_clock=True) if cut else found
     least = second_witness.proven(seen)
     if least is None:
         proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]

@@ -37,6 +37,7 @@ CLIENT_HEARS: dict[Why, str] = {
     Why.CONSULTANT_NOT_HEARD: "other-not-heard",
     Why.CLIENT_LINE_LOST: "call-cut",
     Why.CONSULTANT_LINE_LOST: "line-lost",
+    Why.CUT_BY_CLOCK: "call-cut",
 }
 CONSULTANT_HEARS: dict[Why, str] = {
     Why.CLIENT_LEFT: "client-hung-up",
@@ -50,6 +51,7 @@ CONSULTANT_HEARS: dict[Why, str] = {
     Why.CONSULTANT_NOT_HEARD: "not-heard",
     Why.CLIENT_LINE_LOST: "line-lost",
     Why.CONSULTANT_LINE_LOST: "call-cut",
+    Why.CUT_BY_CLOCK: "line-lost",
 }
 
 # Ends that the platform makes: said even where the settings want no words after a talk.

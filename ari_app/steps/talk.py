@@ -15,12 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.cut import Cut
 from taxiphone.ari_app.listening import Earlier, Listening
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
-from taxiphone.billing import holds
+from taxiphone.billing import holds, witnesses
 from taxiphone.billing.talk import asked_for
 from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriError
@@ -30,11 +31,8 @@ from taxiphone.store.types import Moment, moment
 log = logging.getLogger(__name__)
 
 _ALIVE_SECONDS = 10.0
+_CLOCK_SECONDS = 1.0  # between two looks at whether the wall clock was set
 _TONE_SECONDS = 2.0  # from Asterisk's time-out being set to the bridge, at most
-# Asterisk's own cut frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.
-_CONSULTANT_LATER = 5.0
-
-
 _HOLD_SILENCES = 10  # of 0.3 s, after each tone
 _SHORTEST_TONE_SECONDS = 1.0
 
@@ -57,6 +55,7 @@ class Why(enum.Enum):
     CONSULTANT_NOT_HEARD = "consultant not heard"  # likewise
     CLIENT_LINE_LOST = "client's line lost"
     CONSULTANT_LINE_LOST = "consultant's line lost"
+    CUT_BY_CLOCK = witnesses.CUT_BY_CLOCK  # by Asterisk's time-out, which goes by the wall clock
 
     @property
     def one_way(self) -> bool:
@@ -101,7 +100,7 @@ async def bridge(call: Conversation) -> Outcome | None:
     times = timetable(call.accepted, call.settings)
     # From here on, Asterisk's own cut must not say that nothing was charged (extension T of the dialplan).
     await call.lines.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
-    await _cut_after(call, times.longest + _TONE_SECONDS)
+    await Cut(call.lines, call.client_leg, call.consultant_leg).after(times.longest + _TONE_SECONDS)
     await call.record.write(Status.TALKING, "bridging")
     try:
         call.bridged = await call.lines.bridge(call.bridge, call.client_leg, call.consultant_leg)
@@ -110,8 +109,6 @@ async def bridge(call: Conversation) -> Outcome | None:
         raise
     if call.bridged:
         call.bridged_at = moment()
-        with contextlib.suppress(AriError):  # the first word holds: it is two seconds late at most
-            await _cut_after(call, times.longest)
         return None
     if call.client_leg.gone.is_set():
         return Outcome.CALLER_GONE
@@ -137,12 +134,6 @@ async def talk(call: Conversation, talked_for: float = 0.0) -> Ending:
             del call.house.talks[call.client.id]
 
 
-async def _cut_after(call: Conversation, seconds: float) -> None:
-    """Asterisk ends both legs then, whether this program lives or not."""
-    for leg, more in ((call.client_leg, 0.0), (call.consultant_leg, _CONSULTANT_LATER)):
-        await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
-
-
 class _Talk:
     """What goes on beside each other during one talk; the first that ends it says why."""
 
@@ -166,6 +157,7 @@ class _Talk:
         self._turn = asyncio.Lock()  # of two keys, one after the other
         self._may_end_with_package = False
         self._ends_with_package = False
+        self._cut = Cut(call.lines, call.client_leg, call.consultant_leg)
 
     async def until_over(self) -> Ending:
         call = self.call
@@ -175,6 +167,7 @@ class _Talk:
             self._clients_keys(),
             self._consultants_keys(),
             self._clock(),
+            self._keep_cut(),
             self._listen(),
             self._note_alive(),
             self._hold(call.client_leg, call.consultant_leg, call.consultants_speech, "client"),
@@ -210,7 +203,10 @@ class _Talk:
 
     async def _leaves(self, leg: Leg, hung_up: Why, cut: Why) -> None:
         await leg.gone.wait()
-        self._end(hung_up if asked_for(leg.cause) else cut)
+        if not asked_for(leg.cause):
+            self._end(cut)
+        else:
+            self._end(Why.CUT_BY_CLOCK if self._cut.came_too_early() else hung_up)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
@@ -261,7 +257,7 @@ class _Talk:
     async def _end_with_package(self) -> None:
         call = self.call
         with contextlib.suppress(AriError):  # then only the program ends it
-            await _cut_after(call, max((self.times.package or 0.0) - self._talked(), 0.1))
+            await self._cut_at_the_end()
         with contextlib.suppress(SQLAlchemyError):
             await call.record.write(None, "ends with the package")
         words = "ends-with-package"
@@ -290,6 +286,25 @@ class _Talk:
                 continue  # the process before this one has said it
             await asyncio.sleep(max(0.0, second - self._talked()))
             await action()
+
+    async def _keep_cut(self) -> None:
+        """Set Asterisk's time-out at the beginning, and again whenever the wall clock was set, by which it goes."""
+        while True:
+            if (set_by := self._cut.stepped()) is not None:
+                log.warning(
+                    "call %s: the wall clock was set by %+.3f s. The talk is billed by the monotonic clock.",
+                    self.call_id,
+                    set_by.total_seconds(),
+                )
+            if set_by is not None or not self._cut.is_set:
+                with contextlib.suppress(AriError):  # the one before it holds until the next try
+                    await self._cut_at_the_end()
+            await asyncio.sleep(_CLOCK_SECONDS)
+
+    async def _cut_at_the_end(self) -> None:
+        """Let Asterisk end the talk at its last paid second, counted from now."""
+        last = (self.times.package or 0.0) if self._ends_with_package else self.times.longest
+        await self._cut.after(max(last - self._talked(), 0.1))
 
     async def _time_is_up(self) -> None:
         why = _TIME_IS_UP[self.times.ends_by]

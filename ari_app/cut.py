@@ -1,0 +1,83 @@
+"""Asterisk's own end of a talk, TIMEOUT(absolute): for when this program is dead.
+
+It is a time of day. Where somebody sets the wall clock forward past it, Asterisk ends the talk at once, which nobody can
+prevent; where the clock is set back, the talk would go on beyond its credit. So it is set again after each step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import Lines
+from taxiphone.billing.second_witness import TOLERANCE, passed, step
+from taxiphone.store.types import Moment, moment
+
+# Asterisk frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.
+_CONSULTANT_LATER = 5.0
+_ON_ITS_WAY = timedelta(seconds=3)  # from Asterisk's end of a leg until this program is told of it, at most
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What Asterisk was told.
+
+    Attributes:
+        at: when.
+        seconds: so long after that it ends the talk, by the wall clock.
+    """
+
+    at: Moment
+    seconds: timedelta
+
+    def is_past_too_early(self) -> bool:
+        """Whether its time has come by the wall clock, and not by the monotonic one."""
+        now = moment()
+        return now.at - self.at.at >= self.seconds and passed(self.at, now) < self.seconds - TOLERANCE
+
+
+class Cut:
+    """Asterisk's own end of one talk.
+
+    Args:
+        lines: to Asterisk.
+        client: a leg of the talk.
+        consultant: the other one, which Asterisk ends a little later.
+    """
+
+    def __init__(self, lines: Lines, client: Leg, consultant: Leg) -> None:
+        self._lines, self._legs = lines, ((client, 0.0), (consultant, _CONSULTANT_LATER))
+        self._set: _Set | None = None
+        self._past: Moment | None = (
+            None  # when it was set again although Asterisk was ending the talk perhaps
+        )
+
+    @property
+    def is_set(self) -> bool:
+        """Whether this program has set it."""
+        return self._set is not None
+
+    async def after(self, seconds: float) -> None:
+        """Let Asterisk end both legs so many seconds from now, whether this program lives or not.
+
+        Raises:
+            AriError: it was not carried out; what was set before may still be there.
+        """
+        if self._set is not None and self._set.is_past_too_early():
+            self._past = moment()
+        now_set = _Set(moment(), timedelta(seconds=seconds))
+        for leg, more in self._legs:
+            await self._lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
+        self._set = now_set
+
+    def stepped(self) -> timedelta | None:
+        """By how much the wall clock was set since Asterisk was told; None where it was not."""
+        found = None if self._set is None else step(self._set.at, moment())
+        return found if found is not None and abs(found) > TOLERANCE else None
+
+    def came_too_early(self) -> bool:
+        """Whether a talk that ends now was ended by Asterisk because the wall clock was set forward."""
+        if self._past is not None and passed(self._past, moment()) < _ON_ITS_WAY:
+            return True
+        return self._set is not None and self._set.is_past_too_early()
