@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ import pytest_asyncio
 from ears import Ear
 from hearing import Library
 
+from taxiphone.billing import ledger
 from taxiphone.billing.ledger_check import check
 from taxiphone.demo import report
 from taxiphone.demo.platform import Timing
@@ -113,10 +116,16 @@ class Theirs:
             cwd="/",
             start_new_session=True,
             umask=0o027,
+            restore_signals=False,  # ignored as by Python: a file that can't grow is an error, and not Asterisk's end
             user=self.user,
             group=GROUP_OF_NOBODY if self.user else None,
             extra_groups=[] if self.user else None,
         )
+
+    def most_bytes(self, most: int) -> None:
+        """Let Asterisk write no file beyond that many bytes: what it writes is cut there, as where a disk is full."""
+        assert self.process is not None
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
     async def kill_asterisk(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -137,12 +146,19 @@ class Theirs:
     def asterisks_log(self) -> str:
         return (self.platform.settings.asterisk_home / "log/messages.log").read_text(errors="replace")
 
-    async def talk(self) -> str:
-        """Let client and consultant talk; the call's id."""
+    async def talk(self, *, another: bool = False) -> str:
+        """Let client and consultant talk; the call's id.
+
+        Args:
+            another: the client is asked whether to go on with the talk before, and does not want to.
+        """
         everyone, platform = self.everyone, self.platform
         before = {call.id for call in platform.database.do(lambda session: session.query(Call).all())}
         await everyone.client.dial(DID)
         call_id = await platform.new_call(before)
+        if another:
+            await platform.marked(call_id, "going on offered")
+            await press_until(platform, call_id, everyone.client, "2", "price told")
         await platform.marked(call_id, "price told")
         await press_until(platform, call_id, everyone.client, "#", "price heard")
         await platform.marked(call_id, "recording offered")
@@ -223,6 +239,34 @@ async def test_an_asterisk_that_dies_and_comes_back_is_waited_for_and_its_talks_
     await theirs.everyone.client.hang_up()
     assert (await theirs.platform.finished(again)).status in FINAL
     assert await theirs.platform.stop() == 0
+
+
+@OURS
+@pytest.mark.parametrize("bytes_more", [0, 30], ids=["no row", "half a row"])
+async def test_a_talk_whose_end_the_full_disk_has_swallowed_is_priced_within_a_minute(theirs, bytes_more):
+    platform, everyone = theirs.platform, theirs.everyone
+    call_id = await theirs.talk()
+    await asyncio.gather(everyone.client.speak(), everyone.consultant.speak())
+    await platform.marked(call_id, "alive")
+    theirs.most_bytes(platform.settings.cel_file.stat().st_size + bytes_more)
+    await everyone.client.hang_up()
+    call = await platform.finished(call_id, 60)
+    seen = {what: await platform.marked(call_id, what) for what in ("bridged", "parted")}
+    lasted = (seen["parted"].monotonic_us - seen["bridged"].monotonic_us) / 1e6
+    assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
+    assert call.billed_seconds == math.ceil(lasted) > 0
+    assert "Asterisk's log has no end of this talk" in call.review
+    assert platform.database.do(lambda session: ledger.balance(session, ledger.HOLD, call_id)) == 0
+    assert platform.database.do(check) == []
+    assert "whether the disk of the log is full" in theirs.log
+    await everyone.consultant.hang_up()
+    # There is space again: the next talk is priced by the log.
+    theirs.most_bytes(resource.RLIM_INFINITY)
+    again = await theirs.talk(another=True)
+    await asyncio.gather(everyone.client.speak(), everyone.consultant.speak())
+    await everyone.client.hang_up()
+    call = await platform.finished(again, 60)
+    assert (call.status, call.outcome, call.review) == (Status.RATED, Outcome.TALKED, None)
 
 
 @OURS
