@@ -58,12 +58,8 @@ def _row(settings: Settings, found: Client, balance: int, paused: list[dict[str,
 
 def pauses(session: Session, found: Client) -> list[dict[str, Any]]:
     """From whom no PIN is taken just now: the client's code, or one of their numbers, and until when."""
-    at = now()
-    return [
-        _pause(row)
-        for row in sign_in.counts(session, found)
-        if row.paused_until is not None and row.paused_until > at
-    ]
+    paused = sign_in.paused_now(session, now())
+    return [_pause(paused[key]) for key in sorted(sign_in.keys_of(found)) if key in paused]
 
 
 def _pause(row: SignIn) -> dict[str, Any]:

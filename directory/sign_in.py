@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Table, delete, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,9 @@ _FORGOTTEN_AT_ONCE = 100  # rows in one go, so that no caller waits for it
 _REMEMBERED_SECONDS = 60.0  # a wrong PIN of a hidden caller
 _NOT_SLOWED = 10  # so many of them are mistakes
 _SLOWER_SECONDS, _SLOWEST_SECONDS = 0.1, 3.0
+_TOGETHER = timedelta(
+    seconds=5
+)  # two machines' clocks, of which one counts and the other looks, may differ by that
 _MOST_DOUBLINGS = 20  # of a second, that is 12 days: beyond every longest pause
 
 _E164 = re.compile(r"\+[0-9]{1,15}", re.ASCII)
@@ -176,7 +179,7 @@ def forgive(session: Session, client: Client) -> None:
 
 def paused_now(session: Session, at: datetime) -> dict[str, SignIn]:
     """Every key that is paused at that time."""
-    found = session.scalars(select(SignIn).where(SignIn.paused_until > at).order_by(SignIn.key))
+    found = session.scalars(select(SignIn).where(_in_force(at)).order_by(SignIn.key))
     return {row.key: row for row in found}
 
 
@@ -202,8 +205,17 @@ def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str
 
 
 def _paused(session: Session, keys: list[str], at: datetime) -> bool:
-    until = select(SignIn.key).where(SignIn.key.in_(keys), SignIn.paused_until > at)
+    until = select(SignIn.key).where(SignIn.key.in_(keys), _in_force(at))
     return session.scalar(until.limit(1)) is not None
+
+
+def _in_force(at: datetime) -> ColumnElement[bool]:
+    """Whether a row's pause holds at that time.
+
+    One that seems to begin later was made before the wall clock was set back. It would last longer by as much, so it is
+    over; the failures still count, and the next one begins the same pause anew.
+    """
+    return and_(SignIn.paused_until > at, SignIn.last_at <= at + _TOGETHER)
 
 
 def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:

@@ -16,6 +16,7 @@ from taxiphone.directory import people, pins, sign_in
 from taxiphone.directory.sign_in import Checked, Desk
 from taxiphone.settings import Call as CallSettings
 from taxiphone.settings import Platform, Settings, Trunk
+from taxiphone.store import types
 from taxiphone.store.models import Client, ClientNumber, SignIn
 from taxiphone.store.types import now
 
@@ -148,6 +149,20 @@ def test_after_the_pause_the_right_pin_is_right_and_counts_from_nothing(door: Do
     assert door.check() is Checked.RIGHT
     door.fail(2)
     assert not door.paused()
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(door: Door) -> None:
+    door.fail(3)
+    assert door.paused()
+    back = now() - timedelta(hours=1)
+    with types.telling(lambda: back):
+        assert not door.paused()
+        assert door.check(pin="907135") is Checked.WRONG  # one more try, and the pause begins anew
+        assert door.paused()
+        assert door.rows()[f"number:{NUMBER}"].failures == 4
+        assert door.rows()[f"number:{NUMBER}"].paused_until == back + timedelta(seconds=120)
+    with types.telling(lambda: back - timedelta(hours=1)):
+        assert door.check() is Checked.RIGHT
 
 
 def test_the_pause_ends_at_its_second_not_before(door: Door) -> None:
