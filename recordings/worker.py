@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +29,12 @@ from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.calls import OPEN as UNFINISHED
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
-from taxiphone.store.types import now
+from taxiphone.store.types import monotonic_us, now
 
 log = logging.getLogger(__name__)
 
 PAUSES = (5.0, 30.0, 180.0, 900.0, 3600.0)  # seconds before the second try, the third ...; then it has failed
-WAV_WAIT = timedelta(seconds=60)  # how long after the call's end its WAV may be missing or unfinished
+WAV_WAIT = timedelta(seconds=60)  # how long a WAV may be missing or unfinished after the first look
 _IDLE_SECONDS = 5.0  # nobody nudges for what another process has priced
 _WAITING_SECONDS = 0.25  # a call is priced, and Asterisk closes its WAV any moment now
 _TIDY_SECONDS = 3600.0
@@ -50,7 +50,7 @@ class RecordingWorker:
         database: where the recordings are.
         on_ready: called in the event loop with the call's id, once its MP3 is there and its fee is posted.
         pauses: seconds between the tries; after the last, the recording has failed.
-        wav_wait: how long after the call's end its WAV may be missing or unfinished.
+        wav_wait: how long its WAV may be missing or unfinished after the first look.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RecordingWorker:
         self._converter = Converter()
         self._nudged = asyncio.Event()
         self._not_before: dict[str, float] = {}  # call id -> monotonic time of its next try
-        self._since = now()
+        self._looked_for: dict[str, int] = {}  # call id -> the monotonic clock at the first look
         self._tidied = -_TIDY_SECONDS
         self._undeletable: set[Path] = set()
 
@@ -80,7 +80,7 @@ class RecordingWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. A conversion under way is ended then, and done again by the next run."""
-        self._since = now()
+        self._looked_for = {}
         working = asyncio.create_task(self._work())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -121,6 +121,7 @@ class RecordingWorker:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
                 await self._bring_on(call_id)
         self._not_before = {call_id: at for call_id, at in self._not_before.items() if call_id in due}
+        self._looked_for = {call_id: at for call_id, at in self._looked_for.items() if call_id in due}
         if not due:
             await self._converter.close()  # idle, it would only hold memory
             return _IDLE_SECONDS
@@ -180,7 +181,7 @@ class RecordingWorker:
         wav = _look(path)
         if wav is None or not wav.frames:
             # A whole file without a frame was closed: nothing more comes, so nobody's fee need wait.
-            if wav is not None or now() >= self._deadline(call):
+            if wav is not None or self._waited(call_id) >= self._wav_wait:
                 self._give_up(session, recording, path, wav)
             return None
         recording.status = RecordingStatus.CONVERTING
@@ -194,10 +195,10 @@ class RecordingWorker:
             bitrate=self._settings.recording.bitrate,
         )
 
-    def _deadline(self, call: Call) -> datetime:
-        """When a WAV that is not there is given up. After a restart Asterisk gets its time again, to close it."""
-        ends = [at for at in (call.ended_at, call.talk_to) if at is not None]
-        return max([*ends, self._since]) + self._wav_wait
+    def _waited(self, call_id: str) -> timedelta:
+        """For how long this process has looked for a WAV. After a restart Asterisk gets its time again, to close it."""
+        began = self._looked_for.setdefault(call_id, monotonic_us())
+        return timedelta(microseconds=monotonic_us() - began)
 
     def _give_up(self, session: Session, recording: Recording, path: Path, wav: Wav | None) -> None:
         call = recording.call

@@ -24,6 +24,7 @@ from taxiphone.billing.rating import rate
 from taxiphone.billing.talk import Talk
 from taxiphone.recordings import keeping
 from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.store import types
 from taxiphone.store.models import Call, Recording
 from taxiphone.store.types import now
 
@@ -197,6 +198,25 @@ async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio:
     assert studio.total(call_id) == 155
     assert studio.house.balance("wallet", studio.client) == credit - 155
     assert studio.house.balance("hold", call_id) == 0
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_that_is_set_changes_not_how_long_a_wav_is_waited_for(
+    studio: Studio, hours: int
+) -> None:
+    late, never, other = studio.priced(), studio.priced(), studio.priced()
+    begun = types.monotonic_us()
+    passed = {"seconds": 0}
+    async with studio.working():
+        at = now() + timedelta(hours=hours)
+        with types.telling(lambda: at, lambda: begun + passed["seconds"] * 1_000_000):
+            studio.capture(other)
+            await studio.until_status(other, "ready")  # those before it were looked at too
+            assert studio.recording(late).status == "asked"
+            studio.capture(late)
+            await studio.until_status(late, "ready")
+            passed["seconds"] = 3600
+            await studio.until_status(never, "failed")
 
 
 async def test_a_wav_that_is_never_finished_is_given_up_and_kept(studio: Studio) -> None:
