@@ -76,11 +76,13 @@ def give_back(session: Session, settings: Settings, stale: Stale, *, although_ta
 
     A talk that can be priced, by Asterisk's log or by what the program saw of it, is priced and only the rest given back: it
     is what the next start of the program would do. 0 where the call is gone, where they talked (unless
-    `although_talked`), or where it is no longer held.
+    `although_talked`), or where it is no longer stale, as when it was priced meanwhile.
     """
     call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
     if call is None or call.client_id is None or (stale.talked and not although_talked):
         return 0
+    if _why(session, call, None) is None:
+        return 0  # it was priced since it was found, and something will take what is still held
     before = ledger.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL and (receipt := _priced(session, settings, call)) is not None:
         return before - receipt.total - ledger.balance(session, HOLD, call.id, stale.currency)

@@ -137,3 +137,15 @@ def test_a_hold_of_no_call_is_named(house: Any, release: Callable[..., Any]) -> 
     house.database.do(lambda s: ledger.post(s, "by mistake", "test", changes))
     assert house.problems() == ["held"]
     assert [(row["given_back"], row["why"]) for row in release()] == [("0.00", "there is no such call")]
+
+
+def test_a_call_that_was_priced_meanwhile_keeps_what_its_recording_will_cost(sqlite_house: Any) -> None:
+    house = sqlite_house
+    call_id = house.call(house.client(), house.consultant(recording_allowed=True), recorded=True)
+    house.database.do(lambda s: setattr(s.get_one(Call, call_id), "unpriced", "the database was full"))
+    found = house.database.read(lambda s: next(stale_holds.find(s)))
+    house.write(*house.talk(call_id))
+    Meter(house.settings, house.database).read_once()  # serve's own, just before the command writes
+    given = house.database.do(lambda s: stale_holds.give_back(s, house.settings, found, although_talked=True))
+    assert (given, house.get(call_id).receipt.recording_pending) == (0, True)
+    assert house.balance("hold", call_id) == 500
