@@ -40,7 +40,7 @@ class Leg:
         parted: likewise when it had left one.
         on_hold: set while its phone has the call on hold, and so sends nothing for good reason.
         off_hold: set while it has not.
-        sip_call_id: of its SIP dialog; None: nobody has asked for it yet.
+        sip_call_id: of its SIP dialog; None: it was neither told nor asked for yet.
         packets_before_answer: RTP packets that came before it answered, such as the far end's ringing.
     """
 
@@ -107,6 +107,9 @@ class Leg:
     def take(self, event: Event) -> None:
         """Note what an event says of this channel."""
         self.told = True
+        if self.sip_call_id is None:
+            told = event.get("channel") or event.get("peer") or {}
+            self.sip_call_id = told.get("protocol_id") or None  # else Lines.packets asks for it
         self._moved(event)
         match event["type"]:
             case "StasisStart":

@@ -223,7 +223,12 @@ class Lines:
 
     def tell(self, kind: str, line: Line, **more: Any) -> None:
         """Send the application an event about a line."""
-        channel = {"id": line.id, "name": line.name, "caller": {"number": line.number, "name": ""}}
+        channel = {
+            "id": line.id,
+            "name": line.name,
+            "protocol_id": f"{line.id}@simulated",
+            "caller": {"number": line.number, "name": ""},
+        }
         self._send({"type": kind, "channel": channel, **more})
 
     def tell_dial(self, line: Line, status: str) -> None:

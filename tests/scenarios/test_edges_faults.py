@@ -84,6 +84,13 @@ async def test_a_bridge_whose_first_try_was_carried_out_but_not_answered_is_used
     assert (call.outcome, call.billed_seconds) == (Outcome.TALKED, 60)
 
 
+async def test_what_the_events_of_a_leg_tell_is_not_asked_for(live, world):
+    await live(ENDS)
+    asked = [request for request in world.asterisk.requests if request.startswith("GET channels/")]
+    assert asked
+    assert all(request.endswith("/rtp_statistics") for request in asked)
+
+
 # -- what is said -------------------------------------------------------------------------------------------------
 
 
