@@ -107,9 +107,7 @@ class Leg:
     def take(self, event: Event) -> None:
         """Note what an event says of this channel."""
         self.told = True
-        if self.sip_call_id is None:
-            told = event.get("channel") or event.get("peer") or {}
-            self.sip_call_id = told.get("protocol_id") or None  # else Lines.packets asks for it
+        self._dialog(event)
         self._moved(event)
         match event["type"]:
             case "StasisStart":
@@ -156,6 +154,12 @@ class Leg:
         """Its phone has put the call on hold, or has come back."""
         (self.on_hold.set if held else self.on_hold.clear)()
         (self.off_hold.clear if held else self.off_hold.set)()
+
+    def _dialog(self, event: Event) -> None:
+        """Note its SIP Call-ID where the event has it; else `Lines.packets` asks for it."""
+        if self.sip_call_id is None:
+            told = event.get("channel") or event.get("peer") or {}
+            self.sip_call_id = told.get("protocol_id") or None
 
     def _moved(self, event: Event) -> None:
         """Note when it entered a bridge, or left one."""
