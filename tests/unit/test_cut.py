@@ -1,0 +1,71 @@
+"""Asterisk's own end of a talk, where the wall clock is set: what is told apart, and for how long."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import pytest
+from clocks import moment
+
+from taxiphone.ari_app.cut import Cut
+from taxiphone.ari_app.router import Leg
+from taxiphone.store import types
+
+
+class Told:
+    """Stands where Asterisk is told of it: what it was told."""
+
+    def __init__(self) -> None:
+        self.seconds: list[tuple[str, str]] = []
+
+    async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
+        assert name == "TIMEOUT(absolute)"
+        self.seconds.append((leg.id, value))
+        return True
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def cut(told: Told) -> Cut:
+    return Cut(told, Leg("client"), Leg("consultant"))  # type: ignore[arg-type]
+
+
+def at(second: float, step: float = 0) -> AbstractContextManager[None]:
+    here = moment(second, step)
+    return types.telling(lambda: here.at, lambda: here.monotonic_us)
+
+
+@pytest.mark.parametrize(
+    ("step", "early"), [(0, False), (0.5, False), (500, False), (600, True), (-600, False)]
+)
+async def test_only_a_step_beyond_the_end_ends_a_talk_too_early(cut: Cut, step: float, early: bool) -> None:
+    with at(0):
+        await cut.after(600)
+    with at(10, step):
+        assert cut.came_too_early() is early
+        assert (cut.stepped() is not None) is (abs(step) > 1)
+
+
+async def test_an_end_at_its_second_is_not_too_early_after_a_step(told: Told, cut: Cut) -> None:
+    with at(0):
+        await cut.after(600)
+    with at(10, 500):
+        await cut.after(590)
+        assert cut.stepped() is None
+    with at(600, 500):
+        assert not cut.came_too_early()
+    assert told.seconds[2:] == [("client", "590.0"), ("consultant", "595.0")]
+
+
+async def test_setting_it_again_before_the_hang_up_is_told_does_not_hide_why(cut: Cut) -> None:
+    with at(0):
+        await cut.after(600)
+    with at(10, 3600):
+        await cut.after(590)  # the step is noticed, and Asterisk has hung up already
+        assert cut.came_too_early()
+    with at(60, 3600):  # it has not: the talk goes on, and somebody hangs up later
+        assert not cut.came_too_early()
