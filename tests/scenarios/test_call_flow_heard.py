@@ -20,7 +20,7 @@ from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
 BLOCKED, POOR, DEE, EVE = "+33639980003", "+33639980004", "+33639980005", "+33639980006"
-FAY, GUS = "+33639980007", "+33639980008"
+FAY, GUS, HAL = "+33639980007", "+33639980008", "+33639980009"
 PIN = "480257"
 HOUR = 3600
 TEXT = (Path(__file__).parents[2] / "docs" / "call-flow.md").read_text(encoding="utf-8")
@@ -149,7 +149,13 @@ def everybody(database, settings):
             free_minutes=10,
         )
         people.add_number(session, settings, number=PACKAGE_DID, consultant_code=consultant.code)
-        clients = (("Dee", DEE, 50000), ("Eve", EVE, 1500), ("Fay", FAY, 50000), ("Gus", GUS, 1500))
+        clients = (
+            ("Dee", DEE, 50000),
+            ("Eve", EVE, 1500),
+            ("Fay", FAY, 50000),
+            ("Gus", GUS, 1500),
+            ("Hal", HAL, 1),
+        )
         for name, number, credit in clients:
             client = people.add_client(session, settings, name=name, phones=[number])
             ledger.top_up(session, client.id, credit, "EUR")
@@ -278,6 +284,7 @@ async def with_a_package(story):
     by_minute, package = "client hears mode-choice: press 1", "client hears mode-choice: press 2"
     own = {"dialled": PACKAGE_DID, "caller": DEE}
     await call("free minutes", by_minute, "talk 60: consultant hangs up", **own)
+    await call("free minutes and no credit", dialled=PACKAGE_DID, caller=HAL)
     await call("the package, and no more", package, f"client hears {ENDS_SOON}: press 9", **own)
     await call("no mode is chosen", "client hears mode-choice: nothing", **own)
     story.change(Consultant, "Noa", free_minutes=1, ring_at_once=True)
