@@ -92,6 +92,11 @@ class Meter:
         self._arrivals = arrivals.Summary()
         self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
 
+    @property
+    def awaits_program(self) -> bool:
+        """Whether a talk has ended, and the program's word on how is still waited for."""
+        return bool(self._awaited)
+
     def nudge(self) -> None:
         """Look at once: a call has just ended. From the event loop's thread."""
         self._nudged.set()

@@ -24,6 +24,7 @@ from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 
 _TELLING = {"BRIDGE_EXIT", "LINKEDID_END"}  # rows after which the meter may have something to do
+_AGAIN_SECONDS = 2.0  # between two looks at a talk whose program has not said how it ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,10 @@ class World:
     async def measure(self) -> None:
         """Price what is over as soon as Asterisk has written it, until cancelled. Time stands still meanwhile."""
         while True:
-            await self._written.wait()
+            with contextlib.suppress(TimeoutError):
+                # The real meter looks all the time. Here it looks again only where it waits for something.
+                async with asyncio.timeout(_AGAIN_SECONDS if self.meter.awaits_program else None):
+                    await self._written.wait()
             await self.price()
 
 

@@ -8,7 +8,7 @@ import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app import menu
+from taxiphone.ari_app import menu, patience
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.talk import Ending, Why
 from taxiphone.ari_app.verbs import Sounds
@@ -18,7 +18,7 @@ from taxiphone.errors import AriError
 
 log = logging.getLogger(__name__)
 
-_PRICE_SECONDS = 3.0  # the meter needs some hundredths
+_PRICE_SECONDS = patience.SECONDS  # the meter needs some hundredths, a slow database this long
 _NOTE_SECONDS = 1.0
 _HASTE_SECONDS = 0.2
 _LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
@@ -99,6 +99,7 @@ async def _part(call: Conversation, ending: Ending) -> None:
 
 
 def _look_at(call: Conversation, noted: asyncio.Task[None]) -> None:
+    call.house.on_over(call.id)  # where it came late, the meter could not know before that the talk is over
     if not noted.cancelled() and (error := noted.exception()) is not None:
         log.warning("call %s: it could not be noted at once why the talk is over: %s", call.id, error)
 
