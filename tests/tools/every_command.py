@@ -41,6 +41,7 @@ READS = {
     "payout list": [],
     "ledger balances": [],
     "ledger check": [],
+    "ledger gaps": [],
     "billing what-if": ["--from", "2025-01-01", "--to", "2027-01-01", "--set", "price_per_minute=1.80"],
     "recording list": [],
     "recording export": [CALL, "{folder}/talk.mp3", "--force"],
