@@ -111,6 +111,7 @@ async def test_who_has_talked_is_not_told_that_nothing_was_charged(scene):
     await call.them.nothing_left()
 
 
+@pytest.mark.slow
 async def test_nobody_waits_for_longer_than_the_menu_can_take(scene):
     call = scene()
     await call.dial()
