@@ -56,9 +56,9 @@ def printable(name: str) -> bool:
 @functools.cache
 def glyphs() -> frozenset[int]:
     """What both weights of the font can show."""
-    folder = resources.files("taxiphone.billing") / "fonts"
+    folder = resources.files("taxiphone.billing").joinpath("fonts")
     known: list[frozenset[int]] = []
     for name in FONT_FILES.values():
-        with resources.as_file(folder / name) as file, TTFont(file, lazy=True) as font:
+        with resources.as_file(folder.joinpath(name)) as file, TTFont(file, lazy=True) as font:
             known.append(frozenset(font.getBestCmap()))
     return frozenset.intersection(*known)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 
 from taxiphone.billing.talk import Talk
 from taxiphone.store.types import Moment
@@ -109,7 +110,7 @@ def judge(found: Talk, seen: Seen) -> Talk:
         why = f"the wall clock was set {_said(set_by)} in this talk or after it"
     else:
         why = "Asterisk's clock and this program's differ"
-    return _cut(found, shortest, f"{why}: the log says {logged.total_seconds():.6f} s")
+    return _cut(found, shortest, f"{why}: the log says {_seconds(logged):.6f} s")
 
 
 def _cut(found: Talk, length: timedelta, why: str) -> Talk:
@@ -124,7 +125,7 @@ def _cut(found: Talk, length: timedelta, why: str) -> Talk:
         end=end,
         microseconds=microseconds,
         stretches=((found.start, end),),
-        doubt=f"{why}; {microseconds / 1_000_000:.6f} s are proven and billed",
+        doubt=f"{why}; {_seconds(end - found.start):.6f} s are proven and billed",
     )
 
 
@@ -150,4 +151,8 @@ def _monotonic(each: Moment) -> int:
 
 
 def _said(set_by: timedelta) -> str:
-    return f"{'forward' if set_by > _NONE else 'back'} by {abs(set_by).total_seconds():.3f} s"
+    return f"{'forward' if set_by > _NONE else 'back'} by {_seconds(abs(set_by)):.3f} s"
+
+
+def _seconds(length: timedelta) -> Decimal:
+    return Decimal(length // timedelta(microseconds=1)).scaleb(-6)
