@@ -119,13 +119,13 @@ def test_doctor_names_a_phone_that_is_not_rung_any_more(house: Any) -> None:
     def findings() -> list[Any]:
         return list(house.database.read(lambda session: doctor.check(session, house.settings)))
 
-    assert [each.ok for each in findings()] == [True]
+    assert {each.ok for each in findings()} == {True}
 
     def arrange(session: Any) -> None:
         session.get_one(Consultant, consultant).phone = "+33826123456"
 
     house.database.do(arrange)
-    [found] = findings()
+    [found] = [each for each in findings() if not each.ok]
     assert found.ok is False
     assert "+33826123456 of the consultant 101 is never rung: it is a shared-cost number" in found.what
 
@@ -139,10 +139,12 @@ def test_doctor_names_the_number_of_a_client_that_every_hidden_caller_has(house:
 
     house.database.do(arrange)
     house.settings = house.settings.model_copy(update={"platform": Platform(cli=FRENCH)})
-    certain, *asked = sorted(
-        house.database.read(lambda session: doctor.check(session, house.settings)),
-        key=lambda found: found.ok is None,
-    )
+
+    def wrong() -> list[Any]:
+        found = house.database.read(lambda session: doctor.check(session, house.settings))
+        return sorted((each for each in found if not each.ok), key=lambda each: each.ok is None)
+
+    certain, *asked = wrong()
     assert [certain.ok, *(each.ok for each in asked)] == [False, None, None]
     assert "taxiphone client set 7001 --remove-number +86282452253" in certain.advice
     assert [
@@ -151,8 +153,7 @@ def test_doctor_names_the_number_of_a_client_that_every_hidden_caller_has(house:
     house.database.do(
         lambda session: people.set_client(session, house.settings, "7001", remove_phones=["+86282452253"])
     )
-    found = house.database.read(lambda session: doctor.check(session, house.settings))
-    assert [each.ok for each in found] == [None, None]
+    assert [each.ok for each in wrong()] == [None, None]
 
 
 @pytest.mark.parametrize("typed", ["86282452253", "+86282452253", "+8628 2452253", "266696687", "7378742833"])
