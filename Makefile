@@ -39,12 +39,12 @@ check: install ## ruff, ruff format and mypy
 test: check ## every check and every test but the long ones, on a real Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not e2e"
-	$(BIN)/pytest -n 6 --dist worksteal -m "not slow and e2e"
+	$(BIN)/pytest -n 4 --dist worksteal -m "not slow and e2e"
 
 test-all: check ## the long ones too: a hundred processes killed in a storm of calls
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not e2e"
-	$(BIN)/pytest -n 6 --dist worksteal -m e2e
+	$(BIN)/pytest -n 4 --dist worksteal -m e2e
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
 	@$(BIN)/python -m taxiphone.demo.bench $(BENCH)
