@@ -127,4 +127,4 @@ async def test_a_prompt_that_was_skipped_is_no_line_of_asterisks_log(scene):
     await call.client.hang_up()
     await call.finished()
     log = Folders(call.settings.asterisk_home).log / "messages.log"
-    assert "layback" not in log.read_text(encoding="utf-8")
+    assert "Playback stopped" not in log.read_text(encoding="utf-8")

@@ -34,6 +34,7 @@ async def test_a_code_is_keyed_in_as_it_was_pressed(wired, way):
     call = wired()
     await call.dial(SHARED_DID)
     await call.marked("identified")
+    call.client.speak()  # Asterisk plays a key by INFO out while sound comes, and else only with the next packet
     await asyncio.sleep(2)  # the question has begun
     for key in f"{call.code}#":
         await WAYS[way](call.client, key)
