@@ -72,7 +72,7 @@ class Cast:
         await self.platform.marked(call_id, "consultant answered")
         await self.press(call_id, self.consultant, "1", "accepted")
         await asyncio.gather(self.client.speak(), self.consultant.speak())
-        await self.platform.marked(call_id, "bridging")
+        await self.platform.marked(call_id, "bridged")
         return call_id
 
     async def finished(self, call_id, seconds=60):

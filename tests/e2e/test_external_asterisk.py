@@ -167,7 +167,7 @@ class Theirs:
         await everyone.consultant.answer()
         await platform.marked(call_id, "consultant answered")
         await press_until(platform, call_id, everyone.consultant, "1", "accepted")
-        await platform.marked(call_id, "bridging")
+        await platform.marked(call_id, "bridged")
         return call_id
 
 

@@ -46,7 +46,7 @@ async def talk(own):
     await own.consultant.answer()
     await own.platform.marked(call_id, "consultant answered")
     await press_until(own.platform, call_id, own.consultant, "1", "accepted")
-    await own.platform.marked(call_id, "bridging")
+    await own.platform.marked(call_id, "bridged")
     return call_id
 
 

@@ -77,7 +77,7 @@ class Wired:
         """Both are in the talk; neither has sent a packet of sound, only keys."""
         await self.ring(record=record)
         await self.press_until("accepted", accept or (lambda: self.consultant.key("1")))
-        await self.marked("bridging")
+        await self.marked("bridged")
 
     async def press_until(self, mark, press):
         """Press a key until it has had its effect: it counts from the first sound of the question on."""
