@@ -18,7 +18,7 @@ from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import FINAL, Outcome, Status
+from taxiphone.store.calls import ALIVE, FINAL, Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Did, Mark
 from taxiphone.store.types import Moment, now
@@ -282,9 +282,7 @@ class CallRecord:
             packets: that had come from the client, and from the consultant, a moment before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
-        await self._database.run(
-            lambda session: calls.mark(session, self._id, witnesses.ALIVE, detail, when=when)
-        )
+        await self._database.run(lambda session: calls.mark(session, self._id, ALIVE, detail, when=when))
 
     async def packets_before(self) -> Earlier:
         """What an earlier process last noted of the client's packets, and of the consultant's; the latest first."""
@@ -292,7 +290,7 @@ class CallRecord:
         def look(session: Session) -> list[tuple[datetime, str]]:
             found = (
                 select(Mark)
-                .where(Mark.call_id == self._id, Mark.what == "alive", Mark.detail.startswith("packets "))
+                .where(Mark.call_id == self._id, Mark.what == ALIVE, Mark.detail.startswith("packets "))
                 .order_by(Mark.id.desc())
                 .limit(2)
             )

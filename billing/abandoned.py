@@ -6,11 +6,10 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import rating, witnesses
 from taxiphone.billing.talk import Talk
+from taxiphone.billing.witnesses import NO_END
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.models import Call, Receipt
-
-_NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
 
 
 def finish(session: Session, settings: Settings, call: Call, talk: Talk | None) -> Receipt | None:
@@ -30,7 +29,7 @@ def finish(session: Session, settings: Settings, call: Call, talk: Talk | None) 
     receipt = rating.rate(session, settings, call, talk)
     if talk is not None and not talk.complete and call.tariff is not None and call.fault is None:
         end = f"{call.talk_to or talk.end:%Y-%m-%d %H:%M:%S} UTC"
-        call.review = f"{talk.doubt or _NO_END}, at {end}"
+        call.review = f"{talk.doubt or NO_END}, at {end}"
         if receipt is None:
             call.review += ", which is its beginning; nothing was charged"
         session.flush()

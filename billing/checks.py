@@ -11,10 +11,11 @@ from taxiphone.store.database import Database
 def check(database: Database) -> list[Finding]:
     """Look at the calls. The database is at this program's version."""
     found = database.read(unpriced.find)
-    stale = database.read(lambda session: [each.call_id for each in stale_holds.find(session)])
-    told = {each.call_id for each in found}
+    stale = database.read(
+        lambda session: [each.call_id for each in stale_holds.find(session) if not each.unpriced]
+    )
     gaps = database.read(lambda session: [(gap.id, gap.text) for gap in log_gaps.find(session)])
-    return [_whole(gaps), _priced(found), _held([each for each in stale if each not in told])]
+    return [_whole(gaps), _priced(found), _held(stale)]
 
 
 def _whole(gaps: list[tuple[int, str]]) -> Finding:

@@ -19,11 +19,10 @@ from taxiphone.billing.rating_again import rate_again
 from taxiphone.billing.statement_commands import Day
 from taxiphone.console import App, err, examples, json_option, out, pass_app, print_json, show, show_one
 from taxiphone.errors import UsageError
-from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.calls import ALIVE, Outcome, Status
 from taxiphone.store.models import Call
 
 _SOME = 5
-_ALIVE = "alive"
 _SHOWN_ALIVE = 3
 _FORMER = ("issued_at", "replaced_at", "reason", "billed_seconds", "total", "commission", "consultant_share")
 _REFUNDS = ("number", "issued_at", "reason", "amount", "consultant", "commission", "vat")
@@ -338,7 +337,7 @@ def _events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     folded: list[dict[str, Any]] = []
     for what, group in itertools.groupby(rows, key=itemgetter("what")):
         run = list(group)
-        if what == _ALIVE and len(run) > _SHOWN_ALIVE:
+        if what == ALIVE and len(run) > _SHOWN_ALIVE:
             left_out = {"source": run[0]["source"], "what": what, "detail": f"{len(run) - 2} more like these"}
             run = [run[0], left_out, run[-1]]
         folded += run

@@ -203,8 +203,6 @@ def _unpriced(session: Session) -> Iterator[Problem]:
 
 
 def _left_held(session: Session) -> Iterator[Problem]:
-    told = {each.call_id for each in unpriced.find(session)}
     for stale in stale_holds.find(session):
-        if stale.call_id in told:
-            continue
-        yield Problem("held", stale.call_id, f"{stale.amount} are still held, and {stale.why}")
+        if not stale.unpriced:
+            yield Problem("held", stale.call_id, f"{stale.amount} are still held, and {stale.why}")

@@ -49,18 +49,19 @@ def tidy(path: Path, is_read: Callable[[Path], bool], kept: int = KEPT) -> None:
     Raises:
         OSError: a file can't be written or deleted.
     """
-    ours = sorted(
-        each for each in path.parent.glob(f"{path.name}.*") if _OURS.fullmatch(each.name[len(path.name) :])
-    )
-    for each in ours:
+    for each in _renamed(path):
         if each.suffix != ".gz" and is_read(each):
             _compress(each)
-    packed = sorted(
-        each for each in path.parent.glob(f"{path.name}.*.gz") if _OURS.fullmatch(each.name[len(path.name) :])
-    )
+    packed = [each for each in _renamed(path) if each.suffix == ".gz"]
     for each in packed[: max(0, len(packed) - kept)]:
         if is_read(each):
             each.unlink(missing_ok=True)
+
+
+def _renamed(path: Path) -> list[Path]:
+    """What this program has renamed of a log, compressed or not; the oldest first."""
+    beside = path.parent.glob(f"{path.name}.*")
+    return sorted(each for each in beside if _OURS.fullmatch(each.name[len(path.name) :]))
 
 
 def _compress(path: Path) -> None:

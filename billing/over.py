@@ -12,6 +12,7 @@ from taxiphone.billing.talk import Talk, is_over
 from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Receipt
+from taxiphone.store.types import moment
 
 PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
 Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
@@ -23,16 +24,15 @@ def price(session: Session, settings: Settings, call: Call, cut_off: Rate | None
     Returns:
         the receipt; None where the call is not over, or was closed because nobody talked.
     """
-    rows = witnesses.rows_of(session, call)
-    events, found = [cel.event_of(row) for row in rows], witnesses.talk_of(session, call, rows)
+    rows, over_by = witnesses.rows_of(session, call), moment()
+    events, found = (
+        [cel.event_of(row) for row in rows],
+        witnesses.talk_of(session, call, rows, over_by=over_by),
+    )
     parted = found is not None and found.complete and call.status in PARTED
     over = is_over(events, *witnesses.legs(call), talked=found is not None, parted=parted)
     if not over and cut_off is None:
         return None
-    witnesses.note_priced(session, call)
-    found = witnesses.talk_of(session, call, rows)
-    return (
-        rate(session, settings, call, found)
-        if over or cut_off is None
-        else cut_off(session, settings, call, found)
-    )
+    witnesses.note_priced(session, call, over_by)
+    price_it = rate if over or cut_off is None else cut_off
+    return price_it(session, settings, call, found)

@@ -174,8 +174,8 @@ def _post(session: Session, call: Call, tariff: Tariff, new: New, version: int) 
     missing = new.total + reserved - held
     if missing > wallet:
         raise InsufficientFundsError(
-            f"call {call.id} costs {_said(missing, currency)} more now, and the client's wallet holds "
-            f"{_said(wallet, currency)}. Nothing was posted; the call keeps its price."
+            f"call {call.id} costs {amount_in(missing, currency)} more now, and the client's wallet holds "
+            f"{amount_in(wallet, currency)}. Nothing was posted; the call keeps its price."
         )
     prefix = f"call:{call.id}"
     if missing > 0:
@@ -230,7 +230,3 @@ def _rewrite(call: Call, receipt: Receipt, found: Talk, new: New, reason: str) -
     receipt.recording_pending = new.pending
     call.talk_from, call.talk_to = found.start, found.end
     call.billed_seconds = new.talk.billed_seconds
-
-
-def _said(minor_units: int, currency: str) -> str:
-    return amount_in(minor_units, currency)

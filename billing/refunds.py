@@ -57,7 +57,7 @@ def refund(
     if made is not None:
         if amount not in {None, made.amount}:
             raise LedgerError(
-                f"the key {key} was used for a refund of {_said(made.amount, made.currency)}. Nothing was posted."
+                f"the key {key} was used for a refund of {amount_in(made.amount, made.currency)}. Nothing was posted."
             )
         return made
     paid = pockets(session, call.id)
@@ -67,8 +67,8 @@ def refund(
         raise LedgerError(f"nothing is left to be given back of call {call.id}. Nothing was posted.")
     if amount > left:
         raise LedgerError(
-            f"{_said(left, currency)} are left of what was paid for call {call.id}, "
-            f"less than {_said(amount, currency)}. Nothing was posted."
+            f"{amount_in(left, currency)} are left of what was paid for call {call.id}, "
+            f"less than {amount_in(amount, currency)}. Nothing was posted."
         )
     share, vat = part(amount, paid[ledger.EARNINGS], left), part(amount, paid[ledger.VAT], left)
     changes = [
@@ -180,7 +180,3 @@ def part(amount: int, held: int, left: int) -> int:
 def _one_line(what: str, text: str, longest: int) -> None:
     if not (0 < len(text.strip()) <= len(text) <= longest and text.isprintable()):
         raise UsageError(f"{what} is one line of 1 to {longest} characters.")
-
-
-def _said(minor: int, currency: str) -> str:
-    return amount_in(minor, currency)

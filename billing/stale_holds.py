@@ -40,6 +40,7 @@ class Stale:
         currency: ISO 4217.
         why: one clause.
         talked: they may have talked, so it is not given back without being told to.
+        unpriced: the call is over and can't be priced: an alarm of its own (billing/unpriced.py).
     """
 
     call_id: str
@@ -47,6 +48,7 @@ class Stale:
     currency: str
     why: str
     talked: bool = False
+    unpriced: bool = False
 
 
 def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
@@ -68,7 +70,8 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
             talked = call is not None and Status(call.status) not in FINAL and _talked(session, call)
             if talked:
                 why += ", and they seem to have talked"
-            yield Stale(account.owner, int(account.balance or 0), account.currency, why, talked)
+            unpriced = call is not None and call.unpriced is not None
+            yield Stale(account.owner, int(account.balance or 0), account.currency, why, talked, unpriced)
 
 
 def give_back(session: Session, settings: Settings, stale: Stale, *, although_talked: bool = False) -> int:

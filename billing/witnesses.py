@@ -21,14 +21,18 @@ from taxiphone.billing import talk as talks
 from taxiphone.billing.cel import event_of
 from taxiphone.billing.second_witness import Seen
 from taxiphone.billing.talk import Event, Talk, talk
-from taxiphone.store.calls import consultant_leg, mark, talk_bridge
+from taxiphone.store.calls import ALIVE, consultant_leg, mark, talk_bridge
 from taxiphone.store.models import Call, CelRow, Mark
 from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
 
-BRIDGING, BRIDGED, ALIVE, PARTED, PRICED = "bridging", "bridged", "alive", "parted", "priced"
+BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
 CUT_BY_CLOCK = "cut when the clock was set"  # what the program notes with LEFT
 _AFTER = (PRICED, "ended")
+NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
+_NOTHING = (
+    "Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has"
+)
 _SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of order, by less
 
 
@@ -44,7 +48,9 @@ def rows_of(session: Session, call: Call) -> list[CelRow]:
     return list({(row.event, row.at, row.channel, str(row.extra)): row for row in found}.values())
 
 
-def talk_of(session: Session, call: Call, rows: Iterable[CelRow] | None = None) -> Talk | None:
+def talk_of(
+    session: Session, call: Call, rows: Iterable[CelRow] | None = None, *, over_by: Moment | None = None
+) -> Talk | None:
     """When they talked, as far as both witnesses agree; `doubt` says where they don't.
 
     Where no end was written, the talk lasts to the last proof that it went on; where nothing was written, but the program
@@ -54,11 +60,12 @@ def talk_of(session: Session, call: Call, rows: Iterable[CelRow] | None = None) 
         session: where.
         call: whose talk.
         rows: of the call, where they are at hand.
+        over_by: a moment at which the talk was over, where that is not noted yet (`note_priced`).
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
     bridge, marks = talk_bridge(call.id), _marks(session, call)
-    seen = _seen(marks)
+    seen = _seen(marks, over_by)
     found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
     if found is None:
         return _only_seen(seen)
@@ -71,17 +78,7 @@ def talk_of(session: Session, call: Call, rows: Iterable[CelRow] | None = None) 
     if least is None:
         proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
-    end = found.start + least
-    return talks.Talk(
-        start=found.start,
-        end=end,
-        microseconds=least // timedelta(microseconds=1),
-        stretches=((found.start, end),),
-        left_first=None,
-        causes=found.causes,
-        complete=False,
-        doubt="Asterisk's log has no end of this talk: it was priced to the last proof that it went on",
-    )
+    return _as_proven(found.start, least, found.causes, NO_END)
 
 
 def awaits_program(session: Session, call: Call) -> bool:
@@ -90,10 +87,10 @@ def awaits_program(session: Session, call: Call) -> bool:
     return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
 
 
-def note_priced(session: Session, call: Call) -> None:
-    """Note, by both clocks, that the talk is over by now; only where the program saw one."""
+def note_priced(session: Session, call: Call, over_by: Moment) -> None:
+    """Note, by both clocks, that the talk was over at a moment; only where the program saw one."""
     if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _marks(session, call)):
-        mark(session, call.id, PRICED)
+        mark(session, call.id, PRICED, when=over_by)
         session.flush()
 
 
@@ -134,7 +131,7 @@ def _marks(session: Session, call: Call) -> list[Mark]:
     return [each for each in found if priced is None or each.id <= priced]
 
 
-def _seen(marks: list[Mark]) -> Seen:
+def _seen(marks: list[Mark], over_by: Moment | None) -> Seen:
     def first(*names: str) -> Moment | None:
         return next((_moment(each) for each in marks if each.what in names), None)
 
@@ -143,7 +140,7 @@ def _seen(marks: list[Mark]) -> Seen:
         bridged=first(BRIDGED, ALIVE),
         inside=tuple(_moment(each) for each in marks if each.what == ALIVE),
         parted=first(PARTED),
-        after=tuple(_moment(each) for each in marks if each.what in _AFTER),
+        after=(*(_moment(each) for each in marks if each.what in _AFTER), *filter(None, [over_by])),
     )
 
 
@@ -156,16 +153,21 @@ def _only_seen(seen: Seen) -> Talk | None:
     least = second_witness.proven(seen)
     if least is None or seen.bridged is None:
         return None
-    begin, end = seen.bridged.at, seen.bridged.at + least
+    return _as_proven(seen.bridged.at, least, (None, None), _NOTHING)
+
+
+def _as_proven(start: datetime, least: timedelta, causes: tuple[int | None, int | None], doubt: str) -> Talk:
+    """A talk whose end the log does not have, as long as it is proven to have lasted."""
+    end = start + least
     return Talk(
-        start=begin,
+        start=start,
         end=end,
         microseconds=least // timedelta(microseconds=1),
-        stretches=((begin, end),),
+        stretches=((start, end),),
         left_first=None,
-        causes=(None, None),
+        causes=causes,
         complete=False,
-        doubt="Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has",
+        doubt=doubt,
     )
 
 

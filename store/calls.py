@@ -62,6 +62,9 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"  # a fault of ours or of Asterisk's
 
 
+ALIVE = "alive"
+"""The mark that both legs were in the bridge; noted every few seconds of a talk."""
+
 FINAL = frozenset({Status.RATED, Status.CLOSED})
 OPEN = tuple(status for status in Status if status not in FINAL)
 """Every other one. A query that names these finds its few calls by the index on the status; `not_in(FINAL)` reads them all."""
@@ -125,7 +128,7 @@ def mark(
 ) -> None:
     """Note what the program did or saw, by the wall clock and the monotonic one; now, if `when` doesn't say when."""
     when = when or moment()
-    if what != "alive":
+    if what != ALIVE:
         log.info("call %s: %s%s", call_id, what, "" if detail is None else f" ({detail})")
     session.add(
         Mark(
