@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
@@ -24,10 +23,11 @@ from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED, Lines
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.ari_app.wire import Wire
+from taxiphone.billing import arrivals
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
-from taxiphone.directory.callers import Said
+from taxiphone.directory.callers import Caller, Said
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -222,45 +222,38 @@ class Application:
             case _ if "replace_channel" in event:
                 log.warning("%s claims to replace a line of a call; both are hung up", leg.id)
                 self._start(leg.id, self._end_both(leg, str(event["replace_channel"]["id"])))
-            case ["inbound", *_] if self._invites.is_copy(event):
-                log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
-                self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
-            case ["inbound", _, *said] if not self._rate.takes(self._calling(event, said), monotonic()):
-                self._start(leg.id, self._refuse(leg, "often", BUSY))
-            case ["inbound", dialled, *said] if not self.draining:
-                consultation = Consultation(
-                    self._house,
-                    leg,
-                    dialled=dialled or _named(said),
-                    caller=event["channel"]["caller"]["number"],
-                    said=Said.of(said),
-                )
-                self._start(consultation.id, consultation.run())
-            case ["inbound", *_]:
-                self._start(leg.id, self._turn_away(leg, event))
+            case ["inbound", dialled, *said]:
+                self._called(leg, event, dialled, said)
             case _:
                 log.warning("%s came without a call of ours and is hung up", leg.id)
                 self._start(leg.id, self._hang_up(leg))
 
-    async def _turn_away(self, leg: Leg, event: Event) -> None:
+    def _called(self, leg: Leg, event: Event, dialled: str, said: list[str]) -> None:
+        """A call has come over the trunk: take it, refuse it, or turn it away."""
+        caller = callers.read(self._house.settings, event["channel"]["caller"]["number"], Said.of(said))
+        if self._invites.is_copy(event):
+            log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
+            self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
+        elif not self._rate.takes(caller.number or "", monotonic()):
+            self._start(leg.id, self._refuse(leg, "often", BUSY))
+        elif self.draining:
+            self._start(leg.id, self._turn_away(leg, dialled, caller))
+        else:
+            consultation = Consultation(self._house, leg, dialled=dialled or _named(said), caller=caller)
+            self._start(consultation.id, consultation.run())
+
+    async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
         """The server is being stopped: say so, charge nothing; the meter notes the call (billing/arrivals.py)."""
         lines = self._house.lines
         language = self._house.settings.platform.language
         try:
-            _, dialled, *said = event["args"]
-            digits = re.sub(r"[^+0-9]", "", dialled)[:24]
-            note = f"away:{digits}:{self._calling(event, said)}"
+            note = arrivals.note_of("away", dialled, caller.number or "")
             await lines.set_variable(leg, "CHANNEL(userfield)", note)
             await lines.answer(leg)
             await lines.speak_language(leg, language)
             await lines.say(leg, *Speech(language).prompt("unavailable"))
         finally:
             await to_the_end(self._hang_up(leg))
-
-    def _calling(self, event: Event, said: list[str]) -> str:
-        """The caller's number; empty where it is withheld or no number."""
-        number = event["channel"]["caller"]["number"]
-        return callers.read(self._house.settings, number, Said.of(said)).number or ""
 
     async def _refuse(self, leg: Leg, why: str, cause: int) -> None:
         """End a call before it is answered, without a row.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from taxiphone.ari_app.latest import keep
+
 _SECONDS = 60.0
 _NUMBERS = 10_000  # remembered at most; of those, the one that has not called for longest is forgotten first
 
@@ -28,10 +30,8 @@ class CallRate:
         """
         if not number:
             return True
-        times = self._calls.setdefault(number, deque())
-        self._calls.move_to_end(number)
-        while len(self._calls) > _NUMBERS:
-            self._calls.popitem(last=False)
+        times = self._calls.get(number) or deque()
+        keep(self._calls, number, times, _NUMBERS)
         while times and at - times[0] >= _SECONDS:
             times.popleft()
         if len(times) >= self._most:

@@ -24,7 +24,7 @@ from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.dialplan import names
 from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
-from taxiphone.directory.callers import Said
+from taxiphone.directory.callers import Caller
 from taxiphone.directory.sign_in import Desk
 from taxiphone.errors import AriError
 from taxiphone.settings import Settings
@@ -108,8 +108,7 @@ class Conversation:
         house: settings, database, verbs.
         leg: the client's.
         dialled: the number dialled, as the trunk sent it.
-        caller: the caller's number, likewise; empty where it is withheld.
-        said: what the carrier says of the caller besides (directory.callers).
+        caller: who calls, as far as the carrier says.
         call_id: of a call that an earlier process began.
     """
 
@@ -119,8 +118,7 @@ class Conversation:
         leg: Leg,
         *,
         dialled: str = "",
-        caller: str = "",
-        said: Said | None = None,
+        caller: Caller = callers.NOBODY,
         call_id: str = "",
     ) -> None:
         self.house = house
@@ -132,7 +130,7 @@ class Conversation:
         self.consultant_leg = self.phone(1)
         self.bridge = calls.talk_bridge(self.id)
         self.record = CallRecord(self.settings, self.database, self.id)
-        self.dialled, self.caller = dialled, callers.read(self.settings, caller, said)
+        self.dialled, self.caller = dialled, caller
         self.speech = Speech(self.settings.platform.language)
         self.mode = PER_MINUTE
         self.recorded = False
@@ -239,12 +237,22 @@ class Conversation:
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
+    async def note(self, writing: Coroutine[Any, Any, None], *, seconds: float) -> None:
+        """Write a note, and wait for it so long at most: a database that is slow or away keeps nobody waiting."""
+        noted = asyncio.ensure_future(writing)
+        noted.add_done_callback(self._look_at)
+        await asyncio.wait({noted}, timeout=seconds)
+
+    def _look_at(self, noted: asyncio.Task[None]) -> None:
+        if not noted.cancelled() and (error := noted.exception()) is not None:
+            log.warning("call %s: a note could not be made at once: %s", self.id, error)
+
     async def farewell(self, outcome: Outcome) -> None:
         """Say why there is no consultation, and that it cost nothing."""
-        # The consultant is free for others while this is said. A database that is away now keeps nobody from hearing it.
-        noted = asyncio.ensure_future(self.record.write(None, "no consultation", outcome, outcome=outcome))
-        noted.add_done_callback(_look_at)
-        await asyncio.wait({noted}, timeout=_NOTE_SECONDS)
+        # The consultant is free for others while this is said. What is not noted now is when the call ends.
+        await self.note(
+            self.record.write(None, "no consultation", outcome, outcome=outcome), seconds=_NOTE_SECONDS
+        )
         first, *rest = FAREWELLS[outcome]
         sounds = self.sounds(first)
         if outcome is Outcome.NO_CREDIT:
@@ -280,9 +288,3 @@ class Conversation:
         """Wait for no event any more."""
         for leg in (self.client_leg, *self.phones):
             self.lines.router.close(leg)
-
-
-def _look_at(noted: asyncio.Task[None]) -> None:
-    """An outcome that could not be noted before it was said is noted when the call ends."""
-    if not noted.cancelled() and (error := noted.exception()) is not None:
-        log.warning("the outcome of a call could not be noted at once: %s", error)

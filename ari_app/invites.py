@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from taxiphone.ari_app.client import Event
+from taxiphone.ari_app.latest import keep
 
 _REMEMBERED = 20_000
 
@@ -35,7 +36,5 @@ class Invites:
         known = (str(call_id), str(mark))
         if known in self._known:
             return True
-        self._known[known] = None
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        keep(self._known, known, None, _REMEMBERED)
         return False

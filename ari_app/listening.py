@@ -15,7 +15,7 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.wire import Wire
 from taxiphone.settings import Call as CallSettings
-from taxiphone.store.types import steady as now
+from taxiphone.store.types import steady
 
 _LOOK_SECONDS = 2.0
 _BEFORE_SECONDS = 1.0  # before the first look: if nothing follows, the last packet came before the talk
@@ -65,9 +65,8 @@ class _Side:
     known: bool = False  # its packets were counted
     packets: int = 0  # at the last look
     reports: int = 0  # likewise
-    grew_at: float = (
-        0.0  # of the loop's clock: the look at which there were more packets than before, or good reason
-    )
+    # Of the loop's clock: the look at which there were more packets than before, or good reason.
+    grew_at: float = 0.0
 
     @property
     def ever(self) -> bool:
@@ -75,7 +74,7 @@ class _Side:
 
     def heard(self, clock: float, ago: float) -> None:
         """A packet came so many seconds ago, or it was silent for good reason until now."""
-        self.grew_at, self.heard_until = clock, now() - timedelta(seconds=ago)
+        self.grew_at, self.heard_until = clock, steady() - timedelta(seconds=ago)
 
 
 class Listening:
@@ -103,7 +102,7 @@ class Listening:
         earlier: Earlier = ((), ()),
     ) -> None:
         self._lines, self._wire, self._taken_over = lines, wire, heard
-        since = now() if heard else None
+        since = steady() if heard else None
         self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
         self._pause = min(_LOOK_SECONDS, self._one_way / 4, self._lost / 4)
@@ -180,8 +179,8 @@ class Listening:
 def _last_packet(earlier: tuple[Noted, ...], packets: int) -> datetime:
     """When the last of so many packets came, by how many there had been when, and by their pace then; now at the latest."""
     if not earlier:
-        return now()
+        return steady()
     last, pace = earlier[0], timedelta(seconds=_PACKET_SECONDS)
     if len(earlier) > 1 and last.packets > earlier[1].packets:
         pace = (last.at - earlier[1].at) / (last.packets - earlier[1].packets)
-    return min(now(), last.at + (packets - last.packets) * pace)
+    return min(steady(), last.at + (packets - last.packets) * pace)

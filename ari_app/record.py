@@ -19,7 +19,6 @@ from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import ALIVE, FINAL, Outcome, Status
-from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Did, Mark
 from taxiphone.store.types import Moment, now
 
@@ -72,9 +71,8 @@ class CallRecord:
         call_id: whose row it is.
     """
 
-    def __init__(self, settings: Settings, database: Database | PatientDatabase, call_id: str) -> None:
-        self._settings, self._id = settings, call_id
-        self._database = database if isinstance(database, PatientDatabase) else PatientDatabase(database)
+    def __init__(self, settings: Settings, database: PatientDatabase, call_id: str) -> None:
+        self._settings, self._database, self._id = settings, database, call_id
 
     async def received(self, channel: str, dialled: str, caller: Caller) -> None:
         """Make the row: a call has arrived on `channel`, for this number as the trunk sent it."""
@@ -141,25 +139,19 @@ class CallRecord:
 
         return await self._database.look(work)
 
-    async def rings_too_many(self, client: Client) -> bool:
-        """Whether as many consultants are being rung for the client as are allowed at once."""
-
-        def work(session: Session) -> bool:
-            ringing = select(func.count()).where(
-                Call.client_id == client.id,
-                Call.status == Status.RINGING,
-                _IN_PROGRESS,
-                Call.id != self._id,
-            )
-            return session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client
-
-        return await self._database.look(work)
-
     async def rings(self) -> Outcome | None:
         """The consultant's phones are about to be rung; the outcome where they may not be any more."""
 
         def work(session: Session) -> Outcome | None:
             call = self._row(session)
+            ringing = select(func.count()).where(
+                Call.client_id == call.client_id,
+                Call.status == Status.RINGING,
+                _IN_PROGRESS,
+                Call.id != call.id,
+            )
+            if session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client:
+                return Outcome.TOO_MANY_CALLS
             # Locked, so that of two calls that come at once one sees the other.
             consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
             if not people.takes_calls(consultant, now()):

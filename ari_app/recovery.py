@@ -7,7 +7,7 @@ legs are hung up, and the meter prices from the event log what was talked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     for call_id, client_channel, consultant_channel, status in await house.database.look(unfinished_calls):
         if router.has(client_channel):
             continue
-        phones = {channel for channel in living if channel.startswith(consultant_leg(call_id))}
+        phones = _phones(living, call_id)
         if client_channel not in living and not phones:
             gone.add(call_id)
         if status == Status.ENDED:
@@ -169,16 +169,7 @@ async def without_legs(house: House) -> set[str]:
     Raises:
         AriError: Asterisk did not say.
     """
-    calls = await house.database.look(
-        unfinished_calls
-    )  # asked first: one that comes meanwhile is not among them
-    living = await living_channels(house)
-    return {
-        call_id
-        for call_id, client_channel, _, _ in calls
-        if client_channel not in living
-        and not any(channel.startswith(consultant_leg(call_id)) for channel in living)
-    }
+    return await _without_legs(house, await house.database.look(unfinished_calls))
 
 
 async def forgotten(house: House) -> set[str]:
@@ -188,8 +179,19 @@ async def forgotten(house: House) -> set[str]:
         AriError: Asterisk did not say.
     """
     router = house.lines.router
-    left = {row[0] for row in await house.database.look(unfinished_calls) if not router.has(row[1])}
-    return left & await without_legs(house) if left else left
+    left = [row for row in await house.database.look(unfinished_calls) if not router.has(row[1])]
+    return await _without_legs(house, left) if left else set()
+
+
+async def _without_legs(house: House, calls: list[tuple[str, str, str | None, str]]) -> set[str]:
+    """Of calls that were looked up a moment ago, those of which Asterisk has no leg."""
+    living = await living_channels(house)
+    return {row[0] for row in calls if row[1] not in living and not _phones(living, row[0])}
+
+
+def _phones(living: Iterable[str], call_id: str) -> set[str]:
+    """The channels of a call's consultant's phones."""
+    return {channel for channel in living if channel.startswith(consultant_leg(call_id))}
 
 
 async def _hang_up_strays(house: House, living: dict[str, Living]) -> None:

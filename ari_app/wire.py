@@ -14,8 +14,8 @@ import logging
 import re
 import struct
 from collections import OrderedDict
-from typing import TypeVar
 
+from taxiphone.ari_app.latest import keep
 from taxiphone.dialplan.config import USER_AGENT
 from taxiphone.errors import SetupError
 
@@ -37,9 +37,6 @@ _CSEQ = re.compile(rb"^CSeq:\s*(\d+)\s+(INVITE|UPDATE|ACK|BYE)\s*$", re.MULTILIN
 _SUCCESS = re.compile(rb"^SIP/2\.0 2\d\d ")
 _RESPONSE = b"SIP/2.0 "
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
 
 class Wire(asyncio.DatagramProtocol):
     """The copies of what passes between Asterisk and the phones.
@@ -50,13 +47,12 @@ class Wire(asyncio.DatagramProtocol):
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        self._silent: OrderedDict[str, str] = (
-            OrderedDict()
-        )  # Call-ID -> a direction in which its phone sends nothing
-        self._offered: OrderedDict[tuple[str, int], str] = (
-            OrderedDict()
-        )  # (Call-ID, CSeq) -> asked for, not agreed yet
-        self._reports: OrderedDict[str, dict[int, int]] = OrderedDict()  # Call-ID -> source -> how many
+        # Call-ID -> a direction in which its phone sends nothing
+        self._silent: OrderedDict[str, str] = OrderedDict()
+        # (Call-ID, CSeq) -> a direction that was asked for and is not agreed yet
+        self._offered: OrderedDict[tuple[str, int], str] = OrderedDict()
+        # Call-ID -> source -> how many reports
+        self._reports: OrderedDict[str, dict[int, int]] = OrderedDict()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def listen(self, port: int) -> None:
@@ -141,24 +137,18 @@ class Wire(asyncio.DatagramProtocol):
         if head.startswith(_RESPONSE) or method == b"ACK":  # to our offer
             self._agreed(call_id, direction)
         else:
-            _keep(self._offered, (call_id, number), direction)
+            keep(self._offered, (call_id, number), direction, _MOST)
 
     def _agreed(self, call_id: str, direction: str) -> None:
         self._silent.pop(call_id, None)
         if direction not in _SENDS:
-            _keep(self._silent, call_id, direction)
+            keep(self._silent, call_id, direction, _MOST)
 
     def _rtcp(self, call_id: str, report: bytes) -> None:
         source = int(json.loads(report)["ssrc"])
-        counts = self._reports.pop(call_id, {})
+        counts = self._reports.get(call_id, {})
         counts[source] = counts.get(source, 0) + 1
-        _keep(self._reports, call_id, counts)
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    kept[key] = value
-    if len(kept) > _MOST:
-        kept.popitem(last=False)
+        keep(self._reports, call_id, counts, _MOST)
 
 
 def _chunks(data: bytes) -> dict[int, bytes]:

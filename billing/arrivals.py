@@ -2,13 +2,14 @@
 
 Asterisk writes who called and what was dialled into the log's column 9 before it hands a call to the application
 (dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`, `away:DIALLED:CALLER` once the caller hears the apology, `full`
-where the call was refused because too many were in progress, `often` where its number called too often. So a call that came while the program was dead, drained, or
-had no database leaves a row of its own as soon as the meter reads of its end.
+where the call was refused because too many were in progress, `often` where its number called too often. So a call that
+came while the program was dead, drained, or had no database leaves a row of its own as soon as the meter reads of its end.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,13 @@ _WHY: dict[str, tuple[Outcome, str | None]] = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
+_LONGEST = 24  # characters of a number, as the dialplan cuts it
 _SECONDS = 60  # between two lines about refused calls
+
+
+def note_of(kind: str, dialled: str, caller: str) -> str:
+    """The note of a call as the dialplan writes it: only digits, and no more of them than a number has."""
+    return ":".join([kind, *(re.sub(r"[^+0-9]", "", number)[:_LONGEST] for number in (dialled, caller))])
 
 
 def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], Counter[str]]:

@@ -47,6 +47,10 @@ class Caller:
     hidden: str | None = None
 
 
+NOBODY = Caller(None)
+"""Where nothing is known of the caller: the call is an earlier process's, which has noted who calls."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a carrier says beside the number, as the dialplan hands it over; empty where it says nothing.

@@ -8,7 +8,6 @@ requests about bridges 400 and 422 for the same.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 
 from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.router import Router
+from taxiphone.billing import arrivals
 from taxiphone.dialplan import prompts_folder
 from taxiphone.dialplan.speech import FOLDER
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
@@ -74,8 +74,7 @@ class SimulatedAsterisk:
     def arrives(self, channel: str, *, dialled: str, caller: str) -> Line:
         """A call comes in over the trunk, and into the application."""
         line = self.lines.start(channel, caller)
-        digits = (re.sub(r"[^+0-9]", "", number)[:24] for number in (dialled, caller))
-        line.variables["CHANNEL(userfield)"] = f"in:{':'.join(digits)}"
+        line.variables["CHANNEL(userfield)"] = arrivals.note_of("in", dialled, caller)
         self.lines.happen(What.RINGS, line)
         self.lines.enter(line, "inbound", dialled, "allowed", "", "", "", "")
         return line

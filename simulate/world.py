@@ -18,6 +18,7 @@ from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.meter import Meter
+from taxiphone.directory import callers
 from taxiphone.settings import Settings
 from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.store.calls import Outcome
@@ -99,7 +100,7 @@ class World:
         self.asterisk.arrives(channel, dialled=dialled, caller=caller)
         leg.entered.set()
         leg.told = True
-        return Consultation(self.house, leg, dialled=dialled, caller=caller)
+        return Consultation(self.house, leg, dialled=dialled, caller=callers.read(self.settings, caller))
 
     async def live(self, consultation: Consultation) -> Ended:
         """Live a call to its end, and price it."""

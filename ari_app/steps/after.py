@@ -81,27 +81,27 @@ async def _part(call: Conversation, ending: Ending) -> None:
 
     Where the time is up, Asterisk's own cut is half a second away: whoever is to hear why must be out of the bridge by then.
     """
-    noted = asyncio.ensure_future(
-        call.record.over(
-            ending.why.value,
-            fault=FAULT if ending.why.one_way else None,
-            heard_until=ending.heard_until,
-            parted=ending.parted,
-        )
-    )
-    noted.add_done_callback(lambda done: _look_at(call, done))
     try:
-        await asyncio.wait({noted}, timeout=_HASTE_SECONDS if ending.why.time_is_up else _NOTE_SECONDS)
+        await call.note(
+            _noted(call, ending), seconds=_HASTE_SECONDS if ending.why.time_is_up else _NOTE_SECONDS
+        )
     finally:
         legs = (call.client_leg, call.consultant_leg)
         # Asterisk's log then says who left first: the one whose line is lost.
         await call.lines.part(call.bridge, *(reversed(legs) if ending.why.consultants else legs))
 
 
-def _look_at(call: Conversation, noted: asyncio.Task[None]) -> None:
-    call.house.on_over(call.id)  # where it came late, the meter could not know before that the talk is over
-    if not noted.cancelled() and (error := noted.exception()) is not None:
-        log.warning("call %s: it could not be noted at once why the talk is over: %s", call.id, error)
+async def _noted(call: Conversation, ending: Ending) -> None:
+    """Note why the talk is over; where that comes late, the meter could not know before, and looks again."""
+    try:
+        await call.record.over(
+            ending.why.value,
+            fault=FAULT if ending.why.one_way else None,
+            heard_until=ending.heard_until,
+            parted=ending.parted,
+        )
+    finally:
+        call.house.on_over(call.id)
 
 
 async def _tell_client(call: Conversation, why: Why) -> None:

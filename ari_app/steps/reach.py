@@ -70,8 +70,6 @@ async def reach(call: Conversation) -> Outcome | None:
     phones = await _phones(call)
     if not phones:
         return Outcome.UNREACHABLE
-    if await call.record.rings_too_many(call.client):
-        return Outcome.TOO_MANY_CALLS
     refused = await call.record.rings()
     if refused is not None:
         return refused

@@ -46,7 +46,7 @@ class World:
             leg.sip_call_id = name
         self._hold()
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.seconds)
-        monkeypatch.setattr(listening, "now", lambda: self.began + timedelta(seconds=self.seconds))
+        monkeypatch.setattr(listening, "steady", lambda: self.began + timedelta(seconds=self.seconds))
         monkeypatch.setattr(listening.asyncio, "sleep", self.sleep)
 
     async def sleep(self, seconds):
