@@ -49,9 +49,8 @@ class Cut:
     def __init__(self, lines: Lines, client: Leg, consultant: Leg) -> None:
         self._lines, self._legs = lines, ((client, 0.0), (consultant, _CONSULTANT_LATER))
         self._set: _Set | None = None
-        self._past: Moment | None = (
-            None  # when it was set again although Asterisk was ending the talk perhaps
-        )
+        # When it was set again although Asterisk was perhaps ending the talk.
+        self._past: Moment | None = None
 
     @property
     def is_set(self) -> bool:

@@ -111,9 +111,8 @@ def _priced(session: Session, settings: Settings, call: Call) -> Receipt | None:
         with session.begin_nested():
             return abandoned.finish(session, settings, call, found)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
-        return (
-            None  # `taxiphone call rate` tells why; whoever named this call wants it given back all the same
-        )
+        # `taxiphone call rate` tells why; whoever named this call wants it given back all the same.
+        return None
 
 
 def _why(session: Session, call: Call, at: datetime | None) -> str | None:

@@ -24,6 +24,7 @@ from typing import IO, Any
 from taxiphone.dialplan import config, locate, prompts_folder
 from taxiphone.dialplan.credentials import AMI_USER, ARI_USER, Secrets
 from taxiphone.dialplan.findings import Finding
+from taxiphone.dialplan.home import outdated
 from taxiphone.settings import Settings
 
 _SECONDS = 5.0
@@ -114,15 +115,7 @@ def _files(settings: Settings, secrets: Secrets, ari: _Ari) -> Iterator[Finding]
     etc = Path(ari.variable("ASTETCDIR"))
     wanted = config.render(settings, secrets, None, etc=etc)
     del wanted["asterisk.conf"]
-    other, closed = [], []
-    for name, text in sorted(wanted.items()):
-        try:
-            if (etc / name).read_text(encoding="utf-8", errors="replace") != text:
-                other.append(name)
-        except PermissionError:
-            closed.append(name)
-        except OSError:
-            other.append(name)
+    other, closed = outdated(etc, wanted)
     if other:
         what = f"files in {etc} are not what these settings give: {', '.join(other)}"
         advice = f"Run: taxiphone asterisk config --output {etc}, and restart Asterisk."

@@ -113,16 +113,18 @@ def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None
         raise SetupError(f"{error.filename} can't be written: {error.strerror}.") from None
 
 
-def outdated(folders: Folders, files: dict[str, str]) -> list[str]:
-    """The names of those files that in a home's etc are others, or missing."""
-
-    def text_of(name: str) -> str | None:
+def outdated(etc: Path, files: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The names of those files that in a folder are others, or missing; and of those that this user may not read."""
+    other, closed = [], []
+    for name, text in sorted(files.items()):
         try:
-            return (folders.etc / name).read_text(encoding="utf-8", errors="replace")
+            if (etc / name).read_text(encoding="utf-8", errors="replace") != text:
+                other.append(name)
+        except PermissionError:
+            closed.append(name)
         except OSError:
-            return None
-
-    return sorted(name for name, text in files.items() if text_of(name) != text)
+            other.append(name)
+    return other, closed
 
 
 def link_documentation(folders: Folders, asterisk: Asterisk) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taxiphone.dialplan import refused_requests
+from taxiphone.dialplan.refused_requests import size_of
 
 LOCK = "keeper.lock"
 MESSAGES, NOTICES, SECURITY = "messages.log", "notices.log", "security.log"
@@ -70,12 +71,12 @@ def keep_short(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_
         if tight:
             for older in folder.glob(f"{name}.[0-9]*"):
                 older.unlink(missing_ok=True)
-        if _size(log) < bounds.log_bytes:
+        if size_of(log) < bounds.log_bytes:
             continue
         if not tight:
             _put_aside(log)
         os.truncate(log, 0)
-    if _size(folder / CONSOLE) >= bounds.log_bytes:
+    if size_of(folder / CONSOLE) >= bounds.log_bytes:
         os.truncate(folder / CONSOLE, 0)
 
 
@@ -113,13 +114,6 @@ def start(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> subpro
         start_new_session=True,  # it goes on when `taxiphone serve` is stopped by Ctrl-C or killed
         umask=0o077,
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _put_aside(log: Path) -> None:

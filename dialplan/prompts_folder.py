@@ -68,9 +68,8 @@ def link_prompts(settings: Settings) -> None:
     copied = settings.asterisk.group is not None
     try:
         make_folder(root)
-        make_folder(
-            names
-        )  # one that came later would be behind a link that led nowhere, of which Asterisk complains
+        # One that came later would be behind a link that led nowhere, of which Asterisk complains.
+        make_folder(names)
         for language in languages(settings):
             _link(sounds(settings, language), names, root / language, copied=copied)
     except OSError as error:

@@ -95,6 +95,14 @@ def count(lines: Iterable[str]) -> Counter[str]:
     return sources
 
 
+def size_of(log: Path) -> int:
+    """A log's size in bytes; 0 where there is none."""
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Tail:
     """Reads what is appended to a file that may be emptied at any time.
 
@@ -105,17 +113,11 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = b""
-        self._place = self._size()
-
-    def _size(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except FileNotFoundError:
-            return 0
+        self._place = size_of(path)
 
     def lines(self) -> list[bytes]:
         """The whole lines that have come since the last time, 4 MB of them at most: the latest."""
-        size = self._size()
+        size = size_of(self._path)
         if size < self._place:
             self._place, self._rest = 0, b""
         if size - self._place > _MOST_READ:

@@ -17,6 +17,7 @@ from pathlib import Path
 from taxiphone.dialplan import log_keeper
 from taxiphone.dialplan.home import Folders, close_to_others, find_process, link_documentation, write_files
 from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.refused_requests import size_of
 from taxiphone.errors import AsteriskStartError, SetupError
 
 log = logging.getLogger(__name__)
@@ -224,7 +225,7 @@ class AsteriskServer:
         return [*self.asterisk.command, "-C", str(self.conf), *options]
 
     def _spawn(self) -> int:
-        path = self.folders.log / "console.log"
+        path = self.folders.log / log_keeper.CONSOLE
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as console:  # noqa: PTH123 - a descriptor, for its mode
             os.fchmod(descriptor, 0o600)  # one of an earlier version is open to others
@@ -279,8 +280,7 @@ class AsteriskServer:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _log_size(self) -> int:
-        path = self.folders.log / "messages.log"
-        return path.stat().st_size if path.exists() else 0
+        return size_of(self.folders.log / log_keeper.MESSAGES)
 
     async def _keep_logs_short(self) -> None:
         """See to it that there is a keeper of the logs, which outlives this program (see log_keeper)."""
@@ -297,13 +297,13 @@ class AsteriskServer:
     def _last_words(self, begin: int) -> str:
         """What its log says about the failure since byte `begin`, errors first."""
         lines: list[str] = []
-        messages = self.folders.log / "messages.log"
+        messages = self.folders.log / log_keeper.MESSAGES
         if messages.exists():
             with messages.open("rb") as file:
                 file.seek(begin)
                 lines = file.read().decode(errors="replace").splitlines()
         if not lines:
-            lines = (self.folders.log / "console.log").read_text(errors="replace").splitlines()
+            lines = (self.folders.log / log_keeper.CONSOLE).read_text(errors="replace").splitlines()
         lines = [line.strip() for line in lines if line.strip()]
         errors = [line for line in lines if re.search(r"\bERROR\b", line)]
         said = " / ".join((errors or lines)[-3:]) or "nothing"

@@ -89,9 +89,8 @@ def build(
         UsageError: there is a tone that nobody can play.
     """
     folder = folder or home(texts)
-    mode = (
-        0o644 if folder == SOUNDS else 0o600
-    )  # the package's are everybody's, the state folder's the owner's
+    # The package's are everybody's, the state folder's the owner's.
+    mode = 0o644 if folder == SOUNDS else 0o600
     todo = outdated(texts, folder)
     if any(texts.own[name].table != TONES for name in todo):
         synthesiser.find()

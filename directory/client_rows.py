@@ -58,8 +58,7 @@ def _row(settings: Settings, found: Client, balance: int, paused: list[dict[str,
 
 def pauses(session: Session, found: Client) -> list[dict[str, Any]]:
     """From whom no PIN is taken just now: the client's code, or one of their numbers, and until when."""
-    paused = sign_in.paused_now(session, now())
-    return [_pause(paused[key]) for key in sorted(sign_in.keys_of(found)) if key in paused]
+    return [_pause(row) for row in sign_in.paused_now(session, now(), found).values()]
 
 
 def _pause(row: SignIn) -> dict[str, Any]:

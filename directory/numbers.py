@@ -32,9 +32,8 @@ _SEPARATORS = re.compile(r"[\s()./-]+")
 # Gateways to older networks put a word's keys in the place of a number that is withheld or was never known.
 _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _WORDS = ("ANONYMOUS", "BLOCKED", "PRIVATE", "RESTRICTED", "UNAVAILABLE", "UNKNOWN")
-KEYPAD_WORDS = frozenset(
-    {*(word.translate(_KEYS) for word in _WORDS), "8566696"}
-)  # the last: UNKNOWN, mistyped
+_MISTYPED = "8566696"  # UNKNOWN
+KEYPAD_WORDS = frozenset({*(word.translate(_KEYS) for word in _WORDS), _MISTYPED})
 
 # Ranges that regulators keep free for fiction (ARCEP, Ofcom) and that phonenumbers does not know. Nobody is ever
 # assigned one, so documentation, demo and tests can use them like any other number.

@@ -42,9 +42,8 @@ _FORGOTTEN_AT_ONCE = 100  # rows in one go, so that no caller waits for it
 _REMEMBERED_SECONDS = 60.0  # a wrong PIN of a hidden caller
 _NOT_SLOWED = 10  # so many of them are mistakes
 _SLOWER_SECONDS, _SLOWEST_SECONDS = 0.1, 3.0
-_TOGETHER = timedelta(
-    seconds=5
-)  # two machines' clocks, of which one counts and the other looks, may differ by that
+# Two machines' clocks, of which one counts and the other looks, may differ by that.
+_TOGETHER = timedelta(seconds=5)
 _MOST_DOUBLINGS = 20  # of a second, that is 12 days: beyond every longest pause
 
 _E164 = re.compile(r"\+[0-9]{1,15}", re.ASCII)
@@ -166,21 +165,17 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
     return owner == client_id
 
 
-def counts(session: Session, client: Client) -> list[SignIn]:
-    """What is counted against a client's code and their numbers."""
-    keys = keys_of(client)
-    return list(session.scalars(select(SignIn).where(SignIn.key.in_(keys)).order_by(SignIn.key)))
-
-
 def forgive(session: Session, client: Client) -> None:
     """Count from nothing again for a client's code and their numbers; their pauses are over."""
     _forget(session, keys_of(client))
 
 
-def paused_now(session: Session, at: datetime) -> dict[str, SignIn]:
-    """Every key that is paused at that time."""
-    found = session.scalars(select(SignIn).where(_in_force(at)).order_by(SignIn.key))
-    return {row.key: row for row in found}
+def paused_now(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
+    """Every key that is paused at that time, or those of one client only; in their order."""
+    found = select(SignIn).where(_in_force(at)).order_by(SignIn.key)
+    if of is not None:
+        found = found.where(SignIn.key.in_(keys_of(of)))
+    return {row.key: row for row in session.scalars(found)}
 
 
 def keys_of(client: Client) -> list[str]:

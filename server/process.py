@@ -168,7 +168,8 @@ class Process:
         """Adopt an Asterisk that runs already. One without calls that was started with other files is stopped instead."""
         if not await server.adopt():
             return False
-        others = outdated(server.folders, files)
+        other, closed = outdated(server.folders.etc, files)
+        others = sorted([*other, *closed])
         if not others:
             return True
         if _NO_CHANNEL.search(await server.rx("core show channels count")):

@@ -190,9 +190,8 @@ class Lines:
         sound = playback.sounds[playback.at]
         playback.at += 1
         seconds = self._length(sound, line.language)
-        if (
-            not seconds
-        ):  # there is no such sound: Asterisk goes on with the next, and says so of the last only
+        if not seconds:
+            # There is no such sound: Asterisk goes on with the next, and says so of the last only.
             playback.failed = playback.at == len(playback.sounds)
             for kind in ("PlaybackStarted", "PlaybackContinuing"):
                 self._tell_playback(kind, line, playback)

@@ -30,9 +30,8 @@ async def agree(call: Conversation) -> Outcome | None:
         return _not_after_all(call, outcome)
     except NoPackageError:  # withdrawn while the phone rang
         return _not_after_all(call, Outcome.PRICE_CHANGED)
-    except (
-        SQLAlchemyError
-    ):  # the client is told that it failed; the consultant must not wait in silence meanwhile
+    except SQLAlchemyError:
+        # The client is told that it failed; the consultant must not wait in silence meanwhile.
         call.aside(_let_go(call))
         raise
     if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):

@@ -360,9 +360,8 @@ class _Talk:
             began = self._loop.time()
             with contextlib.suppress(AriError):  # a tone that can't be played ends nothing
                 await self.call.lines.say(leg, *sounds)
-            if (
-                self._loop.time() - began < _SHORTEST_TONE_SECONDS
-            ):  # it was not heard, and won't be a moment later
+            if self._loop.time() - began < _SHORTEST_TONE_SECONDS:
+                # It was not heard, and won't be a moment later.
                 await asyncio.sleep(_ALIVE_SECONDS)
 
     async def _listen(self) -> None:

@@ -250,7 +250,8 @@ def test_forgiving_ends_the_pauses_of_a_clients_code_and_numbers_only(door: Door
 
     def work(session: Any) -> list[str]:
         client = session.get_one(Client, door.client)
-        before = [row.key for row in sign_in.counts(session, client)]
+        theirs = select(SignIn.key).where(SignIn.key.in_(sign_in.keys_of(client))).order_by(SignIn.key)
+        before = list(session.scalars(theirs))
         sign_in.forgive(session, client)
         return before
 
@@ -362,15 +363,19 @@ def test_a_pin_reaches_no_log_and_no_column(door: Door, caplog: pytest.LogCaptur
 # -- many at once -----------------------------------------------------------------------------------------------------
 
 
-async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
-    """Many callers key in PINs: another call's write waits for none of them."""
-    desk = Desk()
-    checks = [
+def guesses(desk: Desk, door: Door, number: int) -> list[asyncio.Task[tuple[Checked, Client | None]]]:
+    """Hidden callers, each with a wrong PIN for another code, at once."""
+    return [
         asyncio.create_task(
             desk.check(door.database, door.settings, code=f"{9000 + n}", pin="907135", caller=None)
         )
-        for n in range(8)
+        for n in range(number)
     ]
+
+
+async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
+    """Many callers key in PINs: another call's write waits for none of them."""
+    checks = guesses(Desk(), door, 8)
     await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
     under_way = sum(not check.done() for check in checks)
     for _ in range(5):
@@ -381,12 +386,7 @@ async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door
 
 async def test_a_caller_with_a_number_does_not_wait_for_hidden_callers(door: Door) -> None:
     desk = Desk()
-    hidden = [
-        asyncio.create_task(
-            desk.check(door.database, door.settings, code=f"{9000 + n}", pin="907135", caller=None)
-        )
-        for n in range(20)
-    ]
+    hidden = guesses(desk, door, 20)
     await asyncio.wait(hidden, return_when=asyncio.FIRST_COMPLETED)
     checked, _ = await desk.check(door.database, door.settings, code=CODE, pin=PIN, caller=NUMBER)
     assert checked is Checked.RIGHT
