@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.ari_app import consultation, menu, verbs
+from taxiphone.ari_app import consultation, menu, record, verbs
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.steps import after, price, talk
 from taxiphone.dialplan import speech_texts
@@ -130,7 +130,7 @@ def outcomes_in(node):
 
 
 def outcomes_of(step):
-    """The outcomes that a step can end with: those named in it, and in what it uses of its own module."""
+    """The outcomes that a step can end with: those named in it, in what it uses of its own module and of the record."""
     parts = {}
     for each in parsed(step.__code__.co_filename).body:
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -144,9 +144,26 @@ def outcomes_of(step):
         found |= outcomes_in(part)
         used = {each.id for each in ast.walk(part) if isinstance(each, ast.Name)}
         ahead |= used & parts.keys() - seen
+        found |= {outcome for method in asked_of_the_record(part) for outcome in outcomes_in(RECORD[method])}
     return found
 
 
+def asked_of_the_record(node):
+    """The methods that are called as `call.record.method`."""
+    return {
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute)
+        and ast.unparse(each.value) == "call.record"
+        and each.attr in RECORD
+    }
+
+
+RECORD = {
+    each.name: each
+    for each in ast.walk(parsed(record.__file__))
+    if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+}
 FIRST = (consultation.identify, consultation.offer_to_go_on)
 STEPS = [*FIRST, *consultation.A_NEW_ONE, *consultation.REACHED, talk.bridge]
 
