@@ -30,10 +30,11 @@ install: $(STAMP) ## the environment alone: .venv with the locked packages and t
 demo: install ## a real call from a client's phone to a consultant's, priced and recorded, in a minute
 	@$(TAXIPHONE) demo
 
-check: install ## ruff, ruff format and mypy
+check: install ## ruff, ruff format, mypy, and the rule that imports run downwards
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Real calls come last and by themselves: they mostly wait, but what they wait for comes in time only on a quiet machine.
 test: check ## every check and every test but the long ones, on a real Asterisk, SQLite and PostgreSQL
@@ -47,11 +48,11 @@ test-all: check ## the long ones too: a hundred processes killed in a storm of c
 	$(BIN)/pytest -n 4 --dist worksteal -m e2e
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
-	@$(BIN)/python -m taxiphone.demo.bench $(BENCH)
-	@$(BIN)/python -m taxiphone.demo.bench_billing
+	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
+	@$(BIN)/python -m taxiphone.bench.billing
 
 bench-billing: install ## prices and postings a second, against what the databases can do, in a minute
-	@$(BIN)/python -m taxiphone.demo.bench_billing
+	@$(BIN)/python -m taxiphone.bench.billing
 
 lock: ## resolve setup.cfg's bounds anew into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -1,4 +1,4 @@
-"""The command `taxiphone`: each room brings its own verbs in a commands.py, here they are put together."""
+"""The command `taxiphone`, put together from the modules of commands/."""
 
 from __future__ import annotations
 
@@ -10,44 +10,50 @@ import click
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 
-from taxiphone import __version__, streams
-from taxiphone.console import App, err
+from taxiphone import __version__
+from taxiphone.commands import streams
+from taxiphone.commands.console import App, err
+from taxiphone.commands.streams import OutputError
 from taxiphone.errors import TaxiphoneError, UsageError
-from taxiphone.streams import OutputError
 
 _BROKEN_PIPE = 141  # as a shell has it for a program that SIGPIPE ended
 
 # The verbs in the order of --help, each with the module that has it. A module is imported only when its verb is
 # used, so that `taxiphone --help` answers at once.
 _COMMANDS = {
-    "init": "taxiphone.server.commands",
-    "serve": "taxiphone.server.commands",
-    "doctor": "taxiphone.server.commands",
-    "demo": "taxiphone.demo.commands",
-    "consultant": "taxiphone.directory.commands",
-    "client": "taxiphone.directory.commands",
-    "number": "taxiphone.directory.commands",
-    "quote": "taxiphone.billing.quote_commands",
-    "call": "taxiphone.billing.commands",
-    "receipt": "taxiphone.billing.receipt_commands",
-    "refund": "taxiphone.billing.payment_commands",
-    "payout": "taxiphone.billing.payment_commands",
-    "ledger": "taxiphone.billing.ledger_commands",
-    "billing": "taxiphone.billing.what_if_commands",
-    "recording": "taxiphone.recordings.commands",
-    "asterisk": "taxiphone.dialplan.commands",
-    "prompts": "taxiphone.dialplan.prompt_commands",
-    "db": "taxiphone.store.commands",
-    "completion": "taxiphone.server.shell_commands",
-    "man": "taxiphone.server.shell_commands",
+    "init": "taxiphone.commands.serve",
+    "serve": "taxiphone.commands.serve",
+    "doctor": "taxiphone.commands.serve",
+    "demo": "taxiphone.commands.demo",
+    "consultant": "taxiphone.commands.consultant",
+    "client": "taxiphone.commands.client",
+    "number": "taxiphone.commands.number",
+    "quote": "taxiphone.commands.quote",
+    "call": "taxiphone.commands.call",
+    "receipt": "taxiphone.commands.receipt",
+    "refund": "taxiphone.commands.payments",
+    "payout": "taxiphone.commands.payments",
+    "ledger": "taxiphone.commands.ledger",
+    "billing": "taxiphone.commands.what_if",
+    "recording": "taxiphone.commands.recording",
+    "asterisk": "taxiphone.commands.asterisk",
+    "prompts": "taxiphone.commands.prompts",
+    "db": "taxiphone.commands.db",
+    "completion": "taxiphone.commands.shell",
+    "man": "taxiphone.commands.shell",
 }
 
-# Verbs of a group that a room further up has: the group's own room can't know them.
-_ADDED = {"call": (("simulate", "taxiphone.simulate.commands"),)}
+# Subcommands of a group that have a module of their own.
+_SUBCOMMANDS = {
+    "call": {"simulate": "taxiphone.commands.simulate"},
+    "client": dict.fromkeys(("pin", "unlock", "close", "reopen"), "taxiphone.commands.client_account"),
+    "consultant": {"statement": "taxiphone.commands.statement"},
+    "prompts": dict.fromkeys(("name", "names", "install"), "taxiphone.commands.names"),
+}
 
 
-class _Rooms(click.Group):
-    """A group whose commands are found by name in the rooms."""
+class _LazyGroup(click.Group):
+    """A group that imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -55,15 +61,21 @@ class _Rooms(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(_COMMANDS[cmd_name])
-        found: click.Command = getattr(module, cmd_name)
-        for name, room in _ADDED.get(cmd_name, ()):
-            if isinstance(found, click.Group) and name not in found.commands:
-                found.add_command(getattr(importlib.import_module(room), name))
+        found = _imported(_COMMANDS[cmd_name], cmd_name)
+        if isinstance(found, click.Group):
+            for name, module in _SUBCOMMANDS.get(cmd_name, {}).items():
+                found.add_command(_imported(module, name))
         return found
 
 
-@click.command(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def _imported(module: str, name: str) -> click.Command:
+    command: click.Command = getattr(importlib.import_module(module), name)
+    return command
+
+
+@click.command(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="taxiphone")
 @click.option(
     "--config",

@@ -1,6 +1,6 @@
 """The apology: a call came while the Stasis application was away. The caller is told; the meter notes the call later.
 
-The note is made from Asterisk's event log (billing/arrivals.py), which has it too where this program is dead.
+The note is made from Asterisk's event log (billing/metering/arrivals.py), which has it too where this program is dead.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED, Lines
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.ari_app.wire import Wire
-from taxiphone.billing import arrivals
+from taxiphone.billing.metering import arrivals
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
-from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
 from taxiphone.directory.callers import Caller, Said
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
+from taxiphone.speech.sentences import Speech
 from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ class Application:
             self._start(consultation.id, consultation.run())
 
     async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
-        """The server is being stopped: say so, charge nothing; the meter notes the call (billing/arrivals.py)."""
+        """The server is being stopped: say so, charge nothing; the meter notes the call (billing/metering/arrivals.py)."""
         lines = self._house.lines
         language = self._house.settings.platform.language
         try:

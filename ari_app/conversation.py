@@ -21,13 +21,13 @@ from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, S
 from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.holds import Accepted, Offer
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
-from taxiphone.dialplan import names
-from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import callers
 from taxiphone.directory.callers import Caller
 from taxiphone.directory.sign_in import Desk
 from taxiphone.errors import AriError
 from taxiphone.settings import Settings
+from taxiphone.speech import names
+from taxiphone.speech.sentences import Speech
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database

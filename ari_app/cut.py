@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
-from taxiphone.billing.second_witness import TOLERANCE, passed, step
+from taxiphone.billing.evidence.two_clocks import TOLERANCE, passed, step
 from taxiphone.store.types import Moment, moment
 
 # Asterisk frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.

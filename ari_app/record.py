@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.listening import Earlier, Noted
 from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.billing import corrections, holds, ledger, witnesses
+from taxiphone.billing import corrections, holds
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
@@ -79,7 +81,9 @@ class CallRecord:
 
         def work(session: Session) -> None:
             noted = session.scalar(select(Call).where(Call.client_channel == channel))
-            if noted is not None:  # hung up by now, and the meter has read of it first (billing/arrivals.py)
+            if (
+                noted is not None
+            ):  # hung up by now, and the meter has read of it first (billing/metering/arrivals.py)
                 session.execute(delete(Mark).where(Mark.call_id == noted.id))
                 session.delete(noted)
                 session.flush()
@@ -205,7 +209,7 @@ class CallRecord:
             call = session.get_one(Call, self._id, options=holds.WITH_PEOPLE)
             began = session.scalar(
                 select(Mark)
-                .where(Mark.call_id == self._id, Mark.what.in_((witnesses.BRIDGED, witnesses.BRIDGING)))
+                .where(Mark.call_id == self._id, Mark.what.in_((proof.BRIDGED, proof.BRIDGING)))
                 .order_by(Mark.id.desc())
                 .limit(1)
             )
@@ -217,14 +221,14 @@ class CallRecord:
             )
             calls.mark(session, self._id, "taken over")
             accepted = holds.accept(session, self._settings, call)
-            seconds = 0.0 if began is None else witnesses.since(began).total_seconds()
+            seconds = 0.0 if began is None else proof.since(began).total_seconds()
             return Talking(call, accepted, max(0.0, seconds), changed == "recording paused")
 
         return await self._database.run_to_the_end(work)
 
     async def bridged(self, when: Moment) -> None:
         """Both had entered the bridge."""
-        await self._database.run(lambda session: calls.mark(session, self._id, witnesses.BRIDGED, when=when))
+        await self._database.run(lambda session: calls.mark(session, self._id, proof.BRIDGED, when=when))
 
     async def over(
         self,
@@ -248,7 +252,7 @@ class CallRecord:
             _step(call, Status.OVER)
             call.fault = fault
             if heard_until is not None:
-                call.heard_until = witnesses.in_talk(session, call, heard_until)
+                call.heard_until = proof.in_talk(session, call, heard_until)
             if fault or heard_until:
                 # The meter knows from Asterisk's log when a talk is over, and may have been quicker than this.
                 session.flush()
@@ -256,7 +260,7 @@ class CallRecord:
                     session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
                 )
             if parted is not None:
-                calls.mark(session, self._id, witnesses.PARTED, when=parted)
+                calls.mark(session, self._id, proof.PARTED, when=parted)
             calls.mark(session, self._id, "left", why)
 
         await self._database.run(work)
@@ -286,7 +290,7 @@ class CallRecord:
                 .order_by(Mark.id.desc())
                 .limit(2)
             )
-            return [(witnesses.steadily(each), each.detail or "") for each in session.scalars(found)]
+            return [(proof.steadily(each), each.detail or "") for each in session.scalars(found)]
 
         noted = [(at, detail.split()) for at, detail in await self._database.look(look)]
         client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
@@ -313,7 +317,9 @@ class CallRecord:
 
     async def balance(self, client: Client) -> int:
         """The client's credit, in minor units."""
-        return await self._database.look(lambda session: ledger.balance(session, ledger.WALLET, client.id))
+        return await self._database.look(
+            lambda session: postings.balance(session, postings.WALLET, client.id)
+        )
 
     def _row(self, session: Session) -> Call:
         # Locked: the meter may be finishing this very call.

@@ -9,10 +9,11 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, joinedload
 
-from taxiphone.billing import free_minutes, witnesses
-from taxiphone.billing.parts import NOTHING, Sum, billable, without_free
-from taxiphone.billing.tariff import ZERO, Tariff
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.ledger import free_minutes
+from taxiphone.billing.pricing.parts import NOTHING, Sum, billable, without_free
+from taxiphone.billing.pricing.tariff import ZERO, Tariff
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
@@ -46,12 +47,12 @@ def interrupted(
     ).first()
     if latest is None or not latest.dropped or latest.consultant is None or _next(session, latest):
         return None
-    found = witnesses.talk_of(session, latest)
+    found = proof.talk_of(session, latest)
     ended = found.end if found is not None else latest.talk_to
     # What is billed may end before the line did, where one side fell silent first.
     if ended is None:
         return None
-    ago = witnesses.ended_ago(session, latest) if at is None else None
+    ago = proof.ended_ago(session, latest) if at is None else None
     if ago is None:
         ago = (at or now()) - ended
     if ago > timedelta(minutes=settings.call.resume_minutes):
@@ -208,9 +209,9 @@ def _priced_seconds(session: Session, call: Call, paid: int, ahead: Sum) -> Deci
     """The exact length of a priced call, as far as it was priced."""
     if call.fault is not None or call.tariff is None:
         return ZERO
-    found = witnesses.talk_of(session, call)
+    found = proof.talk_of(session, call)
     if found is not None:
-        seconds = witnesses.heard(call, found).seconds
+        seconds = proof.heard(call, found).seconds
     elif call.talk_from is not None and call.talk_to is not None:
         seconds = Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
     else:

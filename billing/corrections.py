@@ -12,8 +12,9 @@ import logging
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import continuation, refunds
-from taxiphone.billing.rating_again import rate_again, reckon
+from taxiphone.billing import continuation
+from taxiphone.billing.ledger import refunds
+from taxiphone.billing.rerating import rate_again, reckon
 from taxiphone.errors import LedgerError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call

@@ -8,10 +8,11 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import continuation, ledger
-from taxiphone.billing.parts import fee_of
-from taxiphone.billing.tariff import whole_seconds
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing import continuation
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.pricing.parts import fee_of
+from taxiphone.billing.pricing.tariff import whole_seconds
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Call
 
@@ -51,7 +52,7 @@ def what_is_due(session: Session, call_id: str) -> Due | None:
     if call is None or Status(call.status) not in FINAL or call.tariff is None:
         return None
     tariff, receipt = from_json(call.tariff), call.receipt
-    wallet = ledger.balance(session, ledger.WALLET, call.client_id or 0, tariff.currency)
+    wallet = postings.balance(session, postings.WALLET, call.client_id or 0, tariff.currency)
     if receipt is None:
         return Due(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
     so_far = continuation.so_far(session, call)

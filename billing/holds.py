@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session, joinedload
 
-from taxiphone.billing import continuation, daily_limit, free_minutes, ledger
-from taxiphone.billing.money import amount_in
-from taxiphone.billing.parts import NOTHING, Sum, fee_of, longest_part, price_part
-from taxiphone.billing.tariff import Tariff, longest_talk, whole_seconds
-from taxiphone.billing.tariff_json import from_json, to_json
+from taxiphone.billing import continuation
+from taxiphone.billing.ledger import daily_limit, free_minutes, postings
+from taxiphone.billing.pricing.money import amount_in
+from taxiphone.billing.pricing.parts import NOTHING, Sum, fee_of, longest_part, price_part
+from taxiphone.billing.pricing.tariff import Tariff, longest_talk, whole_seconds
+from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE, tariff_for
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.settings import Settings
@@ -163,7 +164,7 @@ def _most(tariff: Tariff, seconds: int, *, recorded: bool, before: Sum) -> int:
 def _means(session: Session, settings: Settings, client: Client) -> tuple[int, int | None]:
     """The client's credit, and what the client's own limit leaves for today."""
     left = daily_limit.left_today(session, settings, client)
-    return ledger.balance(session, ledger.WALLET, client.id), left
+    return postings.balance(session, postings.WALLET, client.id), left
 
 
 def _least(wallet: int, limit: int | None) -> int:
@@ -185,7 +186,7 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     if Status(call.status) in FINAL:
         raise LedgerError(f"call {call.id} is over already. Nothing was held.")
     if call.tariff is not None and call.max_seconds is not None:
-        held = ledger.balance(session, ledger.HOLD, call.id)
+        held = postings.balance(session, postings.HOLD, call.id)
         talked = whole_seconds(continuation.before(session, call).seconds)
         # Which of credit and limit it was, is not kept; the talk ends at the same second.
         ends_by = LONGEST if call.max_seconds == settings.call.longest_minutes * _MINUTE else CREDIT
@@ -194,7 +195,7 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
         raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
 
     currency, recorded = settings.platform.currency, call.recording_asked
-    wallet = ledger.lock_wallet(
+    wallet = postings.lock_wallet(
         session, call.client.id, currency
     )  # before it is asked what this client has used
     limit = daily_limit.left_today(session, settings, call.client, call.arrived_at)
@@ -216,7 +217,7 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     held = _most(tariff, max_seconds, recorded=recorded, before=before)
     call.tariff = to_json(tariff)
     call.max_seconds = max_seconds
-    ledger.hold(session, call.id, call.client.id, held, currency)
+    postings.hold(session, call.id, call.client.id, held, currency)
     session.flush()
     ends_by = CREDIT if limit is None or wallet <= limit else LIMIT
     if max_seconds == longest:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import log_gaps, stale_holds, unpriced
-from taxiphone.billing.ledger import (
+from taxiphone.billing.ledger.postings import (
     CHARGE,
     COMMISSION,
     EARNINGS,
@@ -21,6 +20,7 @@ from taxiphone.billing.ledger import (
     VAT,
     WALLET,
 )
+from taxiphone.billing.metering import log_gaps, stale_holds, unpriced
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 

@@ -8,11 +8,13 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from taxiphone.billing import continuation, free_minutes, ledger, refunds, witnesses
-from taxiphone.billing.parts import UNBILLED, billable, fee_of, price_part, with_fee
-from taxiphone.billing.talk import Talk
-from taxiphone.billing.tariff import Line
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing import continuation
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.ledger import free_minutes, postings, refunds
+from taxiphone.billing.pricing.parts import UNBILLED, billable, fee_of, price_part, with_fee
+from taxiphone.billing.pricing.talk import Talk
+from taxiphone.billing.pricing.tariff import Line
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Outcome, Status, finish
 from taxiphone.store.models import Call, Receipt, Recording
@@ -45,13 +47,13 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     recording = session.get(Recording, call.id) if call.recording_asked else None
     recorded = recording is not None and recording.status not in NOT_COMING
     reserved = fee_of(tariff) if recorded else 0
-    held = ledger.balance(session, ledger.HOLD, call.id, tariff.currency)
-    heard = witnesses.heard(call, talk)
+    held = postings.balance(session, postings.HOLD, call.id, tariff.currency)
+    heard = proof.heard(call, talk)
     seconds = billable(call.max_seconds, tariff, heard.seconds, held - reserved, before)
     billed = seconds and call.fault is None
     cost = price_part(tariff, before, seconds) if billed else UNBILLED
     pending = reserved if not cost.network_fault else 0
-    ledger.charge(
+    postings.charge(
         session,
         f"call:{call.id}:talk",
         call.id,
@@ -75,7 +77,7 @@ def rate(session: Session, settings: Settings, call: Call, talk: Talk | None) ->
     session.add(receipt)
     call.talk_from, call.talk_to, call.billed_seconds = heard.start, heard.end, cost.billed_seconds
     call.outcome = call.outcome or Outcome.TALKED
-    call.dropped = witnesses.was_dropped(call, talk)
+    call.dropped = proof.was_dropped(call, talk)
     if tariff.free_seconds:
         talked = None if call.fault is not None else before.seconds + heard.seconds
         free_minutes.give_back(session, call, talked)
@@ -128,12 +130,12 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
     fee = fee_of(tariff)
     key = refunds.recording_key(call)
     if not ready or call.fault is not None or refunds.refunded_whole(session, call):
-        ledger.release(session, key, call.id, call.client_id or 0, fee, tariff.currency)
+        postings.release(session, key, call.id, call.client_id or 0, fee, tariff.currency)
         receipt.recording_pending = False
         return receipt
     total, commission, vat = with_fee(tariff, continuation.others(session, call), receipt.total, fee)
     consultant = total - commission
-    ledger.charge(
+    postings.charge(
         session,
         key,
         call.id,
@@ -142,7 +144,7 @@ def settle_recording(session: Session, _settings: Settings, call: Call, ready: b
         commission=commission - receipt.commission,
         consultant=consultant - receipt.consultant_share,
         vat=vat - receipt.vat,
-        platform=ledger.RECORDING_FEES,
+        platform=postings.RECORDING_FEES,
     )
     receipt.lines = [*receipt.lines, asdict(Line("recording", 0, fee))]
     receipt.total, receipt.commission, receipt.consultant_share = total, commission, consultant
@@ -160,7 +162,7 @@ def _close(session: Session, call: Call) -> None:
     if call.tariff is not None and call.client_id is not None:
         free_minutes.give_back(session, call)
         # Not by the tariff: a call whose tariff can't be read is closed in this way too.
-        held, currency = ledger.held(session, call.id)
-        ledger.release(session, f"call:{call.id}:release", call.id, call.client_id, held, currency)
+        held, currency = postings.held(session, call.id)
+        postings.release(session, f"call:{call.id}:release", call.id, call.client_id, held, currency)
     finish(call, Status.CLOSED)
     session.flush()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import free_minutes
-from taxiphone.billing import tariff as tariffs
-from taxiphone.billing.tariff import Tariff, Terms
+from taxiphone.billing.ledger import free_minutes
+from taxiphone.billing.pricing import tariff as tariffs
+from taxiphone.billing.pricing.tariff import Tariff, Terms
 from taxiphone.errors import LedgerError, NoPackageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Client, Consultant

@@ -20,8 +20,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.tariff import Tariff, price
-from taxiphone.billing.tariff_json import from_json, number
+from taxiphone.billing.pricing.tariff import Tariff, price
+from taxiphone.billing.pricing.tariff_json import from_json, number
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Receipt, Recording
 from taxiphone.store.types import UtcDateTime

@@ -19,9 +19,9 @@ from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo import sound
 from taxiphone.demo.phone import RECORDED_AS, Phone
 from taxiphone.demo.ports import free_port, free_range
+from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.dialplan.config import MODULES, render_asterisk_conf
-from taxiphone.dialplan.locate import Asterisk
-from taxiphone.dialplan.server import AsteriskServer
 
 ADDRESS = "127.0.0.2"
 _TONE_SECONDS = 120

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from taxiphone import settings as settings_file
 from taxiphone.demo.ports import free_port, free_range
-from taxiphone.dialplan import locate
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.dialplan.asterisk import locate
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL

@@ -10,7 +10,8 @@ from typing import Any
 import imageio_ffmpeg
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger_check, receipts
+from taxiphone.billing import ledger_check
+from taxiphone.billing.papers import receipts
 from taxiphone.demo import platform
 from taxiphone.demo.sound import RATE, Heard, find_tone, read_wav
 from taxiphone.demo.story import CLIENT_HERTZ, CONSULTANT_HERTZ, Call, Set

@@ -12,15 +12,15 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger
-from taxiphone.billing.money import to_minor
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.pricing.money import to_minor
 from taxiphone.demo import network
 from taxiphone.demo.network import PublicNetwork, Softphone
 from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
-from taxiphone.dialplan import names
-from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.directory import people
+from taxiphone.speech import names
 from taxiphone.store.models import Mark, Recording
 
 DID = "+33199001234"
@@ -144,7 +144,7 @@ class Set:
             session, settings, name="Alex Bernard", phones=[CLIENT_NUMBER], language=self.language
         )
         people.add_number(session, settings, number=DID, consultant_code=camille.code, language=self.language)
-        ledger.top_up(
+        postings.top_up(
             session, alex.id, to_minor(CREDIT, settings.currency_digits), settings.platform.currency
         )
         return ("consultant", camille.code, camille.name), ("client", alex.code, alex.name)

@@ -13,9 +13,9 @@ from typing import Any
 import phonenumbers
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from taxiphone.dialplan.asterisk.home import Folders
+from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.credentials import AMI_USER, ARI_USER, Secrets
-from taxiphone.dialplan.home import Folders
-from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 
@@ -109,9 +109,9 @@ APPLICATION_MODULES = (
 )
 MODULES = (*BASE_MODULES, *PJSIP_MODULES, *APPLICATION_MODULES)
 
-# The columns of the CEL file, in order; billing/cel.py reads them. What a caller chooses (his number, the number
+# The columns of the CEL file, in order; billing/evidence/cel.py reads them. What a caller chooses (his number, the number
 # dialled, an application's data) stays out: a line break in it would break the line. Those columns are empty:
-# `userdeftype` is set for events of a kind that is not logged. `userfield` is the note that billing/arrivals.py reads;
+# `userdeftype` is set for events of a kind that is not logged. `userfield` is the note that billing/metering/arrivals.py reads;
 # the dialplan writes digits into it, and nothing else that a caller chooses.
 _CEL_COLUMNS = (
     "${eventtype}",

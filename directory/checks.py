@@ -9,9 +9,9 @@ import secrets
 from collections.abc import Callable
 from decimal import Decimal
 
-from taxiphone.dialplan.speech import languages
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.exact import exact, finer_than
+from taxiphone.speech.sentences import languages
 
 _LONGEST_NAME = 120
 _LONGEST_CODE = 8

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from taxiphone.billing import checks as billing_checks
-from taxiphone.console import App
-from taxiphone.dialplan import checks
-from taxiphone.dialplan.findings import Finding
-from taxiphone.directory import doctor as directory_checks
 from taxiphone.errors import TaxiphoneError
-from taxiphone.recordings import checks as recording_checks
+from taxiphone.server.checks import check_asterisk, check_billing, check_directory, check_recordings
+from taxiphone.server.checks.findings import Finding
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database, head
 
 
-def findings(app: App) -> list[Finding]:
-    """What was found, the settings first: without them nothing else can be looked at."""
-    try:
-        settings = app.settings
-    except TaxiphoneError as error:
-        return [Finding(ok=False, what="the settings can't be used", advice=str(error))]
+def findings(settings: Settings) -> list[Finding]:
+    """Everything that was checked, with what was found."""
     return [
         Finding(ok=True, what=f"settings: {settings.file}", advice=""),
         *_database(settings),
-        *checks.check(settings),
-        *recording_checks.check(settings),
+        *check_asterisk.check(settings),
+        *check_recordings.check(settings),
     ]
 
 
@@ -37,8 +29,8 @@ def _database(settings: Settings) -> list[Finding]:
             database.check_version()
             return [
                 Finding(ok=True, what=f"database: at this program's version ({head()})"),
-                *billing_checks.check(database),
-                *database.read(lambda session: directory_checks.check(session, settings)),
+                *check_billing.check(database),
+                *database.read(lambda session: check_directory.check(session, settings)),
             ]
         finally:
             database.close()

@@ -25,17 +25,19 @@ from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.application import Application
 from taxiphone.ari_app.prices import Prices
 from taxiphone.ari_app.waiting import first_of
-from taxiphone.billing.meter import Meter
-from taxiphone.dialplan import checks, config, credentials, locate, sharing
-from taxiphone.dialplan.home import outdated
-from taxiphone.dialplan.log_keeper import Bounds
-from taxiphone.dialplan.prompts_folder import link_prompts
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan.asterisk import locate, sharing
+from taxiphone.dialplan.asterisk.home import outdated
+from taxiphone.dialplan.asterisk.log_keeper import Bounds
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.server import forgotten
+from taxiphone.server.checks import check_asterisk
 from taxiphone.server.refused_summary import RefusedSummary
 from taxiphone.settings import Settings
+from taxiphone.speech.prompts_folder import link_prompts
 from taxiphone.store import serving
 from taxiphone.store.calls import OPEN
 from taxiphone.store.database import Database
@@ -145,7 +147,7 @@ class Process:
         if await self._take_over(server, files):
             self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
         else:
-            for port in checks.asterisk_ports(self._settings.asterisk):
+            for port in check_asterisk.asterisk_ports(self._settings.asterisk):
                 if port.ok is False:
                     raise SetupError(f"{port.what}. {port.advice}")
             server.write(files)

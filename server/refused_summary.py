@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from taxiphone.dialplan import refused_requests
+from taxiphone.dialplan.asterisk import refused_requests
 
 log = logging.getLogger(__name__)
 

@@ -15,15 +15,15 @@ from urllib.parse import unquote
 
 from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.router import Router
-from taxiphone.billing import arrivals
-from taxiphone.dialplan import prompts_folder
-from taxiphone.dialplan.speech import FOLDER
+from taxiphone.billing.metering import arrivals
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
 from taxiphone.settings import Settings
 from taxiphone.simulate import line as wire
 from taxiphone.simulate.cel_log import CelLog
 from taxiphone.simulate.line import Line, What
 from taxiphone.simulate.lines import Lines
+from taxiphone.speech import prompts_folder
+from taxiphone.speech.sentences import FOLDER
 from taxiphone.store.types import now
 
 # Of the formats that Asterisk plays: bytes a second, and bytes of the header.

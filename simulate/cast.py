@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.errors import UsageError
 from taxiphone.settings import DatabaseSection, Paths, Platform, Settings, Trunk
@@ -93,10 +93,10 @@ def copy(source: Database, target: Database, settings: Settings) -> None:
         for call in calls:
             if call["dropped"]:
                 _copy_rows(reading, session, call)
-        wallets = select(Account).where(Account.kind == ledger.WALLET, Account.balance > 0)
+        wallets = select(Account).where(Account.kind == postings.WALLET, Account.balance > 0)
         for wallet in reading.scalars(wallets):
             if wallet.currency == settings.platform.currency and wallet.balance:
-                ledger.top_up(session, int(wallet.owner), wallet.balance, wallet.currency)
+                postings.top_up(session, int(wallet.owner), wallet.balance, wallet.currency)
 
 
 def make_up(session: Session, settings: Settings) -> None:
@@ -116,7 +116,7 @@ def make_up(session: Session, settings: Settings) -> None:
     people.add_number(session, settings, number=_SHARED)
     people.add_number(session, settings, number=_OWN, consultant_code="1234")
     alex = people.add_client(session, settings, name="Alex", phones=[_CLIENT])
-    ledger.top_up(session, alex.id, 100 * 10**settings.currency_digits, settings.platform.currency)
+    postings.top_up(session, alex.id, 100 * 10**settings.currency_digits, settings.platform.currency)
 
 
 def speak(session: Session, language: str) -> None:

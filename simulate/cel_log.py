@@ -1,4 +1,4 @@
-"""Asterisk's channel event log as the simulated Asterisk writes it: the same columns that billing/cel.py reads."""
+"""Asterisk's channel event log as the simulated Asterisk writes it: the same columns that billing/evidence/cel.py reads."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from taxiphone.dialplan.speech import FOLDER
 from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.simulate.line import (
     BUSY,
@@ -16,6 +15,7 @@ from taxiphone.simulate.line import (
     What,
 )
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Deed, Does, Since
+from taxiphone.speech.sentences import FOLDER
 from taxiphone.store.calls import CONSULTANT_LEG
 
 _BETWEEN_KEYS = 0.15  # seconds

@@ -140,7 +140,7 @@ def deed(line: str, prompts: Collection[str] | None = None) -> Deed:
     if found := _HEARS.fullmatch(line):
         who, phone, prompt, rest = found.groups()
         if prompts is not None and prompt not in prompts:
-            raise UsageError(f"there is no prompt {prompt!r}. They stand in dialplan/prompts/en.toml.")
+            raise UsageError(f"there is no prompt {prompt!r}. They stand in speech/prompts/en.toml.")
         if who == CLIENT and phone:
             raise UsageError("there is one client; only the consultant's phones have numbers.")
         done = _done(rest, LISTENING)

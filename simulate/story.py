@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from taxiphone.dialplan import speech_texts
 from taxiphone.simulate import line as wire
 from taxiphone.simulate.line import Happening, Line, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT
+from taxiphone.speech import prompt_texts
 
 BOTH = "both"
 _TOGETHER = 1.0  # seconds: keys that come closer are told as one
@@ -108,7 +108,7 @@ def name(line: Line) -> str:
 
 def text(sounds: tuple[str, ...], language: str) -> str:
     """What sounds say; the name of a sound that has no text, such as a person's recorded name, in brackets."""
-    clips = speech_texts.load(language).clips
+    clips = prompt_texts.load(language).clips
     words = []
     for sound in sounds:
         clip = clips.get(sound.removeprefix("taxiphone/"))

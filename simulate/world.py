@@ -17,7 +17,7 @@ from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.wire import Wire
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import callers
 from taxiphone.settings import Settings
 from taxiphone.simulate.asterisk import SimulatedAsterisk

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from taxiphone.demo.postgres import PostgresServer
+from taxiphone.bench.postgres import PostgresServer
 from taxiphone.store.database import Database
 
 

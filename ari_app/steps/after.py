@@ -13,8 +13,8 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.talk import Ending, Why
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing.due import Due, what_is_due
-from taxiphone.dialplan.speech import Speech
 from taxiphone.errors import AriError
+from taxiphone.speech.sentences import Speech
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing.holds import Offer
-from taxiphone.billing.tariff import Tariff
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError, NoPackageError
 from taxiphone.store.calls import Outcome

@@ -7,7 +7,7 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing import holds
 from taxiphone.billing.holds import Offer
-from taxiphone.billing.tariff import minor
+from taxiphone.billing.pricing.tariff import minor
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE
 from taxiphone.store.calls import Outcome, Status
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.billing import holds
-from taxiphone.billing.tariff import minor
+from taxiphone.billing.pricing.tariff import minor
 from taxiphone.store.calls import Outcome
 
 

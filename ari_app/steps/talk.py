@@ -21,10 +21,11 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
-from taxiphone.billing import holds, witnesses
-from taxiphone.billing.talk import asked_for
-from taxiphone.dialplan.speech import Speech
+from taxiphone.billing import holds
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.pricing.talk import asked_for
 from taxiphone.errors import AriError
+from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import Moment, moment
 
@@ -55,7 +56,7 @@ class Why(enum.Enum):
     CONSULTANT_NOT_HEARD = "consultant not heard"  # likewise
     CLIENT_LINE_LOST = "client's line lost"
     CONSULTANT_LINE_LOST = "consultant's line lost"
-    CUT_BY_CLOCK = witnesses.CUT_BY_CLOCK  # by Asterisk's time-out, which goes by the wall clock
+    CUT_BY_CLOCK = proof.CUT_BY_CLOCK  # by Asterisk's time-out, which goes by the wall clock
 
     @property
     def one_way(self) -> bool:

@@ -9,7 +9,7 @@ from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.price import how_long_it_lasts
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.billing import continuation, holds
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.directory import people
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Consultant

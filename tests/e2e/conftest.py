@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.story import Set, press_until
-from taxiphone.dialplan import locate
+from taxiphone.dialplan.asterisk import locate
 from taxiphone.directory import people
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call, Recording
@@ -104,7 +104,7 @@ class Cast:
         def look(session):
             number = self.client.number
             client = people.client_calling(session, number)
-            return ledger.balance(session, "wallet", client.id)
+            return postings.balance(session, "wallet", client.id)
 
         return self.platform.database.do(look)
 
@@ -176,7 +176,7 @@ def cast(everyone):
             client.blocked = blocked
             people.add_number(session, settings, number=did, consultant_code=added.code, language=language)
             if credit:
-                ledger.top_up(session, client.id, credit, "EUR")
+                postings.top_up(session, client.id, credit, "EUR")
             return added.code
 
         code = everyone.platform.database.do(fill)

@@ -19,11 +19,13 @@ import pytest
 
 from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
-from taxiphone.billing.meter import Meter
-from taxiphone.dialplan import config, credentials, home, locate, prompts_folder
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan.asterisk import home, locate
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError
 from taxiphone.settings import Settings
+from taxiphone.speech import prompts_folder
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call

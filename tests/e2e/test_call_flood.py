@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.demo.network import ADDRESS as CARRIER
 from taxiphone.demo.platform import Platform, Timing
@@ -107,7 +107,7 @@ async def test_callers_who_hang_up_anywhere_leave_nothing_behind(tmp_path):
         people.add_number(session, settings, number=SHARED)
         for number in range(0, A_SECOND * SECONDS, 2):  # every second caller is a client
             client = people.add_client(session, settings, name="Alex", phones=[f"+336{number:08d}"])
-            ledger.top_up(session, client.id, 1000, "EUR")
+            postings.top_up(session, client.id, 1000, "EUR")
 
     platform.database.do(fill)
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ import math
 import pytest
 from sqlalchemy import select
 
-from taxiphone.billing import cel
+from taxiphone.billing.evidence import cel
 from taxiphone.demo import report
 from taxiphone.demo.platform import CLI
 from taxiphone.directory import people

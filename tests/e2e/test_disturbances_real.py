@@ -18,7 +18,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from taxiphone.billing import cel
+from taxiphone.billing.evidence import cel
 from taxiphone.billing.ledger_check import check
 from taxiphone.errors import AriError
 from taxiphone.store.calls import FINAL, talk_bridge

@@ -20,7 +20,7 @@ from taxiphone.billing.ledger_check import check
 from taxiphone.demo.network import ADDRESS
 from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
-from taxiphone.dialplan.home import find_process
+from taxiphone.dialplan.asterisk.home import find_process
 from taxiphone.errors import SetupError
 from taxiphone.store.calls import FINAL, Outcome, Status
 from taxiphone.store.models import Call, Mark, Posting

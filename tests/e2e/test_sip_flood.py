@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from taxiphone.demo.ports import free_port, free_range
-from taxiphone.dialplan import config, credentials, home, locate, log_keeper, refused_requests
-from taxiphone.dialplan.log_keeper import Bounds
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan.asterisk import home, locate, log_keeper, refused_requests
+from taxiphone.dialplan.asterisk.log_keeper import Bounds
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.settings import Settings
 
 pytestmark = pytest.mark.e2e

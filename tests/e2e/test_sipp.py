@@ -13,7 +13,7 @@ import pytest
 
 from taxiphone.demo.platform import Platform
 from taxiphone.demo.ports import free_port
-from taxiphone.dialplan import packages
+from taxiphone.dialplan.asterisk import packages
 from taxiphone.settings import cache_folder
 from taxiphone.store.calls import Outcome, Status
 

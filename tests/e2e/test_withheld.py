@@ -215,7 +215,7 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             assert (call.caller, call.client_id, call.outcome) == (None, None, Outcome.UNKNOWN_CALLER), name
             assert len(why) == 1, name
             assert HIDDEN[name][1] in why[0], name
-    # What is noted of a call that nobody could take (billing/arrivals.py) has no withheld number either.
+    # What is noted of a call that nobody could take (billing/metering/arrivals.py) has no withheld number either.
     events = platform.settings.cel_file.read_text()
     assert f"in:{dids[0]}:{CLIENT}" in events
     for did in dids[len(KNOWN) :]:

@@ -18,7 +18,8 @@ import pytest_asyncio
 from argon2 import PasswordHasher
 from sqlalchemy import event, select, update
 
-from taxiphone.billing import ledger, ledger_check
+from taxiphone.billing import ledger_check
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import consultant_fields, people, pins
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
@@ -158,7 +159,7 @@ def fill(session, settings):
     people.add_number(session, settings, number=SHARED_DID)
     for name_, number, credit in (("Alex", CLIENT, 5000), ("Bo", BLOCKED, 5000), ("Cy", POOR, 154)):
         client = people.add_client(session, settings, name=name_, phones=[number])
-        ledger.top_up(session, client.id, credit, "EUR")
+        postings.top_up(session, client.id, credit, "EUR")
         client.blocked = number == BLOCKED
 
 
@@ -250,7 +251,7 @@ def only_talk_was_charged(database):
         def look(session):
             call = session.get_one(Call, call_id)
             _ = call.receipt, call.client
-            held = ledger.balance(session, ledger.HOLD, call_id)
+            held = postings.balance(session, postings.HOLD, call_id)
             return call, held, balances(session), ledger_check.check(session)
 
         call, held, left, problems = database.read(look)
@@ -300,7 +301,7 @@ def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
 
 
 def balances(session):
-    wallets = session.query(Account).filter(Account.kind == ledger.WALLET)
+    wallets = session.query(Account).filter(Account.kind == postings.WALLET)
     return {account.owner: account.balance for account in wallets}
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.billing import holds, ledger
-from taxiphone.dialplan import speech_texts
+from taxiphone.billing import holds
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
+from taxiphone.speech import prompt_texts
 from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
@@ -24,7 +25,7 @@ FAY, GUS, HAL = "+33639980007", "+33639980008", "+33639980009"
 PIN = "480257"
 HOUR = 3600
 TEXT = (Path(__file__).parents[2] / "docs" / "call-flow.md").read_text(encoding="utf-8")
-TEXTS = speech_texts.load("en")
+TEXTS = prompt_texts.load("en")
 ANY_ORDER = "9 and 10. The talk"
 PIECES = {
     piece: template
@@ -158,7 +159,7 @@ def everybody(database, settings):
         )
         for name, number, credit in clients:
             client = people.add_client(session, settings, name=name, phones=[number])
-            ledger.top_up(session, client.id, credit, "EUR")
+            postings.top_up(session, client.id, credit, "EUR")
             client.daily_limit = 400 if number == FAY else None
         alex = session.query(Client).filter(Client.name == "Alex").one()
         alex.pin_hash = pins.hash_pin(PIN)

@@ -11,7 +11,7 @@ from taxiphone.ari_app import recovery
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import CallerGoneError, staying
-from taxiphone.billing.meter import PROGRAM_SECONDS
+from taxiphone.billing.metering.meter import PROGRAM_SECONDS
 from taxiphone.store.calls import Outcome, Status
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"

@@ -16,11 +16,12 @@ import pytest
 from witness import Terms, Witness, wallets, wrong
 
 from taxiphone.ari_app import menu
-from taxiphone.billing import ledger, ledger_check
-from taxiphone.dialplan import speech_texts
+from taxiphone.billing import ledger_check
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.settings import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
+from taxiphone.speech import prompt_texts
 from taxiphone.store.models import ClientNumber, SignIn
 
 SHARED, NOAS, LOUS, MIAS = "+33199001235", "+33199001236", "+33199001237", "+33199001238"
@@ -28,7 +29,7 @@ DEE, UNKNOWN, HIDDEN = "+33639980005", "+33639980099", ""
 CODE, PIN = "58230917", "480257"
 LATER = 7200  # seconds: no line that was cut goes on, no consultant is paused, no PIN waits any more
 PRICE = Decimal("1.55")
-TEXTS = speech_texts.load("en")
+TEXTS = prompt_texts.load("en")
 PIECES = {piece: name for name, pieces in TEXTS.templates.items() for piece in pieces}
 PACKAGE_ENDS, TIME_LEFT = TEXTS.templates["package-ends"][0], TEXTS.templates["time-left"][0]
 
@@ -220,9 +221,9 @@ class Disturbed:
         """The client as before the story: the credit, no number more, no PIN counted as wrong."""
         session.query(SignIn).delete()
         session.query(ClientNumber).filter(ClientNumber.number == UNKNOWN).delete()
-        missing = self.story.credit - ledger.balance(session, ledger.WALLET, self.client)
+        missing = self.story.credit - postings.balance(session, postings.WALLET, self.client)
         if missing > 0:
-            ledger.top_up(session, self.client, missing, "EUR")
+            postings.top_up(session, self.client, missing, "EUR")
 
     def _problems(self, witness, had):
         def look(session):

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from taxiphone.billing import ledger
-from taxiphone.dialplan.speech import Speech
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.simulate.lines import What
+from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Consultant
 
@@ -30,7 +30,7 @@ def another_client(database, settings):
     def add(credit):
         def work(session):
             client = people.add_client(session, settings, name="Dee", phones=[OTHER])
-            ledger.top_up(session, client.id, credit, "EUR")
+            postings.top_up(session, client.id, credit, "EUR")
 
         database.do(work)
         return OTHER

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from taxiphone.billing import ledger
-from taxiphone.dialplan.speech import Speech
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.settings import Settings
 from taxiphone.simulate.lines import What
+from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Client, Consultant
 
@@ -67,7 +67,7 @@ async def test_what_became_dearer_after_it_was_told_is_not_charged(
     assert (call.outcome, call.status) == (Outcome.PRICE_CHANGED, Status.CLOSED)
     assert ears.of("client")[-3:] == ["price-changed", "nothing-charged", "goodbye"]
     assert ears.of("consultant")[-1] == "not-after-all"
-    assert database.read(lambda s: ledger.balance(s, ledger.WALLET, call.client_id)) == 5000
+    assert database.read(lambda s: postings.balance(s, postings.WALLET, call.client_id)) == 5000
 
 
 async def test_what_became_cheaper_after_it_was_told_is_charged_so(world, arrive, change, heard, row):
@@ -122,7 +122,7 @@ async def test_a_credit_that_ends_just_after_the_package_has_both_warnings(
 
     def add(session):
         client = people.add_client(session, settings, name="Dee", phones=[OTHER])
-        ledger.top_up(session, client.id, credit, "EUR")
+        postings.top_up(session, client.id, credit, "EUR")
 
     database.do(add)
     call = await live(PACKAGE, caller=OTHER)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.directory import consultant_fields, people
 from taxiphone.simulate.lines import What
 from taxiphone.store.calls import Outcome, Status
@@ -109,7 +109,7 @@ async def test_the_consultant_is_free_for_others_while_the_client_hears_why_ther
 ):
     def add(session):
         client = people.add_client(session, settings, name="Dee", phones=[OTHER])
-        ledger.top_up(session, client.id, 5000, "EUR")
+        postings.top_up(session, client.id, 5000, "EUR")
 
     database.do(add)
     loop, at = asyncio.get_running_loop(), {}

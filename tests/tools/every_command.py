@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.cli import taxiphone
 from taxiphone.store.calls import mark

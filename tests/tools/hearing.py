@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from taxiphone.dialplan import prompts_folder
 from taxiphone.settings import Settings
+from taxiphone.speech import prompts_folder
 
 RATE = 8000
 _PIECE = 2000  # samples: a quarter of a second

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.simulate.line import What
 from taxiphone.simulate.story import name
 from taxiphone.store.calls import FINAL, Status
@@ -133,7 +133,7 @@ class Terms:
 
 
 def wallets(session):
-    found = session.query(Account).filter(Account.kind == ledger.WALLET)
+    found = session.query(Account).filter(Account.kind == postings.WALLET)
     return {account.owner: account.balance for account in found}
 
 
@@ -165,7 +165,7 @@ def _row(session, call):
     if (call.status == Status.RATED) is not (call.receipt is not None):
         yield f"{call.status}, and receipt: {call.receipt}"
     pending = FEE if call.receipt is not None and call.receipt.recording_pending else 0
-    if (held := ledger.balance(session, ledger.HOLD, call.id)) != pending:
+    if (held := postings.balance(session, postings.HOLD, call.id)) != pending:
         yield f"{held} is held"
 
 

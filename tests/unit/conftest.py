@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from taxiphone.billing import holds, ledger, ledger_check
+from taxiphone.billing import holds, ledger_check
+from taxiphone.billing.ledger import postings
 from taxiphone.settings import Billing, DatabaseSection, Platform, Settings, Trunk
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
@@ -33,7 +34,7 @@ class House:
             session.add(client)
             session.flush()
             if credit:
-                ledger.top_up(session, client.id, credit, "EUR", "first")
+                postings.top_up(session, client.id, credit, "EUR", "first")
             return client.id
 
         return self.database.do(add)
@@ -126,7 +127,7 @@ class House:
             return call
 
     def balance(self, kind: str, owner: int | str = "") -> int:
-        return self.database.do(lambda session: ledger.balance(session, kind, owner))
+        return self.database.do(lambda session: postings.balance(session, kind, owner))
 
     def problems(self) -> list[str]:
         return self.database.do(lambda session: [problem.what for problem in ledger_check.check(session)])

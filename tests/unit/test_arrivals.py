@@ -10,7 +10,7 @@ import pytest
 
 from taxiphone.ari_app.patience import PatientDatabase
 from taxiphone.ari_app.record import CallRecord
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
 from taxiphone.store.calls import Outcome, Status

@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import checks, config, locate, network_checks
-from taxiphone.dialplan.locate import Asterisk
+from taxiphone.dialplan import config
+from taxiphone.dialplan.asterisk import locate
+from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.server.checks import check_asterisk, check_network
 from taxiphone.settings import AsteriskSection, Settings, Trunk
 
 
@@ -37,11 +39,11 @@ def test_a_taken_port_is_told_with_the_setting_that_moves_it() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
         port = holder.getsockname()[1]
-        found = checks.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port")
+        found = check_asterisk.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port")
     assert found.ok is False
     assert f"udp 127.0.0.1:{port}" in found.what
     assert "[asterisk] sip_port" in found.advice
-    assert checks.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port").ok is True
+    assert check_asterisk.port_free("SIP", socket.SOCK_DGRAM, "127.0.0.1", port, "sip_port").ok is True
 
 
 def test_every_port_of_the_settings_is_looked_at(settings: Settings) -> None:
@@ -53,7 +55,7 @@ def test_every_port_of_the_settings_is_looked_at(settings: Settings) -> None:
             asterisk = settings.asterisk.model_copy(
                 update={"sip_port": free_port(socket.SOCK_DGRAM), key: port}
             )
-            found = checks.ports(settings.model_copy(update={"asterisk": asterisk}), running=False)
+            found = check_asterisk.ports(settings.model_copy(update={"asterisk": asterisk}), running=False)
             [taken] = [each for each in found if f":{port}" in each.what]
             assert taken.ok is False
             assert f"[asterisk] {key}" in taken.advice
@@ -65,13 +67,13 @@ def test_rtp_ports_that_are_taken_are_a_note_until_a_talk_has_too_few() -> None:
         taken = min(max(holder.getsockname()[1], 1100), 65_000)
         wide = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken - 15, rtp_end=taken + 16)
         narrow = AsteriskSection(sip_address="127.0.0.1", rtp_start=taken, rtp_end=taken + 3)
-        found = network_checks.rtp_range(wide, 7)
+        found = check_network.rtp_range(wide, 7)
         assert found.ok is None
         assert str(taken) in found.what
-        too_many = network_checks.rtp_range(wide, 100)
+        too_many = check_network.rtp_range(wide, 100)
         assert too_many.ok is None
         assert "most_calls is 100" in too_many.what
-        few = network_checks.rtp_range(narrow, 1)
+        few = check_network.rtp_range(narrow, 1)
         assert few.ok is False
         assert "rtp_start" in few.advice
 
@@ -79,11 +81,11 @@ def test_rtp_ports_that_are_taken_are_a_note_until_a_talk_has_too_few() -> None:
 def test_few_open_files_are_a_note_with_the_number_of_talks(monkeypatch: pytest.MonkeyPatch) -> None:
     asterisk = AsteriskSection()
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
-    found = network_checks.open_files(asterisk)
+    found = check_network.open_files(asterisk)
     assert found.ok is None
     assert "LimitNOFILE" in found.advice
     monkeypatch.setattr(resource, "getrlimit", lambda _: (65_536, 65_536))
-    assert network_checks.open_files(asterisk).ok is True
+    assert check_network.open_files(asterisk).ok is True
 
 
 def test_a_private_address_towards_a_public_carrier_asks_for_the_external_one(
@@ -93,8 +95,8 @@ def test_a_private_address_towards_a_public_carrier_asks_for_the_external_one(
     monkeypatch.setattr(socket.socket, "getsockname", lambda _: ("192.168.1.10", 40_000))
     monkeypatch.setattr(socket.socket, "getpeername", lambda _: ("8.8.8.8", 5060))
     trunk = Trunk(host="sip.example")
-    assert network_checks.nat(trunk, AsteriskSection()).ok is None
-    assert network_checks.nat(trunk, AsteriskSection(external_address="198.51.100.7")).ok is True
+    assert check_network.nat(trunk, AsteriskSection()).ok is None
+    assert check_network.nat(trunk, AsteriskSection(external_address="198.51.100.7")).ok is True
 
 
 def test_a_full_table_of_files_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,22 +107,22 @@ def test_a_full_table_of_files_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
             f_files=1_000_000, f_favail=3, f_frsize=4096, f_bavail=10, f_blocks=10, f_bfree=10
         ),
     )
-    found = checks.disk_space(tmp_path)
+    found = check_asterisk.disk_space(tmp_path)
     assert found.ok is False
     assert "df -i" in found.what
 
 
 def test_our_own_running_asterisk_is_no_fault(settings: Settings) -> None:
-    assert [found.ok for found in checks.ports(settings, running=True)] == [True]
+    assert [found.ok for found in check_asterisk.ports(settings, running=True)] == [True]
 
 
 def test_a_module_without_its_file_is_named(tmp_path: Path) -> None:
     for name in config.MODULES:
         (tmp_path / f"{name}.so").touch()
     asterisk = Asterisk(("/x/asterisk",), tmp_path, tmp_path, (22, 10, 1), "22.10.1", "path")
-    assert checks.modules_present(asterisk).ok is True
+    assert check_asterisk.modules_present(asterisk).ok is True
     (tmp_path / "res_ari.so").unlink()
-    found = checks.modules_present(asterisk)
+    found = check_asterisk.modules_present(asterisk)
     assert found.ok is False
     assert found.what.endswith("missing in " + str(tmp_path) + ": res_ari")
 
@@ -137,7 +139,7 @@ def test_a_trunk_that_answers_options_is_reachable() -> None:
         carrier.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=answer_one, args=(carrier, seen))
         thread.start()
-        found = checks.trunk_answers(Trunk(host="127.0.0.1", port=carrier.getsockname()[1]), 5)
+        found = check_asterisk.trunk_answers(Trunk(host="127.0.0.1", port=carrier.getsockname()[1]), 5)
         thread.join()
     assert found.ok is True
     assert "SIP/2.0 200 OK" in found.what
@@ -149,27 +151,27 @@ def test_a_trunk_that_ignores_options_is_a_note_unless_asterisk_is_to_watch_it(t
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
         carrier.bind(("127.0.0.1", 0))
         port = carrier.getsockname()[1]
-        assert checks.trunk_answers(Trunk(host="127.0.0.1", port=port), 0.05).ok is None
-        watched = checks.trunk_answers(Trunk(host="127.0.0.1", port=port, qualify_seconds=60), 0.05)
+        assert check_asterisk.trunk_answers(Trunk(host="127.0.0.1", port=port), 0.05).ok is None
+        watched = check_asterisk.trunk_answers(Trunk(host="127.0.0.1", port=port, qualify_seconds=60), 0.05)
         assert watched.ok is False
         assert "qualify_seconds" in watched.advice
         registering = Trunk(
             host="127.0.0.1", port=port, mode="registration", username="a", password_file=tmp_path / "pw"
         )
-        assert checks.trunk_answers(registering, 0.05).ok is None
+        assert check_asterisk.trunk_answers(registering, 0.05).ok is None
 
 
 def test_a_closed_trunk_port_is_told_at_once() -> None:
-    found = checks.trunk_answers(Trunk(host="127.0.0.1", port=free_port(socket.SOCK_DGRAM)), 30)
+    found = check_asterisk.trunk_answers(Trunk(host="127.0.0.1", port=free_port(socket.SOCK_DGRAM)), 30)
     assert found.ok is False
     assert "refused" in found.what
 
 
 def test_a_state_folder_that_others_can_look_into_is_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "var"
-    assert checks.state_is_private(folder).ok is True
+    assert check_asterisk.state_is_private(folder).ok is True
     folder.mkdir(mode=0o755)
-    found = checks.state_is_private(folder)
+    found = check_asterisk.state_is_private(folder)
     assert found.ok is False
     assert found.advice == f"Run: chmod 700 {folder}"
 
@@ -177,11 +179,11 @@ def test_a_state_folder_that_others_can_look_into_is_wrong(tmp_path: Path) -> No
 def test_an_event_log_folder_that_cannot_be_written_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert checks.cel_writable(tmp_path / "not" / "there" / "yet").ok is True
+    assert check_asterisk.cel_writable(tmp_path / "not" / "there" / "yet").ok is True
     (tmp_path / "file").touch()
-    assert checks.cel_writable(tmp_path / "file" / "log").ok is False
+    assert check_asterisk.cel_writable(tmp_path / "file" / "log").ok is False
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert checks.cel_writable(tmp_path).ok is False
+    assert check_asterisk.cel_writable(tmp_path).ok is False
 
 
 @pytest.mark.parametrize(("gigabytes", "ok"), [(0.1, False), (2, None), (50, True)])
@@ -189,15 +191,15 @@ def test_little_room_is_a_note_and_none_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: float, ok: bool | None
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(gigabytes * 1024**3)))
-    assert checks.disk_space(tmp_path / "later").ok is ok
+    assert check_asterisk.disk_space(tmp_path / "later").ok is ok
 
 
 def test_a_language_without_sounds_is_wrong(settings: Settings) -> None:
-    assert checks.prompts(settings).ok is True
+    assert check_asterisk.prompts(settings).ok is True
     klingon = settings.model_copy(
         update={"platform": settings.platform.model_copy(update={"language": "tlh"})}
     )
-    found = checks.prompts(klingon)
+    found = check_asterisk.prompts(klingon)
     assert found.ok is False
     assert "en, fr" in found.what
 
@@ -208,7 +210,7 @@ def test_an_open_password_file_is_told_with_the_line_that_closes_it(
     (tmp_path / "pw").write_text("x")
     (tmp_path / "pw").chmod(0o644)
     trunk = Trunk(host="sip.example", mode="registration", username="a", password_file=Path("pw"))
-    found = checks.passwords(settings.model_copy(update={"trunk": trunk}))
+    found = check_asterisk.passwords(settings.model_copy(update={"trunk": trunk}))
     assert found.ok is False
     assert "chmod 600" in found.advice
 
@@ -218,7 +220,7 @@ def test_a_missing_asterisk_is_a_finding_and_not_a_failure(
 ) -> None:
     monkeypatch.setattr(locate, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    missing = [found for found in checks.check(settings) if "no Asterisk" in found.what]
+    missing = [found for found in check_asterisk.check(settings) if "no Asterisk" in found.what]
     assert [found.ok for found in missing] == [False]
     assert missing[0].advice == "Run: taxiphone asterisk install"
 

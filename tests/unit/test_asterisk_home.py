@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.dialplan import home
-from taxiphone.dialplan.home import Folders
-from taxiphone.dialplan.locate import Asterisk
-from taxiphone.dialplan.prompts_folder import link_prompts
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.dialplan.asterisk import home
+from taxiphone.dialplan.asterisk.home import Folders
+from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.errors import AsteriskStartError, SetupError
 from taxiphone.settings import Settings
+from taxiphone.speech.prompts_folder import link_prompts
 
 
 @pytest.fixture

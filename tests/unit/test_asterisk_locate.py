@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.dialplan import locate
+from taxiphone.dialplan.asterisk import locate
 from taxiphone.errors import AsteriskMissingError
 from taxiphone.settings import Settings
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import mirrors, packages
-from taxiphone.dialplan.mirrors import Source
+from taxiphone.dialplan.asterisk import mirrors, packages
+from taxiphone.dialplan.asterisk.mirrors import Source
 from taxiphone.errors import SetupError
 
 DEB822 = """\

@@ -7,8 +7,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from taxiphone.demo.bench import bench
-from taxiphone.demo.bench_figures import (
+from taxiphone.bench.arithmetic import (
     Run,
     percentile,
     processor_seconds,
@@ -18,6 +17,7 @@ from taxiphone.demo.bench_figures import (
     table,
     talks,
 )
+from taxiphone.bench.calls import bench
 
 
 def run(**fields):

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import update
 
-from taxiphone.billing.commands import call
-from taxiphone.billing.ledger_commands import ledger
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.receipt_commands import receipt
-from taxiphone.console import App
+from taxiphone.commands.call import call
+from taxiphone.commands.console import App
+from taxiphone.commands.ledger import ledger
+from taxiphone.commands.receipt import receipt
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.calls import mark
 from taxiphone.store.models import Account, Call, Consultant

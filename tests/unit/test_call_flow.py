@@ -13,16 +13,16 @@ import pytest
 from taxiphone.ari_app import consultation, menu, record, verbs
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.steps import after, price, talk
-from taxiphone.dialplan import speech_texts
 from taxiphone.settings import Call, Settings
+from taxiphone.speech import prompt_texts
 from taxiphone.store.calls import Outcome
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "call-flow.md").read_text(encoding="utf-8")
-SPEECH = ROOT / "dialplan" / "speech.py"
-GRAMMARS = [ROOT / "dialplan" / f"speech_{name}.py" for name in ("grammar", "en", "fr")]
+SPEECH = ROOT / "speech" / "sentences.py"
+GRAMMARS = [ROOT / "speech" / f"{name}.py" for name in ("grammar", "english", "french")]
 OUTCOMES = {outcome.value for outcome in Outcome}
-LANGUAGES = speech_texts.languages(speech_texts.PROMPTS)
+LANGUAGES = prompt_texts.languages(prompt_texts.PROMPTS)
 DEFAULTS = {
     name: value if isinstance(value, str) else str(value).lower()
     for name, value in Call().model_dump(mode="json").items()
@@ -31,8 +31,8 @@ DEFAULTS = {
 
 def prompts(language):
     """Every prompt, and every sentence with gaps, of a language -> what it says."""
-    data = tomllib.loads((speech_texts.PROMPTS / f"{language}.toml").read_text(encoding="utf-8"))
-    found = {name: said for table in speech_texts.PROMPT_TABLES for name, said in data[table].items()}
+    data = tomllib.loads((prompt_texts.PROMPTS / f"{language}.toml").read_text(encoding="utf-8"))
+    found = {name: said for table in prompt_texts.PROMPT_TABLES for name, said in data[table].items()}
     return {name: said if isinstance(said, str) else said["text"] for name, said in found.items()}
 
 
@@ -339,7 +339,7 @@ def test_whatever_is_named_like_a_setting_is_one_or_an_outcome():
 
 
 def test_the_settings_file_shows_every_setting_of_a_call_with_its_default():
-    template = (ROOT / "server" / "taxiphone.toml.j2").read_text(encoding="utf-8")
+    template = (ROOT / "commands" / "taxiphone.toml.j2").read_text(encoding="utf-8")
     part = re.search(r"^\[call\].*?\n(.*?)^\[", template, re.MULTILINE | re.DOTALL)
     shown = tomllib.loads(re.sub(r"^# ", "", part[1], flags=re.MULTILINE))
     assert shown == Call().model_dump(mode="json")

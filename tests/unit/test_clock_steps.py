@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 from clocks import BEGIN, TO_THE_BRIDGE, moment, noted
 
-from taxiphone.billing import continuation, witnesses
-from taxiphone.billing.commands import call as call_command
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.console import App
+from taxiphone.billing import continuation
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.rerating import rate_again
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
 from taxiphone.store import types
 from taxiphone.store.models import Call, Client
 from taxiphone.store.types import Moment
@@ -144,5 +145,5 @@ def test_a_talk_that_is_taken_over_has_lasted_as_long_as_it_did(house: Any, call
     noted(house, call_id, bridged=moment(0))
     later = moment(45, -3600)
     with types.telling(lambda: later.at, lambda: later.monotonic_us):
-        passed = house.database.do(lambda s: witnesses.since(s.get_one(Call, call_id).marks[0]))
+        passed = house.database.do(lambda s: proof.since(s.get_one(Call, call_id).marks[0]))
     assert passed == timedelta(seconds=45)

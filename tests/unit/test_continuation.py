@@ -14,19 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from taxiphone.billing import continuation, holds, ledger, statements
-from taxiphone.billing.commands import call as call_command
+from taxiphone.billing import continuation, holds
 from taxiphone.billing.due import what_is_due
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.paper_words import WORDS
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.papers import statements
+from taxiphone.billing.papers.paper_words import WORDS
+from taxiphone.billing.papers.receipt_paper import receipt_paper
+from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
+from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.billing.receipt_paper import receipt_paper
-from taxiphone.billing.receipts import client_receipt, client_receipt_text
-from taxiphone.billing.statement_paper import statement_paper
+from taxiphone.billing.rerating import rate_again
 from taxiphone.billing.what_if import Period, changed
 from taxiphone.billing.what_if import rate_again as what_if
-from taxiphone.console import App
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Consultant, Recording
@@ -159,8 +161,8 @@ def test_the_package_is_not_paid_twice_and_goes_on_per_minute_after_its_end(hous
     assert totals(house, first, second) == [6000, 155]
     assert (call.mode, call.billed_seconds) == ("package", 660)
     assert [line["what"] for line in call.receipt.lines] == ["fee", "included", "talk", "earlier"]
-    assert house.balance(ledger.WALLET, 1) == 20_000 - 6155
-    assert house.balance(ledger.EARNINGS, 1) == 6155 - 1847  # 30 % of 61.55 is 18.465
+    assert house.balance(postings.WALLET, 1) == 20_000 - 6155
+    assert house.balance(postings.EARNINGS, 1) == 6155 - 1847  # 30 % of 61.55 is 18.465
     due = house.database.read(lambda s: what_is_due(s, second))
     # Of the whole consultation, as it is told to both.
     assert (due.seconds, due.total, due.share, due.network_fault) == (3660, 6155, 6155 - 1847, False)
@@ -169,7 +171,7 @@ def test_the_package_is_not_paid_twice_and_goes_on_per_minute_after_its_end(hous
 def test_a_part_within_the_package_costs_nothing_and_needs_no_credit(house: Any) -> None:
     first = begin(house, "600", credit=6000, mode="package", package_price=Decimal(60), package_minutes=60)
     second = go_on(house, first)
-    assert (house.get(second).max_seconds, house.balance(ledger.HOLD, second)) == (3000, 0)
+    assert (house.get(second).max_seconds, house.balance(postings.HOLD, second)) == (3000, 0)
     call = talk(house, second, "3100", cause=NORMAL)
     assert (call.receipt.total, call.billed_seconds) == (0, 3000)
     assert call.review is not None  # Asterisk should have cut it at 3000 s
@@ -233,14 +235,14 @@ def test_it_lasts_as_long_as_what_is_left_pays_for(house: Any, credit: int, minu
     second = go_on(house, first)
     assert house.get(second).max_seconds == minutes * 60
     assert talk(house, second, "3000").receipt.total == minutes * 155
-    assert house.balance(ledger.WALLET, 1) == 0
+    assert house.balance(postings.WALLET, 1) == 0
 
 
 def test_credit_and_limit_must_pay_for_the_next_minute(house: Any) -> None:
     first = begin(house, "60", credit=309)
     with pytest.raises(InsufficientFundsError):
         go_on(house, first)
-    house.database.do(lambda s: ledger.top_up(s, 1, 10_000, "EUR", "more"))
+    house.database.do(lambda s: postings.top_up(s, 1, 10_000, "EUR", "more"))
     house.database.do(lambda s: s.execute(update(Client).values(daily_limit=309)))
     with pytest.raises(LimitReachedError):
         go_on(house, first)
@@ -266,7 +268,7 @@ def test_the_answer_names_what_was_talked_before_and_is_the_same_when_asked_agai
     second = go_on(house, begin(house, "59.5"))
     again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, second)))
     assert again.talked_seconds == 60
-    assert again.held_minor == house.balance(ledger.HOLD, second)
+    assert again.held_minor == house.balance(postings.HOLD, second)
     assert house.problems() == []
 
 
@@ -326,7 +328,7 @@ def test_the_recording_is_paid_once_whenever_it_is_ready_and_the_shares_are_thos
     # half up of 33.3 % and of 20 / 120, by whole numbers
     assert sum(each.commission for each in receipts) == (2 * total * 333 + 1000) // 2000
     assert sum(each.vat for each in receipts) == total - (2 * total * 5 + 6) // 12
-    assert [house.balance(ledger.HOLD, each) for each in (first, second)] == [0, 0]
+    assert [house.balance(postings.HOLD, each) for each in (first, second)] == [0, 0]
 
 
 def test_a_recording_that_failed_in_the_first_part_is_paid_with_the_second(house: Any) -> None:
@@ -375,7 +377,7 @@ def test_a_talk_cut_anywhere_costs_what_it_costs_uncut(house: Any, data: st.Data
     whole = talk(house, whole_id, f"{milliseconds}e-3").receipt
     for name in ("total", "commission", "consultant_share", "vat"):
         assert sum(getattr(part, name) for part in parts) == getattr(whole, name)
-    assert house.balance(ledger.WALLET, cut_client) == house.balance(ledger.WALLET, whole_client) >= 0
+    assert house.balance(postings.WALLET, cut_client) == house.balance(postings.WALLET, whole_client) >= 0
 
 
 # -- what is shown ------------------------------------------------------------------------------------------------
@@ -424,7 +426,7 @@ def test_the_statement_says_with_which_call_it_goes_on(house: Any, chain: tuple[
 
     found = house.database.read(work)
     assert [line.continues for line in found.calls] == [None, first]
-    assert sum(line.share for line in found.calls) == house.balance(ledger.EARNINGS, 1)
+    assert sum(line.share for line in found.calls) == house.balance(postings.EARNINGS, 1)
     rows = [cell for row in statement_paper(house.settings, found).tables[0].rows for cell in row]
     assert WORDS["fr"]["entry_continued"].format(call=second, earlier=first) in rows
 
@@ -455,7 +457,7 @@ def test_a_part_is_rated_again_only_where_no_later_one_rests_on_it(
     done = house.database.do(lambda s: rate_again(s, s.get_one(Call, second), "silence"))
     assert (done.before, done.receipt.total) == (155, 78)  # 30 s beyond the package: 0.775
     assert house.problems() == []
-    assert house.balance(ledger.WALLET, 1) == 20_000 - 6078
+    assert house.balance(postings.WALLET, 1) == 20_000 - 6078
 
 
 @pytest.mark.usefixtures("chain")

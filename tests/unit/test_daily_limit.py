@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from taxiphone.billing import daily_limit, days, holds, ledger
-from taxiphone.billing.meter import Meter
+from taxiphone.billing import days, holds
+from taxiphone.billing.ledger import daily_limit, postings
+from taxiphone.billing.ledger.refunds import refund
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.refunds import refund
 from taxiphone.errors import InsufficientFundsError, LimitReachedError
 from taxiphone.settings import Platform
 from taxiphone.store.models import Call, Client, Consultant
@@ -59,7 +60,7 @@ def test_what_was_charged_and_what_is_held_today_counts_and_a_refund_does_not_co
     limit(house, client, 2_000)
     assert left(house) == 2_000
     call_id = house.call(client, consultant, recorded=True)
-    held = house.balance(ledger.HOLD, call_id)
+    held = house.balance(postings.HOLD, call_id)
     assert left(house) == 2_000 - held
     talk(house, call_id, "60")
     assert left(house) == 2_000 - 155 - 500  # the recording's fee is still to come
@@ -130,7 +131,7 @@ def test_a_call_holds_and_lasts_no_longer_than_the_limit_allows(house: Any) -> N
     limit(house, client, 300)
     call_id = house.call(client, consultant)
     assert house.get(call_id).max_seconds == 180
-    assert (house.balance(ledger.HOLD, call_id), house.balance(ledger.WALLET, client)) == (300, 9_700)
+    assert (house.balance(postings.HOLD, call_id), house.balance(postings.WALLET, client)) == (300, 9_700)
     talk(house, call_id, "300")
     assert house.get(call_id).receipt.total == 300
     assert left(house) == 0
@@ -180,5 +181,5 @@ def test_of_calls_that_are_accepted_at_the_same_moment_none_goes_beyond_the_limi
 
     with ThreadPoolExecutor(len(calls)) as pool:
         assert sorted(pool.map(try_it, calls)) == ["accepted", *["limit"] * 4]
-    assert house.balance(ledger.WALLET, client) == 100_000 - 150
+    assert house.balance(postings.WALLET, client) == 100_000 - 150
     assert house.problems() == []

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from taxiphone import settings as settings_file
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.errors import SchemaError, SettingsError
 from taxiphone.store import database as database_module
@@ -164,10 +164,10 @@ def test_the_rows_of_the_first_version_come_along_and_the_books_are_right(empty:
         assert check(session) == []
         assert session.get_one(Receipt, 1).vat == 167
         assert [claim.call_id for claim in session.query(FreeMinutes)] == ["c1"]
-        return [ledger.balance(session, kind) for kind in ("commission", "vat", "top_up")]
+        return [postings.balance(session, kind) for kind in ("commission", "vat", "top_up")]
 
     assert empty.read(look) == [133, 167, -5000]
-    assert empty.do(lambda s: ledger.top_up(s, 1, 1, "EUR")) == 4001
+    assert empty.do(lambda s: postings.top_up(s, 1, 1, "EUR")) == 4001
 
 
 def test_a_schema_that_goes_back_and_forth_keeps_the_books(empty: Database) -> None:
@@ -197,11 +197,11 @@ def failing(times: int, how: Callable[[Any], None]) -> Callable[[Any], int]:
     def work(session: Any) -> int:
         nonlocal tries
         tries += 1
-        ledger.post(
+        postings.post(
             session,
             f"try {tries}",
             "test",
-            [ledger.Change("top_up", "", "EUR", -5), ledger.Change("wallet", "1", "EUR", 5)],
+            [postings.Change("top_up", "", "EUR", -5), postings.Change("wallet", "1", "EUR", 5)],
         )
         if tries <= times:
             how(session)
@@ -223,7 +223,7 @@ def test_what_the_database_took_back_is_done_again_and_counts_once(
     postgres_database: Database, how: Callable[[Any], None]
 ) -> None:
     assert postgres_database.do(failing(2, how)) == 3
-    assert postgres_database.do(lambda s: ledger.balance(s, "wallet", 1)) == 5
+    assert postgres_database.do(lambda s: postings.balance(s, "wallet", 1)) == 5
 
 
 def test_an_error_of_another_kind_is_not_tried_again(postgres_database: Database) -> None:

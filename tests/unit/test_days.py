@@ -15,13 +15,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing import days, paper_text, payouts, statements, what_if
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.receipt_paper import receipt_paper
-from taxiphone.billing.receipts import client_receipt, client_receipt_text, statement_line_text
-from taxiphone.billing.statement_paper import statement_paper
-from taxiphone.billing.what_if_commands import billing
-from taxiphone.console import App
+from taxiphone.billing import days, what_if
+from taxiphone.billing.ledger import payouts
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.papers import paper_text, statements
+from taxiphone.billing.papers.receipt_paper import receipt_paper
+from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text, statement_line_text
+from taxiphone.billing.papers.statement_paper import statement_paper
+from taxiphone.commands.console import App
+from taxiphone.commands.what_if import billing
 from taxiphone.settings import Platform
 from taxiphone.store.models import Consultant
 from taxiphone.store.types import telling

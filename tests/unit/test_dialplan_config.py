@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from taxiphone.ari_app import menu
-from taxiphone.dialplan import config, credentials, own_recordings
+from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan.asterisk.home import Folders
+from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.credentials import Secrets
-from taxiphone.dialplan.home import Folders
-from taxiphone.dialplan.locate import Asterisk
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Call, Settings
+from taxiphone.speech import own_recordings
 
 SECRETS = Secrets("ari-secret", "trunk;secret")
 ASTERISK = Asterisk(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.dialplan import prompts_folder
 from taxiphone.settings import Settings
+from taxiphone.speech import prompts_folder
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from taxiphone import settings as settings_file
 from taxiphone.cli import taxiphone
-from taxiphone.directory import dialling, doctor, people
+from taxiphone.directory import dialling, people
 from taxiphone.errors import UsageError
+from taxiphone.server.checks import check_directory
 from taxiphone.settings import Platform
 from taxiphone.store.models import ClientNumber, Consultant
 
@@ -117,7 +118,7 @@ def test_doctor_names_a_phone_that_is_not_rung_any_more(house: Any) -> None:
     consultant = house.consultant()
 
     def findings() -> list[Any]:
-        return list(house.database.read(lambda session: doctor.check(session, house.settings)))
+        return list(house.database.read(lambda session: check_directory.check(session, house.settings)))
 
     assert {each.ok for each in findings()} == {True}
 
@@ -141,7 +142,7 @@ def test_doctor_names_the_number_of_a_client_that_every_hidden_caller_has(house:
     house.settings = house.settings.model_copy(update={"platform": Platform(cli=FRENCH)})
 
     def wrong() -> list[Any]:
-        found = house.database.read(lambda session: doctor.check(session, house.settings))
+        found = house.database.read(lambda session: check_directory.check(session, house.settings))
         return sorted((each for each in found if not each.ok), key=lambda each: each.ok is None)
 
     certain, *asked = wrong()

@@ -14,12 +14,12 @@ from sqlalchemy import update
 
 from taxiphone.ari_app.patience import PatientDatabase
 from taxiphone.ari_app.record import CallRecord
-from taxiphone.billing import refunds
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.payment_commands import refund as refund_command
+from taxiphone.billing.ledger import refunds
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.console import App
+from taxiphone.billing.rerating import rate_again
+from taxiphone.commands.console import App
+from taxiphone.commands.payments import refund as refund_command
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, CreditNote, Recording

@@ -19,8 +19,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from taxiphone import console, tables
 from taxiphone.cli import taxiphone
+from taxiphone.commands import console, tables
 from taxiphone.store.models import ClientNumber
 
 

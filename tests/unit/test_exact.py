@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxiphone import settings as settings_file
-from taxiphone.billing.quote_file import parse_tariff
-from taxiphone.billing.tariff_json import from_json, to_json
-from taxiphone.directory import checks, options
+from taxiphone.billing.pricing.quote_file import parse_tariff
+from taxiphone.billing.pricing.tariff_json import from_json, to_json
+from taxiphone.commands import options
+from taxiphone.directory import checks
 from taxiphone.errors import UsageError
 from taxiphone.exact import exact, finer_than
 from taxiphone.store.types import ExactDecimal

@@ -15,9 +15,11 @@ from click.testing import CliRunner
 
 from taxiphone import settings as settings_file
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import checks, external_checks, names, prompts_folder, sharing, synthesiser
+from taxiphone.dialplan.asterisk import sharing
 from taxiphone.errors import SettingsError, SetupError
+from taxiphone.server.checks import check_asterisk, check_external_asterisk
 from taxiphone.settings import Settings
+from taxiphone.speech import names, prompts_folder, synthesizer
 
 GROUP = grp.getgrgid(os.getgid()).gr_name
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -90,13 +92,13 @@ def test_a_group_gets_what_asterisk_needs_and_nothing_else(tmp_path: Path) -> No
     assert mode(settings.state / "sounds/names/own/consultant/4271.alaw") == 0o640
     for path in (sound, theirs / "pjsip.conf", home / "log/cel-custom"):
         assert path.stat().st_gid == os.getgid()
-    assert checks.state_is_private(settings.state, shared=True).ok is True
+    assert check_asterisk.state_is_private(settings.state, shared=True).ok is True
     settings.state.chmod(0o755)
-    assert checks.state_is_private(settings.state, shared=True).ok is False
+    assert check_asterisk.state_is_private(settings.state, shared=True).ok is False
 
 
 def test_a_name_that_is_made_later_is_open_to_the_group_at_once(tmp_path: Path) -> None:
-    synthesiser.installed()
+    synthesizer.installed()
     settings = written(tmp_path, f'embedded = false\ngroup = "{GROUP}"')
     run(settings, "asterisk", "config")
     names.make(settings, "consultant", "4271", "Camille Martin")
@@ -118,15 +120,15 @@ def test_a_group_for_an_embedded_asterisk_is_refused(tmp_path: Path) -> None:
 
 def test_who_may_read_a_file_is_told_by_its_modes_and_those_of_its_folders(tmp_path: Path) -> None:
     open_file = Path("/etc/passwd")
-    assert external_checks.readable(open_file, NOBODY)
+    assert check_external_asterisk.readable(open_file, NOBODY)
     sound = tmp_path / "a.alaw"
     sound.touch(mode=0o644)
     tmp_path.chmod(0o700)
-    assert external_checks.readable(sound, os.getuid())
-    assert not external_checks.readable(sound, NOBODY)
+    assert check_external_asterisk.readable(sound, os.getuid())
+    assert not check_external_asterisk.readable(sound, NOBODY)
     link = tmp_path / "link"
     link.symlink_to(open_file)
-    assert not external_checks.readable(link, NOBODY), "the way to the link counts too"
+    assert not check_external_asterisk.readable(link, NOBODY), "the way to the link counts too"
 
 
 def test_an_asterisk_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
@@ -134,19 +136,19 @@ def test_an_asterisk_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = written(tmp_path, f"embedded = false\nhttp_port = {port}")
-    [found] = checks.external(settings)
+    [found] = check_asterisk.external(settings)
     assert found.ok is False
     assert "unreachable" in found.what
     assert "No calls are taken" in found.what
 
 
 def test_a_running_serve_is_known_by_its_lock(tmp_path: Path) -> None:
-    assert not checks.serve_runs(tmp_path)
+    assert not check_asterisk.serve_runs(tmp_path)
     with (tmp_path / "serve.lock").open("w", encoding="utf-8") as lock:
-        assert not checks.serve_runs(tmp_path)
+        assert not check_asterisk.serve_runs(tmp_path)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert checks.serve_runs(tmp_path)
-    assert not checks.serve_runs(tmp_path)
+        assert check_asterisk.serve_runs(tmp_path)
+    assert not check_asterisk.serve_runs(tmp_path)
 
 
 def test_the_folder_of_names_is_there_before_the_first_name(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
 
-from taxiphone.billing.commands import call as call_command
 from taxiphone.billing.due import Due, what_is_due
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.billing.receipts import client_receipt, client_receipt_text
-from taxiphone.console import App
+from taxiphone.billing.rerating import rate_again
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Mark, Recording
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from clocks import TO_THE_BRIDGE, moment, noted
 
-from taxiphone.billing.ledger_commands import ledger as ledger_command
-from taxiphone.billing.meter import Meter
-from taxiphone.console import App
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.commands.console import App
+from taxiphone.commands.ledger import ledger as ledger_command
 from taxiphone.server import forgotten
 from taxiphone.store import types
 from taxiphone.store.calls import Status

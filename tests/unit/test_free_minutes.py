@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from taxiphone.billing import free_minutes, holds
+from taxiphone.billing import holds
+from taxiphone.billing.ledger import free_minutes
+from taxiphone.billing.pricing.talk import Talk
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.rating import rate
-from taxiphone.billing.talk import Talk
-from taxiphone.billing.tariff_json import from_json
 from taxiphone.settings import Billing
 from taxiphone.store.models import Call, Client, Consultant, FreeMinutes
 from taxiphone.store.types import now

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hearing import RATE, Heard, Library, alaw
 
-from taxiphone.dialplan import prompts_folder
+from taxiphone.speech import prompts_folder
 
 
 @pytest.fixture(params=["en", "fr"])

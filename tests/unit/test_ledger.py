@@ -12,11 +12,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 
-from taxiphone.billing import holds, ledger
-from taxiphone.billing.ledger import Change
+from taxiphone.billing import holds
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.ledger_check import check
-from taxiphone.billing.money import format_money, from_minor, to_minor
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
+from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
 from taxiphone.store.models import Account, Call, Client, Consultant, Entry, Posting
 
@@ -28,17 +29,17 @@ def eur(kind: str, owner: str, amount: int) -> Change:
 def test_a_top_up_credits_the_wallet_and_the_same_key_credits_nothing_more(house: Any) -> None:
     client = house.client(credit=0)
     for _ in range(3):
-        assert house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", "cheque 12")) == 2000
-    assert house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", None)) == 4000
+        assert house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", "cheque 12")) == 2000
+    assert house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", None)) == 4000
     assert house.balance("top_up") == -4000
     assert house.problems() == []
 
 
 def test_a_key_that_was_used_for_another_amount_is_refused(house: Any) -> None:
     client = house.client(credit=0)
-    house.database.do(lambda s: ledger.top_up(s, client, 2000, "EUR", "k"))
+    house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", "k"))
     with pytest.raises(LedgerError, match="other amounts"):
-        house.database.do(lambda s: ledger.top_up(s, client, 2001, "EUR", "k"))
+        house.database.do(lambda s: postings.top_up(s, client, 2001, "EUR", "k"))
     assert house.balance("wallet", client) == 2000
 
 
@@ -56,7 +57,7 @@ def test_a_key_that_was_used_for_another_amount_is_refused(house: Any) -> None:
 )
 def test_what_does_not_balance_is_not_posted(house: Any, changes: list[Change]) -> None:
     with pytest.raises(LedgerError):
-        house.database.do(lambda s: ledger.post(s, "key", "test", changes))
+        house.database.do(lambda s: postings.post(s, "key", "test", changes))
     assert house.database.do(lambda s: s.scalar(select(func.count()).select_from(Posting))) == 0
 
 
@@ -65,13 +66,13 @@ def test_a_refused_posting_leaves_nothing_in_the_transaction_that_goes_on(house:
 
     def work(session: Any) -> None:
         with pytest.raises(InsufficientFundsError):
-            ledger.post(
+            postings.post(
                 session,
                 "too much",
                 "test",
                 [eur("commission", "", 101), eur("wallet", str(client), -101)],
             )
-        ledger.top_up(session, client, 1, "EUR")
+        postings.top_up(session, client, 1, "EUR")
 
     house.database.do(work)
     assert house.balance("wallet", client) == 101
@@ -91,15 +92,15 @@ def test_whatever_is_posted_the_books_balance_and_nothing_is_negative(
     class Undo(Exception): ...  # noqa: N818 - not an error
 
     def work(session: Any) -> None:
-        ledger.post(session, "seed", "test", [eur("wallet", "a", 1000), eur("top_up", "", -1000)])
+        postings.post(session, "seed", "test", [eur("wallet", "a", 1000), eur("top_up", "", -1000)])
         for number, (source, target, amount) in enumerate(steps):
             if source != target:
                 changes = [eur("wallet", source, -amount), eur("wallet", target, amount)]
                 try:
-                    ledger.post(session, f"step {number}", "test", changes)
+                    postings.post(session, f"step {number}", "test", changes)
                 except InsufficientFundsError:
-                    assert ledger.balance(session, "wallet", source) < amount
-        assert sum(ledger.balance(session, "wallet", owner) for owner in "abc") == 1000
+                    assert postings.balance(session, "wallet", source) < amount
+        assert sum(postings.balance(session, "wallet", owner) for owner in "abc") == 1000
         assert check(session) == []
         raise Undo
 
@@ -141,18 +142,18 @@ def test_the_check_names_what_is_wrong(house: Any, what: str, harm: Callable[[An
 
 def test_a_reversal_is_the_mirror_image_and_is_made_once(house: Any) -> None:
     client = house.client(credit=0)
-    house.database.do(lambda s: ledger.top_up(s, client, 500, "EUR", "wrong"))
+    house.database.do(lambda s: postings.top_up(s, client, 500, "EUR", "wrong"))
     key = f"top_up:{client}:wrong"
-    first = house.database.do(lambda s: ledger.reverse(s, key, "undo", "keyed in twice"))
-    again = house.database.do(lambda s: ledger.reverse(s, key, "undo"))
+    first = house.database.do(lambda s: postings.reverse(s, key, "undo", "keyed in twice"))
+    again = house.database.do(lambda s: postings.reverse(s, key, "undo"))
     assert (first.id, first.kind, first.memo) == (again.id, "reversal", "keyed in twice")
     assert (house.balance("wallet", client), house.balance("top_up")) == (0, 0)
     with pytest.raises(LedgerError, match="reversed before, by undo"):
-        house.database.do(lambda s: ledger.reverse(s, key, "undo twice"))
+        house.database.do(lambda s: postings.reverse(s, key, "undo twice"))
     with pytest.raises(LedgerError, match="is a reversal itself"):
-        house.database.do(lambda s: ledger.reverse(s, "undo", "redo"))
+        house.database.do(lambda s: postings.reverse(s, "undo", "redo"))
     with pytest.raises(LedgerError, match="no posting nothing"):
-        house.database.do(lambda s: ledger.reverse(s, "nothing", "undo nothing"))
+        house.database.do(lambda s: postings.reverse(s, "nothing", "undo nothing"))
     assert house.problems() == []
 
 
@@ -160,7 +161,7 @@ def test_what_was_spent_since_can_not_be_reversed(house: Any) -> None:
     client = house.client(credit=500)
     house.call(client, house.consultant("5.00"))
     with pytest.raises(InsufficientFundsError):
-        house.database.do(lambda s: ledger.reverse(s, f"top_up:{client}:first", "undo"))
+        house.database.do(lambda s: postings.reverse(s, f"top_up:{client}:first", "undo"))
     assert house.problems() == []
 
 

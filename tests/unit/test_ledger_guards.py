@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.store.models import Account, Entry, Posting
 from taxiphone.store.types import now
 
@@ -101,7 +101,7 @@ def test_no_wallet_falls_below_zero_by_whatever_statement(house: Any, accounts: 
 
 def test_a_posting_is_reversed_by_one_other_only(house: Any, accounts: list[int]) -> None:
     wallet, outside = accounts
-    house.database.do(lambda s: ledger.reverse(s, "top_up:1:first", "undo"))
+    house.database.do(lambda s: postings.reverse(s, "top_up:1:first", "undo"))
     rows = entries(9, (wallet, 5), (outside, -5))
     refused(house, *rows, posting(9).values(reverses_id=1), match="reverses_id")
 
@@ -116,8 +116,8 @@ def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accou
         statements.append((statement, parameters))
 
     def work(session: Any) -> None:
-        ledger.lock_wallet(session, 1, "EUR")
-        ledger.top_up(session, 1, 5, "EUR")
+        postings.lock_wallet(session, 1, "EUR")
+        postings.top_up(session, 1, 5, "EUR")
 
     house.database.do(work)
     event.remove(house.database.engine, "before_cursor_execute", keep)

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from taxiphone.dialplan import log_keeper
-from taxiphone.dialplan.log_keeper import Bounds, keep_short
+from taxiphone.dialplan.asterisk import log_keeper
+from taxiphone.dialplan.asterisk.log_keeper import Bounds, keep_short
 
 BOUNDS = Bounds(log_bytes=10, spare_bytes=1000)
 

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import func, select
 
-from taxiphone.billing import log_gaps, log_rotation
-from taxiphone.billing.ledger_commands import ledger as ledger_command
-from taxiphone.billing.meter import Meter
-from taxiphone.console import App
+from taxiphone.billing.metering import log_gaps, log_rotation
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.commands.console import App
+from taxiphone.commands.ledger import ledger as ledger_command
 from taxiphone.store.models import CelRow
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}

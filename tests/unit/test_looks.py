@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from taxiphone.ari_app.recovery import unfinished_calls
-from taxiphone.billing import unpriced
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering import unpriced
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.recordings.worker import due_recordings
 from taxiphone.server.process import awaited
 from taxiphone.store.calls import Status

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 
-from taxiphone.billing import cel, cel_files, meter, over
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.evidence import cel
+from taxiphone.billing.metering import cel_files, meter, over
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.store.models import Call, CelPosition, CelRow, Posting
 
 

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import func, select
 
-from taxiphone.billing.commands import call as call_command
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.console import App
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.rerating import rate_again
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Mark, Posting
 

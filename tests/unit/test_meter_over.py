@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
 

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import names, prompts_folder, synthesiser
-from taxiphone.dialplan.speech import Speech, languages
 from taxiphone.errors import SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import Settings
+from taxiphone.speech import names, prompts_folder, synthesizer
+from taxiphone.speech.sentences import Speech, languages
 
 Run = Callable[..., str]
 
@@ -24,7 +24,7 @@ Run = Callable[..., str]
 @pytest.fixture(scope="module", autouse=True)
 def espeak() -> None:
     """The synthesiser, fetched where this machine has none."""
-    synthesiser.installed()
+    synthesizer.installed()
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_without_a_synthesiser_the_line_that_installs_it_is_told_and_an_add_goes
         assert not names.try_make(settings, "consultant", "4271", "Anne")
     assert "taxiphone prompts install" in caplog.text
     with pytest.raises(SetupError, match="not Debian"):
-        synthesiser.installed()
+        synthesizer.installed()
 
 
 def test_an_unpacked_synthesiser_is_run_with_its_own_libraries_and_voices(
@@ -194,13 +194,13 @@ def test_an_unpacked_synthesiser_is_run_with_its_own_libraries_and_voices(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    tree = synthesiser.tree()
+    tree = synthesizer.tree()
     libraries = tree / "usr/lib/x86_64-linux-gnu"
     for path in (libraries / "ld-linux-x86-64.so.2", tree / "usr/bin/espeak-ng"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tree / ".taxiphone-packages.json").write_text('{"packages": {"espeak-ng": "1.52"}}', encoding="utf-8")
-    assert synthesiser.installed() == (
+    assert synthesizer.installed() == (
         f"{libraries}/ld-linux-x86-64.so.2",
         "--library-path",
         f"{libraries}:{libraries}/pulseaudio",

@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 from sqlalchemy import update
 
-from taxiphone.billing import double_entry, ledger, paper_names, paper_pdf, payouts, statements
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.paper import Column, Paper, Sum, Table
-from taxiphone.billing.paper_words import WORDS
+from taxiphone.billing.ledger import double_entry, payouts, postings
+from taxiphone.billing.ledger.refunds import refund
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.papers import paper_names, paper_pdf, statements
+from taxiphone.billing.papers.paper import Column, Paper, Sum, Table
+from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rating_again import rate_again
-from taxiphone.billing.receipt_commands import receipt
-from taxiphone.billing.refunds import refund
-from taxiphone.billing.statement_commands import statement
-from taxiphone.console import App
+from taxiphone.billing.rerating import rate_again
+from taxiphone.commands.console import App
+from taxiphone.commands.receipt import receipt
+from taxiphone.commands.statement import statement
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings import Invoice
 from taxiphone.store.models import Call, CelRow, Client, Consultant
@@ -342,8 +343,8 @@ def test_a_statement_has_every_call_refund_correction_and_payout_and_agrees_with
     ]
     assert found["lines"][0]["call"] == lived
     assert found["opening"] == "0.00"
-    assert Decimal(found["closing"]) * 100 == house.balance(ledger.EARNINGS, 1)
-    assert Decimal(found["paid_out"]) * 100 == house.balance(ledger.PAYOUTS, 1)
+    assert Decimal(found["closing"]) * 100 == house.balance(postings.EARNINGS, 1)
+    assert Decimal(found["paid_out"]) * 100 == house.balance(postings.PAYOUTS, 1)
     tomorrow = read_statement(house, today + timedelta(days=1), today + timedelta(days=2))
     assert (tomorrow["opening"], tomorrow["closing"], tomorrow["lines"]) == (
         found["closing"],
@@ -453,10 +454,10 @@ def test_whatever_happened_statements_sum_and_join_without_a_gap(
                 continue
             signed = amount if kind == "earn" else -amount
             changes = [
-                ledger.Change(ledger.EARNINGS, str(number), "EUR", signed),
-                ledger.Change(ledger.COMMISSION, "", "EUR", -signed),
+                postings.Change(postings.EARNINGS, str(number), "EUR", signed),
+                postings.Change(postings.COMMISSION, "", "EUR", -signed),
             ]
-            house.database.do(lambda s, i=index, c=changes: ledger.post(s, f"test:{number}:{i}", "test", c))
+            house.database.do(lambda s, i=index, c=changes: postings.post(s, f"test:{number}:{i}", "test", c))
     finally:
         double_entry.now = clock
     first, last = date(2026, 11, 1), date(2026, 11, 8)
@@ -472,4 +473,4 @@ def test_whatever_happened_statements_sum_and_join_without_a_gap(
         assert each.opening + each.shares + each.corrected - each.paid_out == each.closing
     assert before.closing == after.opening
     assert before.lines + after.lines == whole.lines
-    assert (whole.opening, whole.closing) == (0, house.balance(ledger.EARNINGS, number))
+    assert (whole.opening, whole.closing) == (0, house.balance(postings.EARNINGS, number))

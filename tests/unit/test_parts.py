@@ -6,9 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing.parts import NOTHING, Sum, billable, longest_part, price_part, with_fee, without_free
-from taxiphone.billing.parts_explained import explain_part
-from taxiphone.billing.tariff import Price, Tariff, Terms, package, per_minute, price, shares, tax_free
+from taxiphone.billing.pricing.parts import (
+    NOTHING,
+    Sum,
+    billable,
+    longest_part,
+    price_part,
+    with_fee,
+    without_free,
+)
+from taxiphone.billing.pricing.parts_explained import explain_part
+from taxiphone.billing.pricing.tariff import (
+    Price,
+    Tariff,
+    Terms,
+    package,
+    per_minute,
+    price,
+    shares,
+    tax_free,
+)
 
 PRICES = st.decimals("0.01", "99", places=4)
 SHARES = st.decimals("0", "1", places=3)

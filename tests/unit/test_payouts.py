@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from taxiphone.billing import double_entry, ledger, payouts
-from taxiphone.billing.ledger import Change
-from taxiphone.billing.payment_commands import payout
-from taxiphone.console import App
+from taxiphone.billing.ledger import double_entry, payouts, postings
+from taxiphone.billing.ledger.postings import Change
+from taxiphone.commands.console import App
+from taxiphone.commands.payments import payout
 from taxiphone.errors import TaxiphoneError, UsageError
 
 DAY = date(2026, 11, 22)
@@ -20,10 +20,10 @@ DAY = date(2026, 11, 22)
 def earn(house: Any, consultant: int, amount: int, key: str) -> None:
     """Earnings out of nowhere: the platform's commission pays."""
     changes = [
-        Change(ledger.EARNINGS, str(consultant), "EUR", amount),
-        Change(ledger.COMMISSION, "", "EUR", -amount),
+        Change(postings.EARNINGS, str(consultant), "EUR", amount),
+        Change(postings.COMMISSION, "", "EUR", -amount),
     ]
-    house.database.do(lambda s: ledger.post(s, key, "test", changes))
+    house.database.do(lambda s: postings.post(s, key, "test", changes))
 
 
 def on(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
@@ -51,8 +51,8 @@ def test_what_was_earned_is_paid_once(house: Any) -> None:
     (row,) = rows(house, "run")
     assert (row["consultant"], row["earned"], row["paid"], row["note"]) == ("101", "50.20", "50.20", None)
     assert rows(house, "run") == []
-    assert house.balance(ledger.EARNINGS, anne) == 0
-    assert house.balance(ledger.PAYOUTS, anne) == 5_020
+    assert house.balance(postings.EARNINGS, anne) == 0
+    assert house.balance(postings.PAYOUTS, anne) == 5_020
     earn(house, anne, 1_000, "b")
     assert [row["paid"] for row in rows(house, "run")] == ["10.00"]
     assert [row["amount"] for row in rows(house, "list")] == ["10.00", "50.20"]
@@ -64,7 +64,7 @@ def test_less_than_the_minimum_waits_and_adds_up(house: Any) -> None:
     (row,) = rows(house, "run")
     assert (row["paid"], row["note"]) == ("0.00", "below the minimum of 10.00 EUR")
     assert [row["paid"] for row in rows(house, "run", "--minimum", "9.99", "--dry-run")] == ["9.99"]
-    assert house.balance(ledger.EARNINGS, anne) == 999
+    assert house.balance(postings.EARNINGS, anne) == 999
     earn(house, anne, 1, "b")
     assert [row["paid"] for row in rows(house, "run")] == ["10.00"]
 
@@ -100,8 +100,8 @@ def test_runs_at_once_pay_once(house: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert house.balance(ledger.PAYOUTS, anne) + house.balance(ledger.EARNINGS, anne) == 5_026
-    assert house.balance(ledger.EARNINGS, anne) == 0
+    assert house.balance(postings.PAYOUTS, anne) + house.balance(postings.EARNINGS, anne) == 5_026
+    assert house.balance(postings.EARNINGS, anne) == 0
     assert len(rows(house, "list")) == sum(paid)
 
 

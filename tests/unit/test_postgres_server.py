@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from taxiphone.demo import postgres
-from taxiphone.demo.postgres import PostgresServer
+from taxiphone.bench import postgres
+from taxiphone.bench.postgres import PostgresServer
 from taxiphone.errors import SetupError
 
 PROGRAM = """

@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import prompts_folder, sound_files, speech_texts, synthesis
-from taxiphone.dialplan.speech import Speech, languages
 from taxiphone.errors import SettingsError, SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import load
+from taxiphone.speech import prompt_texts, prompts_folder, sound_files, synthesis
+from taxiphone.speech.sentences import Speech, languages
 
-BOTH = [speech_texts.load(language) for language in languages()]
+BOTH = [prompt_texts.load(language) for language in languages()]
 EVERY = [(texts.language, name) for texts in BOTH for name in texts.clips]
 VOICE = '[voice]\nname = "fr"\nspeed = 150\npitch = 50\n'
 SPOKEN = [(language, name) for language, name in EVERY if name != "silence"]
@@ -52,7 +52,7 @@ def _sound(language: str, name: str) -> bytes:
 
 def test_every_language_has_the_same_prompts_and_words() -> None:
     keys = [
-        {name for name, clip in texts.own.items() if clip.table not in {"own", speech_texts.TEMPLATES}}
+        {name for name, clip in texts.own.items() if clip.table not in {"own", prompt_texts.TEMPLATES}}
         | set(texts.templates)
         for texts in BOTH
     ]
@@ -89,19 +89,19 @@ def test_every_number_below_a_hundred_has_a_word() -> None:
 def test_a_wrong_text_file_is_refused_with_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "xx.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=sentence):
-        speech_texts.load("xx", tmp_path)
+        prompt_texts.load("xx", tmp_path)
 
 
 # The sounds
 
 
 @pytest.mark.parametrize("texts", BOTH, ids=lambda texts: texts.language)
-def test_the_sounds_were_made_from_these_texts(texts: speech_texts.Texts) -> None:
+def test_the_sounds_were_made_from_these_texts(texts: prompt_texts.Texts) -> None:
     assert synthesis.outdated(texts) == (), "run: taxiphone prompts build"
 
 
 @pytest.mark.parametrize("texts", BOTH, ids=lambda texts: texts.language)
-def test_no_sound_is_without_a_text(texts: speech_texts.Texts) -> None:
+def test_no_sound_is_without_a_text(texts: prompt_texts.Texts) -> None:
     home = synthesis.SOUNDS / texts.language
     found = {path.relative_to(home).with_suffix("").as_posix() for path in home.rglob("*.alaw")}
     assert found == set(texts.clips)
@@ -123,7 +123,7 @@ def test_every_sound_lasts_as_long_as_its_words_need() -> None:
     for texts in BOTH:
         for name, clip in texts.clips.items():
             seconds = len(_sound(texts.language, name)) / 8000
-            if clip.table != speech_texts.TONES:
+            if clip.table != prompt_texts.TONES:
                 assert 0.2 + 0.03 * len(clip.text) < seconds + 0.1 < 1.1 + 0.11 * len(clip.text), name
 
 
@@ -152,7 +152,7 @@ def test_all_sounds_are_small_enough_to_ship() -> None:
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     """A third language: English in other words, without a grammar of its own."""
-    english = speech_texts.PROMPTS.joinpath("en.toml").read_text(encoding="utf-8")
+    english = prompt_texts.PROMPTS.joinpath("en.toml").read_text(encoding="utf-8")
     folder = tmp_path / "prompts"
     folder.mkdir()
     common = english[: english.index("[own]")]
@@ -194,7 +194,7 @@ def test_a_build_without_espeak_names_the_line_that_installs_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(SetupError, match="taxiphone prompts install"):
-        synthesis.build(speech_texts.load("xx", toy), tmp_path / "sounds")
+        synthesis.build(prompt_texts.load("xx", toy), tmp_path / "sounds")
 
 
 def test_a_tone_that_nobody_can_play_is_refused(tmp_path: Path) -> None:
@@ -202,10 +202,10 @@ def test_a_tone_that_nobody_can_play_is_refused(tmp_path: Path) -> None:
         synthesis.build(_tones(tmp_path, 'gong = "(gong)"\n'), tmp_path / "sounds")
 
 
-def _tones(folder: Path, tones: str) -> speech_texts.Texts:
+def _tones(folder: Path, tones: str) -> prompt_texts.Texts:
     text = f'[voice]\nname = "fr"\nspeed = 150\npitch = 50\n[tones]\n{tones}'
     (folder / "xx.toml").write_text(text, encoding="utf-8")
-    return speech_texts.load("xx", folder)
+    return prompt_texts.load("xx", folder)
 
 
 # The commands

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
 from taxiphone.demo.sound import write_tone
-from taxiphone.dialplan import names, prompts_folder, speech_texts, synthesis, synthesiser
-from taxiphone.dialplan.speech import Speech, languages
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings import Settings, load
+from taxiphone.speech import names, prompt_texts, prompts_folder, synthesis, synthesizer
+from taxiphone.speech.sentences import Speech, languages
 
 Run = Callable[..., str]
 ROOT = Path(__file__).parents[2]
@@ -58,14 +58,14 @@ eur-cent-many = "cendoj"
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Path]:
     """The settings file of a platform whose operator has written an Esperanto text file."""
-    synthesiser.installed()
+    synthesizer.installed()
     config = tmp_path / "taxiphone.toml"
     config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")
     texts = tmp_path / "var/prompts/eo.toml"
     texts.parent.mkdir(parents=True)
     texts.write_text(ESPERANTO, encoding="utf-8")
     yield config
-    speech_texts.also_in(tmp_path / "none")
+    prompt_texts.also_in(tmp_path / "none")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_what_it_lacks_is_heard_in_english_rather_than_not_at_all(built: Setting
     heard = prompts_folder.sounds(built, "eo")
     assert heard["goodbye"] == synthesis.sound_path("en", "goodbye")
     assert heard["welcome"] == built.state / "prompts/eo/welcome.alaw"
-    for name in speech_texts.load("eo").clips:
+    for name in prompt_texts.load("eo").clips:
         assert heard[name].is_file(), name
 
 
@@ -167,7 +167,7 @@ def test_the_simulation_speaks_it_with_sounds_of_their_real_length(
     run: Run, built: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "talk.txt").write_text(TALK, encoding="utf-8")
-    speech_texts.also_in(tmp_path / "none")  # as in a program that has just started
+    prompt_texts.also_in(tmp_path / "none")  # as in a program that has just started
     words = (
         "call",
         "simulate",
@@ -190,7 +190,7 @@ def test_a_settings_file_can_be_written_with_it_and_not_with_one_that_there_is_n
     house: Path, tmp_path: Path
 ) -> None:
     house.unlink()
-    speech_texts.also_in(tmp_path / "none")
+    prompt_texts.also_in(tmp_path / "none")
     words = ["init", str(house), "--cli", "+33199000000", "--trunk", "127.0.0.1", "--language"]
     refused = CliRunner().invoke(taxiphone, [*words, "de"])
     assert isinstance(refused.exception, UsageError)
@@ -218,7 +218,7 @@ def test_the_manuals_example_works_as_it_stands(house: Path, tmp_path: Path) -> 
         copied = tmp_path / "var/prompts/de.toml"
         made = [copied, *([] if made_before else copied.parents[:2])]
         assert [path.name for path in made if path.stat().st_mode & 0o077] == []
-        speech_texts.also_in(tmp_path / "none")
+        prompt_texts.also_in(tmp_path / "none")
         words = ("--config", str(house), "prompts", "list", "--language", "de", "--json")
         assert {row["missing"] for row in json.loads(CliRunner().invoke(taxiphone, words).output)} == {False}
         shutil.rmtree(tmp_path / "var")

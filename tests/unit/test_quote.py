@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.quote_commands import quote
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.cli import taxiphone
-from taxiphone.console import App
+from taxiphone.commands.console import App
+from taxiphone.commands.quote import quote
 from taxiphone.errors import TaxiphoneError, UsageError
 
 # The tariff of product.md's package: 60.00 for an hour, then 1.55 a minute.

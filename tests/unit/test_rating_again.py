@@ -9,14 +9,15 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from taxiphone.billing import cel, ledger
-from taxiphone.billing.commands import call as call_command
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.evidence import cel
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.refunds import refund
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rating_again import Again, rate_again
-from taxiphone.billing.receipt_commands import receipt as receipt_command
-from taxiphone.billing.refunds import refund
-from taxiphone.console import App
+from taxiphone.billing.rerating import Again, rate_again
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
+from taxiphone.commands.receipt import receipt as receipt_command
 from taxiphone.errors import InsufficientFundsError, LedgerError, TaxiphoneError, UsageError
 from taxiphone.store.models import Call, CelRow, Posting
 
@@ -62,17 +63,17 @@ def invoke(house: Any, command: Any, *arguments: str) -> Any:
     return result
 
 
-def postings(house: Any) -> int:
+def count_postings(house: Any) -> int:
     return len(house.database.do(lambda s: s.scalars(select(Posting.id)).all()))
 
 
 def test_the_same_price_posts_nothing_and_says_so(house: Any) -> None:
     call_id = talked(house, recorded=True)
-    before = postings(house)
+    before = count_postings(house)
     assert again(house, call_id).changed is False
     text = invoke(house, call_command, "rate", "--again", call_id).stdout
     assert "costs 6.55 EUR, as before: nothing was posted" in text
-    assert postings(house) == before
+    assert count_postings(house) == before
 
 
 def test_a_lower_price_goes_back_to_the_wallet(house: Any) -> None:
@@ -80,9 +81,9 @@ def test_a_lower_price_goes_back_to_the_wallet(house: Any) -> None:
     correct(house, call_id, "60")
     done = again(house, call_id, "the end was wrong")
     assert (done.before, done.receipt.total, done.changed) == (310, 155, True)
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 155
-    assert house.balance(ledger.EARNINGS, 1) == 155 - 47  # 30 % of 1.55 is 0.465, half up 0.47
-    assert house.balance(ledger.HOLD, call_id) == 0
+    assert house.balance(postings.WALLET, 1) == 10_000 - 155
+    assert house.balance(postings.EARNINGS, 1) == 155 - 47  # 30 % of 1.55 is 0.465, half up 0.47
+    assert house.balance(postings.HOLD, call_id) == 0
     assert house.get(call_id).billed_seconds == 60
     assert house.problems() == []
 
@@ -90,11 +91,11 @@ def test_a_lower_price_goes_back_to_the_wallet(house: Any) -> None:
 def test_a_lower_price_does_not_need_what_was_given_back_and_spent_since(house: Any) -> None:
     call_id = talked(house, "120", credit=1_000)
     other = house.call(1, 1)  # holds all that is left
-    assert house.balance(ledger.WALLET, 1) < 155
+    assert house.balance(postings.WALLET, 1) < 155
     correct(house, call_id, "60")
     assert again(house, call_id).changed
     assert house.problems() == []
-    assert house.balance(ledger.HOLD, other) > 0
+    assert house.balance(postings.HOLD, other) > 0
 
 
 def test_a_higher_price_comes_from_the_wallet(house: Any) -> None:
@@ -102,8 +103,8 @@ def test_a_higher_price_comes_from_the_wallet(house: Any) -> None:
     correct(house, call_id, "120.5")
     done = again(house, call_id)
     assert (done.before, done.receipt.total) == (655, 500 + 313)  # 121 s x 1.55 / 60 = 3.1258, half up 3.13
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 813
-    assert house.balance(ledger.EARNINGS, 1) == done.receipt.consultant_share == 813 - 244
+    assert house.balance(postings.WALLET, 1) == 10_000 - 813
+    assert house.balance(postings.EARNINGS, 1) == done.receipt.consultant_share == 813 - 244
     assert house.problems() == []
 
 
@@ -111,20 +112,20 @@ def test_a_higher_price_that_the_wallet_does_not_hold_is_refused_and_leaves_all_
     call_id = talked(house, "60", credit=1_000)
     house.call(1, 1)  # the rest is held for another call
     correct(house, call_id, "300")
-    before = postings(house)
+    before = count_postings(house)
     with pytest.raises(InsufficientFundsError, match="the call keeps its price"):
         invoke(house, call_command, "rate", "--again", call_id)
-    assert postings(house) == before
+    assert count_postings(house) == before
     assert house.get(call_id).receipt.total == 155
     assert house.problems() == []
 
 
 def test_never_more_than_was_held_when_it_was_accepted(house: Any) -> None:
     call_id = talked(house, "60", credit=310)
-    house.database.do(lambda s: ledger.top_up(s, 1, 10_000, "EUR", "later"))
+    house.database.do(lambda s: postings.top_up(s, 1, 10_000, "EUR", "later"))
     correct(house, call_id, "600")
     assert again(house, call_id).receipt.total == 310
-    assert house.balance(ledger.WALLET, 1) == 10_000
+    assert house.balance(postings.WALLET, 1) == 10_000
     assert house.problems() == []
 
 
@@ -135,7 +136,7 @@ def test_again_and_again_makes_versions_of_one_receipt_and_every_balance_is_that
     for seconds, total in (("120", 810), ("30", 578), ("30", 578), ("61", 658)):
         correct(house, call_id, seconds)
         assert again(house, call_id, f"{seconds} s").receipt.total == total
-        assert house.balance(ledger.WALLET, 1) == 10_000 - total
+        assert house.balance(postings.WALLET, 1) == 10_000 - total
         assert house.problems() == []
     shown = json.loads(invoke(house, receipt_command, "show", call_id, "--json").stdout)
     assert (shown["number"], shown["version"]) == (1, 4)
@@ -175,7 +176,7 @@ def test_two_at_once_charge_once(house: Any) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(changed) == [False, False, False, True]
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 310
+    assert house.balance(postings.WALLET, 1) == 10_000 - 310
     assert house.problems() == []
 
 
@@ -220,7 +221,7 @@ def test_a_recording_that_is_still_to_come_stays_held_through_it(house: Any) -> 
     house.database.do(longer)
     done = again(house, late)
     assert (done.receipt.total, done.receipt.recording_pending) == (310, True)
-    assert house.balance(ledger.HOLD, late) == 500
+    assert house.balance(postings.HOLD, late) == 500
     house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, late), ready=True))
     assert house.get(late).receipt.total == 810
     assert house.problems() == []

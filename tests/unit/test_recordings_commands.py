@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from taxiphone.cli import taxiphone
 from taxiphone.errors import RecordingError, TaxiphoneError, UsageError
-from taxiphone.recordings.checks import check
+from taxiphone.server.checks.check_recordings import check
 from taxiphone.store.models import Recording
 
 SOUND = b"ID3 and then the sound"

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.patience import PatientDatabase
 from taxiphone.ari_app.record import CallRecord
+from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate
-from taxiphone.billing.talk import Talk
 from taxiphone.recordings import keeping
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.store import types

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from taxiphone.billing import ledger, payouts, refunds
-from taxiphone.billing.commands import call as call_command
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.payment_commands import refund as refund_command
+from taxiphone.billing.ledger import payouts, postings, refunds
+from taxiphone.billing.ledger.refunds import refund
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.pricing.tariff import half_up
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.receipt_commands import receipt as receipt_command
-from taxiphone.billing.refunds import refund
-from taxiphone.billing.tariff import half_up
-from taxiphone.console import App
+from taxiphone.commands.call import call as call_command
+from taxiphone.commands.console import App
+from taxiphone.commands.payments import refund as refund_command
+from taxiphone.commands.receipt import receipt as receipt_command
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote
 
@@ -57,10 +57,10 @@ def test_a_part_comes_from_each_pocket_in_its_proportion(house: Any) -> None:
     # 7.17 paid: 5.02 consultant, 2.15 commission, of which 1.20 tax (7.17 / 1.20 = 5.975, half up 5.98: tax 1.19)
     assert (note.amount, note.consultant_share, note.commission) == (100, 70, 30)
     assert note.vat == half_up(100 * 119, 717)
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 717 + 100
-    assert house.balance(ledger.EARNINGS, 1) == 502 - 70
-    assert house.balance(ledger.VAT) == 119 - note.vat
-    assert house.balance(ledger.REFUNDS) == -(30 - note.vat)
+    assert house.balance(postings.WALLET, 1) == 10_000 - 717 + 100
+    assert house.balance(postings.EARNINGS, 1) == 502 - 70
+    assert house.balance(postings.VAT) == 119 - note.vat
+    assert house.balance(postings.REFUNDS) == -(30 - note.vat)
     assert house.problems() == []
 
 
@@ -70,9 +70,9 @@ def test_all_of_it_leaves_every_pocket_as_it_was(house: Any) -> None:
     give(house, call_id, 333)
     note = give(house, call_id, None)
     assert note.amount == 717 - 334
-    assert house.balance(ledger.WALLET, 1) == 10_000
-    assert house.balance(ledger.EARNINGS, 1) == house.balance(ledger.VAT) == 0
-    platform = (ledger.COMMISSION, ledger.RECORDING_FEES, ledger.REFUNDS)
+    assert house.balance(postings.WALLET, 1) == 10_000
+    assert house.balance(postings.EARNINGS, 1) == house.balance(postings.VAT) == 0
+    platform = (postings.COMMISSION, postings.RECORDING_FEES, postings.REFUNDS)
     assert sum(house.balance(kind) for kind in platform) == 0
     with pytest.raises(LedgerError, match="nothing is left"):
         give(house, call_id, None)
@@ -84,7 +84,7 @@ def test_never_more_than_was_paid_over_all_refunds(house: Any) -> None:
     give(house, call_id, 700)
     with pytest.raises(LedgerError, match=r"0\.17 EUR are left"):
         give(house, call_id, 18)
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 17
+    assert house.balance(postings.WALLET, 1) == 10_000 - 17
     give(house, call_id, 17)
 
 
@@ -95,7 +95,7 @@ def test_the_same_key_gives_back_once(house: Any) -> None:
     assert give(house, call_id, None, "ticket-1").number == first.number
     with pytest.raises(LedgerError, match=r"was used for a refund of 2\.00 EUR"):
         give(house, call_id, 201, "ticket-1")
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 517
+    assert house.balance(postings.WALLET, 1) == 10_000 - 517
 
 
 def test_two_refunds_at_once_never_give_back_more_than_was_paid(house: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_consultant_who_was_paid_out_owes_it(house: Any) -> None:
         invoke(house, refund_command, call_id, "--all", "--reason", "bad line", "--json").stdout
     )
     assert (shown["amount"], shown["consultant_owes"], shown["left"]) == ("7.17", "5.02", "0.00")
-    assert house.balance(ledger.EARNINGS, 1) == -502
+    assert house.balance(postings.EARNINGS, 1) == -502
     assert house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))[1] is None
     assert house.problems() == []
 
@@ -146,7 +146,7 @@ def test_what_is_no_refund_is_refused_in_one_sentence(house: Any) -> None:
         with pytest.raises(UsageError, match=sentence):
             invoke(house, refund_command, *arguments)
     assert invoke(house, refund_command, call_id, "1").exit_code == 2  # no --reason
-    assert house.balance(ledger.WALLET, 1) == 10_000 - 717
+    assert house.balance(postings.WALLET, 1) == 10_000 - 717
 
 
 def test_the_command_tells_whence_it_came_and_what_stays(house: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.dialplan.refused_requests import Follower, Refused, Tail, count, parse, written
+from taxiphone.dialplan.asterisk.refused_requests import Follower, Refused, Tail, count, parse, written
 from taxiphone.server.refused_summary import RefusedSummary
 
 STRANGER = Refused("InvalidAccountID", "IPV4", "UDP", "203.0.113.9")

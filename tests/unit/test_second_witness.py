@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing.second_witness import TOLERANCE, Seen, judge, proven
-from taxiphone.billing.talk import Talk
+from taxiphone.billing.evidence.two_clocks import TOLERANCE, Seen, judge, proven
+from taxiphone.billing.pricing.talk import Talk
 from taxiphone.store.types import Moment
 
 ZERO = datetime(2026, 11, 22, 18, tzinfo=UTC)

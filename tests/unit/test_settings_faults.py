@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.console import App
+from taxiphone.commands.console import App
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Section, Settings, load
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
 
-from taxiphone.dialplan import synthesis
-from taxiphone.dialplan.speech import Speech, UnknownPromptError, as_text, languages
 from taxiphone.errors import UsageError
+from taxiphone.speech import synthesis
+from taxiphone.speech.sentences import Speech, UnknownPromptError, as_text, languages
 
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "CAD", "JPY", "TND")
 LANGUAGES = st.sampled_from(languages())

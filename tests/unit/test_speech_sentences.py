@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.dialplan import speech_texts, synthesis
-from taxiphone.dialplan.speech import Sounds, Speech, languages
+from taxiphone.speech import prompt_texts, synthesis
+from taxiphone.speech.sentences import Sounds, Speech, languages
 
 PRICE = Decimal("1.55")
 Say = Callable[[Speech], Sounds]
@@ -173,9 +173,9 @@ def test_every_sentence_is_made_of_sounds_that_exist(
 
 
 def test_every_language_has_the_same_gaps_in_its_sentences() -> None:
-    english = speech_texts.load("en").templates
+    english = prompt_texts.load("en").templates
     for language in languages():
-        for key, template in speech_texts.load(language).templates.items():
+        for key, template in prompt_texts.load(language).templates.items():
             assert gaps(template) == gaps(english[key]), f"{language}: {key}"
 
 
@@ -185,7 +185,7 @@ def gaps(template: tuple[str, ...]) -> list[str]:
 
 def test_no_clip_of_a_sentence_begins_or_ends_with_what_nobody_hears() -> None:
     for language in languages():
-        for clip in speech_texts.load(language).clips.values():
-            if clip.table == speech_texts.TEMPLATES:
+        for clip in prompt_texts.load(language).clips.values():
+            if clip.table == prompt_texts.TEMPLATES:
                 assert clip.say[0].isalpha(), clip
                 assert not clip.say.endswith((",", ";", ":")), clip

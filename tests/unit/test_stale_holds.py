@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from taxiphone.billing import ledger, stale_holds
-from taxiphone.billing.ledger_commands import ledger as command
-from taxiphone.billing.meter import Meter
-from taxiphone.console import App
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.metering import stale_holds
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.commands.console import App
+from taxiphone.commands.ledger import ledger as command
 from taxiphone.errors import UsageError
 from taxiphone.store import calls
 from taxiphone.store.models import Call, FreeMinutes, Receipt, Recording
@@ -123,18 +124,18 @@ def test_a_hold_that_was_left_by_a_priced_call_is_given_back(house: Any, release
     house.write(*house.talk(call_id))
     Meter(house.settings, house.database).read_once()
     changes = [
-        ledger.Change("wallet", str(client), "EUR", -7),
-        ledger.Change("hold", call_id, "EUR", 7),
+        postings.Change("wallet", str(client), "EUR", -7),
+        postings.Change("hold", call_id, "EUR", 7),
     ]
-    house.database.do(lambda s: ledger.post(s, "by mistake", "test", changes, call_id=call_id))
+    house.database.do(lambda s: postings.post(s, "by mistake", "test", changes, call_id=call_id))
     assert house.problems() == ["held"]
     assert [row["given_back"] for row in release()] == ["0.07"]
     assert house.problems() == []
 
 
 def test_a_hold_of_no_call_is_named(house: Any, release: Callable[..., Any]) -> None:
-    changes = [ledger.Change("top_up", "", "EUR", -7), ledger.Change("hold", "nobody", "EUR", 7)]
-    house.database.do(lambda s: ledger.post(s, "by mistake", "test", changes))
+    changes = [postings.Change("top_up", "", "EUR", -7), postings.Change("hold", "nobody", "EUR", 7)]
+    house.database.do(lambda s: postings.post(s, "by mistake", "test", changes))
     assert house.problems() == ["held"]
     assert [(row["given_back"], row["why"]) for row in release()] == [("0.00", "there is no such call")]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from taxiphone.billing import ledger
+from taxiphone.bench.storm import Storm
+from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger_check import check
-from taxiphone.demo.storm import Storm
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, FreeMinutes, Posting, Receipt
 
@@ -52,8 +52,10 @@ def assert_right(database: Database, client: int, credit: int, *, free: int = 0)
         )
         assert all(many == 1 for _, many in session.execute(charges))
         paid = PRICE * (priced - free)
-        assert ledger.balance(session, "wallet", client) == credit - paid
-        assert ledger.balance(session, "vat") + ledger.balance(session, "commission") == 22 * (priced - free)
+        assert postings.balance(session, "wallet", client) == credit - paid
+        assert postings.balance(session, "vat") + postings.balance(session, "commission") == 22 * (
+            priced - free
+        )
         return priced
 
     return database.read(look)

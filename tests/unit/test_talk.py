@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.billing.talk import Event, Talk, is_over, talk
+from taxiphone.billing.pricing.talk import Event, Talk, is_over, talk
 
 TABLES = sorted((Path(__file__).parents[1] / "scenarios" / "talk").glob("*.txt"))
 EPOCH = datetime(2026, 11, 22, 18, tzinfo=UTC)

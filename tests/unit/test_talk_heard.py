@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing.talk import BOTH, Event, Talk, dropped, heard, is_over, talk
+from taxiphone.billing.pricing.talk import BOTH, Event, Talk, dropped, heard, is_over, talk
 
 BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
 

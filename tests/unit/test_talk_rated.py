@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate, settle_recording
-from taxiphone.billing.talk import Talk
 from taxiphone.settings import Billing
 from taxiphone.store.models import Call, Recording
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing.talk import BRIDGE_ENTER, BRIDGE_EXIT, Event, talk
-from taxiphone.billing.tariff import (
+from taxiphone.billing.pricing.talk import BRIDGE_ENTER, BRIDGE_EXIT, Event, talk
+from taxiphone.billing.pricing.tariff import (
     Line,
     Segment,
     Tariff,
@@ -25,8 +25,8 @@ from taxiphone.billing.tariff import (
     price,
     shares,
 )
-from taxiphone.billing.tariff_explained import explain
-from taxiphone.billing.tariff_json import from_json, to_json
+from taxiphone.billing.pricing.tariff_explained import explain
+from taxiphone.billing.pricing.tariff_json import from_json, to_json
 
 D = Decimal
 EUR = Terms("EUR", 2, commission=D("0.30"), recording_fee=D("5.00"))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from taxiphone.billing.money import digits_of
-from taxiphone.billing.tariff import Tariff, longest_talk, price
-from taxiphone.billing.tariff_json import from_json
+from taxiphone.billing.pricing.money import digits_of
+from taxiphone.billing.pricing.tariff import Tariff, longest_talk, price
+from taxiphone.billing.pricing.tariff_json import from_json
 
 
 def tariff(currency: str, *segments: tuple[Any, ...], **others: Any) -> Tariff:

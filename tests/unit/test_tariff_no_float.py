@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Float, select
 
 from taxiphone import billing
-from taxiphone.billing import call_story, quote, receipts
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.money import format_money, from_minor, to_minor
-from taxiphone.billing.tariff import longest_talk, price
-from taxiphone.billing.tariff_explained import explain
-from taxiphone.billing.tariff_json import from_json, to_json
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.papers import call_story, receipts
+from taxiphone.billing.pricing import quote
+from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
+from taxiphone.billing.pricing.tariff import longest_talk, price
+from taxiphone.billing.pricing.tariff_explained import explain
+from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.store.models import Base, Call
 from taxiphone.store.types import ExactDecimal
 
@@ -29,7 +30,7 @@ NOT_MONEY = {
     "meter.py": "seconds to wait between two looks at a file",
     "paper_pdf.py": "millimetres on a page",
 }
-MODULES = sorted(path for path in Path(billing.__file__).parent.glob("*.py") if path.name not in NOT_MONEY)
+MODULES = sorted(path for path in Path(billing.__file__).parent.rglob("*.py") if path.name not in NOT_MONEY)
 TARIFF = {
     "currency": "EUR",
     "digits": 2,
@@ -73,7 +74,7 @@ def test_the_look_at_the_code_would_find_one(text: str) -> None:
 
 def test_the_modules_of_the_money_are_looked_at() -> None:
     names = {path.name for path in MODULES}
-    assert names >= {"tariff.py", "money.py", "ledger.py", "rating.py", "holds.py", "quote.py", "what_if.py"}
+    assert names >= {"tariff.py", "money.py", "postings.py", "rating.py", "holds.py", "quote.py", "what_if.py"}
 
 
 def walk(value: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from taxiphone.ari_app.timetable import timetable
 from taxiphone.billing.holds import CREDIT, LIMIT, LONGEST, Accepted
-from taxiphone.billing.tariff import Segment, Tariff
+from taxiphone.billing.pricing.tariff import Segment, Tariff
 from taxiphone.settings import Settings
 
 SETTINGS = Settings(platform={"cli": "+33199001200"}, trunk={"host": "127.0.0.2"})

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import update
 
-from taxiphone.billing import checks
-from taxiphone.billing.commands import call
-from taxiphone.billing.ledger_commands import ledger
-from taxiphone.billing.meter import Meter
-from taxiphone.billing.tariff_json import from_json
-from taxiphone.billing.unpriced import PutAside
-from taxiphone.console import App
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.metering.unpriced import PutAside
+from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.commands.call import call
+from taxiphone.commands.console import App
+from taxiphone.commands.ledger import ledger
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
+from taxiphone.server.checks import check_billing
 from taxiphone.store.models import Call, Consultant
 
 BROKEN = {"currency": "EUR", "digits": 2, "segments": [{"from": 0, "price_per_minute": "many"}]}
@@ -90,7 +90,7 @@ def test_the_log_sums_up_once_an_hour_what_is_left(caplog: pytest.LogCaptureFixt
 def test_it_is_an_alarm_in_every_place_where_somebody_looks(
     house: Any, app: App, broken: tuple[str, Any]
 ) -> None:
-    assert all(finding.ok for finding in checks.check(house.database))
+    assert all(finding.ok for finding in check_billing.check(house.database))
     Meter(house.settings, house.database).read_once()
     call_id, why = broken[0], "segments[0].price_per_minute: 'many' is not a number"
     assert house.get(call_id).unpriced.startswith(why)
@@ -107,7 +107,7 @@ def test_it_is_an_alarm_in_every_place_where_somebody_looks(
     assert "can't be priced" in explained.stdout
     assert "can't be read: segments[0]" in explained.stdout
     assert json.loads(run(app, call, "explain", call_id, "--json").stdout)["tariff_fault"].startswith(why)
-    wrong = [finding for finding in checks.check(house.database) if finding.ok is False]
+    wrong = [finding for finding in check_billing.check(house.database) if finding.ok is False]
     assert [call_id in finding.what for finding in wrong] == [True]
     assert f"taxiphone call rate {call_id}" in wrong[0].advice
 

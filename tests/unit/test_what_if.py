@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from sqlalchemy import event, func, insert, literal, select, update
 
 from taxiphone.billing import what_if
-from taxiphone.billing.meter import Meter
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.pricing.tariff import Tariff
+from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.tariff import Tariff
-from taxiphone.billing.tariff_json import from_json, to_json
-from taxiphone.billing.what_if_commands import billing
-from taxiphone.console import App
+from taxiphone.commands.console import App
+from taxiphone.commands.what_if import billing
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.models import Base, Call, Client, Receipt
 

@@ -14,10 +14,10 @@ from sip_trace import Message, messages
 from sqlalchemy import select
 
 from taxiphone.demo.phone import Phone
-from taxiphone.dialplan import names
-from taxiphone.dialplan.speech import Speech
 from taxiphone.directory import people, pins
 from taxiphone.recordings import keeping
+from taxiphone.speech import names
+from taxiphone.speech.sentences import Speech
 from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from taxiphone.dialplan.home import Folders
+from taxiphone.dialplan.asterisk.home import Folders
 from taxiphone.store.calls import Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]

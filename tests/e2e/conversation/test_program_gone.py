@@ -10,8 +10,8 @@ import pytest
 import talks
 
 from taxiphone.demo.platform import Timing
-from taxiphone.dialplan import locate
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.dialplan.asterisk import locate
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call
 

@@ -15,10 +15,10 @@ import pytest_asyncio
 from sip_wire import Caller, Message, Wire, answer, key, sdp, wire
 from sqlalchemy import func, select
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.demo.platform import Platform, Timing
-from taxiphone.dialplan import locate
-from taxiphone.dialplan.server import AsteriskServer
+from taxiphone.dialplan.asterisk import locate
+from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.directory import people
 from taxiphone.store.models import Call
 
@@ -156,7 +156,7 @@ def fill(platform: Platform) -> None:
         )
         client = people.add_client(session, settings, name="Alex", phones=[CLIENT], language="en")
         people.add_number(session, settings, number=DID, consultant_code=consultant.code, language="en")
-        ledger.top_up(session, client.id, 5000, "EUR")
+        postings.top_up(session, client.id, 5000, "EUR")
 
     platform.database.do(work)
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from softphone import Carrier, Line
 from sqlalchemy import select
 
-from taxiphone.billing import ledger
+from taxiphone.billing.ledger import postings
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
 from taxiphone.directory import people
@@ -151,7 +151,7 @@ async def wired(tmp_path_factory, timing):
                     people.add_number(session, settings, number=made.did, consultant_code=made.code)
                     if not people.did(session, SHARED_DID):
                         people.add_number(session, settings, number=SHARED_DID)
-                    ledger.top_up(session, client.id, 5000, "EUR")
+                    postings.top_up(session, client.id, 5000, "EUR")
 
                 platform.database.do(fill)
                 return made

@@ -1,0 +1,291 @@
+"""`make bench-billing`: how many prices, and how many whole calls' money, a second; beside what the database itself can do.
+
+The durable chain of a call is two transactions, each on the disk when it is done: the consultant accepts (the wallet is
+locked, the tariff frozen, the credit held), and the call is priced (charge, release, receipt). The raw rate beside it
+is that of the same database, in the same minute and from as many processes: a transaction with one row, by the bare
+driver. Nothing is made easier for it: SQLite with synchronous=FULL, PostgreSQL with fsync, as in production.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import platform as machine
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import text
+
+from taxiphone import __version__
+from taxiphone.bench.postgres import PostgresServer
+from taxiphone.bench.storm import PROCESSES, People, Storm, accept, talk_lines
+from taxiphone.billing.ledger_check import check
+from taxiphone.billing.metering.meter import Meter
+from taxiphone.billing.pricing.talk import Talk
+from taxiphone.billing.pricing.tariff import Tariff, Terms, longest_talk, package, per_minute, price
+from taxiphone.billing.rating import rate
+from taxiphone.commands.console import out
+from taxiphone.errors import TaxiphoneError
+from taxiphone.store.calls import Status
+from taxiphone.store.database import Database
+from taxiphone.store.models import Call
+
+_BATCH = 100  # calls that ring at a time
+_METERED = 500  # calls that the meter finds in its log
+_CREDIT = 10**9
+_BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
+_END = _BEGIN + timedelta(seconds=42.5)
+_TALK = Talk(_BEGIN, _END, 42_500_000, ((_BEGIN, _END),), "client", (16, 16), complete=True)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of one database and so many processes, a second: raw transactions, whole chains of a call."""
+
+    database: str
+    workers: int
+    raw: float
+    chains: float
+
+    @property
+    def share(self) -> float:
+        """The chain's transactions, two a call, as a part of the raw ones."""
+        return 2 * self.chains / self.raw
+
+
+@click.command()
+@click.option(
+    "--seconds", type=click.FloatRange(0.2, 60), default=3.0, show_default=True, help="Of each figure."
+)
+@click.option(
+    "--append", type=click.Path(path_type=Path, dir_okay=False), help="A Markdown file to add the result to."
+)
+@click.option("--note", help="A sentence to go with the result.")
+def bench_billing(seconds: float, append: Path | None, note: str | None) -> None:
+    """Measure prices and postings a second, on SQLite and on PostgreSQL, against their raw commit rates."""
+    logging.disable(logging.INFO)
+    load = os.getloadavg()[0]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taxiphone-bench-")))
+        server = stack.enter_context(PostgresServer())
+        prices = list(_prices(seconds / 3))
+        found, metered = [], {}
+        for name, url in (("SQLite", None), ("PostgreSQL", server.url())):
+            place = folder / name
+            place.mkdir()
+            storm = Storm(place, url)
+            with closing(storm.open()) as database:
+                _made(database)
+                found += [_rates(storm, database, name, workers, seconds) for workers in (1, 2, 4)]
+                metered[name] = _metered(storm, database)
+                if problems := database.read(check):
+                    raise TaxiphoneError(f"the books are not right after it: {problems[0]}")
+        version = f"SQLite {sqlite3.sqlite_version}, PostgreSQL {server.binaries.major}"
+    lines = _section(prices, found, metered, version=version, seconds=seconds, load=load, note=note)
+    out.print("\n".join(lines), markup=False)
+    if append is not None:
+        with append.open("a", encoding="utf-8") as file:
+            file.write("\n" + "\n".join(lines) + "\n")
+
+
+# -- the arithmetic -----------------------------------------------------------------------------------------------
+
+
+def _prices(seconds: float) -> Iterator[tuple[str, float]]:
+    """Computations a second, of talks of all lengths up to three hours."""
+    terms = Terms("EUR", 2, Decimal("0.30"), recording_fee=Decimal(5), vat=Decimal("0.20"))
+    free = per_minute(terms, Decimal("1.55"), free_minutes=10)
+    hour = package(terms, Decimal(60), 60, then_per_minute=Decimal("1.55"), short_call_seconds=30)
+    lengths = [Decimal(number * 7919 % 10_800_000) / 1000 for number in range(1000)]
+    by_minute = per_minute(terms, Decimal("1.55"))
+    for name, tariff in (
+        ("price, per minute", by_minute),
+        ("price, ten free minutes", free),
+        ("price, package of an hour, recorded", hour),
+    ):
+        yield name, _a_second(functools.partial(_priced, tariff), lengths, seconds)
+    yield (
+        "longest talk that a credit pays for",
+        _a_second(functools.partial(_longest, hour), lengths, seconds),
+    )
+
+
+def _priced(tariff: Tariff, length: Decimal) -> Any:
+    return price(tariff, length, recorded=bool(tariff.fee))
+
+
+def _longest(tariff: Tariff, credit: Decimal) -> Any:
+    return longest_talk(tariff, int(credit), recorded=True)
+
+
+def _a_second(work: Callable[[Decimal], Any], values: list[Decimal], seconds: float) -> float:
+    done, begin = 0, time.perf_counter()
+    while (used := time.perf_counter() - begin) < seconds:
+        for value in values:
+            work(value)
+        done += len(values)
+    return done / used
+
+
+# -- the databases ------------------------------------------------------------------------------------------------
+
+
+def _made(database: Database) -> None:
+    database.create_if_new()
+    if database.version() is None:
+        database.upgrade()
+    database.do(lambda session: session.execute(text("CREATE TABLE bench_raw (worker INTEGER)")))
+
+
+def _rates(storm: Storm, database: Database, name: str, workers: int, seconds: float) -> Rates:
+    raw = _together(_raw, storm, [None] * workers, seconds)
+    groups = [
+        storm.people(database, consultants=5, credit=_CREDIT, code=10_000 * workers + 10 * number)
+        for number in range(workers)
+    ]
+    return Rates(name, workers, raw, _together(_chains, storm, groups, seconds))
+
+
+_Work = Callable[[Storm, Any, float], int]
+
+
+def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> float:
+    """How often a second all processes together did it."""
+    gate = PROCESSES.Barrier(len(groups))
+    pipes, processes = [], []
+    for group in groups:
+        ours, theirs = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=_measured, args=(work, storm, group, seconds, gate, theirs))
+        process.start()
+        theirs.close()
+        pipes.append(ours)
+        processes.append(process)
+    try:
+        rates: list[float] = [pipe.recv() for pipe in pipes]
+        return sum(rates)
+    except EOFError:
+        raise TaxiphoneError("a process of the benchmark has died; its own words are above.") from None
+    finally:
+        for process in processes:
+            process.join()
+
+
+def _measured(work: _Work, storm: Storm, group: Any, seconds: float, gate: Barrier, told: Connection) -> None:
+    logging.disable(logging.INFO)
+    gate.wait(60)
+    begin = time.perf_counter()
+    done = work(storm, group, seconds)
+    told.send(done / (time.perf_counter() - begin))
+
+
+def _raw(storm: Storm, _group: None, seconds: float) -> int:
+    """Transactions with one row, by the driver alone."""
+    done = 0
+    with closing(storm.open()) as database, closing(database.engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            if database.sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("INSERT INTO bench_raw (worker) VALUES (1)")
+            connection.commit()
+            done += 1
+    return done
+
+
+def _chains(storm: Storm, people: People, seconds: float) -> int:
+    """Calls from the consultant's key to the receipt."""
+    done = 0
+    with closing(storm.open()) as database:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            begin = time.perf_counter()
+            ringing = storm.ring(database, people, _BATCH)
+            end += time.perf_counter() - begin  # that is the client's part, not the money's
+            for call_id in ringing:
+                accept(storm, database, call_id)
+                _price(storm, database, call_id)
+                done += 1
+                if time.perf_counter() >= end:
+                    break
+    return done
+
+
+def _price(storm: Storm, database: Database, call_id: str) -> None:
+    def work(session: Any) -> None:
+        call = session.get_one(Call, call_id, with_for_update=True)
+        call.status = Status.ENDED
+        rate(session, storm.settings, call, _TALK)
+
+    database.do(work)
+
+
+def _metered(storm: Storm, database: Database) -> float:
+    """Calls a second that the meter prices when it finds many in its log, some hundred to a transaction."""
+    people = storm.people(database, consultants=5, credit=_CREDIT, code=90_000)
+    calls = storm.ring(database, people, _METERED)
+    for call_id in calls:
+        accept(storm, database, call_id)
+    log = storm.settings.cel_file
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(talk_lines(call_id) for call_id in calls), encoding="utf-8")
+    begin = time.perf_counter()
+    Meter(storm.settings, database).read_once()
+    return _METERED / (time.perf_counter() - begin)
+
+
+# -- the report ---------------------------------------------------------------------------------------------------
+
+
+def _section(
+    prices: list[tuple[str, float]],
+    found: list[Rates],
+    metered: dict[str, float],
+    *,
+    version: str,
+    seconds: float,
+    load: float,
+    note: str | None,
+) -> list[str]:
+    cores = len(os.sched_getaffinity(0))
+    return [
+        f"## Prices and postings: `make bench-billing`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Taxiphone {__version__}",
+        "",
+        f"- Machine: {cores} cores, Linux {machine.release()}; load average at the start {load:.1f}",
+        f"- Python {machine.python_version()}, {version}; {seconds:g} s for each figure",
+        *([f"- {note}"] if note else []),
+        "",
+        "| one process, no database | a second |",
+        "| --- | ---: |",
+        *(f"| {name} | {rate:,.0f} |" for name, rate in prices),
+        "",
+        "| database | processes | raw transactions a second | calls a second | of the raw rate, at two transactions a call |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {each.database} | {each.workers} | {each.raw:,.0f} | {each.chains:,.0f} | {each.share:.0%} |"
+            for each in found
+        ),
+        "",
+        "Priced by the meter from its log, many calls to a transaction: "
+        + ", ".join(f"{name} {rate:,.0f} calls a second" for name, rate in metered.items())
+        + ".",
+    ]
+
+
+if __name__ == "__main__":
+    # Its functions are named in other processes, where this module is not __main__.
+    from taxiphone.bench.billing import bench_billing as command
+
+    command()

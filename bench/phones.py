@@ -1,0 +1,155 @@
+"""The telephones that the benchmark calls with: dialplan of the public network's Asterisk, with an event log.
+
+No program of ours is between them and what is measured: they ring, are answered, press 1, speak and hang up by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from taxiphone.ari_app.client import path
+from taxiphone.demo import platform, sound
+from taxiphone.demo.network import PublicNetwork
+from taxiphone.dialplan.asterisk.locate import Asterisk
+
+RING_SECONDS = 0.3
+TALK_SECONDS = 2.0
+_TONE_SECONDS = 10
+
+_PHONES = """\
+[general]
+static = yes
+writeprotect = yes
+
+; The consultants' phones: they ring, are answered, press 1 (once more a second later, if the first came too early),
+; speak, and hang up.
+[from-platform]
+exten => _+33639982XXX,1,Ringing()
+ same => n,Wait({ring})
+ same => n,Answer()
+ same => n,Wait(0.5)
+ same => n,SendDTMF(1)
+ same => n,Playback({talk})
+ same => n,SendDTMF(1)
+ same => n,Playback({talk})
+ same => n,Hangup()
+
+; The clients' phones: they speak until they are hung up.
+[phone]
+exten => s,1,Playback({tone})
+ same => n,Hangup()
+"""
+
+_SECOND_TRUNK = """
+[plain]
+type = endpoint
+transport = transport-udp
+context = from-platform
+aors = plain
+disallow = all
+allow = alaw,ulaw
+direct_media = no
+dtmf_mode = rfc4733
+
+[plain]
+type = aor
+contact = sip:{address}:{port}
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A client, the number that they dial, and the consultant whose number it is."""
+
+    number: int
+
+    @property
+    def client(self) -> str:
+        """The client's number (all of these are kept free for fiction by the French regulator)."""
+        return f"+33639981{self.number:03d}"
+
+    @property
+    def consultant(self) -> str:
+        """The consultant's phone."""
+        return f"+33639982{self.number:03d}"
+
+    @property
+    def did(self) -> str:
+        """The number that the client dials."""
+        return f"+33199002{self.number:03d}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes:
+        name: for people.
+        trunk: its endpoint's name on the public network.
+        cel_file: the event log of its Asterisk.
+        asterisk: its Asterisk's process id.
+        program: Taxiphone's; None on the plain side.
+    """
+
+    name: str
+    trunk: str
+    cel_file: Path
+    asterisk: int
+    program: int | None = None
+
+
+class Phones(PublicNetwork):
+    """The public network, with telephones made of dialplan, a second trunk, and an event log of its own."""
+
+    def __init__(self, asterisk: Asterisk, home: Path, *, taxiphone_port: int, plain_port: int) -> None:
+        super().__init__(asterisk, home, platform_port=taxiphone_port)
+        self._plain_port = plain_port
+
+    @property
+    def cel_file(self) -> Path:
+        """When each leg began, as the telephones' Asterisk saw it: event, time, unique id, number dialled."""
+        return self.server.folders.log / "cel-custom" / "phones.csv"
+
+    async def dial(self, side: Side, line: Line, leg: str) -> None:
+        """Let a client call; returns at once.
+
+        Args:
+            side: whom.
+            line: as whom.
+            leg: the unique id of the client's leg.
+        """
+        query = {
+            "endpoint": f"PJSIP/{line.did}@{side.trunk}",
+            "channelId": leg,
+            "context": "phone",
+            "extension": "s",
+            "priority": 1,
+            "callerId": f"<{line.client}>",
+            "timeout": 30,
+        }
+        await self.ari.request("POST", path("channels"), query)
+
+    async def answers_only(self) -> None:
+        """Have no events sent: nobody listens to them here."""
+        await self.ari.request(
+            "PUT",
+            path("applications", self.ari.application, "eventFilter"),
+            body={"allowed": [{"type": "RESTResponse"}]},
+        )
+
+    def _files(self) -> dict[str, str]:
+        files = super()._files()
+        for hertz, seconds in ((700, _TONE_SECONDS), (1100, TALK_SECONDS / 2)):
+            self._tones.mkdir(parents=True, exist_ok=True)
+            sound.write_tone(self._tones / f"{hertz}.wav", hertz, seconds)
+        files["extensions.conf"] = _PHONES.format(
+            ring=RING_SECONDS, talk=self._tones / "1100", tone=self._tones / "700"
+        )
+        files["modules.conf"] += "load = app_senddtmf.so\n"
+        files["pjsip.conf"] += _SECOND_TRUNK.format(address=platform.ADDRESS, port=self._plain_port)
+        files["cel.conf"] = "[general]\nenable = yes\napps =\nevents = CHAN_START\n"
+        columns = ("eventtype", "eventtime", "CHANNEL(uniqueid)", "CHANNEL(exten)")
+        quoted = ",".join(f"${{CSV_QUOTE(${{{column}}})}}" for column in columns)
+        files["cel_custom.conf"] = f"[mappings]\n{self.cel_file} => {quoted}\n"
+        return files

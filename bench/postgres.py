@@ -1,0 +1,232 @@
+"""A PostgreSQL server of one's own, for tests and measurements: made in a second, on a socket that nobody else reaches.
+
+It is a real one, and as careful as in production (fsync on): the machine's own binaries where there are any, else
+Debian's packages, unpacked into the cache folder without root. It runs as an unprivileged user, listens on a Unix
+socket in a folder of mode 0700 only, and is gone with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from taxiphone.dialplan.asterisk import packages
+from taxiphone.errors import SetupError
+from taxiphone.settings import cache_folder
+
+OLDEST = 13
+_USER = "taxiphone"
+_PATIENCE_SECONDS = 60.0
+_DEBIANS = Path("/usr/lib/postgresql")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)  # before a fork, not after it
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Where `initdb` and `postgres` lie, and the major version that they are of."""
+
+    folder: Path
+    major: int
+
+
+class PostgresServer:
+    """A running server: `with PostgresServer() as server: Database(server.url())`.
+
+    Args:
+        options: of the server's configuration, such as `{"max_connections": "50"}`.
+
+    Raises:
+        SetupError: there are no binaries and none could be fetched, or the server did not start; says what to do.
+    """
+
+    def __init__(self, options: dict[str, str] | None = None) -> None:
+        self._options = {
+            "listen_addresses": "",
+            "shared_buffers": "64MB",
+            "timezone": "GMT",
+            "log_timezone": "GMT",
+            **(options or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.binaries = find()
+        self._account = _unprivileged()
+        self._folder = Path(tempfile.mkdtemp(prefix="taxiphone-pg-"))
+        self._data, self._log = self._folder / "data", self._folder / "log"
+        if self._account is not None:
+            os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
+        try:
+            self._make()
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def url(self, database: str = "postgres") -> str:
+        """SQLAlchemy's URL of a database of this server."""
+        return f"postgresql+psycopg://{_USER}@/{database}?host={self._folder}"
+
+    def stop(self) -> None:
+        """End the server and remove all that it wrote."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(10)
+            self._process = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _make(self) -> None:
+        # What initdb writes need not survive a power cut; what the server writes afterwards does.
+        options = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={_USER}")
+        command = [str(self.binaries.folder / "initdb"), *options, "-D", str(self._data)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env=_environment(),
+            **_as(self._account),
+        )
+        if done.returncode != 0:
+            raise SetupError(f"initdb failed: {(done.stderr or done.stdout).strip()[-500:]}")
+
+    def _start(self) -> None:
+        options = [f"-c{name}={value}" for name, value in self._options.items()]
+        command = [
+            str(self.binaries.folder / "postgres"),
+            "-D",
+            str(self._data),
+            "-k",
+            str(self._folder),
+            *options,
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=_environment(),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing but one system call happens in it
+                **_as(self._account),
+            )
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while "ready" not in self._status():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise SetupError(f"PostgreSQL did not start: {self._log.read_text(errors='replace')[-500:]}")
+            time.sleep(0.02)
+
+    def _status(self) -> str:
+        """The last line of postmaster.pid: `ready` once connections are taken."""
+        try:
+            return (self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()[-1]
+        except (OSError, IndexError):
+            return ""
+
+
+def find() -> Binaries:
+    """The newest binaries of PostgreSQL on the PATH, where Debian puts them, or in the cache; fetched where there are none.
+
+    Raises:
+        SetupError: there are none, and they could not be fetched; or they can't be run.
+    """
+    on_path = shutil.which("initdb")
+    folders = [Path(on_path).resolve().parent] if on_path else []
+    folders += [path for path in _DEBIANS.glob("*/bin") if (path / "initdb").exists()]
+    found = [binaries for binaries in map(_version, folders) if binaries and binaries.major >= OLDEST]
+    if not found:
+        found = [_fetched()]
+    return max(found, key=lambda binaries: binaries.major)
+
+
+def _version(folder: Path) -> Binaries | None:
+    try:
+        command = [str(folder / "postgres"), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    major = re.search(r"\) (\d+)", said)
+    return Binaries(folder, int(major[1])) if major else None
+
+
+def _fetched() -> Binaries:
+    """Debian's PostgreSQL, unpacked in the cache, and beside it scripts that start it with its own loader."""
+    # An unprivileged user must be able to read it too, and nobody looks into root's home.
+    cache = Path("/var/cache/taxiphone") if os.geteuid() == 0 else cache_folder()
+    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+    tree = packages.fetch(["postgresql"], cache / "postgresql").root
+    real = next(tree.glob("usr/lib/postgresql/*/bin"), None)
+    loader = next(tree.glob("usr/lib/*/ld-linux*.so.*"), None)
+    if real is None or loader is None:
+        raise SetupError(f"the PostgreSQL in {tree} is not whole. Remove that folder and try again.")
+    # PostgreSQL looks for its files beside the program that was started, so the scripts have the same surroundings.
+    around = cache / "postgresql.run"
+    folder = around / real.relative_to(tree)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for place in (real.parent / "lib", tree / "usr/share"):
+        link = around / place.relative_to(tree)
+        if not link.is_symlink():
+            link.symlink_to(place)
+    for name in ("postgres", "initdb"):
+        script = folder / name
+        line = f'exec "{loader}" --library-path "{loader.parent}" --argv0 "{script}" "{real / name}" "$@"'
+        fresh = script.with_name(f".{name}.{os.getpid()}")
+        fresh.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        fresh.chmod(0o755)
+        fresh.replace(script)
+    found = _version(folder)
+    if found is None:
+        raise SetupError(
+            f"the PostgreSQL in {tree} can't be run on this machine: {folder / 'postgres'} --version"
+        )
+    return found
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Who runs the server: PostgreSQL refuses to be root. None: whoever we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise SetupError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody.")
+
+
+def _as(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    groups: Sequence[int] = []
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LC_ALL": "C", "TZ": "GMT"}
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

@@ -1,0 +1,105 @@
+"""Lines of the file that Asterisk's cel_custom writes, as rows; and events for `talk`. No database, no file.
+
+A line is CSV with ten quoted columns: event, time (seconds since 1970 with six decimals), unique id, linked id, channel
+name, two that are empty, application, a note of the dialplan's (see arrivals.py), extra (JSON or empty). In logs of before,
+those two and the note hold the caller's number, the number dialled and the application's data.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from taxiphone.billing.pricing.talk import Event
+from taxiphone.store.models import CelRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS = 10
+_TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
+# As Asterisk's CSV_QUOTE writes a row. A line of any other form is not of its making: a caller may have forged it.
+_QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
+_NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full|often")
+# Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
+_BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the log, as wide as its table's columns; `note` is not kept, for it may hold the caller's number."""
+
+    event: str
+    at: datetime
+    channel: str
+    linked: str
+    name: str
+    extra: dict[str, Any]
+    note: str = ""
+
+
+def parse(line: str) -> Row:
+    """A row from a line without its line break.
+
+    Raises:
+        ValueError: it is not such a line, or only the tail end of one; the sentence says what is wrong.
+    """
+    try:
+        return _parse(line)
+    except ValueError:
+        begins = [found.start() for found in _BEGIN.finditer(line)]
+        if not begins or begins[-1] == 0:
+            raise
+        return _parse(line[begins[-1] :])
+
+
+def event_of(row: CelRow) -> Event:
+    """A kept row as the event that `talk` reads."""
+    bridge, cause = row.extra.get("bridge_id"), row.extra.get("hangupcause")
+    return Event(
+        event=row.event,
+        at=row.at,
+        channel=row.channel,
+        bridge=bridge if isinstance(bridge, str) else None,
+        cause=cause if isinstance(cause, int) else None,
+    )
+
+
+def _parse(line: str) -> Row:
+    try:
+        columns = next(csv.reader([line.replace("\0", "")], strict=True))
+    except (csv.Error, StopIteration):
+        raise ValueError("it is not CSV") from None
+    if len(columns) != _COLUMNS:
+        raise ValueError(f"it has {len(columns)} columns, not {_COLUMNS}")
+    if _QUOTED.fullmatch(line) is None:
+        raise ValueError("its columns are not each in quotes, as Asterisk writes them")
+    event, time, channel, linked, name, *_, note, extra = columns
+    found = _TIME.fullmatch(time)
+    if found is None:
+        raise ValueError(
+            f"its time {time[:40]!r} is not in seconds with six decimals (cel.conf: dateformat unset)"
+        )
+    microseconds = int(found[1]) * 1_000_000 + int(found[2])
+    at = _EPOCH + timedelta(microseconds=microseconds)
+    return Row(
+        event[:32],
+        at,
+        channel[:80],
+        linked[:80],
+        name[:120],
+        _extra(extra),
+        note if _NOTE.fullmatch(note) else "",
+    )
+
+
+def _extra(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        raise ValueError("its last column is not JSON") from None
+    return extra if isinstance(extra, dict) else {}

@@ -1,0 +1,197 @@
+"""What is known of a call's talk: Asterisk's rows, and beside them the program's marks, by two clocks.
+
+Asterisk's rows say when a talk was. The marks say what the program saw of it, and when, by the wall clock and by the
+monotonic one: they tell where the wall clock was set in the talk (`second_witness.judge`), and how long it lasted at the
+least where the rows have no end of it, or nothing at all. `alive` is written when Asterisk had just said that both
+legs are in the talk. Other marks prove nothing of the kind: `bridging` is written before the talk, `ended` perhaps long
+after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.evidence import two_clocks
+from taxiphone.billing.evidence.cel import event_of
+from taxiphone.billing.evidence.two_clocks import Seen
+from taxiphone.billing.pricing import talk as talks
+from taxiphone.billing.pricing.talk import Event, Talk, talk
+from taxiphone.store.calls import ALIVE, consultant_leg, mark, talk_bridge
+from taxiphone.store.models import Call, CelRow, Mark
+from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
+
+BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
+LEFT = "left"
+CUT_BY_CLOCK = "cut when the clock was set"  # what the program notes with LEFT
+_AFTER = (PRICED, "ended")
+NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
+_NOTHING = (
+    "Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has"
+)
+_SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of order, by less
+
+
+def legs(call: Call) -> tuple[str, str]:
+    """The unique ids of the client's leg and of the consultant's: the phone that accepted, else the first."""
+    return call.client_channel, call.consultant_channel or consultant_leg(call.id)
+
+
+def rows_of(session: Session, call: Call) -> list[CelRow]:
+    """Asterisk's rows of the call's two legs, in the order in which they were read; each once, however often it was."""
+    ours = CelRow.channel.in_(legs(call))
+    found = session.scalars(select(CelRow).where(ours).order_by(CelRow.id))
+    return list({(row.event, row.at, row.channel, str(row.extra)): row for row in found}.values())
+
+
+def talk_of(
+    session: Session, call: Call, rows: Iterable[CelRow] | None = None, *, over_by: Moment | None = None
+) -> Talk | None:
+    """When they talked, as far as both witnesses agree; `doubt` says where they don't.
+
+    Where no end was written, the talk lasts to the last proof that it went on; where nothing was written, but the program
+    saw a talk, it is the program's.
+
+    Args:
+        session: where.
+        call: whose talk.
+        rows: of the call, where they are at hand.
+        over_by: a moment at which the talk was over, where that is not noted yet (`note_priced`).
+    """
+    logged = list(rows_of(session, call) if rows is None else rows)
+    events = [event_of(row) for row in logged]
+    bridge, marks = talk_bridge(call.id), _marks(session, call)
+    seen = _seen(marks, over_by)
+    found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
+    if found is None:
+        return _only_seen(seen)
+    if found.complete:
+        found = two_clocks.judge(found, seen)
+        cut = any(each.what == LEFT and each.detail == CUT_BY_CLOCK for each in marks)
+        # Asterisk took one leg after the other, neither of which wanted it.
+        return replace(found, left_first=None, cut_by_clock=True) if cut else found
+    least = two_clocks.proven(seen)
+    if least is None:
+        proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]
+        return talk([*events, *proofs], *legs(call), bridge)
+    return _as_proven(found.start, least, found.causes, NO_END)
+
+
+def awaits_program(session: Session, call: Call) -> bool:
+    """Whether the program saw the talk begin, and has not said yet how it ended: it will in a moment, if it lives."""
+    marked = {each.what for each in _marks(session, call)}
+    return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
+
+
+def note_priced(session: Session, call: Call, over_by: Moment) -> None:
+    """Note, by both clocks, that the talk was over at a moment; only where the program saw one."""
+    if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _marks(session, call)):
+        mark(session, call.id, PRICED, when=over_by)
+        session.flush()
+
+
+def ended_ago(session: Session, call: Call) -> timedelta | None:
+    """How long ago a priced talk ended, by the monotonic clock; None where the program noted that in no moment of this boot."""
+    for each in reversed(_marks(session, call)):
+        if each.what in {PARTED, PRICED} and each.boot is not None and each.boot == boot():
+            return since(each)
+    return None
+
+
+def in_talk(session: Session, call: Call, at: datetime) -> datetime:
+    """A time by `store.types.steady`, as the talk's own: the wall clock at its beginning, and what had passed since."""
+    begun = next((each for each in _marks(session, call) if each.what == BRIDGED), None)
+    if begun is None or begun.boot is None or begun.boot != boot():
+        return at
+    return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
+
+
+def steadily(noted: Mark) -> datetime:
+    """When something was noted, as `store.types.steady` of this process; by the wall clock where that can't be told."""
+    if noted.boot is None or noted.boot != boot():
+        return noted.at
+    return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
+
+
+def since(noted: Mark) -> timedelta:
+    """How long ago something was noted: by the monotonic clock, within one boot of this machine."""
+    then, at = _moment(noted), moment()
+    same_boot = then.boot is not None and then.boot == at.boot
+    return two_clocks.passed(then, at) if same_boot else at.at - then.at
+
+
+def _marks(session: Session, call: Call) -> list[Mark]:
+    """What the program noted up to the price: what it notes later changes nothing any more."""
+    found = session.scalars(select(Mark).where(Mark.call_id == call.id).order_by(Mark.id)).all()
+    priced = next((each.id for each in found if each.what == PRICED), None)
+    return [each for each in found if priced is None or each.id <= priced]
+
+
+def _seen(marks: list[Mark], over_by: Moment | None) -> Seen:
+    def first(*names: str) -> Moment | None:
+        return next((_moment(each) for each in marks if each.what in names), None)
+
+    return Seen(
+        before=first(BRIDGING),
+        bridged=first(BRIDGED, ALIVE),
+        inside=tuple(_moment(each) for each in marks if each.what == ALIVE),
+        parted=first(PARTED),
+        after=(*(_moment(each) for each in marks if each.what in _AFTER), *filter(None, [over_by])),
+    )
+
+
+def _moment(mark: Mark) -> Moment:
+    return Moment(mark.at, mark.monotonic_us, mark.boot)
+
+
+def _only_seen(seen: Seen) -> Talk | None:
+    """The talk as the program alone saw it; None where it saw none, or can't say how long it was."""
+    least = two_clocks.proven(seen)
+    if least is None or seen.bridged is None:
+        return None
+    return _as_proven(seen.bridged.at, least, (None, None), _NOTHING)
+
+
+def _as_proven(start: datetime, least: timedelta, causes: tuple[int | None, int | None], doubt: str) -> Talk:
+    """A talk whose end the log does not have, as long as it is proven to have lasted."""
+    end = start + least
+    return Talk(
+        start=start,
+        end=end,
+        microseconds=least // timedelta(microseconds=1),
+        stretches=((start, end),),
+        left_first=None,
+        causes=causes,
+        complete=False,
+        doubt=doubt,
+    )
+
+
+def _set_back(rows: list[CelRow]) -> bool:
+    """Whether the wall clock was set back while one file's rows were written."""
+    latest: dict[str, datetime] = {}
+    for row in sorted(rows, key=lambda each: (each.file, each.offset)):
+        if row.at < latest.get(row.file, row.at) - _SET_BACK:
+            return True
+        latest[row.file] = max(row.at, latest.get(row.file, row.at))
+    return False
+
+
+def heard(call: Call, found: Talk) -> Talk:
+    """The call's talk as far as each side could be heard: what is billed of it at most."""
+    return talks.heard(found, until=call.heard_until, rtp_timeout=call.rtp_timeout)
+
+
+def was_dropped(call: Call, found: Talk) -> bool:
+    """Whether the call's talk ended as nobody asked for, so that it may be taken up again."""
+    return call.fault is not None or call.heard_until is not None or talks.dropped(found)
+
+
+def was_alive(session: Session, call: Call) -> bool:
+    """Whether the program saw a talk."""
+    seen = exists().where(Mark.call_id == call.id, Mark.what == ALIVE)
+    return bool(session.execute(select(seen)).scalar_one())

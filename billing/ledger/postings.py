@@ -1,0 +1,337 @@
+"""The ledger, in double entry: every posting sums to zero and is made at most once.
+
+Accounts, by kind and owner (amounts in minor units, credit positive):
+
+    wallet           a client's credit                                    never below zero
+    hold             what a call may still cost                           never below zero
+    earnings         what a consultant has earned and was not paid yet
+    commission       the platform's part of the talks, its tax taken off
+    recording_fees   the platform's part of the recordings' fees, its tax taken off
+    vat              the tax inside what clients paid, owed to the state
+    refunds          the platform's part of what was given back
+    payouts          the outside world: what went out to consultants
+    top_ups          the outside world: what came in is negative here
+
+The client buys from the platform, so the tax inside a price is the platform's to hand on: a price of `total` goes with
+`consultant` to the earnings, with `vat` to the tax, and with what remains of the commission to the platform (which may be
+below zero where the commission is smaller than the tax). See docs/adr/0009.
+
+A posting is never changed: its key says what it is for, so a second attempt finds the first and does nothing, and what was
+wrong is undone by its mirror image (`reverse`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.ledger import double_entry
+from taxiphone.billing.ledger.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change, Draft
+from taxiphone.errors import LedgerError
+from taxiphone.store.idempotent import insert_if_new
+from taxiphone.store.models import Account, Entry, Posting
+
+__all__ = [
+    "CHARGE",
+    "COMMISSION",
+    "EARNINGS",
+    "HOLD",
+    "KEPT",
+    "PAYOUTS",
+    "RECORDING_FEES",
+    "REFUNDS",
+    "RELEASE",
+    "REVERSAL",
+    "TOP_UP",
+    "VAT",
+    "WALLET",
+    "Change",
+    "balance",
+    "balances",
+    "charge",
+    "held",
+    "hold",
+    "lock_wallet",
+    "post",
+    "release",
+    "reverse",
+    "top_up",
+]
+
+COMMISSION, RECORDING_FEES, VAT = "commission", "recording_fees", "vat"
+REFUNDS, PAYOUTS, TOP_UP = "refunds", "payouts", "top_up"
+CHARGE, RELEASE, REVERSAL, REFUND = "charge", "release", "reversal", "refund"
+_LONGEST_KEY = 80
+
+
+def post(
+    session: Session,
+    key: str,
+    kind: str,
+    changes: Iterable[Change],
+    *,
+    call_id: str | None = None,
+    memo: str = "",
+) -> Posting:
+    """Make a posting, or find the one that was made under this key.
+
+    Nothing of it remains in the transaction where it fails.
+
+    Raises:
+        LedgerError: it does not sum to zero, or the key was used for another posting.
+        InsufficientFundsError: a wallet or a hold would fall below zero.
+    """
+    return _post(session, Draft(key, kind, tuple(changes), call_id, memo))
+
+
+def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
+    """Undo the posting of `key` by its mirror image, of kind `reversal`, under `new_key`. At most once each.
+
+    The same two keys again find the reversal that was made. What a charge took from a hold goes back there: it can be
+    charged again or released.
+
+    Raises:
+        LedgerError: there is no such posting, it is a reversal itself, or it was reversed under another key.
+        InsufficientFundsError: a wallet or a hold that got something by it has spent that meanwhile.
+    """
+    wrong = _find(session, key)
+    if wrong is None:
+        raise LedgerError(f"there is no posting {key}. Nothing was reversed.")
+    if wrong.kind == REVERSAL:
+        raise LedgerError(f"posting {key} is a reversal itself. Post anew what should be there instead.")
+    before = session.scalar(select(Posting.key).where(Posting.reverses_id == wrong.id))
+    if before not in {None, new_key}:
+        raise LedgerError(f"posting {key} was reversed before, by {before}. Nothing was reversed.")
+    mirrored = tuple(
+        Change(kind, owner, currency, -amount) for kind, owner, currency, amount in _entries(session, wrong)
+    )
+    return _post(session, Draft(new_key, REVERSAL, mirrored, wrong.call_id, memo, wrong.id))
+
+
+def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
+    """Credit a client's wallet; the same key again credits nothing.
+
+    Returns:
+        the wallet's balance, in minor units.
+
+    Raises:
+        LedgerError: the amount is not above zero, or the key was used with another amount.
+    """
+    if amount_minor <= 0:
+        raise LedgerError("a top-up must be more than nothing. Nothing was posted.")
+    post(
+        session,
+        f"top_up:{client_id}:{key or secrets.token_hex(8)}",
+        "top_up",
+        [
+            Change(TOP_UP, "", currency, -amount_minor),
+            Change(WALLET, str(client_id), currency, amount_minor),
+        ],
+    )
+    return balance(session, WALLET, client_id)
+
+
+def hold(session: Session, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:
+    """Move what a call can cost from the client's wallet into the call's hold.
+
+    Raises:
+        InsufficientFundsError: the wallet has less.
+    """
+    if amount_minor:
+        changes = (
+            Change(WALLET, str(client_id), currency, -amount_minor),
+            Change(HOLD, call_id, currency, amount_minor),
+        )
+        _post_all(session, [Draft(f"call:{call_id}:hold", "hold", changes, call_id)])
+
+
+def charge(
+    session: Session,
+    key: str,
+    call_id: str,
+    *,
+    consultant_id: int,
+    currency: str,
+    commission: int,
+    consultant: int,
+    vat: int = 0,
+    platform: str = COMMISSION,
+    give_back: tuple[int, int] = (0, 0),
+) -> None:
+    """Pay a price from a call's hold: commission + consultant, of which vat is the tax.
+
+    Amounts are in minor units. `commission` is the platform's part of the price with the tax still in it, `vat` that
+    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES. `give_back` is a client and
+    what is released to that wallet at the same time, in a posting of its own under the key `call:ID:release`.
+
+    Raises:
+        InsufficientFundsError: the hold has less.
+    """
+    changes = (
+        Change(HOLD, call_id, currency, -(commission + consultant)),
+        Change(EARNINGS, str(consultant_id), currency, consultant),
+        Change(platform, "", currency, commission - vat),
+        Change(VAT, "", currency, vat),
+    )
+    drafts = []
+    if commission + consultant:
+        drafts.append(Draft(key, CHARGE, tuple(each for each in changes if each.amount), call_id))
+    client_id, rest = give_back
+    if rest:
+        drafts.append(_release(f"call:{call_id}:release", call_id, client_id, rest, currency))
+    _post_all(session, drafts)
+
+
+def release(
+    session: Session, key: str, call_id: str, client_id: int, amount_minor: int, currency: str
+) -> None:
+    """Give a part of a call's hold back to the wallet.
+
+    Raises:
+        InsufficientFundsError: the hold has less.
+    """
+    if amount_minor:
+        _post_all(session, [_release(key, call_id, client_id, amount_minor, currency)])
+
+
+def _release(key: str, call_id: str, client_id: int, amount: int, currency: str) -> Draft:
+    changes = (
+        Change(HOLD, call_id, currency, -amount),
+        Change(WALLET, str(client_id), currency, amount),
+    )
+    return Draft(key, RELEASE, changes, call_id)
+
+
+def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
+    """An account's balance in minor units; 0 where there is no such account yet.
+
+    Without a currency it is the platform's one: an account that holds another is left out by naming it.
+    """
+    connection = session.connection()
+    session.flush()
+    named = {"kind": kind, "owner": str(owner), "currency": currency}
+    found = connection.execute(_KEPT if kind in KEPT else _ADDED_UP, named).scalar_one()
+    return int(found or 0)
+
+
+def kept(session: Session, kind: str) -> dict[str, int]:
+    """The balance of every owner of a kind of account whose balance is kept, in minor units, in one query."""
+    found = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
+    return {owner: int(total or 0) for owner, total in session.execute(found.group_by(Account.owner))}
+
+
+def held(session: Session, call_id: str) -> tuple[int, str]:
+    """What is held for a call, in minor units, and in which currency; 0 and no currency where nothing is."""
+    session.flush()
+    of_call = select(Account.balance, Account.currency).where(Account.kind == HOLD, Account.owner == call_id)
+    row = session.execute(of_call.where(Account.balance != 0)).first()
+    return (0, "") if row is None else (int(row.balance or 0), row.currency)
+
+
+_whose = (
+    Account.kind == bindparam("kind"),
+    Account.owner == bindparam("owner"),
+    func.coalesce(bindparam("currency", type_=Account.currency.type), Account.currency) == Account.currency,
+)
+_KEPT = select(func.sum(Account.balance)).where(*_whose)
+_ADDED_UP = select(func.sum(Entry.amount)).join(Account, Account.id == Entry.account_id).where(*_whose)
+_LOCKED = select(Account.balance).where(*_whose).with_for_update()
+
+
+def balances(session: Session) -> list[tuple[str, str, str, int]]:
+    """(kind, owner, currency, balance in minor units) of every account that is not empty."""
+    total = func.coalesce(Account.balance, func.sum(Entry.amount))
+    rows = session.execute(
+        select(Account.kind, Account.owner, Account.currency, total)
+        .outerjoin(Entry, (Entry.account_id == Account.id) & Account.balance.is_(None))
+        .group_by(Account.id, Account.kind, Account.owner, Account.currency, Account.balance)
+        .having(total != 0)
+        .order_by(Account.kind, Account.owner, Account.currency)
+    )
+    return [(kind, owner, currency, int(amount)) for kind, owner, currency, amount in rows]
+
+
+def lock_wallet(session: Session, client_id: int, currency: str) -> int:
+    """A wallet's balance in minor units, held still until the transaction ends: nobody else can spend it meanwhile."""
+    wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
+    connection = (
+        session.connection()
+    )  # the session would write the call's row now, and once more when it is whole
+    found = connection.execute(_LOCKED, wallet).scalar_one_or_none()
+    if found is None:
+        insert_if_new(session, Account, [{**wallet, "balance": 0}])
+        found = connection.execute(_LOCKED, wallet).scalar_one()
+    return int(found or 0)
+
+
+def _post(session: Session, draft: Draft) -> Posting:
+    _post_all(session, [draft])
+    return _made(session, draft.key)
+
+
+def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
+    """Write those that are not there yet; all of them or, where one must not be made, none."""
+    if not drafts:
+        return
+    for draft in drafts:
+        _check_balanced(draft.key, draft.changes)
+    session.flush()
+    connection = session.connection()
+    there = double_entry.look(connection, drafts)
+    for draft in drafts:
+        if draft.key in there.taken:
+            _check_same(session, draft)
+    fresh = [draft for draft in drafts if draft.key not in there.taken]
+    if fresh:
+        double_entry.write(connection, fresh, there)
+
+
+def _check_same(session: Session, draft: Draft) -> None:
+    made = _made(session, draft.key)
+    said = {(*change.name, change.amount) for change in draft.changes}
+    if {*_entries(session, made)} != said or made.reverses_id != draft.reverses_id:
+        raise LedgerError(
+            f"posting {draft.key} was made before with other amounts or accounts. Nothing was posted."
+        )
+
+
+def _check_balanced(key: str, changes: Sequence[Change]) -> None:
+    if len(key) > _LONGEST_KEY:
+        raise LedgerError(
+            f"the key {key[:20]}... is longer than {_LONGEST_KEY} characters. Nothing was posted."
+        )
+    sums: dict[str, int] = defaultdict(int)
+    for change in changes:
+        if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
+            raise LedgerError(
+                f"posting {key}: {change.amount!r} is no amount in minor units. Nothing was posted."
+            )
+        sums[change.currency] += change.amount
+    if len({change.name for change in changes}) != len(changes):
+        raise LedgerError(f"posting {key} names an account twice. Nothing was posted.")
+    if len(changes) < 2 or any(sums.values()):  # noqa: PLR2004 - double entry
+        raise LedgerError(
+            f"posting {key} does not sum to zero over two accounts or more. Nothing was posted."
+        )
+
+
+def _made(session: Session, key: str) -> Posting:
+    return session.execute(select(Posting).where(Posting.key == key)).scalar_one()
+
+
+def _find(session: Session, key: str) -> Posting | None:
+    return session.execute(select(Posting).where(Posting.key == key)).scalar_one_or_none()
+
+
+def _entries(session: Session, posting: Posting) -> list[tuple[str, str, str, int]]:
+    rows = session.execute(
+        select(Account.kind, Account.owner, Account.currency, Entry.amount)
+        .join(Account, Account.id == Entry.account_id)
+        .where(Entry.posting_id == posting.id)
+        .order_by(Entry.id)
+    )
+    return [(kind, owner, currency, amount) for kind, owner, currency, amount in rows]

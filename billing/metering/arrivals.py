@@ -1,0 +1,147 @@
+"""Calls that the program never saw, found in Asterisk's event log.
+
+Asterisk writes who called and what was dialled into the log's column 9 before it hands a call to the application
+(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`, `away:DIALLED:CALLER` once the caller hears the apology, `full`
+where the call was refused because too many were in progress, `often` where its number called too often. So a call that
+came while the program was dead, drained, or had no database leaves a row of its own as soon as the meter reads of its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.directory import callers, people
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.idempotent import insert_if_new
+from taxiphone.store.models import Call, CelRow
+from taxiphone.store.types import Moment, monotonic_us, now
+
+log = logging.getLogger(__name__)
+
+_REFUSED = {
+    "full": "%d calls were refused with 503 because so many were in progress ([call] most_calls)",
+    "often": "%d calls were refused with 486 because their numbers called so often ([call] most_calls_per_minute)",
+}
+_WHY: dict[str, tuple[Outcome, str | None]] = {
+    "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
+    "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
+}
+_LONGEST = 24  # characters of a number, as the dialplan cuts it
+_SECONDS = 60  # between two lines about refused calls
+
+
+def note_of(kind: str, dialled: str, caller: str) -> str:
+    """The note of a call as the dialplan writes it: only digits, and no more of them than a number has."""
+    return ":".join([kind, *(re.sub(r"[^+0-9]", "", number)[:_LONGEST] for number in (dialled, caller))])
+
+
+def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """The rows to keep, and how many calls were refused for what: their rows say nothing that a price needs.
+
+    Args:
+        rows: of one chunk of the log, each with its `note`.
+    """
+    refused = {row["linked"]: row["note"] for row in rows if row["note"] in _REFUSED}
+    return [row for row in rows if row["linked"] not in refused], Counter(refused.values())
+
+
+def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> int:
+    """Make the row of each call that has ended and has none; the number of calls that were apologised to.
+
+    Args:
+        session: in which the log's rows are there already.
+        settings: checked.
+        rows: those that were new, each with its `note`.
+    """
+    apologised = 0
+    for row in rows:
+        kind, _, numbers_of_it = row["note"].partition(":")
+        # The first channel of a call only: a consultant's leg has the same note.
+        if row["event"] != "CHAN_END" or kind not in _WHY or row["channel"] != row["linked"]:
+            continue
+        if session.scalar(select(Call.id).where(Call.client_channel == row["channel"])) is None:
+            _insert(session, settings, row, kind, *numbers_of_it.split(":"))
+            apologised += kind == "away"
+    return apologised
+
+
+def _insert(
+    session: Session, settings: Settings, row: dict[str, Any], kind: str, dialled: str, caller: str
+) -> None:
+    outcome, review = _WHY[kind]
+    if kind == "in" and _caller_hung_up_at_once(session, row):
+        outcome, review = Outcome.CALLER_GONE, None
+    number, did = people.did_dialled(session, settings, dialled)
+    calling = callers.read(settings, caller).number
+    client = people.client_calling(session, calling)
+    begin = session.scalar(
+        select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)
+    )
+    call = {
+        "id": calls.new_id(row["at"]),
+        "status": Status.ENDED,
+        "outcome": outcome,
+        "client_channel": row["channel"],
+        "dialled": number[:40] or "?",
+        "caller": calling,
+        "language": client.language if client else did.language if did else settings.platform.language,
+        "client_id": client.id if client else None,
+        "consultant_id": did.consultant_id if did else None,
+        "arrived_at": begin or row["at"],
+        "ended_at": row["at"],
+        "review": review,
+    }
+    # The application may be writing the same call's row now (CallRecord.received): who comes first has it.
+    insert_if_new(session, Call, [call])
+    if session.get(Call, call["id"]) is not None:
+        logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
+        calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
+
+
+def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:
+    """Whether the call was never answered and its caller ended it, before the application had taken it."""
+    own = select(CelRow).where(CelRow.channel == row["channel"])
+    if session.scalars(own.where(CelRow.event == "ANSWER").limit(1)).first() is not None:
+        return False
+    hung_up = session.scalars(own.where(CelRow.event == "HANGUP").limit(1)).first()
+    return hung_up is not None and hung_up.extra.get("hangupsource") == hung_up.name
+
+
+class Summary:
+    """Tells in the program's log of refused and apologised calls, at most once a minute."""
+
+    def __init__(self) -> None:
+        self._refused: Counter[str] = Counter()
+        self._apologised = 0
+        self._told = now().timestamp() - _SECONDS
+
+    def add(self, refused: Counter[str], apologised: int) -> None:
+        """Count what one chunk of the log has told."""
+        self._refused += refused
+        self._apologised += apologised
+
+    def tell(self) -> None:
+        """Log what was counted, unless that was done less than a minute ago."""
+        at = now().timestamp()
+        if abs(at - self._told) < _SECONDS or not (self._refused or self._apologised):
+            return
+        for why, number in self._refused.items():
+            log.warning(_REFUSED[why], number)
+        if self._apologised:
+            log.warning(
+                "%d calls came while the program was away; their callers heard an apology. "
+                "`taxiphone call list` has them, with the outcome apology",
+                self._apologised,
+            )
+        self._refused.clear()
+        self._apologised = 0
+        self._told = at

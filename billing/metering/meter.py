@@ -1,0 +1,365 @@
+"""The meter: it follows Asterisk's event log and prices each call that is over.
+
+Asterisk writes the log by itself, whether this program lives or not. The rows that were taken, the price, the postings
+and the place in the file go into the database in one transaction: a program that is killed reads on where it was, misses
+nothing and charges nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TypeVar
+
+from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.evidence import cel, proof
+from taxiphone.billing.metering import (
+    abandoned,
+    arrivals,
+    cel_files,
+    late_rows,
+    log_gaps,
+    log_rotation,
+    missing,
+    over,
+    unpriced,
+)
+from taxiphone.billing.metering.cel_files import LogFile
+from taxiphone.billing.metering.unpriced import PutAside
+from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
+from taxiphone.settings import Settings
+from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
+from taxiphone.store.database import Database, raced
+from taxiphone.store.idempotent import insert_if_new
+from taxiphone.store.models import Call, CelPosition, CelRow
+from taxiphone.store.types import monotonic_us, now
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1  # between two looks at the file's size
+_AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
+_AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
+PROGRAM_SECONDS = 2.0  # until a talk that is over is priced without the program's word: it needs milliseconds
+_LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
+_Result = TypeVar("_Result")
+
+
+class Meter:
+    """Reads `settings.cel_file` and prices.
+
+    Args:
+        settings: where the log is.
+        database: where its rows, the calls and the ledger are.
+        on_rated: called with a call's id after its price is committed; from `run`, on the event loop. A program that is
+            killed in between does not call it: who needs every call asks the database at its start.
+        again_seconds: between two attempts to price a call that can't be priced.
+        program_seconds: how long the program has to note how a talk ended that it saw begin.
+        rotate_bytes: the log is renamed where it is longer, and what was renamed before is compressed; None: the files are
+            left as they are.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        on_rated: Callable[[str], None] | None = None,
+        *,
+        again_seconds: float = unpriced.AGAIN_SECONDS,
+        program_seconds: float = PROGRAM_SECONDS,
+        rotate_bytes: int | None = log_rotation.ROTATE_BYTES,
+    ) -> None:
+        self._program_seconds, self._rotate_bytes, self._not_kept = program_seconds, rotate_bytes, False
+        self._settings, self._database, self._on_rated = settings, database, on_rated
+        self._path = settings.cel_file
+        self._nudged = asyncio.Event()
+        self._seen: object = None  # the file's state when it was read to its end
+        self._current: str | None = None  # the identity of the file that Asterisk writes to
+        self._started = False
+        self._put_aside = PutAside(again_seconds)  # calls that could not be priced
+        self._awaited: dict[str, int] = {}  # talks whose end the program has not noted yet, and since when
+        self._turn = threading.Lock()  # the log is read by one thread at a time
+        self._fresh: list[str] = []  # calls priced in the transaction at hand
+        self._arrivals = arrivals.Summary()
+        self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
+
+    @property
+    def awaits_program(self) -> bool:
+        """Whether a talk has ended, and the program's word on how is still waited for."""
+        return bool(self._awaited)
+
+    def nudge(self) -> None:
+        """Look at once: a call has just ended. From the event loop's thread."""
+        self._nudged.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the log until `stop` is set, and read it once more then.
+
+        Where the database or the file can't be reached it waits and reads again; nothing is lost meanwhile.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: self._nudged.set())
+        away, last = False, 0.0
+        try:
+            while True:
+                ending = stop.is_set()
+                nudged = self._nudged.is_set()
+                self._nudged.clear()
+                pause = _LOOK_SECONDS
+                try:
+                    late = time.monotonic() - last >= _AGAIN_SECONDS
+                    if nudged or late or ending or self._seen != self._state():
+                        last = time.monotonic()
+                        await asyncio.to_thread(self._read)
+                        self._announce()
+                    self._arrivals.tell()
+                    if away:
+                        away = False
+                        log.warning("the meter reads on; nothing was lost")
+                except (SQLAlchemyError, OSError) as error:
+                    reason = error.orig if isinstance(error, DBAPIError) else error
+                    if not away:
+                        log.warning(
+                            "the meter can't read or write now (%s); it tries again every second", reason
+                        )
+                    away, pause = True, _AWAY_SECONDS
+                if ending:
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudged.wait(), pause)
+        finally:
+            stopping.cancel()
+
+    def read_once(self) -> int:
+        """Read all that is there and price what is over; the number of rows that were new.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; nothing of the chunk in hand was kept.
+            OSError: the file can't be read.
+        """
+        rows = self._read()
+        self._announce()
+        return rows
+
+    def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> list[str]:
+        """Finish calls that Asterisk has no channel of any more; from any thread, and as often as one likes.
+
+        The log is read to its end first, and has the last word. A call that is open even then was cut off by the death
+        of Asterisk: its talk is priced to the last proof that it went on (`witnesses.talk_of`), with a review; where
+        nobody talked it is closed and its hold given back. `on_rated` is called by `run`, at its next look.
+
+        Args:
+            call_ids: whose legs Asterisk was asked for, and does not have. Those that are final are left as they are, and
+                so are those that could not be priced a moment ago.
+            patience: seconds to wait for rows that Asterisk may still be writing.
+
+        Returns:
+            the calls that were priced or closed although the log has no end of them.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; what was not finished is as it was.
+            OSError: the log can't be read; nothing was finished by guess.
+        """
+        with self._turn:
+            ids = sorted(filter(self._put_aside.due, set(call_ids)))
+        if not ids:
+            return []
+        still = select(Call).where(Call.id.in_(ids), Call.status.in_(OPEN))
+
+        def finish(session: Session) -> list[str]:
+            found = session.scalars(still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)).all()
+            for call in found:
+                self._price_call(session, call, abandoned.finish)
+            return [call.id for call in found if Status(call.status) in FINAL]
+
+        give_up = time.monotonic() + patience
+        while True:
+            self._read()
+            if not self._database.read(lambda session: session.scalars(still).first()):
+                return []
+            if time.monotonic() >= give_up:
+                break
+            time.sleep(_LOOK_SECONDS)
+        with self._turn:
+            return self._do(finish)
+
+    def _announce(self) -> None:
+        while self._rated:
+            call_id = self._rated.pop(0)
+            if self._on_rated is not None:
+                self._on_rated(call_id)
+
+    def _state(self) -> object:
+        """What changes when Asterisk has written."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _read(self) -> int:
+        with self._turn:
+            return self._read_all()
+
+    def _read_all(self) -> int:
+        state, current = self._state(), cel_files.identify(self._path)
+        identity = None if current is None else current.identity
+        files = [] if current is None else [current]
+        changed = not self._started or identity != self._current
+        if changed:
+            # Another file than before: what the old one still holds, wherever it was moved to, comes first.
+            others, unreadable = cel_files.beside(self._path)
+            files = [file for file in others if file.identity != identity] + files
+            self._do(lambda session: missing.note(session, self._path, self._current, files, unreadable))
+        rows = 0
+        for file in files:
+            closed = file.compressed or (file is not current and current is not None)
+            while taken := self._take(file, closed=closed):
+                rows += taken
+        if not rows:
+            self._do(self._price)
+        self._seen, self._current, self._started = state, identity, True
+        if (changed or rows) and self._rotate_bytes is not None:
+            self._keep_small(self._rotate_bytes)
+        return rows
+
+    def _keep_small(self, rotate_bytes: int) -> None:
+        """Rename the log where it has grown, and compress and delete what was read of those before."""
+        try:
+            log_rotation.rotate(self._path, now(), rotate_bytes)
+            log_rotation.tidy(
+                self._path, lambda path: self._database.read(lambda s: missing.is_read(s, path))
+            )
+        except OSError as error:
+            if not self._not_kept:
+                log.warning("Asterisk's event log can't be kept within its size (%s); it grows on", error)
+            self._not_kept = True
+
+    def _take(self, file: LogFile, *, closed: bool = False) -> int:
+        """One chunk of a file, in one transaction; the number of lines that were consumed."""
+        refused, apologised = Counter[str](), 0
+
+        def work(session: Session) -> int:
+            nonlocal refused, apologised
+            position = self._position(session, file)
+            rows, lines, bad = [], 0, missing.LeftOut(file.path, position.file)
+            for offset, line, following in cel_files.whole_lines(file, position.offset, closed=closed):
+                if following == offset:
+                    log_gaps.note(
+                        session, f"{position.file}:{offset}:damaged", f"{file.path}, byte {offset}: {line}."
+                    )
+                    break
+                try:
+                    rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
+                except ValueError as error:
+                    log.warning("%s, byte %d: left out, %s: %.200r", file.path, offset, error, line)
+                    bad.add(offset, line, str(error))
+                position.offset, position.read_at, lines = following, now(), lines + 1
+            bad.note(session)
+            if not lines:
+                return 0
+            position.path = str(file.path)[:400]
+            rows, refused = arrivals.without_refused(rows)
+            insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
+            apologised = arrivals.note(session, self._settings, rows)
+            late_rows.regard(session, rows)
+            self._price(session)
+            return lines
+
+        lines = self._do(work)
+        self._arrivals.add(refused, apologised)
+        return lines
+
+    def _do(self, work: Callable[[Session], _Result]) -> _Result:
+        """A transaction; the calls that it prices are told of only when it is committed."""
+
+        def begin(session: Session) -> _Result:
+            self._fresh = []  # what an attempt priced that the database took back
+            return work(session)
+
+        done = self._database.do(begin)
+        self._rated += self._fresh
+        return done
+
+    def _position(self, session: Session, file: LogFile) -> CelPosition:
+        """How far this file was read; another reader waits until this transaction ends."""
+        identity, tries = file.identity, 1
+        while True:
+            insert_if_new(
+                session,
+                CelPosition,
+                [{"file": identity, "path": str(file.path)[:400], "offset": 0, "read_at": now()}],
+            )
+            position = session.execute(
+                select(CelPosition).where(CelPosition.file == identity).with_for_update()
+            ).scalar_one()
+            if cel_files.holds(file, position.offset):
+                return position
+            # Emptied in place and begun again with the very same line: read it as one more file.
+            tries += 1
+            identity = f"{file.identity}-{tries}"
+
+    # -- pricing --------------------------------------------------------------------------------------------------
+
+    def _price(self, session: Session) -> None:
+        """Price every call that is over by the rows that are there. Looks at open calls only."""
+        session.flush()
+        consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
+        ends = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(over.PARTED)))
+        due = session.scalars(
+            select(Call)
+            .where(
+                Call.status.in_(OPEN),
+                or_(
+                    exists().where(CelRow.channel == Call.client_channel, ends),
+                    exists().where(CelRow.channel == consultant_leg, ends),
+                ),
+            )
+            .order_by(Call.arrived_at, Call.id)
+            .with_for_update(of=Call)
+        ).all()
+        for call in due:
+            if self._put_aside.due(call.id):
+                self._price_call(session, call)
+
+    def _price_call(self, session: Session, call: Call, cut_off: over.Rate | None = None) -> None:
+        """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
+        if cut_off is None and self._program_will_tell(session, call):
+            return
+        call_id = call.id
+        try:
+            with session.begin_nested():
+                receipt = over.price(session, self._settings, call, cut_off)
+        except DBAPIError as error:
+            if not isinstance(error, IntegrityError | DataError) or raced(error):
+                raise  # the whole chunk is done again
+            self._not_priced(session, call_id, error)
+        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
+            self._not_priced(session, call_id, error)
+        else:
+            if Status(call.status) in FINAL:
+                self._put_aside.settled(call_id)
+                self._awaited.pop(call_id, None)
+            if receipt is not None:
+                self._fresh.append(call_id)
+
+    def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
+        unpriced.note(session, call_id, error)
+        self._put_aside.put(call_id, error)
+
+    def _program_will_tell(self, session: Session, call: Call) -> bool:
+        """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""
+        if not proof.awaits_program(session, call):
+            return False
+        first = self._awaited.setdefault(call.id, monotonic_us())
+        return monotonic_us() - first < self._program_seconds * 1_000_000

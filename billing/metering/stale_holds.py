@@ -1,0 +1,151 @@
+"""Money that is still held for a call which will not be priced any more: found, named, and given back.
+
+A call's hold goes when the call is priced or closed, in the same transaction. One that stays tells that something was lost:
+Asterisk's log, say, or a row. It is never given back while the two may still be talking, nor where they did talk: that
+is for a person to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.evidence.proof import talk_of
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.postings import HOLD
+from taxiphone.billing.metering import abandoned
+from taxiphone.billing.rating import rate, settle_recording
+from taxiphone.errors import TaxiphoneError
+from taxiphone.settings import Settings
+from taxiphone.store.calls import FINAL, Status
+from taxiphone.store.models import Account, Call, Mark, Receipt, Recording
+from taxiphone.store.types import now
+
+ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
+BEGUN_LONG_AGO = timedelta(hours=25)  # no setting lets a call be longer than a day
+_SETTLED = ("ready", "failed", "empty", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A hold that nothing will take any more.
+
+    Attributes:
+        call_id: whose; the account's owner.
+        amount: what is held, in minor units.
+        currency: ISO 4217.
+        why: one clause.
+        talked: they may have talked, so it is not given back without being told to.
+        unpriced: the call is over and can't be priced: an alarm of its own (billing/metering/unpriced.py).
+    """
+
+    call_id: str
+    amount: int
+    currency: str
+    why: str
+    talked: bool = False
+    unpriced: bool = False
+
+
+def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
+    """Every stale hold.
+
+    Args:
+        session: where.
+        at: the time that counts as now; else this machine's, by the clock that nobody can set where it can be.
+    """
+    held = (
+        select(Account, Call)
+        .outerjoin(Call, Call.id == Account.owner)
+        .where(Account.kind == HOLD, Account.balance != 0)
+        .order_by(Account.id)
+    )
+    for account, call in session.execute(held).all():
+        why = "there is no such call" if call is None else _why(session, call, at)
+        if why is not None:
+            talked = call is not None and Status(call.status) not in FINAL and _talked(session, call)
+            if talked:
+                why += ", and they seem to have talked"
+            unpriced = call is not None and call.unpriced is not None
+            yield Stale(account.owner, int(account.balance or 0), account.currency, why, talked, unpriced)
+
+
+def give_back(session: Session, settings: Settings, stale: Stale, *, although_talked: bool = False) -> int:
+    """Close the call where it is open, and put what is held back into the wallet; what was given back, in minor units.
+
+    A talk that can be priced, by Asterisk's log or by what the program saw of it, is priced and only the rest given back: it
+    is what the next start of the program would do. 0 where the call is gone, where they talked (unless
+    `although_talked`), or where it is no longer stale, as when it was priced meanwhile.
+    """
+    call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
+    if call is None or call.client_id is None or (stale.talked and not although_talked):
+        return 0
+    if _why(session, call, None) is None:
+        return 0  # it was priced since it was found, and something will take what is still held
+    before = postings.balance(session, HOLD, call.id, stale.currency)
+    if Status(call.status) not in FINAL and (receipt := _priced(session, settings, call)) is not None:
+        return before - receipt.total - postings.balance(session, HOLD, call.id, stale.currency)
+    if Status(call.status) not in FINAL:
+        call.review = f"{stale.why[:130]}; what was held was given back, and nothing was charged"
+        rate(session, settings, call, None)
+    elif call.receipt is not None and call.receipt.recording_pending:
+        recording = session.get(Recording, call.id)
+        ready = recording is not None and recording.status == "ready"
+        settle_recording(session, settings, call, ready=ready)
+    else:
+        key = f"call:{call.id}:left"
+        postings.release(session, key, call.id, call.client_id, before, stale.currency)
+    return before - postings.balance(session, HOLD, call.id, stale.currency)
+
+
+def _priced(session: Session, settings: Settings, call: Call) -> Receipt | None:
+    """The receipt of a call whose talk is proven; None where none is, or where it can't be priced."""
+    found = talk_of(session, call)
+    if found is None or not found.microseconds or call.tariff is None:
+        return None
+    try:
+        with session.begin_nested():
+            return abandoned.finish(session, settings, call, found)
+    except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
+        # `taxiphone call rate` tells why; whoever named this call wants it given back all the same.
+        return None
+
+
+def _why(session: Session, call: Call, at: datetime | None) -> str | None:
+    """Why nothing will take the hold of this call; None where something may."""
+    status = Status(call.status)
+    if call.unpriced is not None:
+        return f"the call is over and can't be priced ({call.unpriced})"
+    if status in FINAL:
+        if call.receipt is None or not call.receipt.recording_pending:
+            return f"the call is {status}"
+        recording = session.get(Recording, call.id)
+        settled = recording is None or recording.status in _SETTLED
+        return "its recording is ready or will not come" if settled else None
+    if status is Status.ENDED:
+        since = _since(session, call, "ended", call.ended_at or call.arrived_at, at)
+        return "the call has ended and was never priced" if since > ENDED_LONG_AGO else None
+    since = _since(session, call, "received", call.arrived_at, at)
+    return f"the call is {status} for more than a day" if since > BEGUN_LONG_AGO else None
+
+
+def _since(session: Session, call: Call, what: str, then: datetime, at: datetime | None) -> timedelta:
+    """How long ago something was noted in a call; a wall clock that was set must not make a call old."""
+    noted = session.scalars(select(Mark).where(Mark.call_id == call.id, Mark.what == what).limit(1)).first()
+    if at is None and noted is not None:
+        return proof.since(noted)
+    return (at or now()) - then
+
+
+def _talked(session: Session, call: Call) -> bool:
+    """Whether Asterisk's log, or the program's own marks, say that the two were put together."""
+    bridged = exists().where(Mark.call_id == call.id, Mark.what == "bridging")
+    if session.execute(select(bridged)).scalar_one():
+        return True
+    return talk_of(session, call) is not None

@@ -1,0 +1,205 @@
+"""Why this price: everything that a call's sum rests on, from Asterisk's rows to the postings."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import continuation
+from taxiphone.billing.evidence import proof
+from taxiphone.billing.evidence.cel import event_of
+from taxiphone.billing.papers import receipts
+from taxiphone.billing.pricing.money import digits_of, from_minor
+from taxiphone.billing.pricing.parts import billable, price_part
+from taxiphone.billing.pricing.parts_explained import explain_part
+from taxiphone.billing.pricing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, RTP_TIMED_OUT, Talk
+from taxiphone.billing.pricing.tariff import Tariff, price
+from taxiphone.billing.pricing.tariff_explained import Step
+from taxiphone.billing.pricing.tariff_explained import explain as explain_sum
+from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.store.calls import talk_bridge
+from taxiphone.store.models import Account, Call, CelRow, Entry, Posting, Receipt
+
+_SOURCE_LOG, _SOURCE_PROGRAM = "asterisk", "program"
+
+
+def explain(session: Session, call: Call) -> dict[str, Any]:
+    """A call's events with their times and source, the tariff that was frozen, each step of the sum, the postings.
+
+    Amounts are exact decimals. Where the call is not priced, there is no sum yet.
+    """
+    rows = proof.rows_of(session, call)
+    found = proof.talk_of(session, call, rows)
+    tariff, fault = _tariff(call)
+    return {
+        "call": call.id,
+        "status": call.status,
+        "outcome": call.outcome,
+        "review": call.review,
+        "unpriced": call.unpriced,
+        "continues": call.continues_id,
+        "dropped": call.dropped,
+        "events": _events(call, rows),
+        "talk": None if found is None else _told(found),
+        "tariff": call.tariff,
+        "tariff_fault": fault,
+        "max_seconds": call.max_seconds,
+        "steps": [] if tariff is None or found is None else _steps(session, call, tariff, found),
+        "currency": None if call.receipt is None else call.receipt.currency,
+        "total": None
+        if call.receipt is None
+        else from_minor(call.receipt.total, digits_of(call.receipt.currency)),
+        **_since(session, call),
+        "postings": _postings(session, call),
+    }
+
+
+def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
+    """The frozen tariff, and why it can't be read where it can't."""
+    try:
+        return (None if call.tariff is None else from_json(call.tariff)), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
+    """Asterisk's rows and the program's marks, in the order of their times."""
+    legs = dict(zip(proof.legs(call), ("client", "consultant"), strict=True))
+    logged = [
+        {
+            "at": row.at,
+            "source": _SOURCE_LOG,
+            "what": row.event,
+            "leg": legs[row.channel],
+            "monotonic_us": None,
+            "detail": _detail(call, row),
+        }
+        for row in rows
+    ]
+    marked = [
+        {
+            "at": mark.at,
+            "source": _SOURCE_PROGRAM,
+            "what": mark.what,
+            "leg": None,
+            "monotonic_us": mark.monotonic_us,
+            "detail": mark.detail,
+        }
+        for mark in call.marks
+    ]
+    return sorted([*logged, *marked], key=lambda event: event["at"])
+
+
+def _detail(call: Call, row: CelRow) -> str | None:
+    event = event_of(row)
+    if row.event in {BRIDGE_ENTER, BRIDGE_EXIT}:
+        return "the talk" if event.bridge == talk_bridge(call.id) else f"bridge {event.bridge}"
+    if row.event == HANGUP and event.cause is not None:
+        return f"cause {event.cause}"
+    return None
+
+
+def _told(found: Talk) -> dict[str, Any]:
+    return {
+        "from": found.start,
+        "to": found.end,
+        "seconds": found.seconds,
+        "stretches": [{"from": start, "to": end} for start, end in found.stretches],
+        "left_first": found.left_first,
+        "complete": found.complete,
+    }
+
+
+def _steps(session: Session, call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
+    """The sum of a priced call, from the rows again: so it is a proof of the receipt, not a copy of it."""
+    receipt: Receipt | None = call.receipt
+    if receipt is None:
+        return []
+    steps, seconds = _heard(call, found)
+    before = continuation.before(session, call)
+    fee = sum(line["amount"] for line in receipt.lines if line["what"] == "recording")
+    # What was held is spent by now; a receipt below what the talk would cost tells that the hold was the limit.
+    allowed = billable(call.max_seconds, tariff, seconds, receipt.total - fee, before)
+    if allowed < seconds:
+        text = f"The talk was {seconds:f} s long; it was held for, and is priced to, {allowed:f} s."
+        steps.append(Step("length", text))
+        seconds = allowed
+    if call.fault is not None:
+        text = f"A fault of the network was seen in the talk ({call.fault}): nothing is charged."
+        steps.append(Step("fault", text, 0))
+        again = 0
+    elif before.parts and seconds:
+        names = [each.id for each in continuation.earlier(session, call)]
+        steps += explain_part(tariff, before, seconds, names, fee)
+        again = price_part(tariff, before, seconds).total + fee
+    else:
+        steps += explain_sum(tariff, seconds, recorded=bool(fee))
+        again = price(tariff, seconds, recorded=bool(fee)).total
+    if again != receipt.total:
+        text = "The receipt says another total than this sum. Run: taxiphone ledger check"
+        steps.append(Step("difference", text, receipt.total - again))
+    return [
+        {
+            "what": step.what,
+            "text": step.text,
+            "amount": None if step.amount is None else from_minor(step.amount, tariff.digits),
+        }
+        for step in steps
+    ]
+
+
+def _heard(call: Call, found: Talk) -> tuple[list[Step], Decimal]:
+    """How far the talk was heard, and what to say of it where that is not to its end."""
+    heard = proof.heard(call, found)
+    if heard.seconds == found.seconds:
+        return [], found.seconds
+    if call.heard_until is not None:
+        why = f"One side fell silent, its last packet came at {call.heard_until:%H:%M:%S.%f}"
+    else:
+        why = (
+            f"Asterisk hung up a leg that had sent no packet for {call.rtp_timeout} s (cause {RTP_TIMED_OUT})"
+        )
+    text = f"{why}: of the talk's {found.seconds:f} s the {heard.seconds:f} s before the silence are priced."
+    return [Step("heard", text)], heard.seconds
+
+
+def _since(session: Session, call: Call) -> dict[str, Any]:
+    """What became of the price later: ratings anew, refunds, and what is left as paid."""
+    if call.receipt is None:
+        return {"former": [], "refunds": [], "paid": None}
+    receipt = receipts.client_receipt(session, call.id)
+    return {"former": receipt["replaces"], "refunds": receipt["credit_notes"], "paid": receipt["paid"]}
+
+
+def _postings(session: Session, call: Call) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(
+            Posting.at,
+            Posting.key,
+            Posting.kind,
+            Posting.memo,
+            Account.kind,
+            Account.owner,
+            Account.currency,
+            Entry.amount,
+        )
+        .join(Entry, Entry.posting_id == Posting.id)
+        .join(Account, Account.id == Entry.account_id)
+        .where(Posting.call_id == call.id)
+        .order_by(Posting.id, Entry.id)
+    )
+    return [
+        {
+            "at": at,
+            "posting": key,
+            "kind": kind,
+            "memo": memo,
+            "account": f"{account} {owner}".strip(),
+            "amount": from_minor(amount, digits_of(currency)),
+            "currency": currency,
+        }
+        for at, key, kind, memo, account, owner, currency, amount in rows
+    ]

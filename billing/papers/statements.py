@@ -1,0 +1,308 @@
+"""A consultant's account over some days: each call, what was taken back, what was paid out, from balance to balance.
+
+It is read from the entries of the consultant's earnings in the ledger, so it can't say anything else than they do.
+Nothing in it tells who the clients are.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import case, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.days import UTC_ZONE, begin_of, end_of, iso
+from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.payouts import PAYOUT
+from taxiphone.billing.pricing.money import digits_of, from_minor
+from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
+
+TALK, RECORDING, CORRECTION, AGAIN, OTHER = "talk", "recording", "correction", "again", "other"
+COLUMNS = ("at", "what", "call", "mode", "billed_seconds", "total", "commission", "share", "payout")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One posting, as the consultant sees it; amounts in minor units, what is taken off below zero.
+
+    Attributes:
+        at: when it was posted.
+        what: `talk`, `recording`, `correction` (the old price taken back), `again` (the new one), `refund`, `payout`.
+        call: the call's id.
+        mode: the call's mode.
+        seconds: billed seconds, where it is about a talk.
+        total: what the client paid by it.
+        commission: the platform's part of the total, tax included.
+        share: what it adds to the earnings.
+        payout: what was paid out by it.
+        reason: of a refund, a correction or a payout.
+        posting: its key in the ledger; None for a call that cost nothing.
+        continues: of a talk, the call whose line was cut and which it goes on with.
+    """
+
+    at: datetime
+    what: str
+    call: str | None
+    mode: str | None
+    seconds: int | None
+    total: int
+    commission: int
+    share: int
+    payout: int
+    reason: str
+    posting: str | None
+    continues: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The account of a consultant from the first day to the last, both included; amounts in minor units.
+
+    The days are those of `zone`, and a line belongs to the day on which it was posted.
+
+    Opening balance, shares, corrections (refunds among them) and payouts sum to the closing balance.
+    """
+
+    consultant: Consultant
+    first: date
+    last: date
+    currency: str
+    opening: int
+    closing: int
+    lines: list[Line]
+    zone: ZoneInfo = UTC_ZONE
+
+    @property
+    def calls(self) -> list[Line]:
+        """What was earned."""
+        return [line for line in self.lines if line.what in {TALK, RECORDING}]
+
+    @property
+    def corrections(self) -> list[Line]:
+        """What was taken back, and what came instead of it."""
+        return [line for line in self.lines if line.what not in {TALK, RECORDING, PAYOUT}]
+
+    @property
+    def shares(self) -> int:
+        """What the calls brought."""
+        return sum(line.share for line in self.calls)
+
+    @property
+    def corrected(self) -> int:
+        """What corrections and refunds changed in it."""
+        return sum(line.share for line in self.corrections)
+
+    @property
+    def paid_out(self) -> int:
+        """What was paid out."""
+        return sum(line.payout for line in self.lines)
+
+
+def statement(
+    session: Session,
+    consultant: Consultant,
+    currency: str,
+    first: date,
+    last: date,
+    zone: ZoneInfo = UTC_ZONE,
+) -> Statement:
+    """The account of a consultant over some days of a time zone, both included.
+
+    It goes by the time of posting, so that statements which meet have neither gap nor overlap: a talk over midnight is in
+    the one of the day on which it was priced.
+    """
+    begin, end = begin_of(first, zone), end_of(last, zone)
+    return Statement(
+        consultant=consultant,
+        first=first,
+        last=last,
+        currency=currency,
+        opening=_balance(session, consultant.id, currency, begin),
+        closing=_balance(session, consultant.id, currency, end),
+        lines=sorted(
+            [
+                *_posted(session, consultant.id, currency, begin, end),
+                *_free(session, consultant.id, begin, end),
+            ],
+            key=lambda line: line.at,
+        ),
+        zone=zone,
+    )
+
+
+def as_json(found: Statement) -> dict[str, Any]:
+    """For programs; amounts are exact decimals."""
+    digits = digits_of(found.currency)
+    amounts = {
+        "opening": found.opening,
+        "shares": found.shares,
+        "corrections": found.corrected,
+        "paid_out": found.paid_out,
+        "closing": found.closing,
+        "owed_back": max(0, -found.closing),
+        "total": sum(line.total for line in found.lines),
+        "commission": sum(line.commission for line in found.lines),
+    }
+    return {
+        "consultant": found.consultant.code,
+        "name": found.consultant.name,
+        "from": found.first.isoformat(),
+        "to": found.last.isoformat(),
+        "timezone": found.zone.key,
+        "currency": found.currency,
+        **{name: from_minor(minor, digits) for name, minor in amounts.items()},
+        "billed_seconds": sum(line.seconds or 0 for line in found.lines),
+        "lines": [_row(line, digits) for line in found.lines],
+    }
+
+
+def as_csv(found: Statement) -> str:
+    """For a spreadsheet: a heading, one row for each line, opening and closing balance around them (RFC 4180)."""
+    digits = digits_of(found.currency)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*COLUMNS, "balance", "currency", "reason", "posting"])
+    balance = found.opening
+    begin = iso(begin_of(found.first, found.zone), found.zone)
+    writer.writerow([begin, "opening", *[""] * 7, from_minor(balance, digits), found.currency, "", ""])
+    for line in found.lines:
+        balance += line.share - line.payout
+        row = _row(line, digits)
+        cells = ["" if row[name] is None else row[name] for name in COLUMNS[1:]]
+        kept = [from_minor(balance, digits), found.currency, _plain(line.reason), line.posting or ""]
+        writer.writerow([iso(line.at, found.zone), *cells, *kept])
+    end = iso(end_of(found.last, found.zone), found.zone)
+    writer.writerow([end, "closing", *[""] * 7, from_minor(found.closing, digits), found.currency, "", ""])
+    return text.getvalue()
+
+
+def _row(line: Line, digits: int) -> dict[str, Any]:
+    return {
+        "at": line.at,
+        "what": line.what,
+        "call": line.call,
+        "mode": line.mode,
+        "billed_seconds": line.seconds,
+        "total": from_minor(line.total, digits),
+        "commission": from_minor(line.commission, digits),
+        "share": from_minor(line.share, digits),
+        "payout": from_minor(line.payout, digits),
+        "reason": line.reason,
+        "posting": line.posting,
+        "continues": line.continues,
+    }
+
+
+def _plain(text: str) -> str:
+    """A spreadsheet takes a cell that begins so for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+
+
+def _balance(session: Session, consultant_id: int, currency: str, before: datetime) -> int:
+    found = (
+        select(func.coalesce(func.sum(Entry.amount), 0))
+        .join(Posting, Posting.id == Entry.posting_id)
+        .join(Account, Account.id == Entry.account_id)
+        .where(
+            Account.kind == postings.EARNINGS,
+            Account.owner == str(consultant_id),
+            Account.currency == currency,
+            Posting.at < before,
+        )
+    )
+    return int(session.execute(found).scalar_one())
+
+
+def _posted(
+    session: Session, consultant_id: int, currency: str, begin: datetime, end: datetime
+) -> Iterator[Line]:
+    """The postings of this consultant's calls and earnings."""
+    own = (Account.kind == postings.EARNINGS) & (Account.owner == str(consultant_id))
+    outside = Account.kind.in_((postings.WALLET, postings.HOLD, postings.EARNINGS, postings.PAYOUTS))
+    share = func.coalesce(func.sum(case((own, Entry.amount), else_=0)), 0)
+    platform = func.coalesce(func.sum(case((outside, 0), else_=Entry.amount)), 0)
+    rows = session.execute(
+        select(Posting, Call, Receipt, share, platform)
+        .join(Entry, Entry.posting_id == Posting.id)
+        .join(Account, Account.id == Entry.account_id)
+        .outerjoin(Call, Call.id == Posting.call_id)
+        .outerjoin(Receipt, Receipt.call_id == Posting.call_id)
+        .where(Posting.at >= begin, Posting.at < end, Account.currency == currency)
+        .where(Posting.kind.not_in(("hold", postings.RELEASE, "top_up")))
+        .where(or_(Call.consultant_id == consultant_id, own))
+        .group_by(Posting.id, Call.id, Receipt.number)
+        .order_by(Posting.id)
+    )
+    for posting, call, receipt, earned, kept in rows:
+        paid_out = -earned if posting.kind == PAYOUT else 0
+        yield Line(
+            at=posting.at,
+            what=_what(posting),
+            call=posting.call_id,
+            mode=None if call is None else call.mode,
+            seconds=_seconds(posting, call, receipt),
+            total=0 if posting.kind == PAYOUT else int(earned + kept),
+            commission=int(kept),
+            share=0 if posting.kind == PAYOUT else int(earned),
+            payout=int(paid_out),
+            reason=posting.memo,
+            posting=posting.key,
+            continues=None if call is None else call.continues_id,
+        )
+
+
+def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) -> Iterator[Line]:
+    """Priced calls that cost nothing: the ledger has no posting of them, the consultant talked all the same."""
+    charged = exists().where(Posting.call_id == Call.id, Posting.kind == postings.CHARGE)
+    rows = session.execute(
+        select(Receipt, Call)
+        .join(Call, Call.id == Receipt.call_id)
+        .where(Call.consultant_id == consultant_id, Receipt.issued_at >= begin, Receipt.issued_at < end)
+        .where(~charged)
+    )
+    for receipt, call in rows:
+        yield Line(
+            receipt.issued_at,
+            TALK,
+            call.id,
+            call.mode,
+            call.billed_seconds,
+            0,
+            0,
+            0,
+            0,
+            "",
+            None,
+            call.continues_id,
+        )
+
+
+def _what(posting: Posting) -> str:
+    """A posting's key says what for: `call:ID:talk`, `call:ID:talk:2`, `call:ID:talk:reversed`."""
+    if posting.kind in {PAYOUT, postings.REFUND}:
+        return posting.kind
+    if posting.kind == postings.REVERSAL:
+        return CORRECTION
+    if posting.kind != postings.CHARGE:
+        return OTHER
+    _, _, what, *version = posting.key.split(":")
+    return AGAIN if version else what
+
+
+def _seconds(posting: Posting, call: Call | None, receipt: Receipt | None) -> int | None:
+    """The billed seconds of the version of the receipt that a posting belongs to; taken back with it."""
+    if call is None or receipt is None or posting.kind not in {postings.CHARGE, postings.REVERSAL}:
+        return None
+    _, _, what, *rest = posting.key.split(":")
+    if what != TALK:
+        return None
+    version = int(rest[0]) if rest and rest[0].isdecimal() else 1
+    former = receipt.former
+    seconds = former[version - 1]["billed_seconds"] if version <= len(former) else call.billed_seconds
+    return None if seconds is None else -seconds if posting.kind == postings.REVERSAL else seconds

@@ -1,0 +1,1 @@
+"""What a talk costs. Pure: no database, no clock, no files."""

@@ -1,0 +1,133 @@
+"""What a further part of a consultation costs whose line was cut. Pure: tariff and sums in, a price out.
+
+The parts of a consultation are one talk: their exact lengths add up and are rounded up once, and the talk as a whole is
+priced. A part costs what the whole costs by then, less what the parts before it cost. Commission and tax go the same way,
+so that the parts sum to the whole to the cent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
+
+from taxiphone.billing.pricing.tariff import (
+    ZERO,
+    Line,
+    Price,
+    Tariff,
+    longest_talk,
+    minor,
+    price,
+    shares,
+    tax_free,
+)
+
+EARLIER = "earlier"
+UNBILLED = Price(0, (), 0, 0, 0, 0, 0, network_fault=True)
+"""The price of a part in which nothing was talked, or nothing is billed for a fault of the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What some parts of a consultation come to; amounts in minor units.
+
+    Attributes:
+        parts: how many.
+        seconds: of talk that is priced, exact.
+        billed_seconds: as their receipts have it.
+        talk: charged for the talk.
+        recording: charged for recordings.
+        commission: of talk and recordings.
+        vat: the tax inside both.
+    """
+
+    parts: int = 0
+    seconds: Decimal = ZERO
+    billed_seconds: int = 0
+    talk: int = 0
+    recording: int = 0
+    commission: int = 0
+    vat: int = 0
+
+    def plus(self, other: Sum) -> Sum:
+        """Both together."""
+        return Sum(
+            self.parts + other.parts,
+            self.seconds + other.seconds,
+            self.billed_seconds + other.billed_seconds,
+            self.talk + other.talk,
+            self.recording + other.recording,
+            self.commission + other.commission,
+            self.vat + other.vat,
+        )
+
+
+NOTHING = Sum()
+
+
+def price_part(tariff: Tariff, before: Sum, seconds: Decimal | int) -> Price:
+    """What a part of so many seconds costs after those before it; never less than nothing.
+
+    Its lines are those of the whole talk by then and, below them, `earlier`: what the parts before it cost, taken off.
+    """
+    seconds = Decimal(seconds)
+    if not before.parts:
+        return price(tariff, seconds)
+    whole = price(tariff, before.seconds + seconds)
+    if whole.network_fault or not seconds:
+        return UNBILLED
+    total = max(0, whole.total - before.talk)
+    _, commission, vat = with_fee(tariff, before, total, 0)
+    return Price(
+        billed_seconds=max(0, whole.billed_seconds - before.billed_seconds),
+        lines=(*whole.lines, Line(EARLIER, 0, total - whole.total)),
+        total=total,
+        commission=commission,
+        consultant=total - commission,
+        net=total - vat,
+        vat=vat,
+    )
+
+
+def with_fee(tariff: Tariff, others: Sum, talk: int, fee: int) -> tuple[int, int, int]:
+    """A part's total, commission and tax with the fee of a recording, beside the other parts of its consultation."""
+    recordings = others.recording + fee
+    total = others.talk + talk + recordings
+    commission, _ = shares(tariff, total, recordings)
+    vat = total - tax_free(tariff, total)
+    return talk + fee, commission - others.commission, vat - others.vat
+
+
+def longest_part(tariff: Tariff, before: Sum, credit: int, *, recorded: bool = False) -> int | None:
+    """The longest part in whole seconds that a credit pays for; None: without end, 0: not even its beginning."""
+    longest = longest_talk(tariff, before.talk + credit, recorded=recorded)
+    if longest is None:
+        return None
+    return max(0, int((longest - before.seconds).to_integral_value(ROUND_FLOOR)))
+
+
+def billable(
+    max_seconds: int | None, tariff: Tariff, seconds: Decimal, held: int, before: Sum = NOTHING
+) -> Decimal:
+    """The seconds of a talk that are priced: never more than the call was allowed, nor more than is held for it.
+
+    Asterisk cuts the talk where the credit ends, and needs a moment to; that moment is the platform's to bear.
+    """
+    allowed = seconds if max_seconds is None else min(seconds, Decimal(max_seconds))
+    if price_part(tariff, before, allowed).total <= held:
+        return allowed
+    longest = Decimal(longest_talk(tariff, held + before.talk) or 0)
+    return min(allowed, max(ZERO, longest - before.seconds))
+
+
+def without_free(tariff: Tariff) -> Tariff:
+    """The same tariff, its price from the first second on."""
+    if not tariff.free_seconds:
+        return tariff
+    paid = replace(tariff.segments[1], start=0)
+    return replace(tariff, segments=(paid, *tariff.segments[2:]))
+
+
+def fee_of(tariff: Tariff) -> int:
+    """The fee of a recording in minor units."""
+    return minor(tariff.recording_fee, tariff.digits)

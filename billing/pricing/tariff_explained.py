@@ -1,0 +1,135 @@
+"""Why this price: every step of the sum, in words and values. Pure; the amounts are those of `tariff.price`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from taxiphone.billing.pricing.tariff import (
+    Line,
+    Segment,
+    Tariff,
+    amount_text,
+    billed_segments,
+    duration,
+    price,
+    whole_seconds,
+)
+
+_SHOWN_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the sum.
+
+    Attributes:
+        what: `length`, `segment`, `line`, `total`, `commission`, `consultant`, `tax` or `nothing`.
+        text: one sentence.
+        amount: in minor units, where the step has one.
+    """
+
+    what: str
+    text: str
+    amount: int | None = None
+
+
+def explain(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> tuple[Step, ...]:
+    """Each step from the talk's length to the shares of its price.
+
+    Raises:
+        ValueError: the seconds are negative or no number.
+        TypeError: the seconds are a float.
+    """
+    seconds = duration(seconds)
+    cost = price(tariff, seconds, recorded=recorded)
+    if seconds == 0:
+        return (Step("nothing", "Nothing was talked, so nothing is charged.", 0),)
+    talked = f"Talked {_plain(seconds)} s"
+    if cost.network_fault:
+        reason = f"shorter than {tariff.short_call_seconds} s, a network fault: nothing is charged."
+        return (Step("nothing", f"{talked}, {reason}", 0),)
+    whole = whole_seconds(seconds)
+    rounded = "a whole number of seconds." if seconds == whole else f"rounded up once to {whole} s."
+    steps = [Step("length", f"{talked}, {rounded}")]
+    segments = iter(billed_segments(tariff, whole))
+    for line in cost.lines:
+        if line.what == "fee":
+            steps.append(_fixed(tariff, line, "Fee", tariff.fee))
+        elif line.what == "recording":
+            steps.append(_fixed(tariff, line, "Recording", tariff.recording_fee))
+        else:
+            segment, billed = next(segments)
+            steps.append(_counted(segment, whole, billed))
+            steps.append(_priced(tariff, line, segment))
+    amounts = " + ".join(_money(tariff, line.amount) for line in cost.lines) or _money(tariff, 0)
+    total = _money(tariff, cost.total)
+    steps.append(Step("total", f"Total: {amounts} = {total} {tariff.currency}, tax included.", cost.total))
+    if tariff.vat:
+        tax = f"{total} / (1 + {tariff.vat:f}) = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} of tax"
+        steps.append(Step("tax", f"Tax of {_percent(tariff.vat)} inside it: {tax}."))
+    fee = sum(line.amount for line in cost.lines if line.what == "recording")
+    base = cost.total if tariff.commission_on_recording else cost.total - fee
+    exact = _exact(tariff.commission, base, 10**tariff.digits)
+    steps.append(
+        Step(
+            "commission",
+            f"Commission: {_percent(tariff.commission)} of {_money(tariff, base)} = {exact}, "
+            f"half up {_money(tariff, cost.commission)}.",
+            cost.commission,
+        )
+    )
+    rest = f"{total} - {_money(tariff, cost.commission)} = {_money(tariff, cost.consultant)}"
+    steps.append(Step("consultant", f"Consultant's share: {rest}.", cost.consultant))
+    return tuple(steps)
+
+
+def _fixed(tariff: Tariff, line: Line, name: str, amount: Decimal) -> Step:
+    return Step("line", f"{name}: {amount:f}, once, half up {_money(tariff, line.amount)}.", line.amount)
+
+
+def _counted(segment: Segment, whole: int, billed: int) -> Step:
+    used = whole - segment.start
+    how = f"at least {segment.first} s, then steps of {segment.step} s"
+    return Step(
+        "segment",
+        f"From second {segment.start} on at {segment.price_per_minute:f} a minute ({how}): "
+        f"of the talk's {used} s from there, {billed} s are billed here.",
+    )
+
+
+def _priced(tariff: Tariff, line: Line, segment: Segment) -> Step:
+    if line.what == "included":
+        return Step("line", f"{line.seconds} s at no price: {_money(tariff, 0)}.", 0)
+    exact = _exact(segment.price_per_minute, line.seconds, 60)
+    return Step(
+        "line",
+        f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, half up {_money(tariff, line.amount)}.",
+        line.amount,
+    )
+
+
+def _exact(number: Decimal, times: int, divisor: int) -> str:
+    """The quotient (number x times) / divisor, cut after six decimals and marked so where it goes on."""
+    top, bottom = number.as_integer_ratio()
+    scaled, rest = divmod(top * times * 10**_SHOWN_DECIMALS, bottom * divisor)
+    digits = amount_text(scaled, _SHOWN_DECIMALS)
+    return f"{digits}..." if rest else _trimmed(digits)
+
+
+def _plain(number: Decimal) -> str:
+    """Without trailing zeros."""
+    return _trimmed(f"{number:f}")
+
+
+def _trimmed(digits: str) -> str:
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def _percent(share: Decimal) -> str:
+    sign, digits, exponent = share.as_tuple()
+    return f"{_plain(Decimal((sign, digits, int(exponent) + 2)))} %"
+
+
+def _money(tariff: Tariff, minor: int) -> str:
+    return amount_text(minor, tariff.digits)

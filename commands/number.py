@@ -1,0 +1,87 @@
+"""`taxiphone number`: the numbers that clients dial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from taxiphone.commands.console import App, examples, json_option, pass_app, show, show_one
+from taxiphone.commands.options import given
+from taxiphone.directory import people
+from taxiphone.errors import UsageError
+from taxiphone.store.models import Did
+
+
+@click.group()
+def number() -> None:
+    """The platform's numbers: those that clients dial."""
+
+
+@number.command(
+    "add",
+    epilog=examples(
+        "taxiphone number add +33199001234 --consultant 101",
+        "taxiphone number add +33199005678        clients then key in a consultant's code",
+    ),
+)
+@click.argument("number")
+@click.option("--consultant", "consultant_code", metavar="CODE", help="Whose number it is; else everybody's.")
+@click.option("--language", metavar="LANG", help="What a caller hears who is no client yet.")
+@json_option
+@pass_app
+def number_add(app: App, /, as_json: bool, **fields: Any) -> None:
+    """Add NUMBER, which the trunk brings in, as one that clients dial."""
+    changes = given(fields)
+    row = app.database.do(lambda session: _number_row(people.add_number(session, app.settings, **changes)))
+    show_one(row, as_json=as_json)
+
+
+@number.command("list")
+@json_option
+@pass_app
+def number_list(app: App, /, as_json: bool) -> None:
+    """List the platform's numbers."""
+
+    def work(session: Session) -> list[dict[str, Any]]:
+        found = select(Did).options(selectinload(Did.consultant)).order_by(Did.number)
+        return [_number_row(each) for each in session.scalars(found)]
+
+    empty = "No numbers yet. Add one: taxiphone number add --help"
+    show(app.database.read(work), ("number", "consultant", "name", "language"), as_json=as_json, empty=empty)
+
+
+@number.command(
+    "set",
+    epilog=examples(
+        "taxiphone number set +33199001234 --consultant 102",
+        "taxiphone number set +33199001234 --everybody",
+    ),
+)
+@click.argument("number")
+@click.option("--consultant", "consultant_code", metavar="CODE", help="Whose number it is from now on.")
+@click.option("--everybody", is_flag=True, default=None, help="Nobody's own: clients key in a code.")
+@click.option("--language", metavar="LANG", help="Another language.")
+@json_option
+@pass_app
+def number_set(app: App, /, as_json: bool, **fields: Any) -> None:
+    """Change one of the platform's numbers; only what is given changes."""
+    changes = given(fields)
+    if not changes:
+        raise UsageError("nothing to change was given. See: taxiphone number set --help")
+    if {"consultant_code", "everybody"} <= changes.keys():
+        raise UsageError("--everybody does not go with --consultant.")
+    row = app.database.do(lambda session: _number_row(people.set_number(session, app.settings, **changes)))
+    show_one(row, as_json=as_json)
+
+
+def _number_row(found: Did) -> dict[str, Any]:
+    owner = found.consultant
+    return {
+        "number": found.number,
+        "consultant": None if owner is None else owner.code,
+        "name": None if owner is None else owner.name,
+        "language": found.language,
+    }

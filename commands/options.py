@@ -1,0 +1,63 @@
+"""Option types that several commands share: exact amounts, days, and which options were given."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from taxiphone.exact import exact
+
+# So that "-5" reaches the check that says what is wrong with it, instead of being "no such option".
+NEGATIVE = {"ignore_unknown_options": True}
+
+
+def amount(text: str) -> Decimal:
+    """An exact decimal, such as 1.55, as `taxiphone.exact` reads it. Its range is checked by the directory.
+
+    Raises:
+        click.BadParameter: it is not one.
+    """
+    try:
+        return exact(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+def whole(text: str) -> int:
+    """A whole number, read like `amount`; Python's own reading would take 1_0 and other scripts' digits.
+
+    Raises:
+        click.BadParameter: it is not one. Its range is checked by the directory.
+    """
+    number = amount(text)
+    if number != int(number):
+        raise click.BadParameter(f"{text!r} is not a whole number.")
+    return int(number)
+
+
+def amount_or_none(text: str) -> Decimal | str:
+    """Like `amount`, or the word "none" itself, which takes away what was set."""
+    return text if text == "none" else amount(text)
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were on the command line; click gives None or () for the others."""
+    return {key: value for key, value in options.items() if value not in (None, ())}
+
+
+class Day(click.ParamType[date]):
+    """A day, 2026-11-22."""
+
+    name = "date"
+
+    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read it."""
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        except ValueError:
+            self.fail(f"{value!r} is not a day such as 2026-11-22.", param, ctx)

@@ -1,0 +1,127 @@
+"""`taxiphone quote`: what a talk would cost, or how long a credit lasts, without a call and without a posting."""
+
+from __future__ import annotations
+
+import click
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.pricing import quote as quotes
+from taxiphone.billing.pricing.money import to_minor
+from taxiphone.billing.pricing.quote_file import read_tariff
+from taxiphone.billing.pricing.tariff import Tariff, longest_talk
+from taxiphone.billing.pricing.tariff_explained import explain
+from taxiphone.billing.pricing.tariff_json import number
+from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tariff_for
+from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json, show
+from taxiphone.directory import people
+from taxiphone.errors import LedgerError, UsageError
+from taxiphone.store.models import Client
+
+_COLUMNS = ("seconds", "billed_seconds", "lines", "total", "commission", "consultant", "net", "VAT")
+
+
+@click.command(
+    epilog=examples(
+        "taxiphone quote --consultant 101 --seconds 60,61,83.4",
+        "taxiphone quote --consultant 101 --mode package --client +33612345678 --seconds 3600",
+        "taxiphone quote --tariff tariff.json --seconds 3661 --recorded --json",
+        "taxiphone quote --tariff tariff.json --credit 20",
+    )
+)
+@click.option("--consultant", metavar="CODE", help="By this consultant's prices.")
+@click.option("--mode", type=click.Choice(MODES), help="By the minute or the package.  [default: per_minute]")
+@click.option(
+    "--client",
+    metavar="NUMBER",
+    help="For the client with this number (or code), who may have had the free minutes; else for a new one.",
+)
+@click.option("--tariff", metavar="FILE", help="By the tariff in this JSON file; - is standard input.")
+@click.option("--seconds", metavar="N[,N...]", help="Lengths of the talk; decimals are allowed.")
+@click.option("--recorded", is_flag=True, help="With the fee of a recording.")
+@click.option("--credit", metavar="AMOUNT", help="Instead of lengths: the longest talk that this pays for.")
+@json_option
+@pass_app
+def quote(
+    app: App,
+    /,
+    consultant: str | None,
+    mode: str | None,
+    client: str | None,
+    tariff: str | None,
+    seconds: str | None,
+    recorded: bool,
+    credit: str | None,
+    as_json: bool,
+) -> None:
+    """Say what a talk costs, line by line, or how long a credit lasts. Nothing is posted.
+
+    The tariff is a consultant's, as it is in force now, or the one of a file, for which neither settings nor a
+    database is needed. The file's keys, and the rules of the price, are in docs/pricing.md.
+    """
+    if (consultant is None) == (tariff is None):
+        raise UsageError("a quote is by --consultant CODE or by --tariff FILE: give one of them.")
+    if (seconds is None) == (credit is None):
+        raise UsageError("a quote is for --seconds N or for --credit AMOUNT: give one of them.")
+    if tariff is not None:
+        if mode is not None or client is not None:
+            given = "--mode" if mode is not None else "--client"
+            raise UsageError(
+                f"{given} is for a consultant's prices; --tariff has all of the tariff in its file."
+            )
+        by = read_tariff(tariff, recorded=recorded)
+    else:
+        by = _in_force(app, consultant or "", mode or PER_MINUTE, client, recorded=recorded)
+    if credit is not None:
+        _how_long(by, credit, recorded=recorded, as_json=as_json)
+    else:
+        _how_much(by, seconds or "", recorded=recorded, as_json=as_json)
+
+
+def _how_much(tariff: Tariff, seconds: str, *, recorded: bool, as_json: bool) -> None:
+    lengths = quotes.lengths(seconds)
+    rows = quotes.quote(tariff, lengths, recorded=recorded)
+    if as_json:
+        click.echo(quotes.json_text(rows))
+        return
+    show(quotes.table_rows(rows), _COLUMNS, as_json=False)
+    out.print(f"\nAmounts in {tariff.currency}, tax included.")
+    if len(lengths) == 1:
+        for step in explain(tariff, lengths[0], recorded=recorded):
+            out.print(step.text, markup=False)
+
+
+def _how_long(tariff: Tariff, credit: str, *, recorded: bool, as_json: bool) -> None:
+    try:
+        minor = to_minor(number("--credit", credit), tariff.digits)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    except UsageError as error:
+        raise UsageError(f"--credit: {error}") from None
+    longest = longest_talk(tariff, minor, recorded=recorded)
+    if as_json:
+        print_json({"max_seconds": longest})
+    elif longest is None:
+        out.print("It pays for a talk without end.")
+    elif longest == 0:
+        out.print("It pays for no talk: not for the fee, or not for the first block.")
+    else:
+        out.print(f"It pays for a talk of {longest} s ({quotes.in_words(longest)}), and for no second more.")
+
+
+def _in_force(app: App, code: str, mode: str, client: str | None, *, recorded: bool) -> Tariff:
+    """The consultant's tariff in the mode, for that client or for a new one."""
+
+    def work(session: Session) -> Tariff:
+        who = people.the_consultant(session, code)
+        if recorded and not who.recording_allowed:
+            raise UsageError(f"consultant {who.code} allows no recording. Leave --recorded out.")
+        if mode == PACKAGE and who.package_price is None:
+            raise UsageError(f"consultant {who.code} offers no package. Leave --mode out.")
+        caller = Client(id=0) if client is None else people.the_client(session, app.settings, client)
+        return tariff_for(session, app.settings, who, caller, mode)
+
+    try:
+        with app.database.reading() as session:
+            return work(session)
+    except LedgerError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,118 @@
+"""`taxiphone receipt`: what the client is shown of a priced call, on the screen and as a file that can be sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from taxiphone.billing.papers import receipts
+from taxiphone.commands.call import find_call
+from taxiphone.commands.console import (
+    App,
+    err,
+    examples,
+    json_option,
+    json_text,
+    out,
+    pass_app,
+    print_json,
+    show_one,
+)
+from taxiphone.commands.files import write_private
+from taxiphone.settings import Settings
+
+_FORMATS = ("text", "json", "pdf")
+
+
+@click.group()
+def receipt() -> None:
+    """Receipts: what the client is shown of a priced call."""
+
+
+@receipt.command("show", epilog=examples("taxiphone receipt show 261122-7gq4mk"))
+@click.argument("call_id", metavar="ID")
+@json_option
+@pass_app
+def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
+    """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
+    if as_json:
+        print_json(
+            app.database.read(lambda session: _both(session, app.settings, find_call(session, call_id).id))
+        )
+        return
+
+    def work(session: Session) -> tuple[str, str]:
+        found = find_call(session, call_id).id
+        client_text = receipts.client_receipt_text(session, found, app.settings)
+        return client_text, receipts.statement_line_text(session, found, app.settings)
+
+    client_text, consultant_text = app.database.read(work)
+    out.print(client_text, markup=False)
+    out.print(f"\nConsultant: {consultant_text}", markup=False)
+
+
+@receipt.command(
+    "export",
+    epilog=examples(
+        "taxiphone receipt export 261122-7gq4mk receipt.pdf",
+        "taxiphone receipt export 261122-7gq4mk receipt.json --force",
+        "taxiphone receipt export 261122-7gq4mk - --format text",
+    ),
+)
+@click.argument("call_id", metavar="ID")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Else what FILE ends with, .pdf, .json or .txt; else text.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE where it is there already.")
+@json_option
+@pass_app
+def receipt_export(
+    app: App, /, call_id: str, file: Path, form: str | None, force: bool, as_json: bool
+) -> None:
+    """Write the receipt of the call ID into FILE (- is the standard output), in the client's language.
+
+    The PDF is what one would send: the operator as [invoice] of the settings names it, the client, each line with its
+    length and its price, the tax, and what was given back since. The file is readable by its owner only.
+    """
+    wanted = form or {".pdf": "pdf", ".json": "json"}.get(file.suffix.lower(), "text")
+    data, notes = app.database.read(
+        lambda session: _written(session, app.settings, find_call(session, call_id).id, wanted)
+    )
+    for note in notes:
+        err.print(note, markup=False)
+    if str(file) == "-":
+        click.echo(data, nl=False)
+        return
+    write_private(file, data, force=force)
+    row = {"file": file.absolute(), "format": wanted, "bytes": len(data)}
+    if as_json:
+        show_one(row, as_json=True)
+    else:
+        out.print(f"Written: {file}", markup=False)
+
+
+def _written(session: Session, settings: Settings, call_id: str, form: str) -> tuple[bytes, list[str]]:
+    """The file, and what is to be said of it."""
+    if form == "json":
+        found = receipts.client_receipt(session, call_id, settings)
+        return (json_text(found) + "\n").encode(), []
+    if form == "text":
+        return (receipts.client_receipt_text(session, call_id, settings) + "\n").encode(), []
+    from taxiphone.billing.papers import paper_names, paper_pdf, receipt_paper  # noqa: PLC0415 - fonts are read for a PDF only
+
+    paper = receipt_paper.receipt_paper(session, settings, call_id)
+    return paper_pdf.draw(paper), paper_names.told(paper)
+
+
+def _both(session: Session, settings: Settings, call_id: str) -> dict[str, Any]:
+    return {
+        **receipts.client_receipt(session, call_id, settings),
+        "statement": receipts.statement_line(session, call_id),
+    }

@@ -1,0 +1,108 @@
+"""`taxiphone consultant statement`: what a consultant has earned, given back and been paid, day by day."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from taxiphone.billing import days
+from taxiphone.billing.papers import paper_text, statements
+from taxiphone.billing.papers.statement_paper import statement_paper
+from taxiphone.commands.console import App, err, examples, json_option, json_text, out, pass_app, say
+from taxiphone.commands.files import write_private
+from taxiphone.commands.options import Day
+from taxiphone.directory.people import the_consultant
+from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
+
+_FORMATS = ("text", "csv", "json", "pdf")
+
+
+@click.command(
+    "statement",
+    epilog=examples(
+        "taxiphone consultant statement 101 --from 2026-11-01 --to 2026-11-30",
+        "taxiphone consultant statement 101 --from 2026-11-01 --to 2026-11-30 --output november.pdf",
+        "taxiphone consultant statement 101 --from 2026-11-01 --format csv > november.csv",
+    ),
+)
+@click.argument("code")
+@click.option("--from", "first", type=Day(), required=True, metavar="DATE", help="The first day.")
+@click.option("--to", "last", type=Day(), metavar="DATE", help="The last day, itself included; else today.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Else what --output ends with, .pdf, .csv, .json; else text.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Write into this file, readable by its owner only."
+)
+@click.option("--force", is_flag=True, help="Replace the file where it is there already.")
+@json_option
+@pass_app
+def statement(
+    app: App,
+    /,
+    code: str,
+    first: date,
+    last: date | None,
+    form: str | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show what the consultant with CODE earned from one day to another: each call, refunds, payouts, balances.
+
+    Days are those of the platform's time zone; each line is on the day on which it was posted.
+    It is read from the ledger: opening balance, shares, corrections and payouts sum to the closing balance. Clients
+    are not named.
+    """
+    zone = days.zone_of(app.settings)
+    last = last or days.today(zone)
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}.")
+    if as_json and form not in {None, "json"}:
+        raise UsageError("--json does not go with another --format.")
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    wanted = "json" if as_json else form or (ending if ending in _FORMATS else "text")
+
+    def work(session: Session) -> tuple[bytes, list[str]]:
+        consultant = the_consultant(session, code)
+        currency = app.settings.platform.currency
+        return _written(
+            app.settings, statements.statement(session, consultant, currency, first, last, zone), wanted
+        )
+
+    data, notes = app.database.read(work)
+    for note in notes:
+        err.print(note, markup=False)
+    if output is not None:
+        write_private(output, data, force=force)
+        out.print(f"Written: {output}", markup=False)
+        return
+    if wanted == "pdf" and sys.stdout.isatty():
+        raise UsageError("a PDF is nothing for a terminal; name a file with --output.")
+    # Text goes in the terminal's encoding, a file's bytes as they would be in the file.
+    if wanted == "text":
+        say(data.decode().rstrip("\n"))
+    else:
+        click.echo(data, nl=False)
+
+
+def _written(settings: Settings, found: statements.Statement, form: str) -> tuple[bytes, list[str]]:
+    """The file, and what is to be said of it."""
+    if form == "json":
+        return (json_text(statements.as_json(found)) + "\n").encode(), []
+    if form == "csv":
+        return statements.as_csv(found).encode(), []
+    paper = statement_paper(settings, found)
+    if form == "text":
+        return (paper_text.write(paper) + "\n").encode(), []
+    from taxiphone.billing.papers import paper_names, paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
+
+    return paper_pdf.draw(paper), paper_names.told(paper)

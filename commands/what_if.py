@@ -1,0 +1,185 @@
+"""`taxiphone billing what-if`: what a month would have come to under another tariff."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from taxiphone.billing import days
+from taxiphone.billing import what_if as sums
+from taxiphone.billing.pricing.money import digits_of
+from taxiphone.billing.pricing.quote_file import read_tariff
+from taxiphone.billing.pricing.tariff import amount_text
+from taxiphone.billing.tariffs_in_force import MODES
+from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, print_json, show
+from taxiphone.errors import UsageError
+
+_DATE = click.DateTime(formats=["%Y-%m-%d"])
+_SUMS = ("revenue", "commission", "consultants", "vat")
+
+
+@click.group()
+def billing() -> None:
+    """What the prices bring, and would bring."""
+
+
+@billing.command(
+    "what-if",
+    epilog=examples(
+        "taxiphone billing what-if --from 2026-10-01 --to 2026-10-31 --tariff tariff.json",
+        "taxiphone billing what-if --from 2026-10-01 --to 2026-10-31 --set price_per_minute=1.80",
+        "taxiphone billing what-if --from 2026-10-01 --to 2026-10-31 --mode package --set fee=70 --set commission=0.25",
+    ),
+)
+@click.option(
+    "--from", "first", type=_DATE, required=True, help="The first day, in the platform's time zone."
+)
+@click.option("--to", "last", type=_DATE, required=True, help="The last day, included.")
+@click.option("--tariff", metavar="FILE", help="Every call by this tariff, as in `taxiphone quote`.")
+@click.option(
+    "--set",
+    "changes",
+    metavar="KEY=NUMBER",
+    multiple=True,
+    help=f"Every call by its own tariff with this changed: {', '.join(sums.SETTABLE)}. What was free stays free.",
+)
+@click.option("--mode", type=click.Choice(MODES), help="Only the calls in this mode.")
+@click.option(
+    "--top", type=click.IntRange(0, 1000), default=10, show_default=True, help="Name so many clients."
+)
+@json_option
+@pass_app
+def what_if(
+    app: App,
+    /,
+    first: datetime,
+    last: datetime,
+    tariff: str | None,
+    changes: tuple[str, ...],
+    mode: str | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Rate the calls of some days again under another tariff, on paper only. Nothing is posted.
+
+    A call belongs to the day on which its talk began. Each call keeps its talk and its recording. Whether people would have talked as long at another price, nobody knows.
+    A tariff with free minutes gives them to every call.
+    """
+    if (tariff is None) == (not changes):
+        raise UsageError("what if what? Give --tariff FILE, or --set KEY=NUMBER.")
+    if last < first:
+        raise UsageError(f"--to: {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
+    currency = app.settings.platform.currency
+    zone = days.zone_of(app.settings)
+    begin, end = days.begin_of(first.date(), zone), days.end_of(last.date(), zone)
+    period = sums.Period(begin, end, currency, mode)
+    with app.database.reading() as session, _progress() as shown:
+        if tariff is None:
+            rule = _changed(changes)
+        else:
+            rule = _by_file(tariff, currency, recorded=sums.any_recorded(session, period))
+        task = shown.add_task("Rating again", total=sums.calls_in(session, period))
+        found = sums.rate_again(
+            session, period, rule, top=top, progress=lambda calls: shown.advance(task, calls)
+        )
+        codes = sums.codes(session, [*found.most, *found.least])
+    row = _shown(found, codes, first.date(), last.date(), currency, mode)
+    if as_json:
+        print_json(row)
+    else:
+        _print(row)
+
+
+def _by_file(file: str, currency: str, *, recorded: bool) -> sums.Rule:
+    tariff = read_tariff(file, recorded=recorded)
+    if tariff.currency != currency:
+        raise UsageError(f"{file}: currency: the calls were charged in {currency}, not in {tariff.currency}.")
+    return sums.same_for_all(tariff)
+
+
+def _changed(changes: tuple[str, ...]) -> sums.Rule:
+    pairs = [change.partition("=") for change in changes]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise UsageError(f"--set: {key!r} is not KEY=NUMBER, such as price_per_minute=1.80.")
+    if len({key for key, _, _ in pairs}) < len(pairs):
+        raise UsageError("--set: a key is there twice.")
+    try:
+        return sums.changed({key: value for key, _, value in pairs})
+    except ValueError as error:
+        raise UsageError(f"--set: {error}.") from None
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def _shown(
+    found: sums.WhatIf, codes: dict[int, str], first: date, last: date, currency: str, mode: str | None
+) -> dict[str, Any]:
+    digits = digits_of(currency)
+
+    def money(minor: int) -> str:
+        return amount_text(minor, digits)
+
+    def client(change: sums.ClientChange) -> dict[str, Any]:
+        return {
+            "client": codes.get(change.client_id),
+            "now": money(change.now),
+            "then": money(change.then),
+            "difference": money(change.difference),
+        }
+
+    now, then = asdict(found.now), asdict(found.then)
+    return {
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "mode": mode,
+        "currency": currency,
+        "calls": found.calls,
+        "now": {name: money(now[name]) for name in _SUMS},
+        "then": {name: money(then[name]) for name in _SUMS},
+        "difference": {name: money(then[name] - now[name]) for name in _SUMS},
+        "clients": {
+            "more": found.more,
+            "less": found.less,
+            "same": found.same,
+            "most": [client(change) for change in found.most],
+            "least": [client(change) for change in found.least],
+        },
+    }
+
+
+def _print(row: dict[str, Any]) -> None:
+    calls, clients = row["calls"], row["clients"]
+    out.print(
+        f"{calls} calls from {row['from']} to {row['to']}, amounts in {row['currency']}, tax included.\n"
+    )
+    columns = ("", "now", "then", "difference")
+    table = [
+        {"": _NAMES[name], **{column: Decimal(row[column][name]) for column in columns[1:]}} for name in _SUMS
+    ]
+    show(table, columns, as_json=False)
+    out.print(
+        f"\n{clients['more']} clients would have paid more, {clients['less']} less, {clients['same']} the same."
+    )
+    for title, which in (("Most more", "most"), ("Most less", "least")):
+        if clients[which]:
+            out.print(f"\n[bold]{title}[/]")
+            named = [{**each, **{key: Decimal(each[key]) for key in columns[1:]}} for each in clients[which]]
+            show(named, ("client", *columns[1:]), as_json=False)
+    out.print("\nNothing was posted.")
+
+
+_NAMES = {
+    "revenue": "Revenue",
+    "commission": "Commission",
+    "consultants": "Consultants' shares",
+    "vat": "Tax inside the revenue",
+}

@@ -1,0 +1,1 @@
+"""Finds, fetches, starts and watches an Asterisk."""

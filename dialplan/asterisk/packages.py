@@ -1,0 +1,295 @@
+"""Debian packages, with all that they depend on, unpacked into a folder: no root, nothing on the machine changed.
+
+apt does the work, signatures included, with a state of its own: an empty list of what is installed, a list of
+sources with one line (suite unstable, at the mirror that this machine uses already, signed by Debian's own
+keyring), and of the machine's settings only those on how to fetch (`Acquire`). The tree runs with its own loader
+and libraries, so it does not matter that the machine is of another release.
+
+An interrupted run is taken up again: what was fetched stays until it is unpacked, and the tree gets its name in one
+step, when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from taxiphone.dialplan.asterisk.mirrors import mirrors, output
+from taxiphone.errors import SetupError
+
+SUITE = "unstable"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+MARKER = ".taxiphone-packages.json"
+
+Tell = Callable[[str, float], None]
+"""Called with what is being done and how much of it, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An unpacked tree.
+
+    Attributes:
+        root: its folder.
+        packages: each package in it, with its version.
+    """
+
+    root: Path
+    packages: dict[str, str]
+
+    def command(self, program: str) -> tuple[str, ...]:
+        """How to run a program of the tree: with the tree's own loader and libraries.
+
+        Args:
+            program: its path in the tree, such as `usr/bin/sipp`.
+
+        Raises:
+            SetupError: the tree is not whole.
+        """
+        loader = next(self.root.glob("usr/lib/*/ld-linux*.so.*"), None)
+        if loader is None or not (self.root / program).exists():
+            raise SetupError(
+                f"{self.root} is not whole: {program} or its loader is missing. Remove it and try again."
+            )
+        return (str(loader), "--library-path", str(loader.parent), str(self.root / program))
+
+
+def read(root: Path) -> Tree | None:
+    """The tree in a folder; None when there is none that is whole."""
+    try:
+        marker = json.loads((root / MARKER).read_text(encoding="utf-8"))
+        return Tree(root, dict(marker["packages"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fetch(
+    names: Sequence[str],
+    root: Path,
+    *,
+    mirror: str | None = None,
+    force: bool = False,
+    tell: Tell = lambda _what, _part: None,
+) -> Tree:
+    """Have these packages, with all that they depend on, unpacked in `root`.
+
+    Args:
+        names: packages of Debian unstable.
+        root: the tree's folder; replaced as a whole when it has other packages.
+        mirror: a Debian mirror's address; None for the one that this machine uses.
+        force: fetch anew, for the newest versions, even if the tree is whole.
+        tell: told of the progress.
+
+    Raises:
+        SetupError: something is missing, or apt failed; says what, and what to do.
+    """
+    wanted = sorted(names)
+    if not force and (tree := _have(wanted, root)):
+        return tree
+    _need_tools()
+    work = root.with_name(f"{root.name}.work")
+    try:
+        root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(root.with_name(f"{root.name}.lock"), tell):
+            if not force and (tree := _have(wanted, root)):  # another run made it while we waited
+                return tree
+            archives = _download(wanted, work, [mirror] if mirror else mirrors(), tell)
+            fresh = _unpack(archives, work / "tree", tell)
+            versions = dict(_name_and_version(archive.name) for archive in archives)
+            marker = {"names": wanted, "suite": SUITE, "packages": versions}
+            (fresh / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+            if root.exists():
+                shutil.rmtree(work / "old", ignore_errors=True)
+                root.replace(work / "old")
+            fresh.replace(root)
+            shutil.rmtree(work)
+    except OSError as error:
+        raise SetupError(f"{error.filename or root} can't be written: {error.strerror}.") from None
+    return Tree(root, versions)
+
+
+def remove(root: Path) -> bool:
+    """Delete a tree and what an interrupted run left; False when there was nothing."""
+    found = False
+    for path in (root, root.with_name(f"{root.name}.work")):
+        if path.exists():
+            shutil.rmtree(path)
+            found = True
+    root.with_name(f"{root.name}.lock").unlink(missing_ok=True)
+    return found
+
+
+def _have(wanted: list[str], root: Path) -> Tree | None:
+    tree = read(root)
+    return tree if tree and all(name in tree.packages for name in wanted) else None
+
+
+def _need_tools() -> None:
+    missing = [name for name in ("apt-get", "apt-config", "dpkg", "dpkg-deb") if shutil.which(name) is None]
+    if missing:
+        raise SetupError(
+            f"{', '.join(missing)} is missing: this is not Debian or Ubuntu. Install Asterisk 22.10.1 or later with "
+            "your system's own tools; it is used when it is on the PATH."
+        )
+    if not KEYRING.exists():
+        raise SetupError(
+            f"Debian's keyring {KEYRING} is missing, without which nothing can be verified. "
+            "Run: sudo apt-get install debian-archive-keyring"
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path, tell: Tell) -> Iterator[None]:
+    """Only one run at a time; the second waits for the first and then finds its work done."""
+    with path.open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for another run", 0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def sources_list(mirror: str) -> str:
+    """The one line of our own sources.list.
+
+    Raises:
+        SetupError: the address is none that apt would take as one word.
+    """
+    if not re.fullmatch(r"[a-z+]+:[^\s\[\]#]+", mirror):
+        raise SetupError(f"{mirror!r} is not the address of a mirror, such as one ending in /debian.")
+    return f"deb [signed-by={KEYRING}] {mirror} {SUITE} main\n"
+
+
+def apt_conf(work: Path, acquire: str, architecture: str) -> str:
+    """The whole configuration of apt configuration for a run below `work`.
+
+    Args:
+        work: the folder of its state.
+        acquire: the machine's own `Acquire` settings, as `apt-config dump` prints them: proxies, and whether a
+            mirror's release file may be past its date.
+        architecture: Debian's name of this machine's.
+    """
+    kept = "\n".join(line for line in acquire.splitlines() if line.startswith("Acquire::"))
+    return f"""{kept}
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Dir::State "{work}/state";
+Dir::State::status "{work}/status";
+Dir::Cache "{work}/cache";
+Dir::Etc::sourcelist "{work}/sources.list";
+Dir::Etc::sourceparts "{work}/none";
+Dir::Etc::preferences "{work}/none";
+Dir::Etc::preferencesparts "{work}/none";
+Dir::Etc::main "{work}/none";
+Dir::Etc::parts "{work}/none";
+"""
+
+
+def _download(names: list[str], work: Path, addresses: Sequence[str], tell: Tell) -> list[Path]:
+    archives = work / "cache/archives"
+    for folder in (work / "state/lists/partial", archives / "partial"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (work / "status").write_text("")
+    architecture = output("dpkg", "--print-architecture").strip()
+    conf = work / "apt.conf"
+    conf.touch(mode=0o600)  # a proxy's address may hold a password
+    conf.write_text(apt_conf(work, output("apt-config", "dump", "Acquire"), architecture), encoding="utf-8")
+    for number, address in enumerate(addresses, start=1):
+        (work / "sources.list").write_text(sources_list(address), encoding="utf-8")
+        try:
+            _apt(conf, "reading Debian's lists", tell, "update", "--error-on=any")
+            break
+        except SetupError:
+            if number == len(addresses):
+                raise
+    wanted = _apt(conf, "choosing", tell, "install", "--yes", "--print-uris", *names)
+    wanted_names = set(re.findall(r"^'[^']+' (\S+\.deb) ", wanted, flags=re.MULTILINE))
+    _apt(conf, "fetching", tell, "install", "--yes", "--download-only", *names)
+    return sorted(path for path in archives.glob("*.deb") if not wanted_names or path.name in wanted_names)
+
+
+def _apt(conf: Path, what: str, tell: Tell, *arguments: str) -> str:
+    """Run apt-get with our configuration, telling its progress; its output.
+
+    Raises:
+        SetupError: with apt's own words.
+    """
+    tell(what, 0)
+    reading, writing = os.pipe()
+    command = ["apt-get", "--quiet=2", "-o", f"APT::Status-Fd={writing}", *arguments]
+    environment = os.environ | {
+        "APT_CONFIG": str(conf),
+        "LC_ALL": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
+    log = conf.with_name("apt.log")
+    with (
+        log.open("w+", encoding="utf-8") as output,
+        os.fdopen(reading, encoding="utf-8", errors="replace") as status,
+    ):
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[writing],
+                env=environment,
+            )
+        finally:
+            os.close(writing)
+        try:
+            for line in status:
+                if found := re.match(r"dlstatus:[^:]*:([\d.]+):", line):
+                    tell(what, float(found.group(1)) / 100)
+            process.wait()
+        except BaseException:  # Ctrl-C: what was fetched stays for the next run
+            process.terminate()
+            process.wait()
+            raise
+        output.seek(0)
+        said = output.read()
+    if process.returncode != 0:
+        lines = [line for line in said.splitlines() if re.match(r"[EW]:|Err:", line)]
+        raise SetupError(f"apt failed while {what}: {' / '.join(lines[:3]) or said.strip()[-500:]}")
+    return said
+
+
+def _unpack(archives: Sequence[Path], into: Path, tell: Tell) -> Path:
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    for number, archive in enumerate(archives):
+        tell("unpacking", number / len(archives))
+        done = subprocess.run(
+            ["dpkg-deb", "--extract", str(archive), str(into)],  # noqa: S607 - the PATH's own
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            archive.unlink()  # so that the next run fetches it again
+            raise SetupError(
+                f"{archive.name} can't be unpacked: {done.stderr.strip()}. Is the disk full? Then run it again."
+            )
+    tell("unpacking", 1)
+    return into
+
+
+def _name_and_version(file_name: str) -> tuple[str, str]:
+    """From an archive's name, such as libc6_2.42-1_amd64.deb; apt writes the `:` of a version as %3a."""
+    name, version, _ = file_name.split("_", 2)
+    return name, unquote(version)

@@ -1,0 +1,1 @@
+"""What `taxiphone doctor` looks at, one module per room."""

@@ -1,0 +1,258 @@
+"""What an Asterisk that somebody else runs says of itself over ARI: its version, modules, files, sounds, ports.
+
+Nothing here changes anything in it. What it can't be asked, such as whether it may read a file, is looked at from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import grp
+import http.client
+import json
+import os
+import pwd
+import re
+import socket
+import stat
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from taxiphone.dialplan import config
+from taxiphone.dialplan.asterisk import locate
+from taxiphone.dialplan.asterisk.home import outdated
+from taxiphone.dialplan.credentials import AMI_USER, ARI_USER, Secrets
+from taxiphone.server.checks.findings import Finding
+from taxiphone.settings import Settings
+from taxiphone.speech import prompts_folder
+
+_SECONDS = 5.0
+_LONGEST_LINE = 4096
+_SHOWN = 5
+_FILES = "Give it the files of `taxiphone asterisk config` and restart it."
+_TRANSPORT = "asterisk/config/dynamic/res_pjsip/transport/transport-udp"
+_UNAUTHORIZED, _NOT_FOUND = 401, 404
+
+
+class _Ari:
+    """ARI's REST over HTTP, for a few questions."""
+
+    def __init__(self, port: int, password: str) -> None:
+        self._base = f"http://127.0.0.1:{port}/ari/"
+        login = base64.b64encode(f"{ARI_USER}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {login}"}
+        # A proxy of the environment's is for the world, not for this machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path: str, **query: str) -> Any:
+        """The answer to a GET.
+
+        Raises:
+            HTTPError: it was refused.
+            OSError: nobody answers.
+            ValueError: what answers is no ARI.
+        """
+        url = self._base + path + ("?" + urllib.parse.urlencode(query) if query else "")
+        request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - http, on loopback
+        with self._opener.open(request, timeout=_SECONDS) as answer:
+            return json.load(answer)
+
+    def variable(self, name: str) -> str:
+        """What a global variable holds."""
+        return str(self.get("asterisk/variable", variable=name)["value"])
+
+
+def check(settings: Settings, secrets: Secrets) -> list[Finding]:
+    """Everything that can be asked; one finding where it can't be reached."""
+    port = settings.asterisk.http_port
+    ari = _Ari(port, secrets.ari_password)
+    try:
+        version = str(ari.get("asterisk/info", only="system")["system"]["version"])
+        return [*_asked(settings, secrets, ari, version)]
+    except urllib.error.HTTPError as error:
+        what = f"your Asterisk's ARI at 127.0.0.1:{port} answers {error.code}"
+        if error.code == _UNAUTHORIZED:
+            what = f"your Asterisk's ARI at 127.0.0.1:{port} refuses our password: its ari.conf is not the one written last"
+        return [Finding(ok=False, what=what, advice=_FILES)]
+    except (OSError, http.client.HTTPException) as error:
+        what = f"your Asterisk is unreachable: its ARI at 127.0.0.1:{port} does not answer ({error}). No calls are taken"
+        return [Finding(ok=False, what=what, advice=f"{_FILES} If it runs: [asterisk] http_port")]
+    except (ValueError, KeyError, TypeError):
+        what = f"what answers at 127.0.0.1:{port} is no Asterisk with ARI"
+        return [Finding(ok=False, what=what, advice="Choose another port for it: [asterisk] http_port")]
+
+
+def _asked(settings: Settings, secrets: Secrets, ari: _Ari, version: str) -> Iterator[Finding]:
+    yield _version(version)
+    yield _modules(ari)
+    yield from _files(settings, secrets, ari)
+    yield _transport(settings, ari)
+    yield from ami(settings, secrets)
+    yield _sounds(settings, Path(ari.variable("ASTDATADIR")))
+
+
+def _version(text: str) -> Finding:
+    version = locate.parse_version(f"Asterisk {text}")
+    if version is None or not locate.new_enough(version):
+        wanted = ", ".join(".".join(map(str, oldest)) for oldest in locate.OLDEST.values())
+        advice = f"Callers can make it crash, or worse. Take {wanted}, or a later one of those series."
+        return Finding(ok=False, what=f"your Asterisk is of version {text}, which is too old", advice=advice)
+    return Finding(ok=True, what=f"your Asterisk answers, of version {text}")
+
+
+def _modules(ari: _Ari) -> Finding:
+    running = {str(module["name"]) for module in ari.get("asterisk/modules") if module["status"] == "Running"}
+    missing = [name for name in config.MODULES if f"{name}.so" not in running]
+    if missing:
+        what = f"modules that your Asterisk has not loaded: {', '.join(missing)}"
+        return Finding(ok=False, what=what, advice=f"{_FILES} Its log says why one can't be loaded.")
+    return Finding(ok=True, what=f"your Asterisk has loaded all {len(config.MODULES)} modules")
+
+
+def _files(settings: Settings, secrets: Secrets, ari: _Ari) -> Iterator[Finding]:
+    """Whether the files that it read are those that these settings give; those of asterisk.conf depend on the machine."""
+    etc = Path(ari.variable("ASTETCDIR"))
+    wanted = config.render(settings, secrets, None, etc=etc)
+    del wanted["asterisk.conf"]
+    other, closed = outdated(etc, wanted)
+    if other:
+        what = f"files in {etc} are not what these settings give: {', '.join(other)}"
+        advice = f"Run: taxiphone asterisk config --output {etc}, and restart Asterisk."
+        yield Finding(ok=False, what=what, advice=advice)
+    elif closed:
+        yield Finding(
+            ok=None, what=f"files in {etc} can't be compared with these settings: this user may not read them"
+        )
+    else:
+        yield Finding(ok=True, what=f"the files in {etc} are what these settings give")
+
+
+def _transport(settings: Settings, ari: _Ari) -> Finding:
+    where = f"SIP at udp {settings.asterisk.sip_address}:{settings.asterisk.sip_port}"
+    try:
+        ari.get(_TRANSPORT)
+    except urllib.error.HTTPError as error:
+        if error.code != _NOT_FOUND:
+            raise
+        port = settings.asterisk.sip_port
+        advice = (
+            f"See who holds the port (ss -lunp 'sport = :{port}'), or choose another: [asterisk] sip_port"
+        )
+        return Finding(ok=False, what=f"your Asterisk does not listen for {where}", advice=advice)
+    return Finding(ok=True, what=f"your Asterisk listens for {where}")
+
+
+def ami(settings: Settings, secrets: Secrets) -> list[Finding]:
+    """Whether AMI is there and lets us in: it pauses recordings. It is asked for the dialplan's contexts, as ARI can't be."""
+    port = settings.asterisk.ami_port
+    text = config.render(settings, secrets, None)["extensions.conf"]
+    names = [
+        name
+        for name in re.findall(r"^\[([^\]]+)\]", text, re.MULTILINE)
+        if name not in {"general", "globals"}
+    ]
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
+            answers = connection.makefile("rb")
+            greeting = answers.readline(200)
+            login = {"Action": "Login", "Username": AMI_USER, "Secret": secrets.ami_secret, "Events": "off"}
+            why = "it is no AMI"
+            if greeting.startswith(b"Asterisk Call Manager"):
+                why = (
+                    ""
+                    if _action(connection, answers, login)["Response"] == "Success"
+                    else "it refuses our password"
+                )
+            missing = [
+                name
+                for name in names
+                if not why
+                and _action(
+                    connection, answers, {"Action": "Getvar", "Variable": f"DIALPLAN_EXISTS({name})"}
+                ).get("Value")
+                != "1"
+            ]
+    except (OSError, KeyError) as error:
+        why = str(error)
+    if why:
+        what = f"your Asterisk's AMI at 127.0.0.1:{port} can't be used ({why}): recordings can't be paused"
+        return [Finding(ok=False, what=what, advice=f"{_FILES} If the port is taken: [asterisk] ami_port")]
+    found = [Finding(ok=True, what=f"your Asterisk's AMI answers at 127.0.0.1:{port}")]
+    if missing:
+        what = f"contexts that your Asterisk's dialplan lacks: {', '.join(missing)}"
+        return [*found, Finding(ok=False, what=what, advice=_FILES)]
+    return [*found, Finding(ok=True, what=f"your Asterisk's dialplan has all {len(names)} contexts")]
+
+
+def _action(connection: socket.socket, answers: IO[bytes], action: dict[str, str]) -> dict[str, str]:
+    """What AMI answers: `Key: value` lines, up to an empty one."""
+    connection.sendall("".join(f"{key}: {value}\r\n" for key, value in action.items()).encode() + b"\r\n")
+    answer: dict[str, str] = {}
+    while line := answers.readline(_LONGEST_LINE).decode(errors="replace").strip():
+        key, _, value = line.partition(": ")
+        answer[key] = value
+    return answer
+
+
+def _sounds(settings: Settings, data: Path) -> Finding:
+    """Whether every sound is where it looks, and may be read by the user that it runs as."""
+    user = _listener(settings.asterisk.http_port)
+    missing: list[str] = []
+    unreadable: list[str] = []
+    counted = 0
+    for language in prompts_folder.languages(settings):
+        folder = data / "sounds" / language / "taxiphone"
+        for name in prompts_folder.sounds(settings, language):
+            counted += 1
+            paths = [folder / f"{name}{suffix}" for suffix in prompts_folder.FORMATS]
+            found = next((path for path in paths if path.is_file()), None)
+            if found is None:
+                missing.append(f"{language}/{name}")
+            elif not readable(found, user):
+                unreadable.append(f"{language}/{name}")
+    for names, what in ((missing, f"lacks sounds in {data / 'sounds'}"), (unreadable, "may not read sounds")):
+        if names:
+            shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+            advice = "Run: taxiphone asterisk config"
+            if names is unreadable:
+                advice = "Run Asterisk as this user, or set [asterisk] group to its group and run: taxiphone asterisk config"
+            return Finding(
+                ok=False,
+                what=f"your Asterisk {what}: {shown}; {len(names)} of {counted} prompts would not be heard",
+                advice=advice,
+            )
+    return Finding(ok=True, what=f"your Asterisk has all {counted} sounds in {data / 'sounds'}")
+
+
+def _listener(port: int) -> int:
+    """The user (its number) whose process listens at a TCP port on loopback; root where that is not known."""
+    wanted = f"0100007F:{port:04X}"
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        columns = line.split()
+        if columns[1] == wanted and columns[3] == "0A":
+            return int(columns[7])
+    return 0
+
+
+def readable(path: Path, user: int) -> bool:
+    """Whether a user may read a file: by owner, group or all, of the file and of each folder on the way (POSIX modes)."""
+    if user == 0:
+        return True
+    try:
+        entry = pwd.getpwuid(user)
+        groups = set(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    except KeyError:
+        groups = {group.gr_gid for group in grp.getgrall() if str(user) in group.gr_mem}
+    real = path.resolve()
+
+    def allowed(place: Path, bit: int) -> bool:
+        found = place.stat()
+        if found.st_uid == user:
+            return bool(found.st_mode & bit << 6)
+        return bool(found.st_mode & (bit << 3 if found.st_gid in groups else bit))
+
+    ways = {*path.absolute().parents, *real.parents}  # to the link, and to what it leads to
+    return allowed(real, stat.S_IROTH) and all(allowed(folder, stat.S_IXOTH) for folder in ways)

@@ -1,0 +1,185 @@
+"""Names of consultants and clients as sounds: synthesised, or recorded by who bears the name.
+
+They lie in <state>/sounds/names, which Asterisk sees through a link (prompts_folder.py), so that a new one is heard
+at once, without a restart:
+
+    own/consultant/4271.alaw     recorded; it comes first, in every language
+    fr/consultant/4271.alaw      synthesised, with 4271.from beside it, which tells an old name's sound from a new one's
+
+The files are called after the code, never after what a person wrote; they are the owner's only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from taxiphone.dialplan.asterisk import sharing
+from taxiphone.dialplan.asterisk.home import make_folder
+from taxiphone.errors import SetupError, TaxiphoneError, UsageError
+from taxiphone.settings import Settings
+from taxiphone.speech import own_recordings, prompt_texts, prompts_folder, sound_files, synthesis
+from taxiphone.speech.prompt_texts import Clip, Texts
+from taxiphone.speech.sentences import FOLDER, Sounds
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["consultant", "client"]
+
+_OWN = "own"
+_CODE = re.compile(r"[0-9]{1,8}")
+_LONGEST = 8.0  # seconds of a recorded name
+_LONGEST_TEXT = 120  # characters, as in the directory
+_MODE = 0o600
+
+
+def spoken(settings: Settings, kind: str, code: str, language: str) -> Sounds | None:
+    """The sound of a name: the recorded one, else the synthesised one; None where there is neither.
+
+    Args:
+        settings: whose state folder holds the sounds.
+        kind: `consultant` or `client`.
+        code: the person's.
+        language: in which it is said, such as `fr`.
+    """
+    if _CODE.fullmatch(code):
+        for place in (_OWN, language):
+            if _file(settings, place, kind, code).is_file():
+                return (f"{FOLDER}/{prompts_folder.NAMES}/{place}/{kind}/{code}",)
+    return None
+
+
+def make(settings: Settings, kind: Kind, code: str, text: str, say: str | None = None) -> None:
+    """Synthesise a name in every language, in place of what there was; takes about 0.2 s for each.
+
+    Args:
+        settings: whose state folder the sounds are put into.
+        kind: `consultant` or `client`.
+        code: the person's.
+        text: the name, as it stands in the directory.
+        say: the name respelled for the synthesiser's ear, where it would say it wrong.
+
+    Raises:
+        UsageError: there is nothing in the text that can be said.
+        SetupError: espeak-ng is missing or failed, or the folder can't be written.
+    """
+    for language in prompt_texts.languages():
+        texts = prompt_texts.load(language)
+        path = _checked_file(settings, language, kind, code)
+        clip = _clip(text if say is None else say)
+        sound = synthesis.speech(clip, texts.voice)
+        try:
+            make_folder(path.parent)
+            note = path.with_suffix(".from")
+            note.unlink(missing_ok=True)
+            sound_files.write(sound, path, mode=_MODE)
+            sharing.share_sound(settings, path)
+            note.touch(mode=_MODE)
+            note.write_text(_made_from(text, texts), encoding="ascii")
+        except OSError as error:
+            raise SetupError(f"the name can't be written to {path}: {error.strerror}.") from None
+
+
+def try_make(settings: Settings, kind: Kind, code: str, text: str) -> bool:
+    """Like `make`, for who has something more important to do: whether it worked; if not, the log says why."""
+    try:
+        make(settings, kind, code, text)
+    except TaxiphoneError as error:
+        log.info("the name of %s %s is not spoken, but the code: %s", kind, code, error)
+        return False
+    return True
+
+
+def use(settings: Settings, kind: Kind, code: str, recording: Path) -> Path:
+    """Take over a recording of the name, by whoever bears it: it comes first, in every language.
+
+    Raises:
+        UsageError: it isn't sound, has nothing to hear in it, or is too long for a name; nothing was changed.
+        SetupError: the folder can't be written.
+    """
+    path = _checked_file(settings, _OWN, kind, code)
+    sound = own_recordings.converted(recording, what="a name", longest=_LONGEST, pause=synthesis.PART_PAUSE)
+    try:
+        make_folder(path.parent)
+        sound_files.write(sound, path, mode=_MODE)
+        sharing.share_sound(settings, path)
+    except OSError as error:
+        raise SetupError(f"the name can't be written to {path}: {error.strerror}.") from None
+    return path
+
+
+def drop_recording(settings: Settings, kind: Kind, code: str) -> bool:
+    """Remove the recorded name, so that the synthesised one is heard again; False where there was none."""
+    path = _checked_file(settings, _OWN, kind, code)
+    found = path.is_file()
+    path.unlink(missing_ok=True)
+    return found
+
+
+def forget(settings: Settings, kind: Kind, code: str) -> None:
+    """Remove all sounds of a name, as where a person's data is erased."""
+    for place in _folder(settings).glob("*"):
+        for suffix in (sound_files.ENDING, ".from"):
+            _checked_file(settings, place.name, kind, code).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def missing(settings: Settings, kind: Kind, people: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Of these codes and names, those whose sound is missing in a language or is that of an earlier name."""
+    every = [prompt_texts.load(language) for language in prompt_texts.languages()]
+    return [
+        (code, text)
+        for code, text in people
+        if any(not _is_made(settings, texts, kind, code, text) for texts in every)
+    ]
+
+
+def sayable(text: str) -> str:
+    """What of a name is given to the synthesiser: letters, figures and what joins them, in one line.
+
+    Its own signs, such as those for phonemes in brackets and for SSML, are not among them.
+    """
+    whole = unicodedata.normalize("NFC", text)[:_LONGEST_TEXT].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    kept = "".join(
+        sign if unicodedata.category(sign)[0] in "LMN" or sign in "'.-&," else " " for sign in whole
+    )
+    return " ".join(kept.split()).strip(".-&,")
+
+
+def _is_made(settings: Settings, texts: Texts, kind: Kind, code: str, text: str) -> bool:
+    path = _file(settings, texts.language, kind, code)
+    try:
+        return path.is_file() and path.with_suffix(".from").read_text(encoding="ascii") == _made_from(
+            text, texts
+        )
+    except OSError:
+        return False
+
+
+def _clip(text: str) -> Clip:
+    said = sayable(text)
+    if not any(sign.isalnum() for sign in said):
+        raise UsageError(f"there is nothing in the name {text!r} that can be said.")
+    return Clip("a name", text, said, "parts")
+
+
+def _made_from(text: str, texts: Texts) -> str:
+    return hashlib.sha256(repr((text, texts.voice)).encode()).hexdigest()[:16]
+
+
+def _folder(settings: Settings) -> Path:
+    return prompts_folder.own_sounds(settings) / prompts_folder.NAMES
+
+
+def _file(settings: Settings, place: str, kind: str, code: str) -> Path:
+    return _folder(settings) / place / kind / f"{code}{sound_files.ENDING}"
+
+
+def _checked_file(settings: Settings, place: str, kind: str, code: str) -> Path:
+    if not _CODE.fullmatch(code):
+        raise UsageError(f"a code is 1 to 8 digits, not {code!r}.")
+    return _file(settings, place, kind, code)

@@ -1,0 +1,258 @@
+"""What every prompt and clip says: the text file of one language, speech/prompts/<language>.toml, read and checked.
+
+The operator's own languages are text files in a folder of their own (`also_in`). What one of them lacks is said in
+English rather than not at all: a later version of the program may have more to say than it had when they were written.
+
+A text file has these tables; docs/prompts.md tells how to write one.
+
+    [voice]                     the synthesiser's voice: name, speed in words a minute, pitch from 0 to 99
+    [sentences] [parts] [tones] the prompts; a sentence stands alone, a part is followed by something else
+    [templates]                 sentences with gaps for values: "It costs {amount}, tax included."
+    [n]                         the numbers from 0 to 99, each as one clip
+    [letter] [month] [word]     letters and signs, months by number, the words that figures need
+    [money]                     units of currencies and their hundredths
+    [own]                       what only the grammar of this language needs; the one table that may differ
+
+A clip's name is its key, with the table's name before it for all but the prompts: `welcome`, `n/21`, `money/eur-one`.
+What stands between a template's gaps is a clip each, numbered where there are several: `it-costs-1`, `it-costs-2`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taxiphone.errors import UsageError
+
+PROMPTS = Path(__file__).parent / "prompts"
+REFERENCE = "en"
+"""The language that tells which keys there are, and is heard where another lacks one."""
+TONES = "tones"
+TEMPLATES = "templates"
+PROMPT_TABLES = ("sentences", "parts", TEMPLATES, TONES)
+CLIP_TABLES = ("n", "letter", "month", "word", "money", "own")
+
+# A currency without words is spelled; what a grammar needs is that grammar's own.
+_OPTIONAL = ("money", "own")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_GAP = re.compile(r"\{([a-z]+)\}")
+_PIECE = re.compile(r"(?P<before>\s*[.,;:!?\s]*)(?P<words>.*?)\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One sound.
+
+    Attributes:
+        name: its file below the language's folder, without the ending: `welcome`, `n/21`.
+        text: the words, as a person would write them.
+        say: the words as the synthesiser has to read them.
+        table: the table of the text file that it stands in.
+        before: the punctuation between the value before it and the text; only a template's pieces have it.
+    """
+
+    name: str
+    text: str
+    say: str
+    table: str
+    before: str = ""
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether it is a prompt with a name of its own, not a word that figures are put together from."""
+        return self.table in PROMPT_TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How the synthesiser speaks this language: its voice's name, words a minute, pitch (0 to 99)."""
+
+    name: str
+    speed: int
+    pitch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Everything that is said in one language.
+
+    Attributes:
+        language: its code.
+        file: the text file.
+        voice: the synthesiser's.
+        clips: every sound, by its name.
+        templates: for each, the names of its clips and its gaps in the order in which they are heard; a gap is in
+            braces: ("it-costs-1", "{amount}", "it-costs-2").
+        borrowed: the clips among them that are the reference's.
+        missing: the keys that the text file lacks, such as `welcome` or `n/21`.
+    """
+
+    language: str
+    file: Path
+    voice: Voice
+    clips: Mapping[str, Clip]
+    templates: Mapping[str, tuple[str, ...]]
+    borrowed: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> Mapping[str, Clip]:
+        """The clips that are in this language."""
+        return {name: clip for name, clip in self.clips.items() if name not in self.borrowed}
+
+
+_folders = [PROMPTS]
+
+
+def also_in(folder: Path) -> None:
+    """Take the operator's own languages from this folder, in place of the one that was told before."""
+    _folders[1:] = [folder]
+
+
+def languages(folder: Path | None = None) -> tuple[str, ...]:
+    """The languages that have a text file, in alphabetical order: ("en", "fr").
+
+    Args:
+        folder: where the text files lie; None for the package's and the operator's own.
+    """
+    places = _folders if folder is None else [folder]
+    found = {path.stem for place in places for path in place.glob("*.toml")}
+    return tuple(sorted(name for name in found if _LANGUAGE.fullmatch(name)))
+
+
+def load(language: str, folder: Path | None = None) -> Texts:
+    """Read a language's text file; see `languages` for `folder`. The package's own goes before the operator's.
+
+    Raises:
+        UsageError: there is no such language, or its file is not as it must be; the sentence names the key.
+    """
+    known = languages(folder)
+    if language not in known:
+        raise UsageError(f"there are no prompts in {language!r}. The languages are: {', '.join(known)}.")
+    paths = [place / f"{language}.toml" for place in (_folders if folder is None else [folder])]
+    return _completed(next(path for path in paths if path.is_file()))
+
+
+@functools.cache
+def _completed(path: Path) -> Texts:
+    """A text file, and from the reference what it lacks."""
+    texts = _read(path)
+    reference = PROMPTS / f"{REFERENCE}.toml"
+    if path == reference:
+        return texts
+    english = _completed(reference)
+    for key in texts.templates.keys() & english.templates.keys():
+        if _gaps(texts.templates[key]) != _gaps(english.templates[key]):
+            gaps = ", ".join(_gaps(english.templates[key]))
+            raise UsageError(f"{path}: [{TEMPLATES}] {key} must have the gaps {gaps}, each once.")
+    lacking = {
+        name: clip
+        for name, clip in english.clips.items()
+        if clip.table not in _OPTIONAL and clip.table != TEMPLATES and name not in texts.clips
+    }
+    templates = {key: parts for key, parts in english.templates.items() if key not in texts.templates}
+    borrowed = lacking | {
+        part: english.clips[part] for parts in templates.values() for part in parts if part in english.clips
+    }
+    if clash := borrowed.keys() & texts.clips.keys():
+        raise UsageError(f"{path}: {min(clash)} is the name of a part of a sentence that is missing.")
+    return Texts(
+        *(
+            texts.language,
+            texts.file,
+            texts.voice,
+            {**texts.clips, **borrowed},
+            {**texts.templates, **templates},
+        ),
+        borrowed=frozenset(borrowed),
+        missing=(*lacking, *templates),
+    )
+
+
+def _gaps(template: tuple[str, ...]) -> list[str]:
+    return sorted(part for part in template if part.startswith("{"))
+
+
+def _read(path: Path) -> Texts:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} can't be read as TOML: {error}.") from None
+    clips: dict[str, Clip] = {}
+    templates: dict[str, tuple[str, ...]] = {}
+    for table, entries in data.items():
+        if table == "voice":
+            continue
+        if table not in (*PROMPT_TABLES, *CLIP_TABLES):
+            raise UsageError(f"{path}: there is no table [{table}].")
+        for key, value in entries.items():
+            whole = _clip(path, table, key, value)
+            made = [whole]
+            if table == TEMPLATES:
+                made, templates[key] = _pieces(path, whole)
+            for clip in made:
+                if clip.name in clips:
+                    raise UsageError(
+                        f"{path}: [{table}] {clip.name} stands in [{clips[clip.name].table}] already."
+                    )
+                clips[clip.name] = clip
+    return Texts(path.stem, path, _voice(path, data.get("voice")), clips, templates)
+
+
+def _clip(path: Path, table: str, key: str, value: Any) -> Clip:
+    given = {"text": value, "say": value} if isinstance(value, str) else value
+    if not _NAME.fullmatch(key):
+        raise UsageError(f"{path}: [{table}] {key}: a name is made of a-z, 0-9 and single hyphens.")
+    if (
+        not isinstance(given, dict)
+        or set(given) != {"text", "say"}
+        or not all(isinstance(part, str) and part.strip() for part in given.values())
+    ):
+        raise UsageError(f'{path}: [{table}] {key} must be "a text" or {{ text = "...", say = "..." }}.')
+    name = key if table in PROMPT_TABLES else f"{table}/{key}"
+    return Clip(name, given["text"], given["say"], table)
+
+
+def _pieces(path: Path, template: Clip) -> tuple[list[Clip], tuple[str, ...]]:
+    """What stands between a template's gaps, and the order of pieces and gaps."""
+    texts, says = _GAP.split(template.text), _GAP.split(template.say)
+    gaps = texts[1::2]
+    if not gaps or gaps != says[1::2] or any(sign in "".join(texts[::2]) for sign in "{}"):
+        raise UsageError(
+            f"{path}: [{template.table}] {template.name} must have its gaps in braces, such as {{amount}}, "
+            "the same ones in text and say."
+        )
+    pieces = [_piece(text, say) for text, say in zip(texts[::2], says[::2], strict=True)]
+    several = sum(piece is not None for piece in pieces) > 1
+    clips: list[Clip] = []
+    order: list[str] = []
+    for piece, gap in zip(pieces, (*gaps, None), strict=True):
+        if piece is not None:
+            name = f"{template.name}-{len(clips) + 1}" if several else template.name
+            before, text, say = piece
+            clips.append(Clip(name, text, say, template.table, before))
+            order.append(name)
+        if gap is not None:
+            order.append(f"{{{gap}}}")
+    return clips, tuple(order)
+
+
+def _piece(text: str, say: str) -> tuple[str, str, str] | None:
+    """The punctuation before it, the words, and what the synthesiser reads; None where no word is left."""
+    split, spoken = _PIECE.fullmatch(text), _PIECE.fullmatch(say)
+    if not (split and spoken and split["words"] and spoken["words"]):
+        return None
+    return split["before"].rstrip(), split["words"], spoken["words"].rstrip(",;:")
+
+
+def _voice(path: Path, given: Any) -> Voice:
+    try:
+        return Voice(str(given["name"]), int(given["speed"]), int(given["pitch"]))
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"{path}: [voice] must have name, speed and pitch.") from None
