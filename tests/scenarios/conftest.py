@@ -10,13 +10,13 @@ import asyncio
 import functools
 import itertools
 import math
-import shutil
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
-from sqlalchemy import event, select, update
+from databases import FreshPostgres, FreshSqlite
+from sqlalchemy import select, update
 
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
@@ -29,7 +29,6 @@ from taxiphone.simulate.script import deed
 from taxiphone.simulate.story import name
 from taxiphone.simulate.world import world as a_world
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.database import Database
 from taxiphone.store.models import Account, Call, Consultant
 
 OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
@@ -71,61 +70,20 @@ def settings(backend, tmp_path):  # noqa: ARG001 - each test is made for each da
     return usual_settings().model_copy(update={"file": tmp_path / "taxiphone.toml"})
 
 
-class FreshSqlite:
-    """One SQLite file, made anew for each test by a copy of a prepared one.
-
-    The engine stays the same: to write its statements anew (SQLAlchemy) costs more than a call. Nor does the disk have to
-    confirm what a test has written.
-    """
-
-    def __init__(self, folder):
-        self._prepared = folder / "prepared.db"
-        made = Database(f"sqlite:///{self._prepared}")
-        made.create_if_new()
-        made.do(lambda session: fill(session, usual_settings()))
-        made.close()
-        self.database = Database(f"sqlite:///{folder / 'taxiphone.db'}")
-
-        @event.listens_for(self.database.engine, "connect")
-        def _quick(connection, _):
-            connection.execute("PRAGMA synchronous = OFF")
-
-    def new(self):
-        self.database.close()
-        for beside in ("-wal", "-shm"):
-            self.database.file.with_name(self.database.file.name + beside).unlink(missing_ok=True)
-        shutil.copy(self._prepared, self.database.file)
-        return self.database
-
-
-class FreshPostgres:
-    """The same with PostgreSQL."""
-
-    def __init__(self, postgres):
-        self._postgres = postgres
-        postgres._say("CREATE DATABASE prepared_scenario TEMPLATE template_taxiphone")
-        made = Database(postgres.server.url("prepared_scenario"))
-        made.do(lambda session: fill(session, usual_settings()))
-        made.close()
-        self.database = Database(postgres.server.url("scenario"))
-
-    def new(self):
-        self.database.close()
-        self._postgres._say("DROP DATABASE IF EXISTS scenario WITH (FORCE)")
-        self._postgres._say("CREATE DATABASE scenario TEMPLATE prepared_scenario")
-        return self.database
+def _usual(session):
+    fill(session, usual_settings())
 
 
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory):
-    made = FreshSqlite(tmp_path_factory.mktemp("sqlite"))
+    made = FreshSqlite(tmp_path_factory.mktemp("sqlite"), _usual)
     yield made
     made.database.close()
 
 
 @pytest.fixture(scope="session")
 def postgresql(postgres):
-    made = FreshPostgres(postgres)
+    made = FreshPostgres(postgres, "scenario", _usual)
     yield made
     made.database.close()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import FreshPostgres, FreshSqlite, Postgres
 
 from taxiphone.billing import holds, ledger_check
 from taxiphone.billing.ledger import postings
@@ -149,32 +149,39 @@ def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None
     return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshSqlite]:
+    made = FreshSqlite(tmp_path_factory.mktemp("sqlite"))
+    yield made
+    made.database.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgres: Postgres) -> Iterator[FreshPostgres]:
+    made = FreshPostgres(postgres, "unit")
+    yield made
+    made.database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
     """On both databases, one after the other."""
-    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    with built(tmp_path, url) as made:
-        yield made
+    return built(tmp_path, request.getfixturevalue(request.param).new())
 
 
 @pytest.fixture
-def sqlite_house(tmp_path: Path) -> Iterator[House]:
+def sqlite_house(sqlite: FreshSqlite, tmp_path: Path) -> House:
     """On SQLite alone, where the database makes no difference or is what is looked at."""
-    with built(tmp_path, None) as made:
-        yield made
+    return built(tmp_path, sqlite.new())
 
 
-@contextmanager
-def built(folder: Path, url: str | None) -> Iterator[House]:
+def built(folder: Path, database: Database) -> House:
     settings = Settings(
         platform=Platform(cli="+33199000000"),
         trunk=Trunk(host="127.0.0.1"),
         billing=Billing(),
-        database=DatabaseSection(url=url),
+        database=DatabaseSection(url=database.engine.url.render_as_string(hide_password=False)),
         file=folder / "taxiphone.toml",
     )
     settings.state.mkdir(mode=0o700)
-    database = Database(settings.database_url)
-    database.create_if_new()
-    yield House(settings, database)
-    database.close()
+    return House(settings, database)

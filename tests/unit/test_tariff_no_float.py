@@ -74,7 +74,15 @@ def test_the_look_at_the_code_would_find_one(text: str) -> None:
 
 def test_the_modules_of_the_money_are_looked_at() -> None:
     names = {path.name for path in MODULES}
-    assert names >= {"tariff.py", "money.py", "postings.py", "rating.py", "holds.py", "quote.py", "what_if.py"}
+    assert names >= {
+        "tariff.py",
+        "money.py",
+        "postings.py",
+        "rating.py",
+        "holds.py",
+        "quote.py",
+        "what_if.py",
+    }
 
 
 def walk(value: Any) -> Iterator[Any]:
