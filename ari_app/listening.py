@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.ari_app.wire import Wire
-from taxiphone.settings import Call as CallSettings
+from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.store.types import steady
 
 _LOOK_SECONDS = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.recorder import Recorder
 from taxiphone.errors import AsteriskStartError, NotFoundError
-from taxiphone.settings import AsteriskSection
+from taxiphone.settings_sections import AsteriskSection
 
 _TRANSPORT = path("asterisk", "config", "dynamic", "res_pjsip", "transport", "transport-udp")
 

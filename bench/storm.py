@@ -26,8 +26,9 @@ from taxiphone.billing import holds
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.errors import InsufficientFundsError
-from taxiphone.settings import Call as CallSection
-from taxiphone.settings import DatabaseSection, Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Call as CallSection
+from taxiphone.settings_sections import DatabaseSection, Platform, Trunk
 from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg, new_id, talk_bridge
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant

@@ -18,6 +18,7 @@ from taxiphone.commands import streams
 from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, print_json
 from taxiphone.commands.streams import OutputError
 from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.settings_sections import Paths
 from taxiphone.speech import prompt_texts
 
 
@@ -37,11 +38,11 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     """Write a commented settings file (taxiphone.toml)."""
     from taxiphone.directory import numbers  # noqa: PLC0415 - the other verbs of this module don't need its data
 
-    prompt_texts.also_in(file.parent / settings_file.Paths().state / "prompts")
+    prompt_texts.also_in(file.parent / Paths().state / "prompts")
     if language not in prompt_texts.languages():
         raise UsageError(
             f"there are no prompts in {language!r}. The languages are: {', '.join(prompt_texts.languages())}. "
-            f"One of your own is a text file in {file.parent / settings_file.Paths().state / 'prompts'} "
+            f"One of your own is a text file in {file.parent / Paths().state / 'prompts'} "
             "(docs/prompts.md)."
         )
     number = numbers.e164(cli)

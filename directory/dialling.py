@@ -18,7 +18,7 @@ import phonenumbers
 from phonenumbers import PhoneNumberType
 
 from taxiphone.directory import numbers
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 
 _KINDS: dict[str, tuple[int, ...]] = {
     "fixed": (PhoneNumberType.FIXED_LINE, PhoneNumberType.FIXED_LINE_OR_MOBILE),

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.errors import UsageError
-from taxiphone.settings import DatabaseSection, Paths, Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import DatabaseSection, Paths, Platform, Trunk
 from taxiphone.store.calls import FINAL, Outcome
 from taxiphone.store.database import Database
 from taxiphone.store.models import (

@@ -14,7 +14,7 @@ from taxiphone.ari_app.verbs import Rang, Sounds
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.directory import dialling, people
 from taxiphone.errors import AriError
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 from taxiphone.store.calls import Outcome
 from taxiphone.store.types import now
 

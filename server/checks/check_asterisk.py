@@ -17,7 +17,8 @@ from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.errors import AsteriskMissingError, SettingsError
 from taxiphone.server.checks import check_external_asterisk, check_network
 from taxiphone.server.checks.findings import Finding
-from taxiphone.settings import AsteriskSection, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import AsteriskSection, Trunk
 from taxiphone.speech import prompts_folder
 
 TRUNK_SECONDS = 2.0

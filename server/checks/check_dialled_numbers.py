@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.server.checks.findings import Finding
-from taxiphone.settings import Trunk
+from taxiphone.settings_sections import Trunk
 from taxiphone.store.models import Call, Did
 from taxiphone.store.types import now
 

@@ -7,7 +7,7 @@ import socket
 from ipaddress import ip_address
 
 from taxiphone.server.checks.findings import Finding
-from taxiphone.settings import AsteriskSection, Trunk
+from taxiphone.settings_sections import AsteriskSection, Trunk
 
 _PORTS_OF_A_TALK = 4  # two legs, each with one port for RTP and the next one for RTCP (RFC 3550, section 11)
 _SHOWN = 5

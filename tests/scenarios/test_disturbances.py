@@ -19,7 +19,7 @@ from taxiphone.ari_app import menu
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
-from taxiphone.settings import Call as CallSettings
+from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
 from taxiphone.speech import prompt_texts
 from taxiphone.store.models import ClientNumber, SignIn

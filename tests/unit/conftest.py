@@ -14,7 +14,8 @@ from databases import FreshPostgres, FreshSqlite, Postgres
 
 from taxiphone.billing import holds, ledger_check
 from taxiphone.billing.ledger import postings
-from taxiphone.settings import Billing, DatabaseSection, Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Billing, DatabaseSection, Platform, Trunk
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant, Recording

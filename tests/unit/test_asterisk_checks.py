@@ -17,7 +17,8 @@ from taxiphone.dialplan import config
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.server.checks import check_asterisk, check_network
-from taxiphone.settings import AsteriskSection, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import AsteriskSection, Trunk
 
 
 @pytest.fixture

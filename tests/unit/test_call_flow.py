@@ -13,7 +13,8 @@ import pytest
 from taxiphone.ari_app import consultation, menu, record, verbs
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.steps import after, price, talk
-from taxiphone.settings import Call, Settings
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Call
 from taxiphone.speech import prompt_texts
 from taxiphone.store.calls import Outcome
 

@@ -15,7 +15,7 @@ from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.errors import InsufficientFundsError, LimitReachedError
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 from taxiphone.store.models import Call, Client, Consultant
 
 

@@ -24,7 +24,7 @@ from taxiphone.billing.papers.receipts import client_receipt, client_receipt_tex
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.console import App
 from taxiphone.commands.what_if import billing
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 from taxiphone.store.models import Consultant
 from taxiphone.store.types import telling
 

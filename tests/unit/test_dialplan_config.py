@@ -13,7 +13,8 @@ from taxiphone.dialplan.asterisk.home import Folders
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.credentials import Secrets
 from taxiphone.errors import SettingsError
-from taxiphone.settings import Call, Settings
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Call
 from taxiphone.speech import own_recordings
 
 SECRETS = Secrets("ari-secret", "trunk;secret")

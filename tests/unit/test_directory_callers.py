@@ -11,7 +11,8 @@ from taxiphone.ari_app.record import CallRecord
 from taxiphone.cli import taxiphone
 from taxiphone.directory import callers, people
 from taxiphone.directory.callers import Said
-from taxiphone.settings import Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Platform, Trunk
 from taxiphone.store.database import Database
 
 NUMBER = "+33612345678"

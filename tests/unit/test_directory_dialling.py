@@ -11,7 +11,7 @@ from taxiphone.cli import taxiphone
 from taxiphone.directory import dialling, people
 from taxiphone.errors import UsageError
 from taxiphone.server.checks import check_directory
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 from taxiphone.store.models import ClientNumber, Consultant
 
 FRENCH, AMERICAN, CANADIAN, BRITISH = "+33199001200", "+12125550100", "+14165550100", "+442079460100"

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 
 from taxiphone.directory import people
 from taxiphone.errors import UsageError
-from taxiphone.settings import Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Platform, Trunk
 from taxiphone.store.database import Database
 from taxiphone.store.models import Base, Client, ClientNumber, Consultant, Did
 

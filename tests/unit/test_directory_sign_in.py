@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 
 from taxiphone.directory import people, pins, sign_in
 from taxiphone.directory.sign_in import Checked, Desk
-from taxiphone.settings import Call as CallSettings
-from taxiphone.settings import Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import Call as CallSettings
+from taxiphone.settings_sections import Platform, Trunk
 from taxiphone.store import types
 from taxiphone.store.models import Client, ClientNumber, SignIn
 from taxiphone.store.types import now

@@ -14,7 +14,7 @@ from taxiphone.billing.ledger import free_minutes
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.rating import rate
-from taxiphone.settings import Billing
+from taxiphone.settings_sections import Billing
 from taxiphone.store.models import Call, Client, Consultant, FreeMinutes
 from taxiphone.store.types import now
 

@@ -12,7 +12,7 @@ from taxiphone.ari_app import listening
 from taxiphone.ari_app.listening import Listening, Noted
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Counted
-from taxiphone.settings import Call
+from taxiphone.settings_sections import Call
 from taxiphone.store.types import now
 
 SETTINGS = Call(one_way_seconds=10, rtp_timeout_seconds=30)

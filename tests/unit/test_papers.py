@@ -31,7 +31,7 @@ from taxiphone.commands.console import App
 from taxiphone.commands.receipt import receipt
 from taxiphone.commands.statement import statement
 from taxiphone.errors import TaxiphoneError, UsageError
-from taxiphone.settings import Invoice
+from taxiphone.settings_sections import Invoice
 from taxiphone.store.models import Call, CelRow, Client, Consultant
 
 SPACES = str.maketrans(dict.fromkeys("\xa0\u202f\u2009\n", " "))

@@ -17,7 +17,8 @@ from alembic import command
 from sqlalchemy import text
 
 from taxiphone.errors import SetupError
-from taxiphone.settings import DatabaseSection, Platform, Settings, Trunk
+from taxiphone.settings import Settings
+from taxiphone.settings_sections import DatabaseSection, Platform, Trunk
 from taxiphone.store.database import Database, revisions
 from taxiphone.store.serving import lock_of, watch
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from taxiphone.cli import taxiphone
 from taxiphone.commands.console import App
 from taxiphone.errors import SettingsError
-from taxiphone.settings import Section, Settings, load
+from taxiphone.settings import Settings, load
+from taxiphone.settings_sections import Section
 
 PLATFORM = '[platform]\ncli = "+33199001200"\n'
 TRUNK = '[trunk]\nhost = "192.0.2.10"\n'

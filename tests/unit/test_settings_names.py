@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from taxiphone.settings import Platform
+from taxiphone.settings_sections import Platform
 
 
 @pytest.mark.parametrize("name", ["Taxiphone", "Allô & Cie", "Lignes d'or; 24h", "n" * 64])

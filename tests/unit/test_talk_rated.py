@@ -8,7 +8,7 @@ import pytest
 
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate, settle_recording
-from taxiphone.settings import Billing
+from taxiphone.settings_sections import Billing
 from taxiphone.store.models import Call, Recording
 
 START = datetime(2026, 11, 22, 18, tzinfo=UTC)
