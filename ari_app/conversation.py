@@ -19,7 +19,8 @@ from taxiphone.ari_app.recorder import Recorder
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
 from taxiphone.ari_app.wire import Wire
-from taxiphone.billing.holds import Accepted, Offer
+from taxiphone.billing.announcement import AnnouncedQuote
+from taxiphone.billing.holds import Accepted
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.directory import callers
 from taxiphone.directory.callers import Caller
@@ -139,7 +140,7 @@ class Conversation:
         self.bridged_at: Moment | None = None  # when Asterisk had done it
         self.stopped = False  # the program is being ended
         self.continues: Call | None = None  # whose line was cut, and which goes on
-        self.told: Offer | None = None  # the prices, as they were told
+        self.quote: AnnouncedQuote | None = None  # as it was announced; None: the consultation continues
         self.accepted: Accepted
         self.client: Client
         self.consultant: Consultant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from taxiphone.billing.holds import Accepted
+from taxiphone.billing.holds import Accepted, EndsBy
 from taxiphone.settings import Settings
 
 # The program ends a talk a little before the last paid second is over, so that there is a word, and so that the way of the
@@ -34,7 +34,7 @@ class Timetable:
 
     longest: float
     end: float
-    ends_by: str
+    ends_by: EndsBy
     warning: float | None
     warned_seconds: int
     package: float | None = None

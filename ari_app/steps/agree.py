@@ -8,13 +8,8 @@ import contextlib
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.billing.holds import Offer
-from taxiphone.billing.pricing.tariff import Tariff
-from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError, NoPackageError
 from taxiphone.store.calls import Outcome
-
-_MINUTE = 60
 
 
 async def agree(call: Conversation) -> Outcome | None:
@@ -34,7 +29,7 @@ async def agree(call: Conversation) -> Outcome | None:
         # The client is told that it failed; the consultant must not wait in silence meanwhile.
         call.aside(_let_go(call))
         raise
-    if call.told is not None and _dearer(call.accepted.tariff, call.told, call.mode):
+    if call.quote is not None and call.quote.is_exceeded_by(call.accepted.tariff, call.mode):
         return _not_after_all(call, Outcome.PRICE_CHANGED)
     if call.recorded:
         await call.lines.through_dialplan(call.consultant_leg, "consultant-record")
@@ -42,21 +37,6 @@ async def agree(call: Conversation) -> Outcome | None:
     with contextlib.suppress(AriError):  # the bridge tells whether they are there
         await asyncio.gather(*(call.lines.say(leg, *tone) for leg in (call.client_leg, call.consultant_leg)))
     return None
-
-
-def _dearer(tariff: Tariff, told: Offer, mode: str) -> bool:
-    """Whether what was frozen costs more, at any length, than what the client has heard."""
-    if tariff.segments[-1].price_per_minute > told.price_per_minute:
-        return True
-    if mode == PACKAGE:
-        pays_for = tariff.segments[-1].start
-        return (
-            told.package_price is None
-            or told.package_minutes is None
-            or tariff.fee > told.package_price
-            or pays_for < told.package_minutes * _MINUTE
-        )
-    return tariff.free_seconds < told.free_minutes * _MINUTE
 
 
 def _not_after_all(call: Conversation, outcome: Outcome) -> Outcome:

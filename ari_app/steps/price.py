@@ -5,8 +5,7 @@ from __future__ import annotations
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.verbs import Sounds
-from taxiphone.billing import holds
-from taxiphone.billing.holds import Offer
+from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
 from taxiphone.billing.pricing.tariff import minor
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE
 from taxiphone.store.calls import Outcome, Status
@@ -17,18 +16,17 @@ SKIP_SECONDS = 0.5  # after the price has been told, a key may still skip the wa
 
 async def tell_price(call: Conversation) -> Outcome | None:
     """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
-    offered = await _offer(call)
-    if not offered.affordable:
-        limit = offered.limit_left_minor
-        return (
-            Outcome.LIMIT_REACHED if limit is not None and limit < offered.wallet_minor else Outcome.NO_CREDIT
-        )
-    call.told = offered
-    await call.record.write(Status.OFFERED, "price told", str(offered.price_per_minute))
+    quote = await call.database.look(
+        lambda session: quote_consultation(session, call.settings, call.client, call.consultant)
+    )
+    if not quote.affordable:
+        return Outcome.LIMIT_REACHED if quote.limited else Outcome.NO_CREDIT
+    call.quote = quote
+    await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))
     await call.restart_timeout()
     pressed = await call.lines.ask(
         call.client_leg,
-        _told(call, offered),
+        _told(call, quote),
         seconds=SKIP_SECONDS,
         valid=menu.SKIP_PRICE.valid,
         must_be_heard=menu.SKIP_PRICE.must_be_heard,
@@ -39,13 +37,13 @@ async def tell_price(call: Conversation) -> Outcome | None:
 
 async def choose_mode(call: Conversation) -> Outcome | None:
     """1 is by the minute, 2 the package; asked where the client can pay for the package. Silence chooses nothing."""
-    offered = await _offer(call)
-    if PACKAGE in offered.affordable:
+    affordable = call.quote.affordable if call.quote else frozenset()
+    if PACKAGE in affordable:
         choices = {"1": PER_MINUTE, "2": PACKAGE}
         before: Sounds = ()
         for _ in range(call.tries(menu.MODE)):
             pressed = await call.ask(menu.MODE, *before)
-            if choices.get(pressed.keys) in offered.affordable:
+            if choices.get(pressed.keys) in affordable:
                 call.mode = choices[pressed.keys]
                 break
             before = call.sounds("no-credit") if pressed.keys else ()
@@ -56,12 +54,6 @@ async def choose_mode(call: Conversation) -> Outcome | None:
     return None
 
 
-async def _offer(call: Conversation) -> Offer:
-    return await call.database.look(
-        lambda session: holds.offer(session, call.settings, call.client, call.consultant)
-    )
-
-
 def how_long_it_lasts(call: Conversation, seconds: int | None) -> Sounds:
     """How long the credit lasts, where it ends before the longest talk."""
     longest = call.settings.call.longest_minutes * _MINUTE
@@ -70,24 +62,24 @@ def how_long_it_lasts(call: Conversation, seconds: int | None) -> Sounds:
     return call.speech.credit_lasts(seconds // _MINUTE)
 
 
-def _told(call: Conversation, offered: Offer) -> Sounds:
-    speech, currency = call.speech, offered.currency
+def _told(call: Conversation, quote: AnnouncedQuote) -> Sounds:
+    speech, currency = call.speech, quote.currency
     told: Sounds = (
         *speech.consultant_is(call.name_of("consultant", call.consultant.code, speech)),
         *speech.prompt("press-hash-to-skip"),
         *speech.prompt("price-is"),
-        *speech.price_per_minute(offered.price_per_minute, currency),
+        *speech.price_per_minute(quote.price_per_minute, currency),
         *speech.prompt("tax-included"),
     )
-    if offered.free_minutes:
-        told += speech.free_minutes(offered.free_minutes)
-    if offered.package_price is not None and offered.package_minutes is not None:
-        price = minor(offered.package_price, call.settings.currency_digits)
-        told += speech.package(price, offered.package_minutes, offered.price_per_minute, currency)
-        if PACKAGE not in offered.affordable:
+    if quote.free_minutes:
+        told += speech.free_minutes(quote.free_minutes)
+    if quote.package_price is not None and quote.package_minutes is not None:
+        price = minor(quote.package_price, call.settings.currency_digits)
+        told += speech.package(price, quote.package_minutes, quote.price_per_minute, currency)
+        if PACKAGE not in quote.affordable:
             told += speech.prompt("package-too-dear")
-    if offered.limit_left_minor is not None and offered.limit_left_minor < offered.wallet_minor:
-        told += speech.limit_left(offered.limit_left_minor, currency)
-    if offered.lasts_seconds is not None and offered.lasts_seconds <= offered.free_minutes * _MINUTE:
+    if quote.limit_left is not None and quote.limited:
+        told += speech.limit_left(quote.limit_left, currency)
+    if quote.lasts_seconds is not None and quote.lasts_seconds <= quote.free_minutes * _MINUTE:
         return told + speech.prompt("no-credit-after-free")  # how long they last was told already
-    return told + how_long_it_lasts(call, offered.lasts_seconds)
+    return told + how_long_it_lasts(call, quote.lasts_seconds)

@@ -21,8 +21,8 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
-from taxiphone.billing import holds
 from taxiphone.billing.evidence import proof
+from taxiphone.billing.holds import EndsBy
 from taxiphone.billing.pricing.talk import asked_for
 from taxiphone.errors import AriError
 from taxiphone.speech.sentences import Speech
@@ -75,9 +75,9 @@ class Why(enum.Enum):
 
 
 _TIME_IS_UP = {
-    holds.CREDIT: Why.CREDIT_USED_UP,
-    holds.LIMIT: Why.LIMIT_REACHED,
-    holds.LONGEST: Why.LONGEST,
+    EndsBy.CREDIT: Why.CREDIT_USED_UP,
+    EndsBy.LIMIT: Why.LIMIT_REACHED,
+    EndsBy.LONGEST: Why.LONGEST,
 }
 
 

@@ -8,8 +8,8 @@ from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.price import how_long_it_lasts
 from taxiphone.ari_app.verbs import Sounds
-from taxiphone.billing import continuation, holds
-from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing import continuation
+from taxiphone.billing.announcement import quote_continuation
 from taxiphone.directory import people
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Consultant
@@ -45,21 +45,19 @@ async def offer_to_go_on(call: Conversation) -> Outcome | None:
 
 async def _tell_what_going_on_costs(call: Conversation, cut: Call) -> Outcome | None:
     """Nothing is paid twice; what is talked more costs as before, and lasts as long as the credit."""
-    terms = await call.database.look(lambda session: holds.go_on(session, call.settings, call.client, cut))
-    if not terms.affordable:
-        limit = terms.limit_left_minor
-        return (
-            Outcome.LIMIT_REACHED if limit is not None and limit < terms.wallet_minor else Outcome.NO_CREDIT
-        )
+    quote = await call.database.look(
+        lambda session: quote_continuation(session, call.settings, call.client, cut)
+    )
+    if not quote.affordable:
+        return Outcome.LIMIT_REACHED if quote.limited else Outcome.NO_CREDIT
     speech = call.speech
-    per_minute = from_json(cut.tariff or {}).segments[-1].price_per_minute
-    await call.record.write(Status.OFFERED, "price told", str(per_minute))
+    await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))
     await call.tell(
         *speech.prompt("resume-costs"),
         *speech.prompt("price-is"),
-        *speech.price_per_minute(per_minute, call.settings.platform.currency),
+        *speech.price_per_minute(quote.price_per_minute, quote.currency),
         *speech.prompt("tax-included"),
-        *how_long_it_lasts(call, terms.lasts_seconds),
+        *how_long_it_lasts(call, quote.lasts_seconds),
         *(_recorded(call) if call.recorded else ()),
         must_be_heard=True,
     )

@@ -23,6 +23,7 @@ from taxiphone.billing.pricing.tariff import (
 )
 
 EARLIER = "earlier"
+_MINUTE = 60
 UNBILLED = Price(0, (), 0, 0, 0, 0, 0, network_fault=True)
 """The price of a part in which nothing was talked, or nothing is billed for a fault of the network."""
 
@@ -104,6 +105,18 @@ def longest_part(tariff: Tariff, before: Sum, credit: int, *, recorded: bool = F
     if longest is None:
         return None
     return max(0, int((longest - before.seconds).to_integral_value(ROUND_FLOOR)))
+
+
+def highest_cost(tariff: Tariff, seconds: int, *, recorded: bool, earlier: Sum = NOTHING) -> int:
+    """The most that a part of up to so many whole seconds can cost, in minor units."""
+    # Never below the short-call threshold: a talk is not begun in the hope that it fails.
+    cost = price_part(tariff, earlier, max(seconds, tariff.short_call_seconds))
+    return cost.total + (fee_of(tariff) if recorded else 0)
+
+
+def needed_to_begin(tariff: Tariff, *, recorded: bool = False, earlier: Sum = NOTHING) -> int:
+    """The credit that a call needs to begin, in minor units: its first minute, or the package."""
+    return highest_cost(tariff, _MINUTE, recorded=recorded, earlier=earlier)
 
 
 def billable(

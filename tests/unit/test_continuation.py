@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from taxiphone.billing import continuation, holds
+from taxiphone.billing.announcement import AnnouncedQuote, quote_continuation
 from taxiphone.billing.due import what_is_due
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
@@ -247,14 +248,15 @@ def test_credit_and_limit_must_pay_for_the_next_minute(house: Any) -> None:
     with pytest.raises(LimitReachedError):
         go_on(house, first)
 
-    def told(session: Any) -> holds.GoOn:
-        return holds.go_on(session, house.settings, session.get_one(Client, 1), session.get_one(Call, first))
+    def quoted(session: Any) -> AnnouncedQuote:
+        client, dropped = session.get_one(Client, 1), session.get_one(Call, first)
+        return quote_continuation(session, house.settings, client, dropped)
 
-    shown = house.database.read(told)
-    assert (shown.seconds, shown.limit_left_minor, shown.affordable) == (60, 154, False)
+    shown = house.database.read(quoted)
+    assert (shown.earlier.seconds, shown.limit_left, shown.affordable) == (60, 154, frozenset())
     house.database.do(lambda s: s.execute(update(Client).values(daily_limit=310)))
-    shown = house.database.read(told)
-    assert (shown.lasts_seconds, shown.affordable, shown.mode) == (60, True, "per_minute")
+    shown = house.database.read(quoted)
+    assert (shown.lasts_seconds, shown.affordable) == (60, {"per_minute"})
     assert house.get(go_on(house, first)).max_seconds == 60
 
 
@@ -267,8 +269,8 @@ def test_what_was_agreed_at_first_holds_though_the_consultant_is_dearer_now(hous
 def test_the_answer_names_what_was_talked_before_and_is_the_same_when_asked_again(house: Any) -> None:
     second = go_on(house, begin(house, "59.5"))
     again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, second)))
-    assert again.talked_seconds == 60
-    assert again.held_minor == house.balance(postings.HOLD, second)
+    assert (again.talked_seconds, again.max_seconds) == (60, house.get(second).max_seconds)
+    assert house.balance(postings.WALLET, 1) + house.balance(postings.HOLD, second) == 20_000 - 155
     assert house.problems() == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from taxiphone.billing import days, holds
+from taxiphone.billing.announcement import quote_consultation
 from taxiphone.billing.ledger import daily_limit, postings
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
@@ -34,7 +35,9 @@ def left(house: Any, client: int = 1, at: datetime | None = None) -> int | None:
 
 def offered(house: Any, consultant: int = 1) -> Any:
     return house.database.read(
-        lambda s: holds.offer(s, house.settings, s.get_one(Client, 1), s.get_one(Consultant, consultant))
+        lambda s: quote_consultation(
+            s, house.settings, s.get_one(Client, 1), s.get_one(Consultant, consultant)
+        )
     )
 
 
@@ -52,7 +55,7 @@ def test_without_a_limit_there_is_none(house: Any) -> None:
     house.client()
     assert left(house) is None
     house.consultant()
-    assert offered(house).limit_left_minor is None
+    assert offered(house).limit_left is None
 
 
 def test_what_was_charged_and_what_is_held_today_counts_and_a_refund_does_not_come_back(house: Any) -> None:
@@ -118,7 +121,7 @@ def test_the_offer_regards_both_credit_and_limit(house: Any) -> None:
     assert offered(house).affordable == {"per_minute", "package"}
     limit(house, client, 5_999)
     found = offered(house)
-    assert (found.affordable, found.limit_left_minor, found.wallet_minor) == ({"per_minute"}, 5_999, 10_000)
+    assert (found.affordable, found.limit_left, found.wallet) == ({"per_minute"}, 5_999, 10_000)
     assert 3_599 <= found.lasts_seconds <= 3_600
     limit(house, client, 99)
     assert offered(house).affordable == frozenset()
@@ -159,8 +162,8 @@ def test_a_recording_is_offered_only_where_the_limit_allows_it(house: Any, minor
 
     def ask(session: Any) -> tuple[bool, bool]:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        recording = holds.can_afford_recording(session, house.settings, *who, "per_minute")
-        return recording, holds.can_afford_first_minute(session, house.settings, *who, "per_minute")
+        quote = quote_consultation(session, house.settings, *who)
+        return quote.pays_for_recording("per_minute"), "per_minute" in quote.affordable
 
     assert house.database.read(ask) == (yes, True)
 

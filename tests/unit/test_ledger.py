@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 
 from taxiphone.billing import holds
+from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.ledger_check import check
@@ -238,11 +239,8 @@ def test_accepting_the_same_call_again_holds_nothing_more(house: Any) -> None:
     client, consultant = house.client(), house.consultant()
     call_id = house.call(client, consultant)
     again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
-    assert (again.held_minor, again.max_seconds) == (
-        house.balance("hold", call_id),
-        house.get(call_id).max_seconds,
-    )
-    assert house.balance("wallet", client) + again.held_minor == 10_000
+    assert again.max_seconds == house.get(call_id).max_seconds
+    assert house.balance("wallet", client) + house.balance("hold", call_id) == 10_000
 
 
 def test_the_tariff_of_an_accepted_call_does_not_follow_a_new_price(house: Any) -> None:
@@ -257,15 +255,13 @@ def test_a_wallet_that_does_not_pay_the_first_minute_or_the_package_is_told_befo
     client = house.client(credit=154)
     consultant = house.consultant(package_price=Decimal(1), package_minutes=10)
 
-    def ask(session: Any) -> holds.Offer:
+    def ask(session: Any) -> AnnouncedQuote:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        assert not holds.can_afford_first_minute(session, house.settings, *who, "per_minute")
-        assert holds.can_afford_first_minute(session, house.settings, *who, "package")
-        assert not holds.can_afford_recording(session, house.settings, *who, "package")
-        return holds.offer(session, house.settings, *who)
+        return quote_consultation(session, house.settings, *who)
 
     offered = house.database.do(ask)
     assert offered.affordable == {"package"}
+    assert not offered.pays_for_recording("package")
     assert offered.lasts_seconds == 59
     assert offered.recording_fee is None
     with pytest.raises(InsufficientFundsError):
@@ -277,7 +273,7 @@ def test_free_minutes_are_offered_to_a_new_client_and_not_twice_at_once(house: A
 
     def ask(session: Any) -> int:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        return int(holds.offer(session, house.settings, *who).free_minutes)
+        return int(quote_consultation(session, house.settings, *who).free_minutes)
 
     assert house.database.do(ask) == 10
     call = house.get(house.call(client, consultant))

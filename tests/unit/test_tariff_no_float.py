@@ -79,6 +79,7 @@ def test_the_modules_of_the_money_are_looked_at() -> None:
         "money.py",
         "postings.py",
         "rating.py",
+        "announcement.py",
         "holds.py",
         "quote.py",
         "what_if.py",

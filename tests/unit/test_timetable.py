@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from taxiphone.ari_app.timetable import timetable
-from taxiphone.billing.holds import CREDIT, LIMIT, LONGEST, Accepted
+from taxiphone.billing.holds import Accepted, EndsBy
 from taxiphone.billing.pricing.tariff import Segment, Tariff
 from taxiphone.settings import Settings
 
@@ -17,8 +17,8 @@ FREE_FIRST = Tariff("EUR", 2, Decimal(0), (Segment(0, Decimal(0)), Segment(600, 
 PACKAGE = Tariff("EUR", 2, Decimal(60), (Segment(0, Decimal(0)), Segment(3600, Decimal("1.55"))))
 
 
-def times(tariff, max_seconds, talked_seconds=0, ends_by=CREDIT):
-    return timetable(Accepted(tariff, 0, max_seconds, talked_seconds, ends_by), SETTINGS)
+def times(tariff, max_seconds, talked_seconds=0, ends_by=EndsBy.CREDIT):
+    return timetable(Accepted(tariff, max_seconds, ends_by, talked_seconds), SETTINGS)
 
 
 # tariff, seconds that the credit pays for -> the warning, the end with a word, Asterisk's own cut
@@ -28,12 +28,12 @@ def times(tariff, max_seconds, talked_seconds=0, ends_by=CREDIT):
 )
 def test_one_minute_before_the_credit_ends_both_are_told_and_then_it_ends_with_a_word(seconds, warning, end):
     found = times(PER_MINUTE, seconds)
-    assert (found.warning, found.end, found.longest, found.ends_by) == (warning, end, seconds, CREDIT)
+    assert (found.warning, found.end, found.longest, found.ends_by) == (warning, end, seconds, EndsBy.CREDIT)
 
 
 def test_what_ends_the_talk_is_told_apart():
-    assert times(PER_MINUTE, 10_800, ends_by=LONGEST).ends_by == LONGEST
-    assert times(PER_MINUTE, 900, ends_by=LIMIT).ends_by == LIMIT
+    assert times(PER_MINUTE, 10_800, ends_by=EndsBy.LONGEST).ends_by == EndsBy.LONGEST
+    assert times(PER_MINUTE, 900, ends_by=EndsBy.LIMIT).ends_by == EndsBy.LIMIT
 
 
 def test_one_minute_before_the_package_ends_both_are_told_what_comes_after_it():
