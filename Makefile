@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TAXIPHONE := $(BIN)/taxiphone
 
-.PHONY: help install demo test test-all check bench bench-billing lock prompts clean
+.PHONY: help install demo test test-all check docs bench bench-billing lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -46,6 +46,9 @@ test-all: check ## the long ones too: a hundred processes killed in a storm of c
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not e2e"
 	$(BIN)/pytest -n 4 --dist worksteal -m e2e
+
+docs: install ## write the generated pages of docs/
+	$(BIN)/python -m taxiphone.commands.settings_reference docs/settings.md
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)

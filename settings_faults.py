@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         if len(where) == 1:
             return f"the table [{where[0]}] is missing."
-        return f"{_key(where)} is missing; it must be {_may_be(where, model)}."
+        return f"{_key(where)} is missing; it must be {may_be(where, model)}."
     if first["type"] == "value_error":
         words = f"{first['msg'].removeprefix(_OWN_WORDS)}."
         return f"{_key(where)}: {words}" if where else words
@@ -60,10 +61,10 @@ def _leaves(value: Any, where: Location = ()) -> Iterator[tuple[Location, Any]]:
 
 
 def _wrong(where: Location, model: type[BaseModel], value: Any) -> str:
-    may_be = _may_be(where, model)
-    if not may_be:
+    values = may_be(where, model)
+    if not values:
         return _unknown(where, model)
-    return f"{_key(where)} must be {may_be}, not {shown(value)}."
+    return f"{_key(where)} must be {values}, not {shown(value)}."
 
 
 def _key(where: Location) -> str:
@@ -74,19 +75,20 @@ def _key(where: Location) -> str:
 
 
 def _unknown(where: Location, model: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(str(where[-1]), _properties(_found(where[:-1], model)), n=1)
+    near = difflib.get_close_matches(str(where[-1]), _properties(schema_of(where[:-1], model)), n=1)
     hint = f" Did you mean {'.'.join([*map(str, where[:-1]), near[0]])}?" if near else ""
     return f"{_key(where)}: there is no such setting.{hint}"
 
 
-def _may_be(where: Location, model: type[BaseModel]) -> str:
-    found = _found(where, model)
+def may_be(where: Location, model: type[BaseModel]) -> str:
+    """The values that a setting can have, in words; empty where there is no such setting."""
+    found = schema_of(where, model)
     return _described(found) if found else ""
 
 
-def _found(where: Location, model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of what stands there, its references resolved; empty where there is no such setting."""
-    whole = model.model_json_schema()
+def schema_of(where: Location, model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a setting, its references resolved; empty where there is no such setting."""
+    whole = _whole(model)
     found = whole
     for part in where:
         inner = found.get("items", {}) if isinstance(part, int) else _properties(found).get(part, {})
@@ -94,6 +96,11 @@ def _found(where: Location, model: type[BaseModel]) -> dict[str, Any]:
             inner = whole["$defs"][inner["$ref"].rpartition("/")[2]]
         found = inner
     return found
+
+
+@functools.cache
+def _whole(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:

@@ -34,16 +34,16 @@ from taxiphone.settings_types import (
 
 
 class Needs(Enum):
-    """What has to be done before a changed setting takes effect.
+    """What a changed setting needs before it takes effect; docs/settings.md says how each is done.
 
-    `serve` reads the file once, at its start, and writes the files of an embedded Asterisk then. With
-    `embedded = false`, `taxiphone asterisk config` writes Asterisk's files.
+    `serve` reads the file once, when it starts, and then writes the files of an embedded Asterisk. The files of an
+    Asterisk of the operator's own are written by `taxiphone asterisk config`.
     """
 
-    NOTHING = "nothing: the next command reads it"
-    SERVE = "restart of `serve`"
-    RELOAD = "restart of `serve`; with your own Asterisk also `asterisk config` and a reload"
-    ASTERISK = "restart of `serve`; with your own Asterisk also `asterisk config` and a restart of Asterisk"
+    NOTHING = "nothing"
+    SERVE = "restart `serve`"
+    RELOAD = "restart `serve`, reload Asterisk"
+    ASTERISK = "restart `serve` and Asterisk"
 
 
 class Section(BaseModel):

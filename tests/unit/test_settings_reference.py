@@ -1,0 +1,122 @@
+"""docs/settings.md is up to date, and what it says of a change is true of Asterisk's files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taxiphone.commands import settings_reference
+from taxiphone.dialplan import config
+from taxiphone.dialplan.credentials import Secrets
+from taxiphone.settings import Settings, load
+from taxiphone.settings_faults import schema_of
+from taxiphone.settings_sections import Needs
+
+ROOT = Path(__file__).parents[2]
+KEYS = [(name, key) for name, model in settings_reference.sections() for key in model.model_fields]
+BASE = {
+    "platform": {"cli": "+33199001200"},
+    "trunk": {"host": "192.0.2.7", "mode": "registration", "username": "a", "password_file": "pw"},
+}
+OTHERS = {
+    "platform.cli": "+442079460000",
+    "platform.currency": "USD",
+    "platform.language": "en",
+    "trunk.mode": "address",
+    "trunk.codecs": ["g722"],
+    "trunk.did_from": "p-called-party-id",
+    "asterisk.embedded": False,
+    "call.end_key": "7",
+    "call.pause_key": "7",
+    "paths.state": "elsewhere",
+}
+# These change who runs Asterisk, which program it is, or what is in a file beside the settings.
+NOT_WRITTEN = {"asterisk.embedded", "asterisk.group", "asterisk.binary", "trunk.password_file"}
+
+
+def settings(folder: Path, data: dict[str, dict[str, Any]]) -> Settings:
+    file = folder / "taxiphone.toml"
+    lines = []
+    for name, values in data.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return load(file)
+
+
+def other(name: str, key: str) -> Any:
+    """A value of a setting that is not the one it has in BASE or by default."""
+    if f"{name}.{key}" in OTHERS:
+        return OTHERS[f"{name}.{key}"]
+    model = dict(settings_reference.sections())[name]
+    schema = schema_of((name, key), Settings)
+    default = model.model_fields[key].default
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int):
+        return default + 1
+    choices = [*schema.get("enum", ()), *schema.get("items", {}).get("enum", ())]
+    if choices:
+        value = next(each for each in choices if each != default)
+    else:
+        value = (model.model_fields[key].examples or schema.get("examples") or ["0"])[0]
+        value = (
+            schema.get("items", {}).get("examples", [value])[0] if schema.get("type") == "array" else value
+        )
+    is_list = schema.get("type") == "array" and not isinstance(value, list)
+    return [value] if is_list else value
+
+
+def changed_files(folder: Path, name: str, key: str) -> dict[str, tuple[str, str]]:
+    secrets = Secrets("secret", "secret")
+    before = config.render(settings(folder, BASE), secrets, None)
+    with_it = {"embedded": False} if key == "group" else {}
+    changed = {**BASE, name: {**BASE.get(name, {}), **with_it, key: other(name, key)}}
+    after = config.render(settings(folder, changed), secrets, None)
+    return {file: (text, after[file]) for file, text in before.items() if text != after[file]}
+
+
+def transport(text: str) -> str:
+    found = re.search(r"^\[transport-udp\]$.*?^\[", text, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0]
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert (ROOT / "docs/settings.md").read_text("utf-8") == settings_reference.text(), "run: make docs"
+
+
+@pytest.mark.parametrize(("name", "key"), KEYS, ids=[f"{name}.{key}" for name, key in KEYS])
+def test_a_change_of_a_setting_needs_what_the_page_says(tmp_path: Path, name: str, key: str) -> None:
+    """Asterisk reads what `asterisk config` writes: where that differs, Asterisk must reload or restart."""
+    files = changed_files(tmp_path, name, key)
+    said = settings_reference.needs(dict(settings_reference.sections())[name], key)
+    if f"{name}.{key}" in NOT_WRITTEN:
+        assert not files
+        assert said in {Needs.ASTERISK, Needs.RELOAD}
+        return
+    # Neither asterisk.conf nor a transport of PJSIP is read again by a reload.
+    restart = "asterisk.conf" in files or (
+        "pjsip.conf" in files and transport(files["pjsip.conf"][0]) != transport(files["pjsip.conf"][1])
+    )
+    if restart:
+        assert said is Needs.ASTERISK
+    elif files:
+        assert said is Needs.RELOAD
+    else:
+        assert said in {Needs.SERVE, Needs.NOTHING}
+
+
+def test_the_file_that_init_writes_has_every_setting_with_its_default() -> None:
+    template = (ROOT / "commands/taxiphone.toml.j2").read_text("utf-8")
+    for name, key in KEYS:
+        section = template.partition(f"\n[{name}]")[2].partition("\n[")[0]
+        (line,) = re.findall(rf"^(?:# )?{key} = .*", section, re.MULTILINE)[:1]
+        field = dict(settings_reference.sections())[name].model_fields[key]
+        if line.startswith("# ") and field.default not in {None, ()}:
+            assert json.loads(re.sub(r" +#.*", "", line.partition(" = ")[2])) == json.loads(
+                json.dumps(field.default, default=str)
+            ), line
