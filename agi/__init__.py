@@ -1,1 +1,1 @@
-"""The voice lines that the dialplan itself asks for, over FastAGI (panoramisk)."""
+"""Scripts that the dialplan runs over FastAGI (panoramisk)."""

@@ -1,7 +1,7 @@
-"""FastAGI with panoramisk: the dialplan asks for a line by name, the line is a coroutine that reads top-down.
+"""A FastAGI server: the dialplan names a script, and the script is a coroutine that reads top-down.
 
-panoramisk 1.4's own connection handler never returns when the peer closes before its headers are complete, so the
-headers are read here, bounded in size and time; its request object and the parsing of answers are used as they are.
+The connection handler of panoramisk 1.4 never returns when the peer closes before its headers are complete. The headers
+are therefore read here, with limits on size and time. Its request object and its parsing of answers are used unchanged.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from taxiphone.errors import SetupError
 log = logging.getLogger(__name__)
 
 
-class Line(Protocol):
-    """A line.
+class AgiScript(Protocol):
+    """A script that the dialplan runs.
 
     Attributes:
-        secret: what Asterisk gives as the first argument; whoever does not know it is not Asterisk.
+        secret: what Asterisk sends as the first argument. A request without it is refused.
     """
 
     secret: str
 
     async def __call__(self, request: Request) -> None:
-        """Do all that the line does, from the first command to the last."""
+        """Run the script, from its first AGI command to its last."""
 
 
 _HEADER_SECONDS = 5
-_LINE_SECONDS = 120
+_SCRIPT_SECONDS = 120
 
 
 class AgiServer:
-    """Serves the lines on loopback.
+    """Serves the scripts on loopback.
 
     Args:
         port: TCP port on 127.0.0.1.
-        lines: name in `AGI(agi://127.0.0.1:PORT/NAME,SECRET)` -> the line.
+        scripts: by the name in `AGI(agi://127.0.0.1:PORT/NAME,SECRET)`.
     """
 
-    def __init__(self, port: int, lines: Mapping[str, Line]) -> None:
+    def __init__(self, port: int, scripts: Mapping[str, AgiScript]) -> None:
         self._port = port
-        self._lines = dict(lines)
+        self._scripts = dict(scripts)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -74,15 +74,15 @@ class AgiServer:
             async with asyncio.timeout(_HEADER_SECONDS):
                 block = await reader.readuntil(b"\n\n")
             headers = _headers(block)
-            line = self._lines.get(headers.get("agi_network_script", ""))
-            if line is None:
-                log.warning("FastAGI was asked for a line that there is not; Asterisk's files may be old")
+            script = self._scripts.get(headers.get("agi_network_script", ""))
+            if script is None:
+                log.warning("FastAGI was asked for an unknown script; the files of Asterisk may be out of date")
                 return
-            if not hmac.compare_digest(headers.get("agi_arg_1", "").encode(), line.secret.encode()):
-                log.warning("FastAGI was asked by somebody without its secret, and did nothing")
+            if not hmac.compare_digest(headers.get("agi_arg_1", "").encode(), script.secret.encode()):
+                log.warning("FastAGI refused a request without its secret")
                 return
-            async with asyncio.timeout(_LINE_SECONDS):
-                await line(Request(app=None, headers=headers, reader=reader, writer=writer))
+            async with asyncio.timeout(_SCRIPT_SECONDS):
+                await script(Request(app=None, headers=headers, reader=reader, writer=writer))
         except (
             TimeoutError,
             asyncio.IncompleteReadError,
@@ -91,7 +91,7 @@ class AgiServer:
         ) as error:
             log.info("a FastAGI request ended early: %s", error or type(error).__name__)
         except Exception:
-            log.exception("a FastAGI line failed; Asterisk goes on in its dialplan")
+            log.exception("a FastAGI script failed; Asterisk continues in its dialplan")
         finally:
             writer.close()
 

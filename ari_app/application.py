@@ -11,18 +11,18 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import recovery
+from taxiphone.ari_app.ami import AmiRecordingControl
 from taxiphone.ari_app.call_rate import CallRate
 from taxiphone.ari_app.client import AriClient, Event, path
 from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.conversation import Services
+from taxiphone.ari_app.hep import HepListener
 from taxiphone.ari_app.invites import NAMED, Invites
-from taxiphone.ari_app.listening_ports import check_ports
-from taxiphone.ari_app.prices import Prices
-from taxiphone.ari_app.recorder import Recorder
+from taxiphone.ari_app.port_check import check_ports
+from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED, Lines
 from taxiphone.ari_app.waiting import to_the_end
-from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.metering import arrivals
 from taxiphone.dialplan.credentials import ARI_USER, Secrets
 from taxiphone.directory import callers
@@ -86,15 +86,15 @@ class Application:
             recovery.APPLICATION,
             self._router.route,
         )
-        self.prices = Prices()
-        self._hep_port, self._wire = settings.asterisk.hep_port, Wire(secrets.hep_secret)
-        self._house = House(
+        self.rated_calls = RatedCalls()
+        self._hep_port, self._hep = settings.asterisk.hep_port, HepListener(secrets.hep_secret)
+        self._services = Services(
             settings,
             database,
             Lines(self._ari, self._router),
-            Recorder(settings.asterisk.ami_port, secrets.ami_secret),
-            self._wire,
-            self.prices,
+            AmiRecordingControl(settings.asterisk.ami_port, secrets.ami_secret),
+            self._hep,
+            self.rated_calls,
             on_end,
         )
         self._on_end, self._on_gone = on_end, on_gone
@@ -114,11 +114,11 @@ class Application:
             AriRequestError: Asterisk refuses the password.
             SetupError: the port of HEP is taken.
         """
-        await self._wire.listen(self._hep_port)
+        await self._hep.listen(self._hep_port)
         try:
             await self._ari.run(self._on_connect)
         finally:
-            self._wire.close()
+            self._hep.close()
 
     @property
     def calls(self) -> int:
@@ -132,7 +132,7 @@ class Application:
             AsteriskStartError: one is not; names the port and its setting.
             AriError: Asterisk did not say.
         """
-        await check_ports(self._ari, self._house.recorder, self._house.settings.asterisk)
+        await check_ports(self._ari, self._services.recording_control, self._services.settings.asterisk)
 
     async def without_legs(self) -> set[str]:
         """The calls that are not priced, and that neither this program nor Asterisk has any more.
@@ -140,7 +140,7 @@ class Application:
         Raises:
             AriError: Asterisk did not say.
         """
-        return await recovery.forgotten(self._house) if self._recovered else set()
+        return await recovery.forgotten(self._services) if self._recovered else set()
 
     async def drain(self) -> None:
         """Take no new call, and wait for those in progress."""
@@ -193,14 +193,14 @@ class Application:
                 )
                 restarted = await self._restarted()
                 if self._recovered:
-                    await recovery.reconcile(self._house)
+                    await recovery.reconcile(self._services)
                     if restarted:
                         log.warning(
                             "Asterisk was started anew; calls that it had are closed, and talks priced"
                         )
-                        self._on_gone(await recovery.without_legs(self._house))
+                        self._on_gone(await recovery.without_legs(self._services))
                 else:
-                    self._on_gone(await recovery.recover(self._house, self._resume))
+                    self._on_gone(await recovery.recover(self._services, self._resume))
                     self._recovered = True
             except AriConnectionError:
                 return  # the next connection does it
@@ -230,7 +230,7 @@ class Application:
 
     def _called(self, leg: Leg, event: Event, dialled: str, said: list[str]) -> None:
         """A call has come over the trunk: take it, refuse it, or turn it away."""
-        caller = callers.read(self._house.settings, event["channel"]["caller"]["number"], Said.of(said))
+        caller = callers.read(self._services.settings, event["channel"]["caller"]["number"], Said.of(said))
         if self._invites.is_copy(event):
             log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
             self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
@@ -239,13 +239,13 @@ class Application:
         elif self.draining:
             self._start(leg.id, self._turn_away(leg, dialled, caller))
         else:
-            consultation = Consultation(self._house, leg, dialled=dialled or _named(said), caller=caller)
+            consultation = Consultation(self._services, leg, dialled=dialled or _named(said), caller=caller)
             self._start(consultation.id, consultation.run())
 
     async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
         """The server is being stopped: say so, charge nothing; the meter notes the call (billing/metering/arrivals.py)."""
-        lines = self._house.lines
-        language = self._house.settings.platform.language
+        lines = self._services.lines
+        language = self._services.settings.platform.language
         try:
             note = arrivals.note_of("away", dialled, caller.number or "")
             await lines.set_variable(leg, "CHANNEL(userfield)", note)
@@ -264,21 +264,21 @@ class Application:
             cause: what the caller's network is told (ITU-T Q.850).
         """
         try:
-            await self._house.lines.set_variable(leg, "CHANNEL(userfield)", why)
+            await self._services.lines.set_variable(leg, "CHANNEL(userfield)", why)
         finally:
-            await self._house.lines.hang_up(leg, cause)
+            await self._services.lines.hang_up(leg, cause)
             self._router.close(leg)
 
     async def _end_both(self, leg: Leg, replaced: str) -> None:
         """An INVITE with Replaces (RFC 3891) has put a line into another's place: a call can be ended so, not taken over."""
         known = self._router.has(replaced)
         before = self._router.open(replaced)
-        await asyncio.gather(self._hang_up(leg), self._house.lines.hang_up(before))
+        await asyncio.gather(self._hang_up(leg), self._services.lines.hang_up(before))
         if not known:
             self._router.close(before)
 
     async def _hang_up(self, leg: Leg) -> None:
-        await self._house.lines.hang_up(leg)
+        await self._services.lines.hang_up(leg)
         self._router.close(leg)
 
     def _resume(self, talk: Consultation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
-from taxiphone.ari_app.latest import keep
+from taxiphone.ari_app.bounded import keep
 
 _SECONDS = 60.0
 _NUMBERS = 10_000  # remembered at most; of those, the one that has not called for longest is forgotten first

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from taxiphone.ari_app.call_record import Talking
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.ari_app.record import Talking
 from taxiphone.ari_app.steps.after import after
 from taxiphone.ari_app.steps.agree import agree
 from taxiphone.ari_app.steps.price import choose_mode, tell_price

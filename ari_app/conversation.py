@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from taxiphone.ari_app.ami import AmiRecordingControl
+from taxiphone.ari_app.call_record import CallRecord, Talking
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.ari_app.hep import HepListener
 from taxiphone.ari_app.menu import Question
-from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.ari_app.prices import Prices
-from taxiphone.ari_app.record import CallRecord, Talking
-from taxiphone.ari_app.recorder import Recorder
+from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
-from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.announcement import AnnouncedQuote
 from taxiphone.billing.holds import Accepted
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
@@ -76,16 +76,16 @@ class OpenTalk(Protocol):
 
 
 @dataclass(frozen=True)
-class House:
+class Services:
     """What every call works with.
 
     Attributes:
         settings: checked.
         database: where calls and money are.
         lines: the verbs.
-        recorder: pauses recordings.
-        wire: which phone sends no sound for good reason.
-        prices: tells when a talk has been priced.
+        recording_control: pauses recordings.
+        hep: which phone sends no sound for good reason.
+        rated_calls: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
         talks: those that are going on, by the client's id.
         sign_ins: checks codes and PINs.
@@ -94,9 +94,9 @@ class House:
     settings: Settings
     database: Database
     lines: Lines
-    recorder: Recorder
-    wire: Wire
-    prices: Prices
+    recording_control: AmiRecordingControl
+    hep: HepListener
+    rated_calls: RatedCalls
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
     sign_ins: Desk = field(default_factory=Desk)
@@ -115,16 +115,16 @@ class Conversation:
 
     def __init__(
         self,
-        house: House,
+        services: Services,
         leg: Leg,
         *,
         dialled: str = "",
         caller: Caller = callers.NOBODY,
         call_id: str = "",
     ) -> None:
-        self.house = house
-        self.settings, self.lines = house.settings, house.lines
-        self.database = PatientDatabase(house.database)
+        self.services = services
+        self.settings, self.lines = services.settings, services.lines
+        self.database = DatabaseWithTimeout(services.database)
         self.id = call_id or calls.new_id(now())
         self.client_leg = leg
         self.phones: list[Leg] = []  # the consultant's that are rung
@@ -260,7 +260,7 @@ class Conversation:
             with contextlib.suppress(SQLAlchemyError):
                 credit = await self.record.balance(self.client)
                 sounds += self.speech.credit_is(credit, self.settings.platform.currency)
-            if self.client.id in self.house.talks:  # what that one may cost is held
+            if self.client.id in self.services.talks:  # what that one may cost is held
                 sounds += self.speech.prompt("other-call")
         await self.tell(*sounds, *self.sounds(*rest))
 
@@ -283,7 +283,7 @@ class Conversation:
             await self.record.ended(outcome)
         finally:
             self.let_go()
-            self.house.prices.forget(self.id)
+            self.services.rated_calls.forget(self.id)
 
     def let_go(self) -> None:
         """Wait for no event any more."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from taxiphone.ari_app.bounded import keep
 from taxiphone.ari_app.client import Event
-from taxiphone.ari_app.latest import keep
 
 _REMEMBERED = 20_000
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import path
 from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import House
+from taxiphone.ari_app.conversation import Services
 from taxiphone.directory.consultant_fields import MOST_PHONES
 from taxiphone.errors import AriError, AriRequestError, NotFoundError
 from taxiphone.store.calls import CONSULTANT_LEG, OPEN, Outcome, Status, consultant_leg
@@ -42,7 +42,7 @@ class Living:
     held: bool = False
 
 
-async def living_channels(house: House) -> dict[str, Living]:
+async def living_channels(services: Services) -> dict[str, Living]:
     """All channels that Asterisk has, as far as they can concern us, by their unique ids.
 
     One channel whose Call-ID is no UTF-8 makes Asterisk refuse the whole list (500). Then each that may be ours is asked for
@@ -51,15 +51,15 @@ async def living_channels(house: House) -> dict[str, Living]:
     Raises:
         AriError: it did not say.
     """
-    ari = house.lines.ari
+    ari = services.lines.ari
     try:
         return {str(each["id"]): _living(each) for each in await ari.request("GET", path("channels"))}
     except AriRequestError as error:
         if error.status < _UNREADABLE:
             raise
         log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
-    ours = {leg.id for leg in house.lines.router.known()}
-    ours |= await house.database.look(_channels_of_unfinished_calls)
+    ours = {leg.id for leg in services.lines.router.known()}
+    ours |= await services.database.look(_channels_of_unfinished_calls)
     found = {}
     for channel in sorted(ours):
         try:
@@ -82,15 +82,17 @@ def _living(shown: dict[str, Any]) -> Living:
     )
 
 
-async def reconcile(house: House) -> None:
+async def reconcile(services: Services) -> None:
     """After a gap in the connection: find out what the events would have said that were missed.
 
     Raises:
         AriError: Asterisk did not say.
     """
-    ari = house.lines.ari
-    known = house.lines.router.known()  # asked before Asterisk is: a leg that comes meanwhile is not missing
-    living = await living_channels(house)
+    ari = services.lines.ari
+    known = (
+        services.lines.router.known()
+    )  # asked before Asterisk is: a leg that comes meanwhile is not missing
+    living = await living_channels(services)
     for leg in known:
         if leg.id not in living:
             log.info("%s was hung up while the connection was down", leg.id)
@@ -101,16 +103,16 @@ async def reconcile(house: House) -> None:
         if living[leg.id].up:
             leg.answered.set()
         if leg.joined:
-            await house.lines.look_whether_held(leg)
+            await services.lines.look_whether_held(leg)
         for playback in leg.playing():
             try:
                 await ari.request("GET", path("playbacks", playback))
             except NotFoundError:
                 leg.played(playback)
-    await _hang_up_strays(house, living)
+    await _hang_up_strays(services, living)
 
 
-async def recover(house: House, resume: Callable[[Consultation], None]) -> set[str]:
+async def recover(services: Services, resume: Callable[[Consultation], None]) -> set[str]:
     """Close what can't go on, and hand each talk that can to `resume` as soon as it is found.
 
     Calls that arrive meanwhile are this process's own and are left alone: their legs are open in the router. Doing it
@@ -122,10 +124,10 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
     Raises:
         AriError: Asterisk did not answer.
     """
-    router = house.lines.router
-    living = await living_channels(house)
+    router = services.lines.router
+    living = await living_channels(services)
     gone = set()
-    for call_id, client_channel, consultant_channel, status in await house.database.look(unfinished_calls):
+    for call_id, client_channel, consultant_channel, status in await services.database.look(unfinished_calls):
         if router.has(client_channel):
             continue
         phones = _phones(living, call_id)
@@ -133,7 +135,7 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
             gone.add(call_id)
         if status == Status.ENDED:
             continue
-        consultation = Consultation(house, router.open(client_channel), call_id=call_id)
+        consultation = Consultation(services, router.open(client_channel), call_id=call_id)
         consultation.take_over_phones(phones, consultant_channel)
         legs = (consultation.client_leg, consultation.consultant_leg)
         for leg in (consultation.client_leg, *consultation.phones):
@@ -141,7 +143,7 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
             if leg.id not in living:
                 leg.lost()
         try:
-            goes_on = status != Status.OVER and await house.lines.bridged(consultation.bridge, *legs)
+            goes_on = status != Status.OVER and await services.lines.bridged(consultation.bridge, *legs)
         except BaseException:  # tried again later: as if it had not been looked at
             consultation.let_go()
             raise
@@ -159,33 +161,33 @@ async def recover(house: House, resume: Callable[[Consultation], None]) -> set[s
             await consultation.end(Outcome.TALKED if talked else Outcome.FAILED)
         except (AriError, SQLAlchemyError) as error:
             log.error("call %s could not be closed yet: %s", call_id, error)
-    await _hang_up_strays(house, living)
+    await _hang_up_strays(services, living)
     return gone
 
 
-async def without_legs(house: House) -> set[str]:
+async def without_legs(services: Services) -> set[str]:
     """The ids of calls that are not priced and of which Asterisk has no leg: those that its death has cut off.
 
     Raises:
         AriError: Asterisk did not say.
     """
-    return await _without_legs(house, await house.database.look(unfinished_calls))
+    return await _without_legs(services, await services.database.look(unfinished_calls))
 
 
-async def forgotten(house: House) -> set[str]:
+async def forgotten(services: Services) -> set[str]:
     """Of the calls without a leg those that nobody here lives. Of most the log has the end, or will have it in a moment.
 
     Raises:
         AriError: Asterisk did not say.
     """
-    router = house.lines.router
-    left = [row for row in await house.database.look(unfinished_calls) if not router.has(row[1])]
-    return await _without_legs(house, left) if left else set()
+    router = services.lines.router
+    left = [row for row in await services.database.look(unfinished_calls) if not router.has(row[1])]
+    return await _without_legs(services, left) if left else set()
 
 
-async def _without_legs(house: House, calls: list[tuple[str, str, str | None, str]]) -> set[str]:
+async def _without_legs(services: Services, calls: list[tuple[str, str, str | None, str]]) -> set[str]:
     """Of calls that were looked up a moment ago, those of which Asterisk has no leg."""
-    living = await living_channels(house)
+    living = await living_channels(services)
     return {row[0] for row in calls if row[1] not in living and not _phones(living, row[0])}
 
 
@@ -194,14 +196,14 @@ def _phones(living: Iterable[str], call_id: str) -> set[str]:
     return {channel for channel in living if channel.startswith(consultant_leg(call_id))}
 
 
-async def _hang_up_strays(house: House, living: dict[str, Living]) -> None:
+async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None:
     """Channels in our application that belong to no open call: nobody would ever hang them up."""
-    router = house.lines.router
+    router = services.lines.router
     for channel, found in living.items():
         if found.held and not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
-            await house.lines.hang_up(leg)
+            await services.lines.hang_up(leg)
             router.close(leg)
 
 

@@ -164,7 +164,7 @@ async def _live(
     loop: VirtualTimeLoop, run: _Run, parts: list[Part] | None, dialled: str, caller: str
 ) -> None:
     async with world(run.settings, run.database) as stage:
-        stage.asterisk.lines.listeners.append(run.story)
+        stage.asterisk.core.listeners.append(run.story)
         for turn, part in enumerate(parts or [None], 1):
             channel = f"client-{turn}"
             if part is None:

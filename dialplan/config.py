@@ -52,7 +52,7 @@ BASE_MODULES = (
     "bridge_softmix",  # and not bridge_simple: see docs/adr/0011
     "bridge_holding",  # where a channel that ARI dials waits for its answer
     "res_rtp_asterisk",
-    # copies of SIP messages and RTCP reports for the program (ari_app/wire.py)
+    # copies of SIP messages and RTCP reports for the program (ari_app/hep.py)
     "res_hep",
     "res_hep_rtcp",
 )

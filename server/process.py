@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.application import Application
-from taxiphone.ari_app.prices import Prices
+from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.dialplan import config, credentials
@@ -75,7 +75,7 @@ class Process:
         self._pricing: set[asyncio.Task[None]] = set()
         self._worker = RecordingWorker(settings, database)
         self._meter = Meter(settings, database, on_rated=self._rated)
-        self._priced_calls = Prices()  # the application's, as soon as there is one
+        self._rated_calls = RatedCalls()  # the application's, as soon as there is one
 
     async def run(self) -> None:
         """Serve until a signal.
@@ -103,7 +103,7 @@ class Process:
                 on_end=lambda _: self._meter.nudge(),
                 on_gone=self._gone,
             )
-            self._priced_calls = application.prices
+            self._rated_calls = application.rated_calls
             tasks = [
                 asyncio.create_task(application.run(), name="application"),
                 asyncio.create_task(self._meter.run(self._ended), name="meter"),
@@ -128,7 +128,7 @@ class Process:
 
     def _rated(self, call_id: str) -> None:
         self._worker.nudge()
-        self._priced_calls.told(call_id)
+        self._rated_calls.told(call_id)
 
     # -- up -------------------------------------------------------------------------------------------------------
 

@@ -18,10 +18,10 @@ from taxiphone.ari_app.router import Router
 from taxiphone.billing.metering import arrivals
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
 from taxiphone.settings import Settings
-from taxiphone.simulate import line as wire
+from taxiphone.simulate import channel as causes
 from taxiphone.simulate.cel_log import CelLog
-from taxiphone.simulate.line import Line, What
-from taxiphone.simulate.lines import Lines
+from taxiphone.simulate.channel import Channel, What
+from taxiphone.simulate.core import Core
 from taxiphone.speech import prompts_folder
 from taxiphone.speech.sentences import FOLDER
 from taxiphone.store.types import now
@@ -48,7 +48,7 @@ class SimulatedAsterisk:
     Attributes:
         application: whose channels they are.
         router: what the events are given to; set before the first call.
-        lines: the channels and bridges.
+        core: the channels and bridges.
         requests: what was asked, in order: "POST channels/1/answer".
         missing: sounds that it can't play, though there are such.
         lost: an event for which it is true never reaches the application.
@@ -63,7 +63,7 @@ class SimulatedAsterisk:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._sounds: dict[str, dict[str, float]] = {}
-        self.lines = Lines(
+        self.core = Core(
             CelLog(settings.cel_file, now, on_row),
             self.seconds,
             self._send,
@@ -71,40 +71,40 @@ class SimulatedAsterisk:
 
     # -- what the people do ---------------------------------------------------------------------------------------
 
-    def arrives(self, channel: str, *, dialled: str, caller: str) -> Line:
+    def arrives(self, channel_id: str, *, dialled: str, caller: str) -> Channel:
         """A call comes in over the trunk, and into the application."""
-        line = self.lines.start(channel, caller)
-        line.variables["CHANNEL(userfield)"] = arrivals.note_of("in", dialled, caller)
-        self.lines.happen(What.RINGS, line)
-        self.lines.enter(line, "inbound", dialled, "allowed", "", "", "", "")
-        return line
+        channel = self.core.start(channel_id, caller)
+        channel.variables["CHANNEL(userfield)"] = arrivals.note_of("in", dialled, caller)
+        self.core.happen(What.RINGS, channel)
+        self.core.enter(channel, "inbound", dialled, "allowed", "", "", "", "")
+        return channel
 
-    def picks_up(self, line: Line) -> None:
+    def picks_up(self, channel: Channel) -> None:
         """The phone that is ringing is answered."""
-        if not self._is_ringing(line):
+        if not self._is_ringing(channel):
             return
-        if (timer := line.timers.pop("ring", None)) is not None:
+        if (timer := channel.timers.pop("ring", None)) is not None:
             timer.cancel()
-        self.lines.answered(line)
-        self.lines.tell_dial(line, "ANSWER")
+        self.core.answered(channel)
+        self.core.tell_dial(channel, "ANSWER")
 
-    def does_not_answer(self, line: Line, cause: int) -> None:
+    def does_not_answer(self, channel: Channel, cause: int) -> None:
         """The phone that is ringing, or its network, says no."""
-        if self._is_ringing(line):
-            statuses = {wire.BUSY: "BUSY", wire.NO_ANSWER: "NOANSWER", wire.NO_USER: "NOANSWER"}
-            self.lines.tell_dial(line, statuses.get(cause, "CHANUNAVAIL"))
-            self.lines.end(line, cause, "person" if cause in {wire.BUSY, wire.DECLINED} else "network")
+        if self._is_ringing(channel):
+            statuses = {causes.BUSY: "BUSY", causes.NO_ANSWER: "NOANSWER", causes.NO_USER: "NOANSWER"}
+            self.core.tell_dial(channel, statuses.get(cause, "CHANUNAVAIL"))
+            self.core.end(channel, cause, "person" if cause in {causes.BUSY, causes.DECLINED} else "network")
 
-    def hangs_up(self, line: Line) -> None:
+    def hangs_up(self, channel: Channel) -> None:
         """The person hangs up."""
-        self.lines.end(line, wire.NORMAL, "person")
+        self.core.end(channel, causes.NORMAL, "person")
 
-    def line_drops(self, line: Line) -> None:
+    def line_drops(self, channel: Channel) -> None:
         """The network gives the line up, and says so."""
-        self.lines.end(line, wire.OUT_OF_ORDER, "network")
+        self.core.end(channel, causes.OUT_OF_ORDER, "network")
 
-    def _is_ringing(self, line: Line) -> bool:
-        return self.lines.known.get(line.id) is line and not line.up
+    def _is_ringing(self, channel: Channel) -> bool:
+        return self.core.known.get(channel.id) is channel and not channel.up
 
     # -- what the application asks --------------------------------------------------------------------------------
 
@@ -136,10 +136,10 @@ class SimulatedAsterisk:
         match method, *parts:
             case "POST", "channels", "create":
                 answer: Any = self._create(query, body)
-            case _, "channels", channel, *rest if rest or method == "GET":
-                answer = self._about_channel(method, channel, rest, query)
-            case "DELETE", "channels", channel:
-                answer = self._hang_up(self._line(channel), int(query.get("reason_code", wire.NORMAL)))
+            case _, "channels", channel_id, *rest if rest or method == "GET":
+                answer = self._about_channel(method, channel_id, rest, query)
+            case "DELETE", "channels", channel_id:
+                answer = self._hang_up(self._find(channel_id), int(query.get("reason_code", causes.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
             case "GET", ("asterisk" | "channels"), *_:
@@ -147,7 +147,7 @@ class SimulatedAsterisk:
             case "PUT", "applications", _, "eventFilter":
                 answer = None  # it sends what it has; who is not interested does not listen
             case (("GET" | "DELETE"), "playbacks", playback):
-                if not (self.lines.playing(playback) if method == "GET" else self.lines.stop(playback)):
+                if not (self.core.playing(playback) if method == "GET" else self.core.stop(playback)):
                     raise NotFoundError("Playback not found", 404)
                 answer = {"id": playback} if method == "GET" else None
             case _:
@@ -159,45 +159,45 @@ class SimulatedAsterisk:
             case ["asterisk", "info"]:
                 return {"status": {"startup_time": "2026-11-22T08:00:00.000+0000"}}
             case ["channels"]:
-                return [_channel(line) for line in self.lines.known.values()]
+                return [_shown_channel(channel) for channel in self.core.known.values()]
             case _:
                 raise _unknown("GET", parts)
 
-    def _about_channel(self, method: str, channel: str, rest: list[str], query: Mapping[str, Any]) -> Any:
-        line = self._line(channel)
+    def _about_channel(self, method: str, channel_id: str, rest: list[str], query: Mapping[str, Any]) -> Any:
+        channel = self._find(channel_id)
         if method == "GET":
             return {
-                **_channel(line),
-                "protocol_id": f"{line.id}@simulated",
-                "value": line.variables.get(query.get("variable", ""), "0"),
-                **self.lines.packets(line),
+                **_shown_channel(channel),
+                "protocol_id": f"{channel.id}@simulated",
+                "value": channel.variables.get(query.get("variable", ""), "0"),
+                **self.core.packets(channel),
             }
-        if not line.held:
+        if not channel.held:
             raise ConflictError("Channel not in Stasis application", 409)
         match method, *rest:
             case "POST", "answer":
-                self.lines.answered(line)
+                self.core.answered(channel)
             case (("POST" | "DELETE"), ("ring" | "moh")):
                 pass
             case "POST", "dial":
-                self._dial(line, float(query["timeout"]))
+                self._dial(channel, float(query["timeout"]))
             case "POST", "play", playback:
                 sounds = tuple(media.partition(":")[2] for media in query["media"].split(","))
-                self.lines.play(line, playback, sounds)
+                self.core.play(channel, playback, sounds)
             case "POST", "variable":
-                line.variables[query["variable"]] = str(query["value"])
+                channel.variables[query["variable"]] = str(query["value"])
                 if query["variable"] == "TIMEOUT(absolute)":
-                    self.lines.end_after(line, float(query["value"]))
+                    self.core.end_after(channel, float(query["value"]))
             case "POST", "continue":
-                # The dialplan does its part (MixMonitor), and hands the line back.
-                self.lines.leave(line)
-                self.lines.enter(line, "consultant", line.variables.get("TAXIPHONE_CALL", ""))
+                # The dialplan does its part (MixMonitor), and hands the channel back.
+                self.core.leave(channel)
+                self.core.enter(channel, "consultant", channel.variables.get("TAXIPHONE_CALL", ""))
             case _:
-                raise _unknown(method, ["channels", channel, *rest])
+                raise _unknown(method, ["channels", channel_id, *rest])
         return None
 
     def _about_bridge(self, method: str, bridge: str, rest: list[str], query: Mapping[str, Any]) -> Any:
-        bridges = self.lines.bridges
+        bridges = self.core.bridges
         if (method, rest) == ("POST", []):
             return self._make_bridge(bridge)
         if bridge not in bridges:
@@ -206,70 +206,72 @@ class SimulatedAsterisk:
             case ("GET",):
                 return self._shown(bridge)
             case ("DELETE",):
-                for channel in tuple(bridges[bridge]):
-                    self.lines.part(self.lines.known[channel])
+                for channel_id in tuple(bridges[bridge]):
+                    self.core.part(self.core.known[channel_id])
                 del bridges[bridge]
             case "POST", "addChannel":
-                self.lines.join(bridge, self._held_lines(query["channel"]))
+                self.core.join(bridge, self._held_channels(query["channel"]))
             case "POST", "removeChannel":
-                leaving = self._held_lines(query["channel"])
-                if any(line.bridge != bridge for line in leaving):
+                leaving = self._held_channels(query["channel"])
+                if any(channel.bridge != bridge for channel in leaving):
                     raise AriRequestError("Channel not in this bridge", 422)
-                for line in leaving:
-                    self.lines.part(line)
+                for channel in leaving:
+                    self.core.part(channel)
             case _:
                 raise _unknown(method, ["bridges", bridge, *rest])
         return None
 
     def _make_bridge(self, bridge: str) -> Any:
-        if bridge in self.lines.bridges:
+        if bridge in self.core.bridges:
             raise ConflictError(f"Bridge with id '{bridge}' already exists", 409)
-        self.lines.bridges[bridge] = []
+        self.core.bridges[bridge] = []
         return self._shown(bridge)
 
-    def _hang_up(self, line: Line, cause: int) -> Any:
-        if self._is_ringing(line) and line.id != line.linked:
-            self.lines.tell_dial(line, "CANCEL")
-        self.lines.end(line, cause, "application")
+    def _hang_up(self, channel: Channel, cause: int) -> Any:
+        if self._is_ringing(channel) and channel.id != channel.linked:
+            self.core.tell_dial(channel, "CANCEL")
+        self.core.end(channel, cause, "application")
         return None
 
     def _create(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
-        channel = query["channelId"]
-        if channel in self.lines.known:
+        channel_id = query["channelId"]
+        if channel_id in self.core.known:
             raise ConflictError("Channel with given unique ID already exists", 409)
         number = query["endpoint"].partition("/")[2].partition("@")[0]
-        line = self.lines.start(channel, number, query.get("originator", ""))
-        line.variables |= {name: str(value) for name, value in body.get("variables", {}).items()}
-        self._loop.call_soon(self.lines.enter, line, *query["appArgs"].split(","))
-        line.held = True
-        return _channel(line)
+        channel = self.core.start(channel_id, number, query.get("originator", ""))
+        channel.variables |= {name: str(value) for name, value in body.get("variables", {}).items()}
+        self._loop.call_soon(self.core.enter, channel, *query["appArgs"].split(","))
+        channel.held = True
+        return _shown_channel(channel)
 
-    def _dial(self, line: Line, seconds: float) -> None:
-        line.timers["ring"] = self._loop.call_later(seconds, self.does_not_answer, line, wire.NO_ANSWER)
-        self._loop.call_soon(self._rings, line)
+    def _dial(self, channel: Channel, seconds: float) -> None:
+        channel.timers["ring"] = self._loop.call_later(
+            seconds, self.does_not_answer, channel, causes.NO_ANSWER
+        )
+        self._loop.call_soon(self._rings, channel)
 
-    def _rings(self, line: Line) -> None:
-        if self._is_ringing(line):
-            self.lines.tell_dial(line, "RINGING")
-            self.lines.happen(What.RINGS, line)
+    def _rings(self, channel: Channel) -> None:
+        if self._is_ringing(channel):
+            self.core.tell_dial(channel, "RINGING")
+            self.core.happen(What.RINGS, channel)
 
-    def _line(self, channel: str) -> Line:
-        if channel not in self.lines.known:
+    def _find(self, channel_id: str) -> Channel:
+        if channel_id not in self.core.known:
             raise NotFoundError("Channel not found", 404)
-        return self.lines.known[channel]
+        return self.core.known[channel_id]
 
-    def _held_lines(self, channels: str) -> list[Line]:
+    def _held_channels(self, channels: str) -> list[Channel]:
         found = []
-        for channel in channels.split(","):
-            if channel not in self.lines.known:
+        for channel_id in channels.split(","):
+            if channel_id not in self.core.known:
                 raise AriRequestError("Channel not found", 400)
-            if not self.lines.known[channel].held:
+            if not self.core.known[channel_id].held:
                 raise AriRequestError("Channel not in Stasis application", 422)
-            found.append(self.lines.known[channel])
+            found.append(self.core.known[channel_id])
         return found
 
     def _shown(self, bridge: str) -> dict[str, Any]:
-        return {"id": bridge, "channels": list(self.lines.bridges[bridge])}
+        return {"id": bridge, "channels": list(self.core.bridges[bridge])}
 
     # -- sounds and events ----------------------------------------------------------------------------------------
 
@@ -312,11 +314,11 @@ def _seconds(path: Path) -> float:
     return max(path.stat().st_size - header, 0) / rate
 
 
-def _channel(line: Line) -> dict[str, Any]:
+def _shown_channel(channel: Channel) -> dict[str, Any]:
     return {
-        "id": line.id,
-        "state": "Up" if line.up else "Down",
-        "dialplan": {"app_name": "Stasis" if line.held else ""},
+        "id": channel.id,
+        "state": "Up" if channel.up else "Down",
+        "dialplan": {"app_name": "Stasis" if channel.held else ""},
     }
 
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterable
 
 from taxiphone.simulate.asterisk import SimulatedAsterisk
-from taxiphone.simulate.line import (
+from taxiphone.simulate.channel import (
     BUSY,
     DECLINED,
     UNREACHABLE,
+    Channel,
     Happening,
-    Line,
     What,
 )
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Deed, Does, Since
@@ -25,9 +25,9 @@ _AT_ONCE = {Does.HANG_UP, Does.DROP, Does.DIE}
 _REFUSALS = {Does.BUSY: BUSY, Does.DECLINE: DECLINED, Does.UNREACHABLE: UNREACHABLE}
 
 
-def role(line: Line) -> tuple[str, int]:
-    """Whose line it is, and the number of the consultant's phone (0: the client's)."""
-    _, is_consultants, number = line.id.partition(CONSULTANT_LEG)
+def role(channel: Channel) -> tuple[str, int]:
+    """Whose channel it is, and the number of the consultant's phone (0: the client's)."""
+    _, is_consultants, number = channel.id.partition(CONSULTANT_LEG)
     if not is_consultants:
         return CLIENT, 0
     return CONSULTANT, int(number.removeprefix(".") or 1)
@@ -50,46 +50,46 @@ class ScriptedPeople:
         self,
         asterisk: SimulatedAsterisk,
         deeds: Iterable[Deed],
-        channel: str,
+        channel_id: str,
         *,
         between_keys: float = _BETWEEN_KEYS,
     ) -> None:
-        self._asterisk, self._channel = asterisk, channel
+        self._asterisk, self._channel_id = asterisk, channel_id
         self._between_keys = between_keys
         self._deeds = list(deeds)
         self._loop = asyncio.get_running_loop()
-        self._lines: dict[str, Line] = {}  # who -> the line that a deed at a certain time is done on
+        self._channels: dict[str, Channel] = {}  # who -> the channel that a deed at a certain time is done on
         self._begun: set[Since] = set()
         self.left = list(self._deeds)
-        asterisk.lines.listeners.append(self)
+        asterisk.core.listeners.append(self)
 
     def leave(self) -> None:
         """The call is over, and what happens now is another's."""
-        self._asterisk.lines.listeners.remove(self)
+        self._asterisk.core.listeners.remove(self)
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's line."""
-        line = happening.line
-        if line.linked != self._channel:
+        """Something happened to somebody's channel."""
+        channel = happening.channel
+        if channel.linked != self._channel_id:
             return
-        who, phone = role(line)
+        who, phone = role(channel)
         found, wait = None, _REACTS
         match happening.what:
             case What.RINGS:
-                self._lines.setdefault(who, line)
+                self._channels.setdefault(who, channel)
                 self._from_now_on(Since.ARRIVAL if who == CLIENT else Since.RINGING)
                 if who == CONSULTANT:
                     found, wait = self._next(who, phone, None), _PICKS_UP
             case What.HEARD:
                 found = self._next(who, phone, happening.sounds[0].removeprefix(f"{FOLDER}/"))
             case What.TALKS:
-                self._lines[who] = line
+                self._channels[who] = channel
                 if who == CONSULTANT:
                     self._from_now_on(Since.TALK)
         if found is not None:
             self._done(found)
             wait = found.after or (0.0 if found.does in _AT_ONCE else wait)
-            self._loop.call_later(wait, self._do, found, line)
+            self._loop.call_later(wait, self._do, found, channel)
 
     def _from_now_on(self, since: Since) -> None:
         if since in self._begun:
@@ -100,9 +100,9 @@ class ScriptedPeople:
                 self._loop.call_later(each.after, self._do_in_time, each)
 
     def _do_in_time(self, deed: Deed) -> None:
-        if deed.who in self._lines:
+        if deed.who in self._channels:
             self._done(deed)
-            self._do(deed, self._lines[deed.who])
+            self._do(deed, self._channels[deed.who])
 
     def _next(self, who: str, phone: int, prompt: str | None) -> Deed | None:
         """The deed that is due: those of this very phone first; each in turn, and the last one holds."""
@@ -120,22 +120,24 @@ class ScriptedPeople:
         if deed in self.left:
             self.left.remove(deed)
 
-    def _do(self, deed: Deed, line: Line) -> None:
+    def _do(self, deed: Deed, channel: Channel) -> None:
         match deed.does:
             case Does.PRESS:
                 for number, key in enumerate(deed.keys):
-                    self._loop.call_later(number * self._between_keys, self._asterisk.lines.press, line, key)
+                    self._loop.call_later(
+                        number * self._between_keys, self._asterisk.core.press, channel, key
+                    )
             case Does.HANG_UP:
-                self._asterisk.hangs_up(line)
+                self._asterisk.hangs_up(channel)
             case Does.DROP:
-                self._asterisk.line_drops(line)
+                self._asterisk.line_drops(channel)
             case Does.DIE | Does.SEND_NOTHING:
-                self._asterisk.lines.die(line, never_sent=deed.does is Does.SEND_NOTHING)
+                self._asterisk.core.die(channel, never_sent=deed.does is Does.SEND_NOTHING)
             case Does.HOLD | Does.COME_BACK:
-                self._asterisk.lines.hold(line, held=deed.does is Does.HOLD)
+                self._asterisk.core.hold(channel, held=deed.does is Does.HOLD)
             case Does.ANSWER:
-                self._asterisk.picks_up(line)
+                self._asterisk.picks_up(channel)
             case Does.BUSY | Does.DECLINE | Does.UNREACHABLE:
-                self._asterisk.does_not_answer(line, _REFUSALS[deed.does])
+                self._asterisk.does_not_answer(channel, _REFUSALS[deed.does])
             case Does.NOTHING | Does.IGNORE:
                 pass

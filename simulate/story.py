@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from taxiphone.simulate import line as wire
-from taxiphone.simulate.line import Happening, Line, What
+from taxiphone.simulate import channel as causes
+from taxiphone.simulate.channel import Channel, Happening, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT
 from taxiphone.speech import prompt_texts
@@ -35,7 +35,7 @@ class Told:
 
 
 class Story:
-    """Listens to the lines and writes down.
+    """Listens to the channels and writes down.
 
     Args:
         tell: called with each line of the story once it is complete.
@@ -48,8 +48,8 @@ class Story:
         self._connected: float | None = None
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's line."""
-        who = name(happening.line)
+        """Something happened to somebody's channel."""
+        who = name(happening.channel)
         if happening.what is What.PRESSED:
             self._pressed(Told(happening.at, who, "presses", happening.key))
             return
@@ -77,14 +77,14 @@ class Story:
         self._tell(told)
 
     def _of(self, happening: Happening, who: str) -> Told | None:
-        what, words, line = "", "", happening.line
+        what, words, channel = "", "", happening.channel
         match happening.what:
             case What.SAID:
                 return Told(
-                    happening.at, who, "hears", text(happening.sounds, line.language), happening.sounds
+                    happening.at, who, "hears", text(happening.sounds, channel.language), happening.sounds
                 )
             case What.RINGS:
-                what, words = ("calls" if who == CLIENT else "is rung"), line.number
+                what, words = ("calls" if who == CLIENT else "is rung"), channel.number
             case What.ANSWERED if who != CLIENT:
                 what = "answers"
             case What.TALKS if who == CLIENT:
@@ -96,13 +96,13 @@ class Story:
             case What.DIED:
                 what = "is not heard any more"
             case What.ENDED:
-                what = _ending(happening, answered=line.up)
+                what = _ending(happening, answered=channel.up)
         return Told(happening.at, who, what, words) if what else None
 
 
-def name(line: Line) -> str:
-    """Whose line it is: `client`, `consultant`, `consultant 2`."""
-    who, phone = role(line)
+def name(channel: Channel) -> str:
+    """Whose channel it is: `client`, `consultant`, `consultant 2`."""
+    who, phone = role(channel)
     return f"{who} {phone}" if phone > 1 else who
 
 
@@ -118,10 +118,10 @@ def text(sounds: tuple[str, ...], language: str) -> str:
 
 def _ending(happening: Happening, *, answered: bool) -> str:
     refusals = {
-        wire.BUSY: "is busy",
-        wire.DECLINED: "declines",
-        wire.NO_ANSWER: "does not answer",
-        wire.UNREACHABLE: "can't be reached",
+        causes.BUSY: "is busy",
+        causes.DECLINED: "declines",
+        causes.NO_ANSWER: "does not answer",
+        causes.UNREACHABLE: "can't be reached",
     }
     if not answered and happening.cause in refusals:
         return refusals[happening.cause]

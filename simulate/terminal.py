@@ -11,8 +11,8 @@ import re
 from collections.abc import Awaitable, Callable
 
 from taxiphone.simulate.asterisk import SimulatedAsterisk
+from taxiphone.simulate.channel import BUSY, DECLINED, UNREACHABLE, Channel, Happening, What
 from taxiphone.simulate.clock import VirtualTimeLoop
-from taxiphone.simulate.line import BUSY, DECLINED, UNREACHABLE, Happening, Line, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT, CONSULTANT
 from taxiphone.simulate.story import name
@@ -42,84 +42,84 @@ class PersonAtTerminal:
         ask: asks (who, what can be said) and gives the line typed; None: nobody is there any more.
     """
 
-    def __init__(self, asterisk: SimulatedAsterisk, channel: str, loop: VirtualTimeLoop, ask: Ask) -> None:
-        self._asterisk, self._channel, self._loop, self._ask = asterisk, channel, loop, ask
-        self._due: list[Line] = []  # who heard or noticed something, and was not asked since
-        self._talking: dict[str, Line] = {}
-        asterisk.lines.listeners.append(self)
+    def __init__(self, asterisk: SimulatedAsterisk, channel_id: str, loop: VirtualTimeLoop, ask: Ask) -> None:
+        self._asterisk, self._channel_id, self._loop, self._ask = asterisk, channel_id, loop, ask
+        self._due: list[Channel] = []  # who heard or noticed something, and was not asked since
+        self._talking: dict[str, Channel] = {}
+        asterisk.core.listeners.append(self)
         loop.before_jump = self._before_jump
 
     def leave(self) -> None:
         """The call is over."""
-        self._asterisk.lines.listeners.remove(self)
+        self._asterisk.core.listeners.remove(self)
         self._loop.before_jump = lambda: False
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's line."""
-        line = happening.line
-        if line.linked != self._channel:
+        """Something happened to somebody's channel."""
+        channel = happening.channel
+        if channel.linked != self._channel_id:
             return
-        if happening.what in {What.SAID, What.ENDED} and line in self._due:
-            self._due.remove(line)
+        if happening.what in {What.SAID, What.ENDED} and channel in self._due:
+            self._due.remove(channel)
         match happening.what:
             case What.SAID:
-                self._due.append(line)
+                self._due.append(channel)
             case What.TALKS:
-                self._due = [line]
-            case What.RINGS if role(line)[0] == CONSULTANT:
-                self._due = [*(each for each in self._due if not each.up), line]
+                self._due = [channel]
+            case What.RINGS if role(channel)[0] == CONSULTANT:
+                self._due = [*(each for each in self._due if not each.up), channel]
         if happening.what is What.TALKS:
-            self._talking[role(line)[0]] = line
+            self._talking[role(channel)[0]] = channel
         elif happening.what in {What.LEFT, What.ENDED}:
-            self._talking.pop(role(line)[0], None)
+            self._talking.pop(role(channel)[0], None)
 
     def _before_jump(self) -> bool:
-        busy = any(line.playbacks for line in self._asterisk.lines.known.values())
+        busy = any(channel.playbacks for channel in self._asterisk.core.known.values())
         if busy or not self._due:
             return False
-        line = self._due.pop(0)
+        channel = self._due.pop(0)
         if len(self._talking) > 1:
             self._due.clear()
-        self._loop.stand_still(asyncio.ensure_future(self._asked(line), loop=self._loop))
+        self._loop.stand_still(asyncio.ensure_future(self._asked(channel), loop=self._loop))
         return True
 
-    async def _asked(self, line: Line) -> None:
-        who, what = self._question(line)
+    async def _asked(self, channel: Channel) -> None:
+        who, what = self._question(channel)
         while (typed := await self._ask(who, what)) is not None:
-            if self._understood(line, " ".join(typed.split()).lower()):
+            if self._understood(channel, " ".join(typed.split()).lower()):
                 return
-        self._asterisk.hangs_up(line)
+        self._asterisk.hangs_up(channel)
 
-    def _question(self, line: Line) -> tuple[str, str]:
+    def _question(self, channel: Channel) -> tuple[str, str]:
         if len(self._talking) > 1:
             return "talk", TALK_HELP
-        return name(line), KEYS_HELP if line.up else RINGS_HELP
+        return name(channel), KEYS_HELP if channel.up else RINGS_HELP
 
-    def _understood(self, line: Line, typed: str) -> bool:
+    def _understood(self, channel: Channel, typed: str) -> bool:
         if len(self._talking) > 1:
-            return self._talk(line, typed)
-        if not line.up:
-            return self._ring(line, typed)
+            return self._talk(channel, typed)
+        if not channel.up:
+            return self._ring(channel, typed)
         if typed in {"hang up", "h"}:
-            self._asterisk.hangs_up(line)
+            self._asterisk.hangs_up(channel)
         elif _KEYS.fullmatch(typed):
-            self._press(line, typed)
+            self._press(channel, typed)
         else:
             return not typed
         return True
 
-    def _ring(self, line: Line, typed: str) -> bool:
+    def _ring(self, channel: Channel, typed: str) -> bool:
         if typed in {"", "answer"}:
-            self._asterisk.picks_up(line)
+            self._asterisk.picks_up(channel)
         elif typed in _REFUSALS:
-            self._asterisk.does_not_answer(line, _REFUSALS[typed])
+            self._asterisk.does_not_answer(channel, _REFUSALS[typed])
         else:
             return typed == "ignore"
         return True
 
-    def _talk(self, line: Line, typed: str) -> bool:
+    def _talk(self, channel: Channel, typed: str) -> bool:
         if _SECONDS.fullmatch(typed):
-            self._loop.call_later(float(typed), self._again, line)
+            self._loop.call_later(float(typed), self._again, channel)
             return True
         who, _, does = typed.partition(" ")
         if who not in {CLIENT, CONSULTANT}:
@@ -127,21 +127,21 @@ class PersonAtTerminal:
         actions = {
             "hangs up": self._asterisk.hangs_up,
             "drops": self._asterisk.line_drops,
-            "dies": self._asterisk.lines.die,
+            "dies": self._asterisk.core.die,
         }
         if does in actions:
             actions[does](self._talking[who])
         elif _KEYS.fullmatch(does):
             self._press(self._talking[who], does)
-            self._loop.call_later(len(does) * _BETWEEN_KEYS + 1, self._again, line)
+            self._loop.call_later(len(does) * _BETWEEN_KEYS + 1, self._again, channel)
         else:
             return False
         return True
 
-    def _again(self, line: Line) -> None:
+    def _again(self, channel: Channel) -> None:
         if len(self._talking) > 1:
-            self._due = [line]
+            self._due = [channel]
 
-    def _press(self, line: Line, keys: str) -> None:
+    def _press(self, channel: Channel, keys: str) -> None:
         for number, key in enumerate(keys):
-            self._loop.call_later(number * _BETWEEN_KEYS, self._asterisk.lines.press, line, key)
+            self._loop.call_later(number * _BETWEEN_KEYS, self._asterisk.core.press, channel, key)

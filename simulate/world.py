@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 
+from taxiphone.ari_app.ami import AmiRecordingControl
 from taxiphone.ari_app.client import AriClient
 from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import House
-from taxiphone.ari_app.prices import Prices
-from taxiphone.ari_app.recorder import Recorder
+from taxiphone.ari_app.conversation import Services
+from taxiphone.ari_app.hep import HepListener
+from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
-from taxiphone.ari_app.wire import Wire
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import callers
 from taxiphone.settings import Settings
@@ -36,7 +36,7 @@ class Ended:
     outcome: Outcome
 
 
-class SimulatedRecorder:
+class SimulatedRecordingControl:
     """In the place of AMI: recordings are paused and resumed at once.
 
     Attributes:
@@ -63,7 +63,7 @@ class World:
         self._written = asyncio.Event()
         self.asterisk = SimulatedAsterisk(settings, self._row)
         self.meter = Meter(settings, database, self._rated)
-        self.recorder = SimulatedRecorder()
+        self.recording_control = SimulatedRecordingControl()
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self.start()
@@ -71,14 +71,14 @@ class World:
     def start(self) -> None:
         """The program starts, perhaps anew: it knows of no leg, and Asterisk's channels are as they are."""
         self.asterisk.router = self.router = Router(lambda *_: None)
-        self.prices = Prices()
-        self.house = House(
+        self.rated_calls = RatedCalls()
+        self.services = Services(
             self.settings,
             self.database,
             Lines(cast(AriClient, self.asterisk), self.router),
-            cast(Recorder, self.recorder),
-            Wire(secret=""),  # nothing listens to it: nobody holds here
-            self.prices,
+            cast(AmiRecordingControl, self.recording_control),
+            HepListener(secret=""),  # nothing listens to it: nobody holds here
+            self.rated_calls,
             self._over,
         )
 
@@ -91,7 +91,7 @@ class World:
 
     def _rated(self, call_id: str) -> None:
         # From the meter's thread: whoever waits is told before time goes on.
-        self._loop.call_soon_threadsafe(self.prices.told, call_id)
+        self._loop.call_soon_threadsafe(self.rated_calls.told, call_id)
 
     def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> Consultation:
         """A call comes in; the consultation that will live it, once it is run."""
@@ -100,7 +100,7 @@ class World:
         self.asterisk.arrives(channel, dialled=dialled, caller=caller)
         leg.entered.set()
         leg.told = True
-        return Consultation(self.house, leg, dialled=dialled, caller=callers.read(self.settings, caller))
+        return Consultation(self.services, leg, dialled=dialled, caller=callers.read(self.settings, caller))
 
     async def live(self, consultation: Consultation) -> Ended:
         """Live a call to its end, and price it."""

@@ -8,7 +8,7 @@ import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app import menu, patience
+from taxiphone.ari_app import database_timeout, menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.talk import Ending, Why
 from taxiphone.ari_app.verbs import Sounds
@@ -18,7 +18,7 @@ from taxiphone.speech.sentences import Speech
 
 log = logging.getLogger(__name__)
 
-_PRICE_SECONDS = patience.SECONDS  # the meter needs some hundredths, a slow database this long
+_PRICE_SECONDS = database_timeout.SECONDS  # the meter needs some hundredths, a slow database this long
 _NOTE_SECONDS = 1.0
 _HASTE_SECONDS = 0.2
 _LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
@@ -60,9 +60,9 @@ NEVER_SILENTLY = frozenset(CLIENT_HEARS) - {Why.CONSULTANT_LEFT, Why.CLIENT_ENDE
 
 async def after(call: Conversation, ending: Ending) -> None:
     """Stop the meter, have the talk priced, and tell both sides; who has gone hears nothing."""
-    call.house.prices.expect(call.id)
+    call.services.rated_calls.expect(call.id)
     await _part(call, ending)
-    call.house.on_over(call.id)
+    call.services.on_over(call.id)
     for leg in (call.client_leg, call.consultant_leg):
         with contextlib.suppress(AriError):  # the time-out of the talk is still there
             seconds = _LONGEST_SECONDS + call.settings.call.key_seconds
@@ -101,7 +101,7 @@ async def _noted(call: Conversation, ending: Ending) -> None:
             parted=ending.parted,
         )
     finally:
-        call.house.on_over(call.id)
+        call.services.on_over(call.id)
 
 
 async def _tell_client(call: Conversation, why: Why) -> None:
@@ -136,7 +136,7 @@ async def _tell_consultant(call: Conversation, why: Why) -> None:
 
 
 async def _priced(call: Conversation) -> Due | None:
-    await call.house.prices.wait(call.id, _PRICE_SECONDS)
+    await call.services.rated_calls.wait(call.id, _PRICE_SECONDS)
     with contextlib.suppress(SQLAlchemyError):
         return await call.database.look(lambda session: what_is_due(session, call.id))
     return None

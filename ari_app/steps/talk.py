@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.conversation import Conversation
-from taxiphone.ari_app.cut import Cut
-from taxiphone.ari_app.listening import Earlier, Listening
 from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.rtp_watchdog import Earlier, RtpWatchdog
+from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.ari_app.timetable import Timetable, timetable
 from taxiphone.ari_app.verbs import Sounds
 from taxiphone.ari_app.waiting import CallerGoneError, staying
@@ -101,7 +101,7 @@ async def bridge(call: Conversation) -> Outcome | None:
     times = timetable(call.accepted, call.settings)
     # From here on, Asterisk's own cut must not say that nothing was charged (extension T of the dialplan).
     await call.lines.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
-    await Cut(call.lines, call.client_leg, call.consultant_leg).after(times.longest + _TONE_SECONDS)
+    await TalkTimeout(call.lines, call.client_leg, call.consultant_leg).after(times.longest + _TONE_SECONDS)
     await call.record.write(Status.TALKING, "bridging")
     try:
         call.bridged = await call.lines.bridge(call.bridge, call.client_leg, call.consultant_leg)
@@ -127,12 +127,12 @@ async def talk(call: Conversation, talked_for: float = 0.0) -> Ending:
         with contextlib.suppress(SQLAlchemyError):
             earlier = await call.record.packets_before()
     going_on = _Talk(call, times, talked_for, earlier)
-    call.house.talks[call.client.id] = going_on
+    call.services.talks[call.client.id] = going_on
     try:
         return await going_on.until_over()
     finally:
-        if call.house.talks.get(call.client.id) is going_on:
-            del call.house.talks[call.client.id]
+        if call.services.talks.get(call.client.id) is going_on:
+            del call.services.talks[call.client.id]
 
 
 class _Talk:
@@ -143,9 +143,9 @@ class _Talk:
         self._loop = asyncio.get_running_loop()
         self._talked_before = talked_for  # this process took it over
         self._began = self._loop.time() - talked_for
-        self._listening = Listening(
+        self._watchdog = RtpWatchdog(
             call.lines,
-            call.house.wire,
+            call.services.hep,
             call.client_leg,
             call.consultant_leg,
             call.settings.call,
@@ -158,7 +158,7 @@ class _Talk:
         self._turn = asyncio.Lock()  # of two keys, one after the other
         self._may_end_with_package = False
         self._ends_with_package = False
-        self._cut = Cut(call.lines, call.client_leg, call.consultant_leg)
+        self._cut = TalkTimeout(call.lines, call.client_leg, call.consultant_leg)
 
     async def until_over(self) -> Ending:
         call = self.call
@@ -248,7 +248,7 @@ class _Talk:
         async with self._turn:
             wanted = not self._paused
             what = "recording-unchanged"
-            if await call.house.recorder.mute(call.consultant_leg.id, wanted):
+            if await call.services.recording_control.mute(call.consultant_leg.id, wanted):
                 self._paused = wanted
                 what = "recording-paused" if wanted else "recording-resumed"
             with contextlib.suppress(SQLAlchemyError):
@@ -367,7 +367,7 @@ class _Talk:
 
     async def _listen(self) -> None:
         """Ends a talk in which one side is not heard, or is not heard any more."""
-        silent = await self._listening.until_silence()
+        silent = await self._watchdog.until_silence()
         client = silent.leg is self.call.client_leg
         if silent.from_the_start:
             self._end(Why.CLIENT_NOT_HEARD if client else Why.CONSULTANT_NOT_HEARD)
@@ -377,10 +377,10 @@ class _Talk:
     def end_if_client_is_silent(self) -> bool:
         """The same client calls again: where this line has been dead for some seconds, it is so for good."""
         leg = self.call.client_leg
-        if self._ending.done() or self._listening.silent_for(leg) < _DEAD_SECONDS:
+        if self._ending.done() or self._watchdog.silent_for(leg) < _DEAD_SECONDS:
             return False
-        self.call.house.prices.expect(self.call_id)
-        self._end(Why.CLIENT_LINE_LOST, self._listening.heard_until(leg))
+        self.call.services.rated_calls.expect(self.call_id)
+        self._end(Why.CLIENT_LINE_LOST, self._watchdog.heard_until(leg))
         return True
 
     async def _note_alive(self) -> None:
@@ -396,7 +396,7 @@ class _Talk:
             with contextlib.suppress(SQLAlchemyError, AriError):
                 asked_at = moment()  # what Asterisk answers was so then, at the least
                 if await call.lines.bridged(call.bridge, call.client_leg, call.consultant_leg):
-                    await call.record.alive(asked_at, self._listening.counts())
+                    await call.record.alive(asked_at, self._watchdog.counts())
 
     def _bridged_at(self) -> Moment | None:
         """When both had entered the bridge; None where an earlier process saw that."""

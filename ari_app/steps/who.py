@@ -49,8 +49,8 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         if not code.keys:
             return Outcome.UNKNOWN_CALLER
         pin = await _keyed_in(call, menu.PIN, tries)
-        checked, client = await call.house.sign_ins.check(
-            call.house.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
+        checked, client = await call.services.sign_ins.check(
+            call.services.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
         if checked is Checked.PAUSED:
             return Outcome.PAUSED

@@ -20,9 +20,9 @@ _PRICE_SECONDS = 3.0  # until a talk that has just been ended is priced
 
 async def offer_to_go_on(call: Conversation) -> Outcome | None:
     """Where this client's line was cut a moment ago: go on with that consultation, or begin another one."""
-    silent = call.house.talks.get(call.client.id)
+    silent = call.services.talks.get(call.client.id)
     if silent is not None and silent.end_if_client_is_silent():
-        await call.house.prices.wait(silent.call_id, _PRICE_SECONDS)
+        await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
     cut = await call.database.look(
         lambda session: continuation.interrupted(session, call.settings, call.client)
     )

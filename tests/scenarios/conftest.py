@@ -23,7 +23,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.directory import consultant_fields, people, pins
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
-from taxiphone.simulate.line import What
+from taxiphone.simulate.channel import What
 from taxiphone.simulate.people import ScriptedPeople
 from taxiphone.simulate.script import deed
 from taxiphone.simulate.story import name
@@ -134,7 +134,7 @@ class Ears:
         self._died = {}
 
     def __call__(self, happening):
-        line = happening.line
+        line = happening.channel
         match happening.what:
             case What.HEARD:
                 sound = happening.sounds[0].removeprefix("taxiphone/")
@@ -166,7 +166,7 @@ async def world(settings, database, ears):
     loop = asyncio.get_running_loop()
     with clock.wall_clock(loop):
         async with a_world(settings, database) as world:
-            world.asterisk.lines.listeners.append(ears)
+            world.asterisk.core.listeners.append(ears)
             yield world
 
 
@@ -180,7 +180,7 @@ def arrive(world):
         deeds = [deed(line) for line in script]
         said = {(each.who, each.hears) for each in deeds if each.since is None}
         usual = [each for each in map(deed, USUAL) if (each.who, each.hears) not in said]
-        if not world.asterisk.lines.known:  # those of the calls before have nothing to listen to any more
+        if not world.asterisk.core.known:  # those of the calls before have nothing to listen to any more
             while people:
                 people.pop().leave()
         people.append(ScriptedPeople(world.asterisk, [*deeds, *usual], channel, between_keys=between_keys))
@@ -194,8 +194,8 @@ def nothing_left(world):
     """Asserts that no channel, bridge or leg is left."""
 
     def nothing_left():
-        assert not world.asterisk.lines.known, "a channel is left"
-        assert not world.asterisk.lines.bridges, "a bridge is left"
+        assert not world.asterisk.core.known, "a channel is left"
+        assert not world.asterisk.core.bridges, "a bridge is left"
         assert len(world.router) == 0, "a leg is left"
 
     return nothing_left
@@ -338,12 +338,12 @@ def heard(world):
 
     def heard(who, prompt, what):
         def listen(happening):
-            it_is = happening.what is What.HEARD and name(happening.line) == who
+            it_is = happening.what is What.HEARD and name(happening.channel) == who
             if it_is and happening.sounds[0].removeprefix("taxiphone/") == prompt:
-                world.asterisk.lines.listeners.remove(listen)
+                world.asterisk.core.listeners.remove(listen)
                 what()
 
-        world.asterisk.lines.listeners.append(listen)
+        world.asterisk.core.listeners.append(listen)
 
     return heard
 

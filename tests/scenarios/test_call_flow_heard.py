@@ -255,7 +255,7 @@ async def talks_by_the_minute(story, monkeypatch):
     await call("the longest talk", caller=DEE)
     await call("the client's own limit is used up", caller=FAY)
     with monkeypatch.context() as patch:
-        patch.setattr(story.world.recorder, "mute", not_muted)
+        patch.setattr(story.world.recording_control, "mute", not_muted)
         keys = ("talk 30: client presses 0", "talk 75: client hangs up")
         await call("it can't be paused", recorded, *keys, caller=DEE)
 

@@ -99,7 +99,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
 ):
     consultation = arrive()
     task = asyncio.create_task(consultation.run())
-    while not world.asterisk.lines.bridges or ears.talked:
+    while not world.asterisk.core.bridges or ears.talked:
         await asyncio.sleep(1)
     await asyncio.sleep(1)
     world.asterisk.lost = lambda _: True  # nobody hears of anything any more ...
@@ -108,7 +108,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
         await asyncio.Event().wait()
 
     world.asterisk.request = deaf  # ... nor can do anything
-    while world.asterisk.lines.known:
+    while world.asterisk.core.known:
         await asyncio.sleep(1)
     await world.price()
     await asyncio.sleep(PROGRAM_SECONDS)  # so long the meter waits for the program's word
@@ -186,7 +186,7 @@ async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, world, 
     while "recording-offer" not in ears.of("client"):
         await asyncio.sleep(60)
         world.asterisk.lost = lambda _: False
-        await recovery.reconcile(world.house)
+        await recovery.reconcile(world.services)
     assert await task == Outcome.TALKED
 
 

@@ -208,7 +208,7 @@ class Disturbed:
         consultation = self.arrive(*script, dialled=self.story.dialled, caller=self.story.caller, **more)
         witness = Witness(consultation.client_leg.id)
         witness.call_id = consultation.id
-        listeners = self.world.asterisk.lines.listeners
+        listeners = self.world.asterisk.core.listeners
         listeners.append(witness)
         begin = asyncio.get_running_loop().time()
         async with asyncio.timeout(86_400):
@@ -233,7 +233,7 @@ class Disturbed:
         return self.database.read(look)
 
     def _left(self, before):
-        asterisk = self.world.asterisk.lines
+        asterisk = self.world.asterisk.core
         if tasks := asyncio.all_tasks() - before:
             yield f"tasks are left: {tasks}"
         if asterisk.known or asterisk.bridges or len(self.world.router):

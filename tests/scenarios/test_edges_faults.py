@@ -124,8 +124,8 @@ async def test_a_phone_that_can_not_be_told_that_the_call_was_taken_elsewhere_is
     live, world, refusing
 ):
     ends = []
-    world.asterisk.lines.listeners.append(
-        lambda happening: ends.append(happening.line.id) if happening.what == "ended" else None
+    world.asterisk.core.listeners.append(
+        lambda happening: ends.append(happening.channel.id) if happening.what == "ended" else None
     )
     refusing("consultant.2", "taken-elsewhere")
     call = await live(

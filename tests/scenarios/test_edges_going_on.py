@@ -8,7 +8,7 @@ import pytest
 
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
-from taxiphone.simulate.lines import What
+from taxiphone.simulate.core import What
 from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Consultant
@@ -48,7 +48,7 @@ async def test_it_has_its_statuses_like_any_other(live, world, arrive, row):
     await live(CUT)
     call, seen = arrive(GOES_ON, "talk 30: client presses #*"), []
     looks = {What.HEARD, What.TALKS, What.LEFT}
-    world.asterisk.lines.listeners.append(
+    world.asterisk.core.listeners.append(
         lambda happening: seen.append(row(call.id).status) if happening.what in looks else None
     )
     await world.live(call)
@@ -62,7 +62,7 @@ async def test_another_client_hears_busy_meanwhile(live, world, arrive, another_
     await live(CUT)
     call = arrive(GOES_ON, "talk 120: consultant hangs up")
     going_on = asyncio.create_task(world.live(call))
-    while not world.asterisk.lines.bridges:
+    while not world.asterisk.core.bridges:
         await asyncio.sleep(1)
     ears.heard.clear()
     other = await world.live(arrive(caller=another_client(5000)))
@@ -80,7 +80,7 @@ async def test_both_hear_at_once_what_is_due_when_the_client_ends_it_by_keys(liv
         if happening.what in {What.HEARD, What.PRESSED, What.LEFT}:
             at.setdefault(happening.key or (happening.sounds or ("left",))[0], happening.at)
 
-    world.asterisk.lines.listeners.append(listen)
+    world.asterisk.core.listeners.append(listen)
     call = arrive(GOES_ON, "talk 30: client presses #*")
     await world.live(call)
     assert at["left"] - at["*"] < 0.5
@@ -141,7 +141,7 @@ async def test_without_credit_for_the_next_minute_no_phone_rings_and_the_true_cr
 async def test_a_client_whose_line_is_dead_may_go_on_at_once(world, arrive, row, ears, nothing_left):
     dead = arrive("talk 40: client's line dies")
     life = asyncio.create_task(world.live(dead))
-    while not any(line.dead_at for line in world.asterisk.lines.known.values()):
+    while not any(line.dead_at for line in world.asterisk.core.known.values()):
         await asyncio.sleep(1)
     await asyncio.sleep(8)
     again = arrive(GOES_ON, "talk 20: client hangs up")
@@ -162,7 +162,7 @@ async def test_a_client_who_talks_on_another_line_is_not_cut_and_hears_of_the_ot
 ):
     talking = arrive("talk 120: client hangs up")
     life = asyncio.create_task(world.live(talking))
-    while not world.asterisk.lines.bridges:
+    while not world.asterisk.core.bridges:
         await asyncio.sleep(1)
     ears.heard.clear()
     second = await world.live(arrive())

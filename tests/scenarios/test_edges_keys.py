@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from taxiphone.ari_app import menu
 from taxiphone.directory import pins
 from taxiphone.errors import AriTimeoutError
-from taxiphone.simulate.lines import What
+from taxiphone.simulate.core import What
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client, Consultant
 
@@ -46,14 +46,14 @@ async def test_the_end_waits_for_no_sentence(live, ears):
 async def test_the_key_of_a_recorded_talk_does_nothing_in_one_that_is_not(live, world, ears):
     await live("talk 20: client presses 09", "talk 60: client hangs up")
     assert not {"recording-paused", "recording-unchanged"} & set(ears.of("client"))
-    assert not world.recorder.paused
+    assert not world.recording_control.paused
 
 
 async def test_a_recording_that_could_not_be_paused_is_said_to_both(live, world, ears, monkeypatch):
     async def fails(_channel, _muted):
         return False
 
-    monkeypatch.setattr(world.recorder, "mute", fails)
+    monkeypatch.setattr(world.recording_control, "mute", fails)
     await live(RECORDED, "talk 20: consultant presses 0", "talk 60: client hangs up")
     for who in ("client", "consultant"):
         assert "recording-unchanged" in ears.of(who)
@@ -66,7 +66,7 @@ async def test_a_fault_at_the_key_that_ends_with_the_package_leaves_the_other_ke
 ):
     change(Consultant, package_price=Decimal(30), package_minutes=10)
     usual, pressed = world.asterisk.request, []
-    world.asterisk.lines.listeners.append(
+    world.asterisk.core.listeners.append(
         lambda happening: pressed.append(happening.key) if happening.what is What.PRESSED else None
     )
 
@@ -83,7 +83,7 @@ async def test_a_fault_at_the_key_that_ends_with_the_package_leaves_the_other_ke
 async def test_a_talk_ends_with_the_package_though_asterisk_could_not_be_told_so(live, world, change, ears):
     change(Consultant, package_price=Decimal(30), package_minutes=10)
     usual, pressed = world.asterisk.request, []
-    world.asterisk.lines.listeners.append(
+    world.asterisk.core.listeners.append(
         lambda happening: pressed.append(happening.key) if happening.what is What.PRESSED else None
     )
 
@@ -188,7 +188,7 @@ async def test_each_question_sets_the_time_anew_after_which_asterisk_frees_the_c
             happened.append(happening.sounds[0].removeprefix("taxiphone/"))
 
     world.asterisk.request = request
-    world.asterisk.lines.listeners.append(listen)
+    world.asterisk.core.listeners.append(listen)
     await live(
         *(f"client hears enter-client-code: press {code}#", "client hears enter-pin: press 480257#"),
         *("client hears add-number-offer: press 2", "client hears enter-code: press 1234#"),

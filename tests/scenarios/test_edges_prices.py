@@ -10,7 +10,7 @@ import pytest
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people
 from taxiphone.settings import Settings
-from taxiphone.simulate.lines import What
+from taxiphone.simulate.core import What
 from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Client, Consultant
@@ -179,7 +179,7 @@ async def test_a_talk_that_was_free_is_rated_too(world, arrive, change, row, ear
 @pytest.mark.parametrize("settings", [{"key_seconds": 60}], indirect=True)
 async def test_who_takes_long_to_rate_is_not_cut(live, ears, world):
     ends = []
-    world.asterisk.lines.listeners.append(
+    world.asterisk.core.listeners.append(
         lambda happening: ends.append(happening.by) if happening.what is What.ENDED else None
     )
     call = await live(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import consultant_fields, people
-from taxiphone.simulate.lines import What
+from taxiphone.simulate.core import What
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Consultant
 from taxiphone.store.types import now
@@ -36,9 +36,9 @@ def ends(world):
 
     def listen(happening):
         if happening.what is What.ENDED:
-            found[happening.line.id.partition(".")[2] or "client"] = happening.at
+            found[happening.channel.id.partition(".")[2] or "client"] = happening.at
 
-    world.asterisk.lines.listeners.append(listen)
+    world.asterisk.core.listeners.append(listen)
     return found
 
 
@@ -116,9 +116,11 @@ async def test_the_consultant_is_free_for_others_while_the_client_hears_why_ther
 
     def listen(happening):
         if happening.what is What.HEARD:
-            at.setdefault((happening.line.id, happening.sounds[0].removeprefix("taxiphone/")), happening.at)
+            at.setdefault(
+                (happening.channel.id, happening.sounds[0].removeprefix("taxiphone/")), happening.at
+            )
 
-    world.asterisk.lines.listeners.append(listen)
+    world.asterisk.core.listeners.append(listen)
     refuses = "consultant hears accept-menu: press 3"
     begin = loop.time()
     await world.live(arrive(refuses))
@@ -170,7 +172,7 @@ async def test_ringing_is_noted_when_the_phone_is_called_after_the_status_and_th
         return await usual(method, path, query, body)
 
     world.asterisk.request = request
-    world.asterisk.lines.listeners.append(listen)
+    world.asterisk.core.listeners.append(listen)
     await live("talk 30: client hangs up")
     status, marks = seen["connecting"]
     assert status == Status.RINGING

@@ -41,7 +41,7 @@ def taken_over(world):
 
     async def taken_over(found=None):
         resumed = []
-        await recovery.recover(world.house, resumed.append)
+        await recovery.recover(world.services, resumed.append)
         assert len(resumed) == 1
         if found is not None:
             found(resumed[0])
@@ -55,13 +55,13 @@ def taken_over(world):
 def application(world, settings, database, monkeypatch):
     """Start the application as `taxiphone serve` does, on the simulated Asterisk: `application()`."""
     monkeypatch.setattr(ari_application, "AriClient", lambda *_: world.asterisk)
-    monkeypatch.setattr(ari_application, "Recorder", lambda *_: world.recorder)
+    monkeypatch.setattr(ari_application, "AmiRecordingControl", lambda *_: world.recording_control)
 
     def application():
-        secrets, on_end = Secrets("secret"), world.house.on_over
+        secrets, on_end = Secrets("secret"), world.services.on_over
         made = Application(settings, database, secrets, on_end=on_end, on_gone=lambda _: None)
         world.asterisk.router = world.router = made._router
-        world.prices = made.prices
+        world.rated_calls = made.rated_calls
         return made
 
     return application
@@ -80,15 +80,15 @@ async def test_a_line_that_dies_about_a_takeover_is_billed_to_its_last_packet_an
         return looks_at_the_talk(method, path) and next(looks) == 2
 
     call_id = await killed(looks_once_more, "talk 600: client hangs up")
-    line = next(line for line in world.asterisk.lines.known.values() if "consultant" not in line.id)
+    line = next(line for line in world.asterisk.core.known.values() if "consultant" not in line.id)
     begun = asyncio.get_running_loop().time() - 20
     await asyncio.sleep(300)
     if later < 0:
-        world.asterisk.lines.die(line)
+        world.asterisk.core.die(line)
         await asyncio.sleep(-later)
         await taken_over()
     else:
-        asyncio.get_running_loop().call_later(later, world.asterisk.lines.die, line)
+        asyncio.get_running_loop().call_later(later, world.asterisk.core.die, line)
         await taken_over()
     nothing_left()
     call = row(call_id)
@@ -112,7 +112,7 @@ async def test_a_talk_of_which_asterisk_did_not_tell_at_once_is_asked_for_again_
 
     answering(fail_once)
     with pytest.raises(error):
-        await recovery.recover(world.house, lambda _: None)
+        await recovery.recover(world.services, lambda _: None)
     await taken_over()
     nothing_left()
     assert row(call_id).billed_seconds == 600
@@ -127,18 +127,18 @@ async def test_a_recording_that_was_paused_stays_so_over_a_takeover(killed, worl
         "talk 90: client hangs up",
     )
     assert ears.of("consultant")[-1] == "recording-paused"
-    assert world.recorder.paused
+    assert world.recording_control.paused
     await taken_over()
     assert "recording-resumed" in ears.of("consultant")
     assert ears.of("client").count("recording-paused") == 1
-    assert not world.recorder.paused
+    assert not world.recording_control.paused
 
 
 async def test_a_talk_that_is_over_is_ended_and_not_taken_over_again(killed, world, row, nothing_left):
     call_id = await killed(parts, "talk 50: client presses #*")
     assert row(call_id).status == Status.OVER
     resumed = []
-    await recovery.recover(world.house, resumed.append)
+    await recovery.recover(world.services, resumed.append)
     assert resumed == []
     nothing_left()
     await world.price()
@@ -163,8 +163,8 @@ async def test_a_channel_that_came_in_a_gap_is_hung_up(world):
     world.asterisk.lost = lambda _: True
     world.asterisk.arrives("stray", dialled="+33199001234", caller="+33639980001")
     world.asterisk.lost = lambda _: False
-    await recovery.reconcile(world.house)
-    assert not world.asterisk.lines.known
+    await recovery.reconcile(world.services)
+    assert not world.asterisk.core.known
     assert len(world.router) == 0
 
 
@@ -249,7 +249,7 @@ async def test_a_hold_that_began_or_ended_in_a_gap_of_the_connection_is_seen_aft
 
     async def reconnect():
         await asyncio.sleep(10)
-        await recovery.reconcile(world.house)
+        await recovery.reconcile(world.services)
 
     def lost(event):
         if event["type"] == missed and not reconnecting:

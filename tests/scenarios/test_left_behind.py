@@ -40,7 +40,7 @@ async def test_a_call_that_is_cancelled_while_it_ends_ends_all_the_same(
 @pytest.mark.parametrize("first", [True, False], ids=["playback's end first", "hang-up first"])
 @pytest.mark.parametrize("prompt", ["busy", "goodbye"])
 async def test_a_hang_up_in_the_farewell_leaves_nothing(live, world, first, prompt):
-    world.asterisk.lines.tells_playback_first = first
+    world.asterisk.core.tells_playback_first = first
     call = await live("consultant rings: busy", f"client hears {prompt}: hang up")
     assert call.outcome in {Outcome.BUSY, Outcome.CALLER_GONE}
 
@@ -52,7 +52,7 @@ async def test_credit_that_was_spent_meanwhile_frees_the_consultant_even_if_the_
         raise InsufficientFundsError("spent by another call")
 
     monkeypatch.setattr("taxiphone.billing.holds.accept", spent)
-    world.asterisk.lines.tells_playback_first = False
+    world.asterisk.core.tells_playback_first = False
     await live("client hears no-credit: hang up")
 
 
@@ -80,7 +80,7 @@ async def test_a_consultant_who_hangs_up_instead_of_pressing_a_key_is_not_waited
 async def test_a_consultant_who_hangs_up_at_the_tone_is_no_fault_and_is_told(live, world, answering, ears):
     async def gone(_method, path):
         if path.endswith("addChannel"):
-            lines = world.asterisk.lines.known.values()
+            lines = world.asterisk.core.known.values()
             world.asterisk.hangs_up(next(line for line in lines if line.id.endswith(".consultant")))
 
     answering(gone)
@@ -142,10 +142,10 @@ async def test_a_talk_that_was_found_is_resumed_even_if_a_stray_cannot_be_hung_u
 
     answering(fail)
     resumed = []
-    await recovery.recover(world.house, resumed.append)
+    await recovery.recover(world.services, resumed.append)
     assert [talk.id for talk in resumed] == [call_id]
-    assert "stray" in world.asterisk.lines.known
-    await recovery.reconcile(world.house)
+    assert "stray" in world.asterisk.core.known
+    await recovery.reconcile(world.services)
     assert await resumed[0].resume() == Outcome.TALKED
     await world.price()
     nothing_left()
@@ -163,9 +163,9 @@ async def test_a_list_of_channels_that_asterisk_cannot_write_stops_no_recovery(
 
     answering(unreadable)
     resumed = []
-    assert await recovery.recover(world.house, resumed.append) == set()
+    assert await recovery.recover(world.services, resumed.append) == set()
     assert [talk.id for talk in resumed] == [call_id]
-    await recovery.reconcile(world.house)
+    await recovery.reconcile(world.services)
     assert await resumed[0].resume() == Outcome.TALKED
     await world.price()
     nothing_left()
@@ -177,7 +177,7 @@ async def test_two_legs_that_were_never_bridged_are_not_left_in_silence(
 ):
     call_id = await killed(bridges)
     resumed = []
-    await recovery.recover(world.house, resumed.append)
+    await recovery.recover(world.services, resumed.append)
     assert resumed == []
     nothing_left()
     await world.price()
@@ -186,6 +186,6 @@ async def test_two_legs_that_were_never_bridged_are_not_left_in_silence(
 
 async def test_calls_without_a_leg_are_told_of(killed, world):
     call_id = await killed(looks_at_the_talk, "talk 15: client hangs up")
-    for line in tuple(world.asterisk.lines.known.values()):
-        world.asterisk.lines.known.pop(line.id)  # Asterisk has died, and could not write any more
-    assert await recovery.recover(world.house, lambda _: None) == {call_id}
+    for line in tuple(world.asterisk.core.known.values()):
+        world.asterisk.core.known.pop(line.id)  # Asterisk has died, and could not write any more
+    assert await recovery.recover(world.services, lambda _: None) == {call_id}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
 from taxiphone.billing.ledger import postings
-from taxiphone.simulate.line import What
+from taxiphone.simulate.channel import What
 from taxiphone.simulate.story import name
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Account, Call
@@ -47,7 +47,7 @@ class Witness:
     _died: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, happening):
-        line = happening.line
+        line = happening.channel
         if line.linked != self.channel:
             return
         match happening.what:

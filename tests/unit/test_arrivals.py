@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.ari_app.record import CallRecord
+from taxiphone.ari_app.call_record import CallRecord
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
@@ -108,7 +108,7 @@ def test_a_call_that_has_a_row_gets_no_other(house: Any) -> None:
 async def test_an_application_that_writes_later_than_the_meter_has_the_last_word(house: Any) -> None:
     house.write(*lines(IN))
     read(house)
-    record = CallRecord(house.settings, PatientDatabase(house.database), "261122-mine22")
+    record = CallRecord(house.settings, DatabaseWithTimeout(house.database), "261122-mine22")
     await record.received(CHANNEL, DIALLED, Caller(CALLER))
     await record.ended(Outcome.CALLER_GONE)
     read(house)

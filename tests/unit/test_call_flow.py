@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.ari_app import consultation, menu, record, verbs
+from taxiphone.ari_app import call_record, consultation, menu, verbs
 from taxiphone.ari_app.conversation import FAREWELLS
 from taxiphone.ari_app.steps import after, price, talk
 from taxiphone.settings import Settings
@@ -162,7 +162,7 @@ def asked_of_the_record(node):
 
 RECORD = {
     each.name: each
-    for each in ast.walk(parsed(record.__file__))
+    for each in ast.walk(parsed(call_record.__file__))
     if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
 }
 FIRST = (consultation.identify, consultation.offer_to_go_on)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.ari_app.record import CallRecord
+from taxiphone.ari_app.call_record import CallRecord
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.cli import taxiphone
 from taxiphone.directory import callers, people
 from taxiphone.directory.callers import Said
@@ -148,7 +148,7 @@ async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Pat
     database = Database(settings.database_url)
     database.create_if_new()
     database.do(lambda session: people.add_client(session, settings, name="Alex", phones=[NUMBER]))
-    record = CallRecord(settings, PatientDatabase(database), "261122-hidden")
+    record = CallRecord(settings, DatabaseWithTimeout(database), "261122-hidden")
     await record.received("channel-1", "+33199001234", callers.read(settings, NUMBER, Said(privacy="id")))
     assert (await record.identified()).client is None
     database.close()

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.ari_app.record import CallRecord
+from taxiphone.ari_app.call_record import CallRecord
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.ledger import refunds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
@@ -52,7 +52,7 @@ class Story:
         self._settle("failed")
 
     def fault(self) -> None:
-        record = CallRecord(self.house.settings, PatientDatabase(self.house.database), self.call_id)
+        record = CallRecord(self.house.settings, DatabaseWithTimeout(self.house.database), self.call_id)
         asyncio.run(record.over("one_way", fault="one-way audio"))
 
     def refund_all(self) -> None:
@@ -168,7 +168,7 @@ def test_a_late_row_after_a_refund_credits_what_is_still_too_much(house: Any) ->
     house.database.do(lambda s: s.execute(update(Call).values(status=Status.OVER)))
     Meter(house.settings, house.database).read_once()
     house.database.do(lambda s: refunds.refund(s, s.get_one(Call, call_id), 100, "the line was bad"))
-    record = CallRecord(house.settings, PatientDatabase(house.database), call_id)
+    record = CallRecord(house.settings, DatabaseWithTimeout(house.database), call_id)
     asyncio.run(record.over("silence", heard_until=BEGIN + timedelta(seconds=60)))
     notes = house.database.read(
         lambda s: [(n.amount, n.reason) for n in s.query(CreditNote).order_by(CreditNote.number)]
@@ -187,7 +187,7 @@ def test_free_minutes_of_a_talk_with_a_late_fault_are_left_unused(house: Any) ->
     house.write(*house.talk(call_id, "1200"))
     Meter(house.settings, house.database).read_once()
     asyncio.run(
-        CallRecord(house.settings, PatientDatabase(house.database), call_id).over(
+        CallRecord(house.settings, DatabaseWithTimeout(house.database), call_id).over(
             "one_way", fault="one-way audio"
         )
     )

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy.orm import Session
 
-from taxiphone.ari_app.patience import PatientDatabase
-from taxiphone.ari_app.record import CallRecord
+from taxiphone.ari_app.call_record import CallRecord
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate
 from taxiphone.recordings import keeping
@@ -488,7 +488,7 @@ async def test_the_day_told_is_the_day_kept_though_midnight_passes_and_the_setti
     studio.house.database.do(
         lambda session: setattr(session.get_one(Call, call_id), "arrived_at", before_midnight)
     )
-    record = CallRecord(studio.settings, PatientDatabase(studio.house.database), call_id)
+    record = CallRecord(studio.settings, DatabaseWithTimeout(studio.house.database), call_id)
     told = await record.recording_offered()
     await record.accepted(recorded=True, channel=f"{call_id}.consultant", continues=None)
     studio.settings = studio.settings.model_copy(

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _SECONDS = 3.0
 
 
-class Recorder:
+class AmiRecordingControl:
     """AMI's use.
 
     Args:

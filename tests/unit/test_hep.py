@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from taxiphone.ari_app.wire import Wire
+from taxiphone.ari_app.hep import HepListener
 from taxiphone.errors import SetupError
 
 SECRET = "secret"  # noqa: S105 - of this test
@@ -53,8 +53,8 @@ def message(start, body="", *, cseq="2 INVITE", ours=False):
 
 
 @pytest.fixture
-def wire():
-    made = Wire(SECRET)
+def hep():
+    made = HepListener(SECRET)
 
     def tell(*messages, **options):
         for each in messages:
@@ -77,45 +77,45 @@ def agreed(direction, **options):
     ("direction", "nothing"),
     [("recvonly", True), ("inactive", True), ("sendonly", False), ("sendrecv", False), ("", False)],
 )
-def test_a_phone_says_by_its_offer_whether_it_sends(wire, direction, nothing):
-    assert wire.tell(*agreed(direction)) is nothing
+def test_a_phone_says_by_its_offer_whether_it_sends(hep, direction, nothing):
+    assert hep.tell(*agreed(direction)) is nothing
 
 
 @pytest.mark.parametrize(
     "options",
     [{"address": "0.0.0.0"}, {"port": 0}, {"session": "a=recvonly"}],  # noqa: S104
 )
-def test_the_older_ways_to_say_it_are_known(wire, options):
-    assert wire.tell(*agreed("", **options))
+def test_the_older_ways_to_say_it_are_known(hep, options):
+    assert hep.tell(*agreed("", **options))
 
 
-def test_an_offer_that_is_not_agreed_to_changes_nothing(wire):
+def test_an_offer_that_is_not_agreed_to_changes_nothing(hep):
     offer = message("INVITE sip:us SIP/2.0", sdp("recvonly"))
-    assert not wire.tell(offer, message("SIP/2.0 488 Not Acceptable Here", ours=True))
+    assert not hep.tell(offer, message("SIP/2.0 488 Not Acceptable Here", ours=True))
 
 
-def test_a_phone_says_it_by_its_answer_to_our_offer_and_takes_it_back(wire):
+def test_a_phone_says_it_by_its_answer_to_our_offer_and_takes_it_back(hep):
     ours = message("INVITE sip:phone SIP/2.0", sdp("recvonly"), cseq="7 INVITE", ours=True)
-    assert not wire.tell(ours)
-    assert wire.tell(message("SIP/2.0 200 OK", sdp("recvonly"), cseq="7 INVITE"))
-    assert not wire.tell(*agreed("sendrecv"))
+    assert not hep.tell(ours)
+    assert hep.tell(message("SIP/2.0 200 OK", sdp("recvonly"), cseq="7 INVITE"))
+    assert not hep.tell(*agreed("sendrecv"))
 
 
-def test_what_is_kept_of_a_call_goes_with_it(wire):
-    assert wire.tell(*agreed("recvonly"))
-    assert not wire.tell(message("BYE sip:us SIP/2.0", cseq="3 BYE"))
+def test_what_is_kept_of_a_call_goes_with_it(hep):
+    assert hep.tell(*agreed("recvonly"))
+    assert not hep.tell(message("BYE sip:us SIP/2.0", cseq="3 BYE"))
 
 
-def test_reports_are_counted_but_not_our_own(wire):
+def test_reports_are_counted_but_not_our_own(hep):
     for source in (1, 2, 2, 1):
         report = json.dumps({"ssrc": source, "type": 201, "report_blocks": []}).encode()
-        wire.tell(report, protocol=5)
-    assert wire.reports("a@b", 1) == 2
-    assert wire.reports("other", 1) == wire.reports(None, 1) == 0
+        hep.tell(report, protocol=5)
+    assert hep.reports("a@b", 1) == 2
+    assert hep.reports("other", 1) == hep.reports(None, 1) == 0
 
 
-def test_what_does_not_prove_to_be_asterisks_is_not_heeded(wire):
-    assert not wire.tell(*agreed("recvonly"), secret="guessed")  # noqa: S106
+def test_what_does_not_prove_to_be_asterisks_is_not_heeded(hep):
+    assert not hep.tell(*agreed("recvonly"), secret="guessed")  # noqa: S106
 
 
 @pytest.mark.parametrize(
@@ -132,30 +132,30 @@ def test_what_does_not_prove_to_be_asterisks_is_not_heeded(wire):
         packet(message("INVITE sip:us SIP/2.0", "m=audio")),
     ],
 )
-def test_no_packet_disturbs_it(wire, data):
-    wire.datagram_received(data, ("127.0.0.1", 1))
-    assert wire.tell(*agreed("recvonly"))
+def test_no_packet_disturbs_it(hep, data):
+    hep.datagram_received(data, ("127.0.0.1", 1))
+    assert hep.tell(*agreed("recvonly"))
 
 
-def test_many_calls_do_not_fill_the_memory(wire):
+def test_many_calls_do_not_fill_the_memory(hep):
     for number in range(10_050):
         for each in agreed("recvonly"):
-            wire.datagram_received(packet(each, call_id=f"{number}@b"), ("127.0.0.1", 1))
-    assert sum(wire.sends_nothing(f"{number}@b") for number in range(10_050)) == 10_000
+            hep.datagram_received(packet(each, call_id=f"{number}@b"), ("127.0.0.1", 1))
+    assert sum(hep.sends_nothing(f"{number}@b") for number in range(10_050)) == 10_000
 
 
-def test_strangers_messages_do_not_drive_out_what_is_known_of_a_talk_that_goes_on(wire):
-    wire.tell(*agreed("recvonly"))
+def test_strangers_messages_do_not_drive_out_what_is_known_of_a_talk_that_goes_on(hep):
+    hep.tell(*agreed("recvonly"))
     for number in range(12_000):
         for each in agreed("recvonly"):
-            wire.datagram_received(packet(each, call_id=f"{number}@stranger"), ("127.0.0.1", 1))
+            hep.datagram_received(packet(each, call_id=f"{number}@stranger"), ("127.0.0.1", 1))
         if not number % 5_000:  # a talk looks every two seconds
-            wire.sends_nothing("a@b")
-    assert wire.sends_nothing("a@b")
+            hep.sends_nothing("a@b")
+    assert hep.sends_nothing("a@b")
 
 
 async def test_a_port_that_is_taken_is_named():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(SetupError, match="hep_port"):
-            await Wire(SECRET).listen(taken.getsockname()[1])
+            await HepListener(SECRET).listen(taken.getsockname()[1])

@@ -10,8 +10,8 @@ from datetime import date, datetime
 from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.ari_app.listening import Earlier, Noted
-from taxiphone.ari_app.patience import PatientDatabase
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.ari_app.rtp_watchdog import Earlier, Noted
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import postings
@@ -73,7 +73,7 @@ class CallRecord:
         call_id: whose row it is.
     """
 
-    def __init__(self, settings: Settings, database: PatientDatabase, call_id: str) -> None:
+    def __init__(self, settings: Settings, database: DatabaseWithTimeout, call_id: str) -> None:
         self._settings, self._database, self._id = settings, database, call_id
 
     async def received(self, channel: str, dialled: str, caller: Caller) -> None:

@@ -37,7 +37,7 @@ class _Set:
         return now.at - self.at.at >= self.seconds and passed(self.at, now) < self.seconds - TOLERANCE
 
 
-class Cut:
+class TalkTimeout:
     """Asterisk's own end of one talk.
 
     Args:

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 SECONDS = 5.0
 
 
-class PatientDatabase:
+class DatabaseWithTimeout:
     """What a call reads and writes, within `SECONDS`.
 
     A write that takes longer goes on in its thread, and may still be committed: `settled` waits for it, so that the last

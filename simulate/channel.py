@@ -12,7 +12,7 @@ UNREACHABLE, OUT_OF_ORDER, BY_TIMEOUT = 20, 38, 0
 
 
 class What(enum.StrEnum):
-    """What can happen to a line."""
+    """What can happen to a channel."""
 
     RINGS = "rings"
     ANSWERED = "answered"
@@ -28,12 +28,12 @@ class What(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happened to a line.
+    """Something that happened to a channel.
 
     Attributes:
         at: seconds of virtual time.
         what: what.
-        line: to which.
+        channel: to which.
         sounds: of SAID and HEARD, their names without `sound:`.
         key: of PRESSED.
         cause: of ENDED, by Q.850.
@@ -42,7 +42,7 @@ class Happening:
 
     at: float
     what: What
-    line: Line
+    channel: Channel
     sounds: tuple[str, ...] = ()
     key: str = ""
     cause: int = 0
@@ -51,7 +51,7 @@ class Happening:
 
 @dataclass
 class Playback:
-    """Sounds that are played to a line, one after the other."""
+    """Sounds that are played to a channel, one after the other."""
 
     id: str
     sounds: tuple[str, ...]
@@ -61,7 +61,7 @@ class Playback:
 
 
 @dataclass
-class Line:
+class Channel:
     """A channel.
 
     Attributes:

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 import pytest
 from clocks import moment
 
-from taxiphone.ari_app.cut import Cut
 from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.store import types
 
 
@@ -30,8 +30,8 @@ def told() -> Told:
 
 
 @pytest.fixture
-def cut(told: Told) -> Cut:
-    return Cut(told, Leg("client"), Leg("consultant"))  # type: ignore[arg-type]
+def cut(told: Told) -> TalkTimeout:
+    return TalkTimeout(told, Leg("client"), Leg("consultant"))  # type: ignore[arg-type]
 
 
 def at(second: float, step: float = 0) -> AbstractContextManager[None]:
@@ -42,7 +42,9 @@ def at(second: float, step: float = 0) -> AbstractContextManager[None]:
 @pytest.mark.parametrize(
     ("step", "early"), [(0, False), (0.5, False), (500, False), (600, True), (-600, False)]
 )
-async def test_only_a_step_beyond_the_end_ends_a_talk_too_early(cut: Cut, step: float, early: bool) -> None:
+async def test_only_a_step_beyond_the_end_ends_a_talk_too_early(
+    cut: TalkTimeout, step: float, early: bool
+) -> None:
     with at(0):
         await cut.after(600)
     with at(10, step):
@@ -50,7 +52,7 @@ async def test_only_a_step_beyond_the_end_ends_a_talk_too_early(cut: Cut, step: 
         assert (cut.stepped() is not None) is (abs(step) > 1)
 
 
-async def test_an_end_at_its_second_is_not_too_early_after_a_step(told: Told, cut: Cut) -> None:
+async def test_an_end_at_its_second_is_not_too_early_after_a_step(told: Told, cut: TalkTimeout) -> None:
     with at(0):
         await cut.after(600)
     with at(10, 500):
@@ -61,7 +63,7 @@ async def test_an_end_at_its_second_is_not_too_early_after_a_step(told: Told, cu
     assert told.seconds[2:] == [("client", "590.0"), ("consultant", "595.0")]
 
 
-async def test_setting_it_again_before_the_hang_up_is_told_does_not_hide_why(cut: Cut) -> None:
+async def test_setting_it_again_before_the_hang_up_is_told_does_not_hide_why(cut: TalkTimeout) -> None:
     with at(0):
         await cut.after(600)
     with at(10, 3600):

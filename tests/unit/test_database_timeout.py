@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app.patience import PatientDatabase
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.store.database import Database
 
 
@@ -50,7 +50,7 @@ def locked(database):
 
 
 async def test_a_write_that_takes_too_long_is_given_up_and_still_comes_before_the_last_word(database, locked):
-    patient = PatientDatabase(database, seconds=0.1)
+    patient = DatabaseWithTimeout(database, seconds=0.1)
     with pytest.raises(SQLAlchemyError, match=r"did not answer in 0\.1 s"):
         await patient.run(says("late"))
     last = asyncio.create_task(patient.run_to_the_end(says("last")))
@@ -61,7 +61,7 @@ async def test_a_write_that_takes_too_long_is_given_up_and_still_comes_before_th
 
 
 async def test_what_the_database_answers_in_time_is_handed_on(database):
-    patient = PatientDatabase(database)
+    patient = DatabaseWithTimeout(database)
     await patient.run(says("word"))
     assert await patient.look(lambda session: session.scalar(text("SELECT said FROM word"))) == "word"
     with pytest.raises(SQLAlchemyError, match="no such table"):

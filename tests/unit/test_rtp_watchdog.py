@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from taxiphone.ari_app import listening
-from taxiphone.ari_app.listening import Listening, Noted
+from taxiphone.ari_app import rtp_watchdog
 from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.rtp_watchdog import Noted, RtpWatchdog
 from taxiphone.ari_app.verbs import Counted
 from taxiphone.settings_sections import Call
 from taxiphone.store.types import now
@@ -46,8 +46,8 @@ class World:
             leg.sip_call_id = name
         self._hold()
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.seconds)
-        monkeypatch.setattr(listening, "steady", lambda: self.began + timedelta(seconds=self.seconds))
-        monkeypatch.setattr(listening.asyncio, "sleep", self.sleep)
+        monkeypatch.setattr(rtp_watchdog, "steady", lambda: self.began + timedelta(seconds=self.seconds))
+        monkeypatch.setattr(rtp_watchdog.asyncio, "sleep", self.sleep)
 
     async def sleep(self, seconds):
         self.seconds += seconds
@@ -73,7 +73,7 @@ class World:
         self.refreshed.append(leg.id)
         vars(self.phones[leg.id]).update(self.phones[leg.id].answer or {})
 
-    # as `Wire`
+    # as `HepListener`
 
     def reports(self, call_id, ours):
         assert ours == 1
@@ -84,7 +84,7 @@ class World:
         return begin <= self.seconds < end
 
     async def silence(self, **options):
-        found = await Listening(
+        found = await RtpWatchdog(
             self, self, self.legs["client"], self.legs["consultant"], SETTINGS, **options
         ).until_silence()
         until = None if found.heard_until is None else (found.heard_until - self.began).total_seconds()

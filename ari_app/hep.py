@@ -15,7 +15,7 @@ import re
 import struct
 from collections import OrderedDict
 
-from taxiphone.ari_app.latest import keep
+from taxiphone.ari_app.bounded import keep
 from taxiphone.dialplan.config import USER_AGENT
 from taxiphone.errors import SetupError
 
@@ -38,7 +38,7 @@ _SUCCESS = re.compile(rb"^SIP/2\.0 2\d\d ")
 _RESPONSE = b"SIP/2.0 "
 
 
-class Wire(asyncio.DatagramProtocol):
+class HepListener(asyncio.DatagramProtocol):
     """The copies of what passes between Asterisk and the phones.
 
     Args:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 
-class Prices:
+class RatedCalls:
     """Calls that wait for their price."""
 
     def __init__(self) -> None:

@@ -1,0 +1,247 @@
+"""The channels and bridges of the simulated Asterisk: what happens to them, told as events, CEL rows and happenings.
+
+Everything goes through here, whoever causes it: a request of the application's, a person at a telephone, or time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from taxiphone.ari_app.client import Event
+from taxiphone.simulate.cel_log import CelLog
+from taxiphone.simulate.channel import BY_TIMEOUT, Channel, Happening, Playback, What
+from taxiphone.store.types import now
+
+PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
+
+
+class Core:
+    """All of them.
+
+    Args:
+        cel: the event log.
+        length: how long a sound plays in a language, in seconds.
+        send: gives an event to the application.
+    """
+
+    def __init__(
+        self,
+        cel: CelLog,
+        length: Callable[[str, str], float],
+        send: Callable[[Event], None],
+    ) -> None:
+        self.known: dict[str, Channel] = {}
+        self.bridges: dict[str, list[str]] = {}
+        self.listeners: list[Callable[[Happening], None]] = []
+        self.tells_playback_first = True  # as Asterisk does; after a gap it is the other way round
+        self._cel, self._length, self._send = cel, length, send
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+
+    # -- a channel's life --------------------------------------------------------------------------------------------
+
+    def start(self, channel_id: str, number: str, linked: str = "") -> Channel:
+        """A new channel."""
+        name = f"PJSIP/trunk-{next(self._numbers):08x}"
+        channel = self.known[channel_id] = Channel(channel_id, name, number, linked or channel_id)
+        self._write("CHAN_START", channel)
+        return channel
+
+    def answered(self, channel: Channel) -> None:
+        """It is answered, by the application or by a person."""
+        if not channel.up:
+            channel.up, channel.up_at = True, self._loop.time()
+            self._write("ANSWER", channel)
+            self.happen(What.ANSWERED, channel)
+
+    def enter(self, channel: Channel, *args: str) -> None:
+        """It comes into the application."""
+        channel.held = True
+        self.tell("StasisStart", channel, args=list(args))
+
+    def leave(self, channel: Channel) -> None:
+        """It goes back to the dialplan."""
+        self.part(channel)
+        channel.held = False
+        self.tell("StasisEnd", channel)
+
+    def end(self, channel: Channel, cause: int, by: str) -> None:
+        """It is hung up; nothing to do where it has been."""
+        if self.known.get(channel.id) is not channel:
+            return
+        self.tell("ChannelHangupRequest", channel, cause=cause)
+        playing, channel.playbacks = channel.playbacks, []
+        for timer in (*channel.timers.values(), *(each.timer for each in playing if each.timer)):
+            timer.cancel()
+        self.part(channel)
+        del self.known[channel.id]
+        source = channel.name if by in {"person", "network"} else ""
+        self._write("HANGUP", channel, hangupcause=cause, hangupsource=source, dialstatus="")
+        self._write("CHAN_END", channel)
+        if not any(other.linked == channel.linked for other in self.known.values()):
+            self._write("LINKEDID_END", channel)
+        if self.tells_playback_first:
+            self._all_finished(channel, playing)
+        if channel.held:
+            self.tell("StasisEnd", channel)
+        self.tell("ChannelDestroyed", channel, cause=cause)
+        if not self.tells_playback_first:
+            self._all_finished(channel, playing)
+        self.happen(What.ENDED, channel, cause=cause, by=by)
+
+    def end_after(self, channel: Channel, seconds: float) -> None:
+        """Asterisk's TIMEOUT(absolute): it is hung up so long from now; 0 takes that back."""
+        if (before := channel.timers.pop("absolute", None)) is not None:
+            before.cancel()
+        if seconds > 0:
+            channel.timers["absolute"] = self._loop.call_later(
+                seconds, self.end, channel, BY_TIMEOUT, "asterisk"
+            )
+
+    def die(self, channel: Channel, *, never_sent: bool = False) -> None:
+        """No packet comes from it any more; `never_sent`: nor has one ever come, since its keys came by SIP INFO."""
+        if never_sent:
+            channel.up_at = math.inf
+        if channel.dead_at is None:
+            channel.dead_at = self._loop.time()
+            self.happen(What.DIED, channel)
+
+    def hold(self, channel: Channel, *, held: bool) -> None:
+        """Its phone puts the call on hold, or comes back."""
+        if self.known.get(channel.id) is channel:
+            channel.variables["CHANNEL(rtp,hold)"] = str(int(held))
+            self.tell("ChannelHold" if held else "ChannelUnhold", channel)
+
+    def press(self, channel: Channel, key: str) -> None:
+        """A key is pressed; nothing comes of it where the channel has gone, died, or is not up."""
+        if self.known.get(channel.id) is channel and channel.up and channel.dead_at is None:
+            self.happen(What.PRESSED, channel, key=key)
+            self.tell("ChannelDtmfReceived", channel, digit=key, duration_ms=100)
+
+    def packets(self, channel: Channel) -> dict[str, int]:
+        """How many packets have come and gone."""
+        now = self._loop.time()
+        until = now if channel.dead_at is None else channel.dead_at
+        begin = channel.up_at if channel.up else now
+        return {
+            "rxcount": int(max(until - begin, 0) * PACKETS),
+            "txcount": int(max(now - begin, 0) * PACKETS),
+        }
+
+    # -- bridges --------------------------------------------------------------------------------------------------
+
+    def join(self, bridge: str, core: Iterable[Channel]) -> None:
+        """Channels enter a bridge."""
+        inside = self.bridges[bridge]
+        for channel in core:
+            if channel.bridge != bridge:
+                self.part(channel)
+                channel.bridge = bridge
+                inside.append(channel.id)
+                self._write("BRIDGE_ENTER", channel, bridge_id=bridge, bridge_technology="simple_bridge")
+                self.tell("ChannelEnteredBridge", channel, bridge={"id": bridge})
+        if len(inside) > 1:
+            for channel_id in inside:
+                self.happen(What.TALKS, self.known[channel_id])
+
+    def part(self, channel: Channel) -> None:
+        """A channel leaves its bridge, where it is in one."""
+        if channel.bridge is None:
+            return
+        bridge, channel.bridge = channel.bridge, None
+        self.bridges[bridge].remove(channel.id)
+        self._write("BRIDGE_EXIT", channel, bridge_id=bridge, bridge_technology="simple_bridge")
+        self.tell("ChannelLeftBridge", channel, bridge={"id": bridge})
+        self.happen(What.LEFT, channel)
+
+    # -- sounds ---------------------------------------------------------------------------------------------------
+
+    def play(self, channel: Channel, playback: str, sounds: tuple[str, ...]) -> None:
+        """Play sounds after those that are playing."""
+        channel.playbacks.append(Playback(playback, sounds))
+        if len(channel.playbacks) == 1:
+            self._begin(channel)
+
+    def stop(self, playback: str) -> bool:
+        """Stop a playback; False where there is none of this name."""
+        for channel in self.known.values():
+            for each in channel.playbacks:
+                if each.id == playback:
+                    self.happen(What.CUT_SHORT, channel, sounds=each.sounds)
+                    self._finish(channel, each)
+                    return True
+        return False
+
+    def playing(self, playback: str) -> bool:
+        """Whether it is playing, or waits for its turn."""
+        return any(each.id == playback for channel in self.known.values() for each in channel.playbacks)
+
+    def _begin(self, channel: Channel) -> None:
+        playback = channel.playbacks[0]
+        self.happen(What.SAID, channel, sounds=playback.sounds)
+        self._next(channel, playback)
+
+    def _next(self, channel: Channel, playback: Playback) -> None:
+        if playback.at >= len(playback.sounds):
+            self._finish(channel, playback)
+            return
+        sound = playback.sounds[playback.at]
+        playback.at += 1
+        seconds = self._length(sound, channel.language)
+        if not seconds:
+            # There is no such sound: Asterisk goes on with the next, and says so of the last only.
+            playback.failed = playback.at == len(playback.sounds)
+            for kind in ("PlaybackStarted", "PlaybackContinuing"):
+                self._tell_playback(kind, channel, playback)
+        playback.timer = self._loop.call_later(seconds, self._next, channel, playback)
+        self.happen(What.HEARD, channel, sounds=(sound,))
+
+    def _finish(self, channel: Channel, playback: Playback) -> None:
+        if playback.timer is not None:
+            playback.timer.cancel()
+        first = channel.playbacks[0] is playback
+        channel.playbacks.remove(playback)
+        self._finished(channel, playback)
+        if first and channel.playbacks:
+            self._begin(channel)
+
+    def _all_finished(self, channel: Channel, playbacks: list[Playback]) -> None:
+        for playback in playbacks:
+            self._finished(channel, playback)
+
+    def _finished(self, channel: Channel, playback: Playback) -> None:
+        self._tell_playback("PlaybackFinished", channel, playback, "failed" if playback.failed else "done")
+
+    def _tell_playback(self, kind: str, channel: Channel, playback: Playback, state: str = "playing") -> None:
+        told = {"id": playback.id, "target_uri": f"channel:{channel.id}", "state": state}
+        self._send({"type": kind, "timestamp": now().isoformat(), "playback": told})
+
+    # -- what is told ---------------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, channel: Channel, **more: Any) -> None:
+        """Send the application an event about a channel."""
+        shown = {
+            "id": channel.id,
+            "name": channel.name,
+            "protocol_id": f"{channel.id}@simulated",
+            "caller": {"number": channel.number, "name": ""},
+        }
+        self._send({"type": kind, "channel": shown, **more})
+
+    def tell_dial(self, channel: Channel, status: str) -> None:
+        """Send the application how far the dialling of a channel has come."""
+        self._send({"type": "Dial", "peer": {"id": channel.id, "name": channel.name}, "dialstatus": status})
+
+    def happen(self, what: What, channel: Channel, **more: Any) -> None:
+        """Tell whoever listens: the people, and who writes down what they hear."""
+        happening = Happening(self._loop.time(), what, channel, **more)
+        for listener in tuple(self.listeners):
+            listener(happening)
+
+    def _write(self, event: str, channel: Channel, **extra: Any) -> None:
+        note = channel.variables.get("CHANNEL(userfield)", "")
+        self._cel.write(event, channel.id, channel.linked, channel.name, note=note, **extra)
