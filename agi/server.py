@@ -76,7 +76,9 @@ class AgiServer:
             headers = _headers(block)
             script = self._scripts.get(headers.get("agi_network_script", ""))
             if script is None:
-                log.warning("FastAGI was asked for an unknown script; the files of Asterisk may be out of date")
+                log.warning(
+                    "FastAGI was asked for an unknown script; the files of Asterisk may be out of date"
+                )
                 return
             if not hmac.compare_digest(headers.get("agi_arg_1", "").encode(), script.secret.encode()):
                 log.warning("FastAGI refused a request without its secret")

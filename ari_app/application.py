@@ -29,7 +29,6 @@ from taxiphone.directory import callers
 from taxiphone.directory.callers import Caller, Said
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
-from taxiphone.speech.sentences import Speech
 from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -251,7 +250,7 @@ class Application:
             await lines.set_variable(leg, "CHANNEL(userfield)", note)
             await lines.answer(leg)
             await lines.speak_language(leg, language)
-            await lines.say(leg, *Speech(language).prompt("unavailable"))
+            await lines.say(leg, *self._services.speech(language).prompt("unavailable"))
         finally:
             await to_the_end(self._hang_up(leg))
 

@@ -28,6 +28,7 @@ from taxiphone.directory.sign_in import Desk
 from taxiphone.errors import AriError
 from taxiphone.settings import Settings
 from taxiphone.speech import names
+from taxiphone.speech.prompt_texts import Languages
 from taxiphone.speech.sentences import Speech
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome
@@ -101,6 +102,10 @@ class Services:
     talks: dict[int, OpenTalk] = field(default_factory=dict)
     sign_ins: Desk = field(default_factory=Desk)
 
+    def speech(self, language: str) -> Speech:
+        """What is said in a language."""
+        return Speech(language, Languages.of_state(self.settings.state))
+
 
 class Conversation:
     """A call that has just arrived, or one that an earlier process began (ari_app.recovery).
@@ -132,7 +137,7 @@ class Conversation:
         self.bridge = calls.talk_bridge(self.id)
         self.record = CallRecord(self.settings, self.database, self.id)
         self.dialled, self.caller = dialled, caller
-        self.speech = Speech(self.settings.platform.language)
+        self.speech = services.speech(self.settings.platform.language)
         self.mode = PER_MINUTE
         self.recorded = False
         self.recording_paused = False
@@ -170,19 +175,19 @@ class Conversation:
         row = found.call
         if row.client is not None and row.consultant is not None:
             self.client, self.consultant = row.client, row.consultant
-        self.speech = Speech(row.language)
+        self.speech = self.services.speech(row.language)
         self.mode, self.recorded, self.accepted = row.mode, row.recording_asked, found.accepted
         self.recording_paused = found.recording_paused
 
     async def speak(self, language: str) -> None:
         """Speak this language with the client from now on."""
-        self.speech = Speech(language)
+        self.speech = self.services.speech(language)
         await self.lines.speak_language(self.client_leg, language)
 
     @property
     def consultants_speech(self) -> Speech:
         """The consultant's language."""
-        return Speech(self.consultant.language)
+        return self.services.speech(self.consultant.language)
 
     def name_of(self, kind: str, code: str, speech: Speech) -> Sounds:
         """A person's name as it is said; the code, digit by digit, where there is no sound of the name."""

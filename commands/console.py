@@ -22,7 +22,7 @@ from taxiphone.commands.streams import encodable
 from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 from taxiphone.settings_types import shown
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import Languages
 from taxiphone.store.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,7 +50,6 @@ class App:
         """
         if "settings" not in self._cache:
             loaded = settings_file.load(settings_file.find(self.config))
-            prompt_texts.also_in(loaded.state / "prompts")
             _check_language(loaded)
             self._cache["settings"] = loaded
         found: Settings = self._cache["settings"]
@@ -84,7 +83,7 @@ def _check_language(settings: Settings) -> None:
     Raises:
         SettingsError: naming the languages that there are, and how to add one.
     """
-    known, wanted = prompt_texts.languages(), settings.platform.language
+    known, wanted = Languages.of_state(settings.state).codes, settings.platform.language
     if wanted not in known:
         raise SettingsError(
             f"{settings.file}: platform.language must be one of {', '.join(known)}, not {shown(wanted)}. "

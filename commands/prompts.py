@@ -15,8 +15,8 @@ from taxiphone.commands.console import App, err, examples, json_option, out, pas
 from taxiphone.dialplan.asterisk.mirrors import mirror_option
 from taxiphone.errors import SettingsError, UsageError
 from taxiphone.settings import Settings
-from taxiphone.speech import own_recordings, prompt_texts, prompts_folder, sound_files, synthesis
-from taxiphone.speech.prompt_texts import Texts
+from taxiphone.speech import own_recordings, prompts_folder, sound_files, synthesis
+from taxiphone.speech.prompt_texts import REFERENCE, SHIPPED, Languages, Texts
 
 _HEARD = "It is heard from the next start of `taxiphone serve`."
 
@@ -45,8 +45,9 @@ def list_prompts(app: App, language: str | None, *, all_clips: bool, as_json: bo
     A prompt that is missing in a language of your own is heard in English.
     """
     settings = _settings_if_any(app)
-    chosen = (language,) if language else prompt_texts.languages()
-    rows = [row for code in chosen for row in _rows(prompt_texts.load(code), settings, all_clips=all_clips)]
+    rows = [
+        row for texts in _chosen(settings, language) for row in _rows(texts, settings, all_clips=all_clips)
+    ]
     columns = [
         "name",
         "text",
@@ -62,7 +63,7 @@ def _rows(texts: Texts, settings: Settings | None, *, all_clips: bool) -> Iterat
     for clip in texts.clips.values():
         if not (clip.is_prompt or all_clips):
             continue
-        spoken = prompt_texts.load(prompt_texts.REFERENCE) if clip.name in texts.borrowed else texts
+        spoken = SHIPPED.texts(REFERENCE) if clip.name in texts.borrowed else texts
         built = synthesis.sound_path(spoken.language, clip.name, synthesis.home(spoken))
         path = heard.get(clip.name, built)
         length = own_recordings.length(path) if path.is_file() else None
@@ -89,6 +90,12 @@ def _settings_if_any(app: App) -> Settings | None:
     return app.settings
 
 
+def _chosen(settings: Settings | None, language: str | None) -> list[Texts]:
+    """The texts of one language; of all of them if none is given."""
+    languages = SHIPPED if settings is None else Languages.of_state(settings.state)
+    return [languages.texts(code) for code in ((language,) if language else languages.codes)]
+
+
 @prompts.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
 @_language_option("Only this language; else all.")
 @mirror_option
@@ -100,8 +107,7 @@ def build(app: App, language: str | None, mirror: str | None) -> None:
 
     It is fetched into the cache folder where it is not on the PATH.
     """
-    _settings_if_any(app)
-    every = [prompt_texts.load(code) for code in ((language,) if language else prompt_texts.languages())]
+    every = _chosen(_settings_if_any(app), language)
     if any(synthesis.outdated(texts) for texts in every):
         names.install_synthesiser(mirror=mirror)
     for texts in every:
@@ -150,7 +156,7 @@ def drop(app: App, name: str, language: str | None) -> None:
 
 
 def _texts(app: App, language: str | None) -> Texts:
-    return prompt_texts.load(language or app.settings.platform.language)
+    return Languages.of_state(app.settings.state).texts(language or app.settings.platform.language)
 
 
 def _check_name(texts: Texts, name: str) -> None:

@@ -19,7 +19,7 @@ from taxiphone.commands.console import App, err, examples, json_option, out, pas
 from taxiphone.commands.streams import OutputError
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings_sections import Paths
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import Languages
 
 
 @click.command(epilog=examples("taxiphone init --cli +33199001200 --trunk sip.carrier.example"))
@@ -38,10 +38,10 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     """Write a commented settings file (taxiphone.toml)."""
     from taxiphone.directory import numbers  # noqa: PLC0415 - the other verbs of this module don't need its data
 
-    prompt_texts.also_in(file.parent / Paths().state / "prompts")
-    if language not in prompt_texts.languages():
+    known = Languages.of_state(file.parent / Paths().state).codes
+    if language not in known:
         raise UsageError(
-            f"there are no prompts in {language!r}. The languages are: {', '.join(prompt_texts.languages())}. "
+            f"there are no prompts in {language!r}. The languages are: {', '.join(known)}. "
             f"One of your own is a text file in {file.parent / Paths().state / 'prompts'} "
             "(docs/prompts.md)."
         )

@@ -23,7 +23,7 @@ from taxiphone.simulate.people import ScriptedPeople
 from taxiphone.simulate.script import CLIENT, Deed, Part, parse
 from taxiphone.simulate.story import BOTH, Story, Told
 from taxiphone.simulate.world import Ended, World, world
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import SHIPPED, Languages
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
@@ -101,12 +101,11 @@ def simulate(
         raise UsageError("only one of --client, --caller and --hidden can say who calls.")
     if script is None and (as_json or not sys.stdin.isatty()):
         raise UsageError("there is no terminal to ask on: give the people's deeds with --script FILE, or -.")
-    known = _settings_if_any(app)  # the languages of its state folder, too, are known from here on
-    if language is not None and language not in prompt_texts.languages():
-        raise UsageError(
-            f"there are no prompts in {language!r}. The languages are: {', '.join(prompt_texts.languages())}."
-        )
-    parts = None if script is None else parse(_read(script), prompt_texts.load("en").clips)
+    known = _settings_if_any(app)
+    languages = SHIPPED if known is None else Languages.of_state(known.state)
+    if language is not None:
+        languages.texts(language)
+    parts = None if script is None else parse(_read(script), SHIPPED.texts("en").clips)
     with tempfile.TemporaryDirectory(prefix="taxiphone-simulate-") as folder:
         settings, database = _stage(app, known, Path(folder), language)
         try:
@@ -116,7 +115,7 @@ def simulate(
                     "" if hidden else caller or cast.calling(session, client, settings),
                 )
             )
-            run = _Run(settings, database, Story((lambda _: None) if as_json else _print))
+            run = _Run(settings, database, Story(languages, (lambda _: None) if as_json else _print))
             clock.run(lambda loop: _live(loop, run, parts, dialled, calls_from))
             _show(run, as_json=as_json)
         finally:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.exact import exact, finer_than
-from taxiphone.speech.sentences import languages
+from taxiphone.speech.prompt_texts import Languages
 
 _LONGEST_NAME = 120
 _LONGEST_CODE = 8
@@ -46,9 +46,9 @@ def draw_code(digits: int, taken: Callable[[str], bool]) -> str:
     raise TaxiphoneError("there are no free codes left.")
 
 
-def language(text: str) -> str:
+def language(text: str, languages: Languages) -> str:
     """A language that the platform's prompts are there in."""
-    known = languages()
+    known = languages.codes
     if text not in known:
         raise UsageError(f"{text!r} is not a language of the prompts; there are {', '.join(sorted(known))}.")
     return text

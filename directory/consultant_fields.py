@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from taxiphone.directory import checks, numbers, ownership
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
+from taxiphone.speech.prompt_texts import Languages
 from taxiphone.store.models import Consultant, ConsultantPhone
 
 MOST_PHONES = 8  # rung at once, each is a leg on the trunk; one after the other, each lets the client wait
@@ -70,7 +71,7 @@ def checked(session: Session, settings: Settings, fields: ConsultantFields) -> C
         **fields,
         "name": checks.name(fields["name"]),
         "phone": ownership.for_consultant(session, settings, fields["phone"]),
-        "language": checks.language(fields["language"]),
+        "language": checks.language(fields["language"], Languages.of_state(settings.state)),
         "price_per_minute": checks.price("the price per minute", fields["price_per_minute"], digits),
         "free_minutes": checks.minutes("free minutes", fields.get("free_minutes", 0), least=0),
     }

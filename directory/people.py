@@ -19,6 +19,7 @@ from taxiphone.directory import checks, consultant_fields, numbers, ownership
 from taxiphone.directory.consultant_fields import ConsultantFields, ConsultantOptions
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
+from taxiphone.speech.prompt_texts import Languages
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Base, Call, Client, ClientNumber, Consultant, ConsultantPhone, Did
 
@@ -225,7 +226,7 @@ def add_client(
             8, lambda drawn: session.scalar(select(Client.id).where(Client.code == drawn)) is not None
         ),
         name=checks.name(name),
-        language=checks.language(language or settings.platform.language),
+        language=checks.language(language or settings.platform.language, Languages.of_state(settings.state)),
     )
     taken = [ownership.for_client(session, settings, phone) for phone in phones]
     _insert(session, client, "somebody else added a client at the same moment. Try again.")
@@ -249,7 +250,7 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
             raise UsageError(f"{number} is not a number of {client.name}'s.")
     new = [ownership.for_client(session, settings, phone, client) for phone in changes.get("add_phones", ())]
     name = checks.name(changes.get("name", client.name))
-    language = checks.language(changes.get("language", client.language))
+    language = checks.language(changes.get("language", client.language), Languages.of_state(settings.state))
     client.name, client.language = name, language
     client.blocked = changes.get("blocked", client.blocked)
     client.daily_limit = changes.get("daily_limit", client.daily_limit)
@@ -288,7 +289,7 @@ def add_number(
     added = Did(
         number=plain,
         consultant=consultant,
-        language=checks.language(language or settings.platform.language),
+        language=checks.language(language or settings.platform.language, Languages.of_state(settings.state)),
     )
     _insert(session, added, f"{plain} was added at the same moment. See: taxiphone number list")
     return added
@@ -317,7 +318,7 @@ def set_number(
     elif everybody:
         found.consultant = None
     if language is not None:
-        found.language = checks.language(language)
+        found.language = checks.language(language, Languages.of_state(settings.state))
     session.flush()
     return found
 

@@ -9,7 +9,7 @@ from taxiphone.simulate import channel as causes
 from taxiphone.simulate.channel import Channel, Happening, What
 from taxiphone.simulate.people import role
 from taxiphone.simulate.script import CLIENT
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import Languages, Texts
 
 BOTH = "both"
 _TOGETHER = 1.0  # seconds: keys that come closer are told as one
@@ -38,10 +38,12 @@ class Story:
     """Listens to the channels and writes down.
 
     Args:
+        languages: with the texts of what is heard.
         tell: called with each line of the story once it is complete.
     """
 
-    def __init__(self, tell: Callable[[Told], None] = lambda _: None) -> None:
+    def __init__(self, languages: Languages, tell: Callable[[Told], None] = lambda _: None) -> None:
+        self._languages = languages
         self.told: list[Told] = []
         self._tell = tell
         self._keys: Told | None = None
@@ -80,9 +82,8 @@ class Story:
         what, words, channel = "", "", happening.channel
         match happening.what:
             case What.SAID:
-                return Told(
-                    happening.at, who, "hears", text(happening.sounds, channel.language), happening.sounds
-                )
+                heard = text(happening.sounds, self._languages.texts(channel.language))
+                return Told(happening.at, who, "hears", heard, happening.sounds)
             case What.RINGS:
                 what, words = ("calls" if who == CLIENT else "is rung"), channel.number
             case What.ANSWERED if who != CLIENT:
@@ -106,12 +107,11 @@ def name(channel: Channel) -> str:
     return f"{who} {phone}" if phone > 1 else who
 
 
-def text(sounds: tuple[str, ...], language: str) -> str:
+def text(sounds: tuple[str, ...], texts: Texts) -> str:
     """What sounds say; the name of a sound that has no text, such as a person's recorded name, in brackets."""
-    clips = prompt_texts.load(language).clips
     words = []
     for sound in sounds:
-        clip = clips.get(sound.removeprefix("taxiphone/"))
+        clip = texts.clips.get(sound.removeprefix("taxiphone/"))
         words.append(f"[{sound}]" if clip is None else clip.text)
     return " ".join(words)
 

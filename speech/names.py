@@ -23,8 +23,8 @@ from taxiphone.dialplan.asterisk import sharing
 from taxiphone.dialplan.asterisk.home import make_folder
 from taxiphone.errors import SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import Settings
-from taxiphone.speech import own_recordings, prompt_texts, prompts_folder, sound_files, synthesis
-from taxiphone.speech.prompt_texts import Clip, Texts
+from taxiphone.speech import own_recordings, prompts_folder, sound_files, synthesis
+from taxiphone.speech.prompt_texts import Clip, Languages, Texts
 from taxiphone.speech.sentences import FOLDER, Sounds
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ def make(settings: Settings, kind: Kind, code: str, text: str, say: str | None =
         UsageError: there is nothing in the text that can be said.
         SetupError: espeak-ng is missing or failed, or the folder can't be written.
     """
-    for language in prompt_texts.languages():
-        texts = prompt_texts.load(language)
+    languages = Languages.of_state(settings.state)
+    for language in languages.codes:
+        texts = languages.texts(language)
         path = _checked_file(settings, language, kind, code)
         clip = _clip(text if say is None else say)
         sound = synthesis.speech(clip, texts.voice)
@@ -130,7 +131,8 @@ def forget(settings: Settings, kind: Kind, code: str) -> None:
 
 def missing(settings: Settings, kind: Kind, people: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Of these codes and names, those whose sound is missing in a language or is that of an earlier name."""
-    every = [prompt_texts.load(language) for language in prompt_texts.languages()]
+    languages = Languages.of_state(settings.state)
+    every = [languages.texts(language) for language in languages.codes]
     return [
         (code, text)
         for code, text in people

@@ -1,7 +1,7 @@
 """What every prompt and clip says: the text file of one language, speech/prompts/<language>.toml, read and checked.
 
-The operator's own languages are text files in a folder of their own (`also_in`). What one of them lacks is said in
-English rather than not at all: a later version of the program may have more to say than it had when they were written.
+An operator's own languages are text files in the state folder (`Languages.of_state`). A prompt that one of them lacks is
+said in English: a later version of the program may have more prompts than it had when the file was written.
 
 A text file has these tables; docs/prompts.md tells how to write one.
 
@@ -30,6 +30,8 @@ from typing import Any
 from taxiphone.errors import UsageError
 
 PROMPTS = Path(__file__).parent / "prompts"
+OWN_PROMPTS = "prompts"
+"""The folder of the operator's own languages, in the state folder."""
 REFERENCE = "en"
 """The language that tells which keys there are, and is heard where another lacks one."""
 TONES = "tones"
@@ -107,36 +109,42 @@ class Texts:
         return {name: clip for name, clip in self.clips.items() if name not in self.borrowed}
 
 
-_folders = [PROMPTS]
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """The languages in which prompts can be said.
 
-
-def also_in(folder: Path) -> None:
-    """Take the operator's own languages from this folder, in place of the one that was told before."""
-    _folders[1:] = [folder]
-
-
-def languages(folder: Path | None = None) -> tuple[str, ...]:
-    """The languages that have a text file, in alphabetical order: ("en", "fr").
-
-    Args:
-        folder: where the text files lie; None for the package's and the operator's own.
+    Attributes:
+        folders: the folders with the text files. If two of them have the same language, the first one wins.
     """
-    places = _folders if folder is None else [folder]
-    found = {path.stem for place in places for path in place.glob("*.toml")}
-    return tuple(sorted(name for name in found if _LANGUAGE.fullmatch(name)))
+
+    folders: tuple[Path, ...] = (PROMPTS,)
+
+    @classmethod
+    def of_state(cls, state: Path) -> Languages:
+        """The package's languages, and the operator's own in the `prompts` folder of this state folder."""
+        return cls((PROMPTS, state / OWN_PROMPTS))
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the languages, in alphabetical order: ("en", "fr")."""
+        found = {path.stem for folder in self.folders for path in folder.glob("*.toml")}
+        return tuple(sorted(name for name in found if _LANGUAGE.fullmatch(name)))
+
+    def texts(self, language: str) -> Texts:
+        """Everything that is said in one language.
+
+        Raises:
+            UsageError: there is no such language, or its text file has a fault; the message names the key.
+        """
+        known = self.codes
+        if language not in known:
+            raise UsageError(f"there are no prompts in {language!r}. The languages are: {', '.join(known)}.")
+        paths = [folder / f"{language}.toml" for folder in self.folders]
+        return _completed(next(path for path in paths if path.is_file()))
 
 
-def load(language: str, folder: Path | None = None) -> Texts:
-    """Read a language's text file; see `languages` for `folder`. The package's own goes before the operator's.
-
-    Raises:
-        UsageError: there is no such language, or its file is not as it must be; the sentence names the key.
-    """
-    known = languages(folder)
-    if language not in known:
-        raise UsageError(f"there are no prompts in {language!r}. The languages are: {', '.join(known)}.")
-    paths = [place / f"{language}.toml" for place in (_folders if folder is None else [folder])]
-    return _completed(next(path for path in paths if path.is_file()))
+SHIPPED = Languages()
+"""The package's own languages."""
 
 
 @functools.cache

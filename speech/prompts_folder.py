@@ -16,7 +16,7 @@ from pathlib import Path
 from taxiphone.dialplan.asterisk.home import Folders, make_folder
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
-from taxiphone.speech.prompt_texts import REFERENCE
+from taxiphone.speech.prompt_texts import OWN_PROMPTS, REFERENCE
 
 FORMATS = (".alaw", ".wav", ".ulaw", ".g722", ".sln", ".gsm")
 """Suffixes of what Asterisk plays with the modules that are loaded (see config.py); a .wav is 8 kHz, 16 bit, mono.
@@ -38,7 +38,7 @@ def own_sounds(settings: Settings) -> Path:
 
 def own_texts(settings: Settings) -> Path:
     """Where the text files of the operator's own languages lie, and below it their sounds."""
-    return settings.state / "prompts"
+    return settings.state / OWN_PROMPTS
 
 
 def languages(settings: Settings) -> list[str]:

@@ -25,12 +25,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 
-from taxiphone.speech import prompt_texts
 from taxiphone.speech.english import English
 from taxiphone.speech.french import French
 from taxiphone.speech.grammar import Grammar, Names
+from taxiphone.speech.prompt_texts import SHIPPED, Languages
 
 FOLDER = "taxiphone"  # of the sounds, below Asterisk's folder of the language
 _GRAMMARS: dict[str, type[Grammar]] = {"en": English, "fr": French}
@@ -42,24 +41,19 @@ class UnknownPromptError(LookupError):
     """The program asked for a prompt that no text file has: a mistake in the program, never a user's."""
 
 
-def languages() -> tuple[str, ...]:
-    """The languages that the platform speaks, the operator's own among them: ("en", "fr")."""
-    return prompt_texts.languages()
-
-
 class Speech:
     """One language's voice: every method answers with sound names, to be played one after the other.
 
     Args:
         language: the code of a language that has a text file, such as `fr`.
-        folder: where the text files lie; None for the package's and the operator's own.
+        languages: the languages that there are; the package's own by default.
 
     Raises:
         UsageError: there is no such language, or its text file can't be used.
     """
 
-    def __init__(self, language: str, folder: Path | None = None) -> None:
-        texts = prompt_texts.load(language, folder)
+    def __init__(self, language: str, languages: Languages = SHIPPED) -> None:
+        texts = languages.texts(language)
         self.language = language
         self._clips = texts.clips
         self._templates = texts.templates

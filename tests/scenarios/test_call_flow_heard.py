@@ -16,7 +16,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import SHIPPED
 from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
@@ -25,7 +25,7 @@ FAY, GUS, HAL = "+33639980007", "+33639980008", "+33639980009"
 PIN = "480257"
 HOUR = 3600
 TEXT = (Path(__file__).parents[2] / "docs" / "call-flow.md").read_text(encoding="utf-8")
-TEXTS = prompt_texts.load("en")
+TEXTS = SHIPPED.texts("en")
 ANY_ORDER = "9 and 10. The talk"
 PIECES = {
     piece: template

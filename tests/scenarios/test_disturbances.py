@@ -21,7 +21,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
-from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import SHIPPED
 from taxiphone.store.models import ClientNumber, SignIn
 
 SHARED, NOAS, LOUS, MIAS = "+33199001235", "+33199001236", "+33199001237", "+33199001238"
@@ -29,7 +29,7 @@ DEE, UNKNOWN, HIDDEN = "+33639980005", "+33639980099", ""
 CODE, PIN = "58230917", "480257"
 LATER = 7200  # seconds: no line that was cut goes on, no consultant is paused, no PIN waits any more
 PRICE = Decimal("1.55")
-TEXTS = prompt_texts.load("en")
+TEXTS = SHIPPED.texts("en")
 PIECES = {piece: name for name, pieces in TEXTS.templates.items() for piece in pieces}
 PACKAGE_ENDS, TIME_LEFT = TEXTS.templates["package-ends"][0], TEXTS.templates["time-left"][0]
 

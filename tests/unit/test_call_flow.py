@@ -16,6 +16,7 @@ from taxiphone.ari_app.steps import after, price, talk
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Call
 from taxiphone.speech import prompt_texts
+from taxiphone.speech.prompt_texts import SHIPPED
 from taxiphone.store.calls import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ TEXT = (ROOT / "docs" / "call-flow.md").read_text(encoding="utf-8")
 SPEECH = ROOT / "speech" / "sentences.py"
 GRAMMARS = [ROOT / "speech" / f"{name}.py" for name in ("grammar", "english", "french")]
 OUTCOMES = {outcome.value for outcome in Outcome}
-LANGUAGES = prompt_texts.languages(prompt_texts.PROMPTS)
+LANGUAGES = SHIPPED.codes
 DEFAULTS = {
     name: value if isinstance(value, str) else str(value).lower()
     for name, value in Call().model_dump(mode="json").items()

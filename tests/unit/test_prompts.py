@@ -19,9 +19,10 @@ from taxiphone.cli import taxiphone
 from taxiphone.errors import SettingsError, SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import load
 from taxiphone.speech import prompt_texts, prompts_folder, sound_files, synthesis
-from taxiphone.speech.sentences import Speech, languages
+from taxiphone.speech.prompt_texts import SHIPPED, Languages
+from taxiphone.speech.sentences import Speech
 
-BOTH = [prompt_texts.load(language) for language in languages()]
+BOTH = [SHIPPED.texts(language) for language in SHIPPED.codes]
 EVERY = [(texts.language, name) for texts in BOTH for name in texts.clips]
 VOICE = '[voice]\nname = "fr"\nspeed = 150\npitch = 50\n'
 SPOKEN = [(language, name) for language, name in EVERY if name != "silence"]
@@ -89,7 +90,7 @@ def test_every_number_below_a_hundred_has_a_word() -> None:
 def test_a_wrong_text_file_is_refused_with_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "xx.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=sentence):
-        prompt_texts.load("xx", tmp_path)
+        Languages((tmp_path,)).texts("xx")
 
 
 # The sounds
@@ -162,7 +163,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_a_third_language_needs_no_more_than_a_text_file(toy: Path) -> None:
-    speech = Speech("xx", toy)
+    speech = Speech("xx", Languages((toy,)))
     price = speech.price_per_minute(Decimal("1.55"), "EUR")
     assert speech.text(price) == "one yuro fifty-five la minutin"
     assert speech.text(speech.number(254_321)) == ("two hundred fifty-four thousand three hundred twenty-one")
@@ -194,7 +195,7 @@ def test_a_build_without_espeak_names_the_line_that_installs_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(SetupError, match="taxiphone prompts install"):
-        synthesis.build(prompt_texts.load("xx", toy), tmp_path / "sounds")
+        synthesis.build(Languages((toy,)).texts("xx"), tmp_path / "sounds")
 
 
 def test_a_tone_that_nobody_can_play_is_refused(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_a_tone_that_nobody_can_play_is_refused(tmp_path: Path) -> None:
 def _tones(folder: Path, tones: str) -> prompt_texts.Texts:
     text = f'[voice]\nname = "fr"\nspeed = 150\npitch = 50\n[tones]\n{tones}'
     (folder / "xx.toml").write_text(text, encoding="utf-8")
-    return prompt_texts.load("xx", folder)
+    return Languages((folder,)).texts("xx")
 
 
 # The commands

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from taxiphone.cli import taxiphone
 from taxiphone.demo.sound import write_tone
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings import Settings, load
-from taxiphone.speech import names, prompt_texts, prompts_folder, synthesis, synthesizer
-from taxiphone.speech.sentences import Speech, languages
+from taxiphone.speech import names, prompts_folder, synthesis, synthesizer
+from taxiphone.speech.prompt_texts import Languages
+from taxiphone.speech.sentences import Speech
 
 Run = Callable[..., str]
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ eur-cent-many = "cendoj"
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[Path]:
+def house(tmp_path: Path) -> Path:
     """The settings file of a platform whose operator has written an Esperanto text file."""
     synthesizer.installed()
     config = tmp_path / "taxiphone.toml"
@@ -64,8 +65,7 @@ def house(tmp_path: Path) -> Iterator[Path]:
     texts = tmp_path / "var/prompts/eo.toml"
     texts.parent.mkdir(parents=True)
     texts.write_text(ESPERANTO, encoding="utf-8")
-    yield config
-    prompt_texts.also_in(tmp_path / "none")
+    return config
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_build_makes_its_sounds_beside_its_text_and_says_what_is_missing(run: 
 
 def test_its_figures_and_sentences_are_said_in_its_own_order_by_the_plain_grammar(built: Settings) -> None:
     assert built
-    speech = Speech("eo")
+    speech = Speech("eo", Languages.of_state(built.state))
     assert speech.text(speech.it_costs(155, "EUR")) == "unu eŭro kvindek kvin kostas ĝi, imposto inkluzive."
     assert (
         speech.text(speech.package(5000, 120, Decimal("1.55"), "EUR"))
@@ -113,13 +113,13 @@ def test_its_figures_and_sentences_are_said_in_its_own_order_by_the_plain_gramma
 
 
 def test_what_it_lacks_is_heard_in_english_rather_than_not_at_all(built: Settings) -> None:
-    speech = Speech("eo")
+    speech = Speech("eo", Languages.of_state(built.state))
     assert speech.text(speech.prompt("goodbye")) == "Thank you for your call. Goodbye."
     assert speech.text(speech.credit_is(200, "EUR")) == "Your credit is du eŭroj"
     heard = prompts_folder.sounds(built, "eo")
     assert heard["goodbye"] == synthesis.sound_path("en", "goodbye")
     assert heard["welcome"] == built.state / "prompts/eo/welcome.alaw"
-    for name in prompt_texts.load("eo").clips:
+    for name in Languages.of_state(built.state).texts("eo").clips:
         assert heard[name].is_file(), name
 
 
@@ -134,7 +134,7 @@ def test_asterisk_finds_it_and_the_operators_recordings_come_first(built: Settin
 
 
 def test_it_is_a_language_like_the_others_for_clients_and_for_names(run: Run, built: Settings) -> None:
-    assert languages() == ("en", "eo", "fr")
+    assert Languages.of_state(built.state).codes == ("en", "eo", "fr")
     run("client", "add", "Zamenhof", "--number", "0698765432", "--language", "eo")
     names.make(built, "client", "555", "Zamenhof")
     assert names.spoken(built, "client", "555", "eo") == ("taxiphone/names/eo/client/555",)
@@ -167,7 +167,6 @@ def test_the_simulation_speaks_it_with_sounds_of_their_real_length(
     run: Run, built: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "talk.txt").write_text(TALK, encoding="utf-8")
-    prompt_texts.also_in(tmp_path / "none")  # as in a program that has just started
     words = (
         "call",
         "simulate",
@@ -187,10 +186,9 @@ def test_the_simulation_speaks_it_with_sounds_of_their_real_length(
 
 
 def test_a_settings_file_can_be_written_with_it_and_not_with_one_that_there_is_not(
-    house: Path, tmp_path: Path
+    house: Path,
 ) -> None:
     house.unlink()
-    prompt_texts.also_in(tmp_path / "none")
     words = ["init", str(house), "--cli", "+33199000000", "--trunk", "127.0.0.1", "--language"]
     refused = CliRunner().invoke(taxiphone, [*words, "de"])
     assert isinstance(refused.exception, UsageError)
@@ -218,7 +216,6 @@ def test_the_manuals_example_works_as_it_stands(house: Path, tmp_path: Path) -> 
         copied = tmp_path / "var/prompts/de.toml"
         made = [copied, *([] if made_before else copied.parents[:2])]
         assert [path.name for path in made if path.stat().st_mode & 0o077] == []
-        prompt_texts.also_in(tmp_path / "none")
         words = ("--config", str(house), "prompts", "list", "--language", "de", "--json")
         assert {row["missing"] for row in json.loads(CliRunner().invoke(taxiphone, words).output)} == {False}
         shutil.rmtree(tmp_path / "var")
