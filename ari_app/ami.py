@@ -16,8 +16,6 @@ from taxiphone.dialplan.credentials import AMI_USER
 
 log = logging.getLogger(__name__)
 
-_SECONDS = 3.0
-
 
 class AmiRecordingControl:
     """AMI's use.
@@ -25,10 +23,11 @@ class AmiRecordingControl:
     Args:
         port: of AMI on loopback.
         secret: of its user.
+        answer_seconds: how long an action may take.
     """
 
-    def __init__(self, port: int, secret: str) -> None:
-        self._port, self._secret = port, secret
+    def __init__(self, port: int, secret: str, *, answer_seconds: float = 3.0) -> None:
+        self._port, self._secret, self._seconds = port, secret, answer_seconds
 
     async def mute(self, channel: str, muted: bool) -> bool:
         """Record silence from a channel from now on, or its sound again; False where Asterisk did not.
@@ -52,8 +51,8 @@ class AmiRecordingControl:
             return False
         return True
 
-    async def answers(self) -> str | None:
-        """Whether Asterisk's AMI is there and takes our password; else why not."""
+    async def unavailable(self) -> str | None:
+        """Why Asterisk's AMI can't be used; None if it answers and accepts our password."""
         answer = await self._action({"Action": "Ping"})
         if isinstance(answer, str):
             return answer
@@ -65,11 +64,11 @@ class AmiRecordingControl:
             host="127.0.0.1", port=self._port, username=AMI_USER, secret=self._secret, events="off"
         )
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 await manager.connect()
                 return await manager.send_action(action)
         except (OSError, TimeoutError) as error:
-            return str(error) or f"nothing in {_SECONDS:g} s"
+            return str(error) or f"no answer in {self._seconds:g} s"
         finally:
             manager.close()
 

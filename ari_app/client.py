@@ -19,9 +19,9 @@ from urllib.parse import quote, urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
+from taxiphone.ari_app.ports import Event
 from taxiphone.errors import (
     AriConnectionError,
-    AriError,
     AriRequestError,
     AriTimeoutError,
     ConflictError,
@@ -29,8 +29,6 @@ from taxiphone.errors import (
 )
 
 log = logging.getLogger(__name__)
-
-Event = dict[str, Any]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNAUTHORIZED = 401
@@ -44,7 +42,6 @@ class AriClient:
         user: of ari.conf.
         password: likewise.
         application: the Stasis application's name; its channels' events come here.
-        on_event: called with each event, in Asterisk's order, on the event loop; must not block.
         answer_seconds: how long a request may wait for its answer.
     """
 
@@ -54,7 +51,6 @@ class AriClient:
         user: str,
         password: str,
         application: str,
-        on_event: Callable[[Event], None],
         *,
         answer_seconds: float = 5.0,
     ) -> None:
@@ -65,7 +61,6 @@ class AriClient:
         self._url = f"ws://{address}/ari/events?{query}"
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
-        self._on_event = on_event
         self._answer_seconds = answer_seconds
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[Event]] = {}
@@ -86,11 +81,13 @@ class AriClient:
             raise AriConnectionError(f"Asterisk's ARI did not answer within {seconds:g} s.") from None
 
     def asterisk_has_gone(self) -> None:
-        """Whoever started Asterisk knows that it has ended, and says so: its absence needs no further word."""
+        """Asterisk is known to have ended: its absence need not be logged."""
         self._gone = True
 
-    async def run(self, on_connect: Callable[[], None] | None = None) -> None:
-        """Stay connected until cancelled; each time it is (again), call `on_connect`, which must not block.
+    async def run(
+        self, on_event: Callable[[Event], None], on_connect: Callable[[], None] = lambda: None
+    ) -> None:
+        """Stay connected until cancelled; see `ports.Ari.run`.
 
         Raises:
             AriRequestError: the password is refused; trying again would not help.
@@ -111,9 +108,8 @@ class AriClient:
                     self._connection = connection
                     self._up.set()
                     pause = _FIRST_PAUSE
-                    if on_connect is not None:
-                        on_connect()
-                    await self._read(connection)
+                    on_connect()
+                    await self._read(connection, on_event)
                     missed = "it closed the connection"
             except InvalidStatus as error:
                 if error.response.status_code == _UNAUTHORIZED:
@@ -142,7 +138,7 @@ class AriClient:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _read(self, connection: ClientConnection) -> None:
+    async def _read(self, connection: ClientConnection, on_event: Callable[[Event], None]) -> None:
         async for message in connection:
             event: Event = json.loads(message)
             if event.get("type") == "RESTResponse":
@@ -151,7 +147,7 @@ class AriClient:
                     answer.set_result(event)
                 continue
             try:
-                self._on_event(event)
+                on_event(event)
             except Exception:
                 # One event that we can't digest must not take every call's connection with it.
                 log.exception("an event of Asterisk's could not be handled: %s", event.get("type"))
@@ -173,20 +169,10 @@ class AriClient:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Send a request and return the decoded answer (None where it has no body).
-
-        Args:
-            method: of HTTP.
-            path: below `/ari/`, its parts quoted already (see `path`).
-            query: query parameters; None values are left out.
-            body: JSON body.
+        """Send a request and return the decoded answer; see `ports.Ari.request`.
 
         Raises:
-            NotFoundError: 404.
-            ConflictError: 409.
-            AriRequestError: any other status from 400.
-            AriConnectionError: no connection, or lost before the answer.
-            AriTimeoutError: no answer in time.
+            AriError: one of its kinds, as `ports.Ari.request` lists them.
         """
         connection = self._connection
         if connection is None:
@@ -243,6 +229,3 @@ def _decode(response: Event, request: str) -> Any:
             raise ConflictError(sentence, status)
         case _:
             raise AriRequestError(sentence, status)
-
-
-__all__ = ["AriClient", "AriError", "Event", "path"]

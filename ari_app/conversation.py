@@ -11,13 +11,12 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app.ami import AmiRecordingControl
 from taxiphone.ari_app.call_record import CallRecord, Talking
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
-from taxiphone.ari_app.hep import HepListener
 from taxiphone.ari_app.menu import Question
+from taxiphone.ari_app.ports import Ari, MediaSignalling, RecordingControl
 from taxiphone.ari_app.rated_calls import RatedCalls
-from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import NORMAL, TEMPORARY_FAILURE, Lines, Pressed, Sounds
 from taxiphone.billing.announcement import AnnouncedQuote
 from taxiphone.billing.holds import Accepted
@@ -83,9 +82,11 @@ class Services:
     Attributes:
         settings: checked.
         database: where calls and money are.
+        ari: the connection to Asterisk.
+        router: gives each event to its leg.
         lines: the verbs.
         recording_control: pauses recordings.
-        hep: which phone sends no sound for good reason.
+        signalling: tells which phone sends no audio for good reason.
         rated_calls: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over; the meter then looks at its log at once.
         talks: those that are going on, by the client's id.
@@ -94,9 +95,11 @@ class Services:
 
     settings: Settings
     database: Database
+    ari: Ari
+    router: Router
     lines: Lines
-    recording_control: AmiRecordingControl
-    hep: HepListener
+    recording_control: RecordingControl
+    signalling: MediaSignalling
     rated_calls: RatedCalls
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
@@ -156,7 +159,7 @@ class Conversation:
 
     def phone(self, number: int) -> Leg:
         """The leg of the consultant's first, second ... phone."""
-        leg = self.lines.router.open(calls.consultant_leg(self.id, number))
+        leg = self.services.router.open(calls.consultant_leg(self.id, number))
         if leg not in self.phones:
             self.phones.append(leg)
         return leg
@@ -164,9 +167,9 @@ class Conversation:
     def take_over_phones(self, channels: set[str], accepted: str | None) -> None:
         """The consultant's phones as an earlier process left them: those that there are, and the one that accepted."""
         for leg in self.phones:
-            self.lines.router.close(leg)
-        self.phones = [self.lines.router.open(channel) for channel in sorted(channels)]
-        self.consultant_leg = self.lines.router.open(accepted or calls.consultant_leg(self.id))
+            self.services.router.close(leg)
+        self.phones = [self.services.router.open(channel) for channel in sorted(channels)]
+        self.consultant_leg = self.services.router.open(accepted or calls.consultant_leg(self.id))
         if self.consultant_leg not in self.phones:
             self.phones.append(self.consultant_leg)
 
@@ -293,4 +296,4 @@ class Conversation:
     def let_go(self) -> None:
         """Wait for no event any more."""
         for leg in (self.client_leg, *self.phones):
-            self.lines.router.close(leg)
+            self.services.router.close(leg)

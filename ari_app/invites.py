@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from taxiphone.ari_app.bounded import keep
-from taxiphone.ari_app.client import Event
+from taxiphone.ari_app.ports import Event
 
 _REMEMBERED = 20_000
 

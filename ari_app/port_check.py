@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from taxiphone.ari_app.ami import AmiRecordingControl
-from taxiphone.ari_app.client import AriClient, path
+from taxiphone.ari_app.client import path
+from taxiphone.ari_app.ports import Ari, RecordingControl
 from taxiphone.errors import AsteriskStartError, NotFoundError
 from taxiphone.settings_sections import AsteriskSection
 
 _TRANSPORT = path("asterisk", "config", "dynamic", "res_pjsip", "transport", "transport-udp")
 
 
-async def check_ports(
-    ari: AriClient, recording_control: AmiRecordingControl, settings: AsteriskSection
-) -> None:
+async def check_ports(ari: Ari, recording_control: RecordingControl, settings: AsteriskSection) -> None:
     """Ask Asterisk itself whether its SIP transport and its AMI are up.
 
     Raises:
@@ -26,7 +24,7 @@ async def check_ports(
         raise AsteriskStartError(
             _sentence("SIP", "udp", settings.sip_address, settings.sip_port, "sip_port")
         ) from None
-    why = await recording_control.answers()
+    why = await recording_control.unavailable()
     if why is not None:
         raise AsteriskStartError(
             f"{_sentence('AMI', 'tcp', '127.0.0.1', settings.ami_port, 'ami_port')} (AMI: {why})"

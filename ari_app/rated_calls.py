@@ -16,7 +16,7 @@ class RatedCalls:
         """Begin to listen; before the meter is asked to look."""
         self._waiting.setdefault(call_id, asyncio.Event())
 
-    def told(self, call_id: str) -> None:
+    def rated(self, call_id: str) -> None:
         """The meter has priced a call. On the event loop."""
         if call_id in self._waiting:
             self._waiting[call_id].set()

@@ -51,14 +51,14 @@ async def living_channels(services: Services) -> dict[str, Living]:
     Raises:
         AriError: it did not say.
     """
-    ari = services.lines.ari
+    ari = services.ari
     try:
         return {str(each["id"]): _living(each) for each in await ari.request("GET", path("channels"))}
     except AriRequestError as error:
         if error.status < _UNREADABLE:
             raise
         log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
-    ours = {leg.id for leg in services.lines.router.known()}
+    ours = {leg.id for leg in services.router.known()}
     ours |= await services.database.look(_channels_of_unfinished_calls)
     found = {}
     for channel in sorted(ours):
@@ -88,10 +88,8 @@ async def reconcile(services: Services) -> None:
     Raises:
         AriError: Asterisk did not say.
     """
-    ari = services.lines.ari
-    known = (
-        services.lines.router.known()
-    )  # asked before Asterisk is: a leg that comes meanwhile is not missing
+    ari = services.ari
+    known = services.router.known()  # asked before Asterisk is: a leg that comes meanwhile is not missing
     living = await living_channels(services)
     for leg in known:
         if leg.id not in living:
@@ -124,7 +122,7 @@ async def recover(services: Services, resume: Callable[[Consultation], None]) ->
     Raises:
         AriError: Asterisk did not answer.
     """
-    router = services.lines.router
+    router = services.router
     living = await living_channels(services)
     gone = set()
     for call_id, client_channel, consultant_channel, status in await services.database.look(unfinished_calls):
@@ -180,7 +178,7 @@ async def forgotten(services: Services) -> set[str]:
     Raises:
         AriError: Asterisk did not say.
     """
-    router = services.lines.router
+    router = services.router
     left = [row for row in await services.database.look(unfinished_calls) if not router.has(row[1])]
     return await _without_legs(services, left) if left else set()
 
@@ -198,7 +196,7 @@ def _phones(living: Iterable[str], call_id: str) -> set[str]:
 
 async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None:
     """Channels in our application that belong to no open call: nobody would ever hang them up."""
-    router = services.lines.router
+    router = services.router
     for channel, found in living.items():
         if found.held and not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from taxiphone.ari_app.client import Event
 from taxiphone.ari_app.keypad import Keypad
+from taxiphone.ari_app.ports import Event
 from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from taxiphone.ari_app.hep import HepListener
+from taxiphone.ari_app.ports import MediaSignalling
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.settings_sections import Call as CallSettings
@@ -82,7 +82,7 @@ class RtpWatchdog:
 
     Args:
         lines: the verbs.
-        hep: tells which phone sends nothing for good reason.
+        signalling: tells which phone sends nothing for good reason.
         client: a leg of the talk.
         consultant: the other.
         settings: [call], with its two time-outs.
@@ -93,7 +93,7 @@ class RtpWatchdog:
     def __init__(
         self,
         lines: Lines,
-        hep: HepListener,
+        signalling: MediaSignalling,
         client: Leg,
         consultant: Leg,
         settings: CallSettings,
@@ -101,7 +101,7 @@ class RtpWatchdog:
         heard: bool = False,
         earlier: Earlier = ((), ()),
     ) -> None:
-        self._lines, self._hep, self._taken_over = lines, hep, heard
+        self._lines, self._signalling, self._taken_over = lines, signalling, heard
         since = steady() if heard else None
         self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
@@ -124,7 +124,7 @@ class RtpWatchdog:
     def silent_for(self, leg: Leg) -> float:
         """Seconds since a leg's last packet, as far as one has looked; 0.0 where nothing is known."""
         side = next(side for side in self._sides if side.leg is leg)
-        if not side.known or leg.held or self._hep.sends_nothing(leg.sip_call_id):
+        if not side.known or leg.held or self._signalling.sends_nothing(leg.sip_call_id):
             return 0.0
         return asyncio.get_running_loop().time() - side.grew_at
 
@@ -140,7 +140,7 @@ class RtpWatchdog:
         counted = await self._lines.packets(side.leg)
         if counted is None:
             return
-        packets, reports = counted.packets, self._hep.reports(side.leg.sip_call_id, counted.source)
+        packets, reports = counted.packets, self._signalling.reports(side.leg.sip_call_id, counted.source)
         if not side.known:
             side.known, side.grew_at = True, clock
             if self._taken_over:
@@ -162,7 +162,7 @@ class RtpWatchdog:
 
     def _has_reason(self, side: _Side, reports: int) -> bool:
         leg = side.leg
-        return leg.held or reports > side.reports or self._hep.sends_nothing(leg.sip_call_id)
+        return leg.held or reports > side.reports or self._signalling.sends_nothing(leg.sip_call_id)
 
     def _silent(self, clock: float, began: float) -> Silence | None:
         if clock - began >= self._one_way:

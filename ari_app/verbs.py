@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taxiphone.ari_app.client import AriClient, path
+from taxiphone.ari_app.client import path
+from taxiphone.ari_app.ports import Ari
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.errors import (
@@ -85,7 +86,7 @@ class Counted:
 class Lines:
     """The verbs, over one connection to Asterisk."""
 
-    def __init__(self, ari: AriClient, router: Router) -> None:
+    def __init__(self, ari: Ari, router: Router) -> None:
         self.ari = ari
         self.router = router
         self._playbacks = itertools.count(1)

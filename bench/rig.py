@@ -14,7 +14,8 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.ari_app.client import AriClient, Event
+from taxiphone.ari_app.client import AriClient
+from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.steps.price import SKIP_SECONDS
 from taxiphone.bench.phones import Line, Phones, Side
 from taxiphone.billing.ledger import postings
@@ -124,8 +125,8 @@ class BenchSet:
         settings = self.platform.settings
         address = f"{platform.ADDRESS}:{settings.asterisk.http_port}"
         password = credentials.ari_password(settings)
-        ari = AriClient(address, credentials.ARI_USER, password, "bench", heard.append)
-        listening = asyncio.create_task(ari.run(), name="warm-up")
+        ari = AriClient(address, credentials.ARI_USER, password, "bench")
+        listening = asyncio.create_task(ari.run(heard.append), name="warm-up")
         try:
             await ari.wait_connected(10)
             for side in (self.plain, self.taxiphone):

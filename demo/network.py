@@ -13,7 +13,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from taxiphone.ari_app.client import AriClient, Event, path
+from taxiphone.ari_app.client import AriClient, path
+from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo import sound
@@ -71,9 +72,7 @@ class PublicNetwork:
         self._phones: dict[str, Phone] = {}
         self.captures: list[Path] = []  # of SIP; the last is being written
         self.router = Router(self._arrived)
-        self.ari = AriClient(
-            f"127.0.0.1:{self._http_port}", "network", self._password, "network", self.router.route
-        )
+        self.ari = AriClient(f"127.0.0.1:{self._http_port}", "network", self._password, "network")
         self.lines = Lines(self.ari, self.router)
         self._running: asyncio.Task[None] | None = None
 
@@ -85,7 +84,7 @@ class PublicNetwork:
         """
         self.server.write(self._files())
         await self.server.start()
-        self._running = asyncio.create_task(self.ari.run(), name="public network")
+        self._running = asyncio.create_task(self.ari.run(self.router.route), name="public network")
         await self.ari.wait_connected(10)
 
     async def stop(self) -> None:

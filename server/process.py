@@ -22,8 +22,11 @@ from sqlalchemy.orm import Session
 
 from taxiphone.agi.apology import Apology
 from taxiphone.agi.server import AgiServer
+from taxiphone.ari_app.ami import AmiRecordingControl
 from taxiphone.ari_app.application import Application
-from taxiphone.ari_app.rated_calls import RatedCalls
+from taxiphone.ari_app.client import AriClient
+from taxiphone.ari_app.hep import HepListener
+from taxiphone.ari_app.recovery import APPLICATION
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.dialplan import config, credentials
@@ -31,6 +34,7 @@ from taxiphone.dialplan.asterisk import locate, sharing
 from taxiphone.dialplan.asterisk.home import outdated
 from taxiphone.dialplan.asterisk.log_keeper import Bounds
 from taxiphone.dialplan.asterisk.server import AsteriskServer
+from taxiphone.dialplan.credentials import ARI_USER
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.server import forgotten
@@ -75,7 +79,7 @@ class Process:
         self._pricing: set[asyncio.Task[None]] = set()
         self._worker = RecordingWorker(settings, database)
         self._meter = Meter(settings, database, on_rated=self._rated)
-        self._rated_calls = RatedCalls()  # the application's, as soon as there is one
+        self._call_rated: Callable[[str], None] = lambda _: None
 
     async def run(self) -> None:
         """Serve until a signal.
@@ -96,14 +100,7 @@ class Process:
             await agi.start()
             stack.push_async_callback(agi.stop)
             asterisk = await self._start_asterisk(stack)
-            application = Application(
-                self._settings,
-                self._database,
-                credentials.load(self._settings),
-                on_end=lambda _: self._meter.nudge(),
-                on_gone=self._gone,
-            )
-            self._rated_calls = application.rated_calls
+            application = await self._application(stack)
             tasks = [
                 asyncio.create_task(application.run(), name="application"),
                 asyncio.create_task(self._meter.run(self._ended), name="meter"),
@@ -126,9 +123,26 @@ class Process:
             finally:
                 await self._down(application, tasks)
 
+    async def _application(self, stack: AsyncExitStack) -> Application:
+        asterisk, secrets = self._settings.asterisk, credentials.load(self._settings)
+        hep = HepListener(secrets.hep_secret)
+        await hep.listen(asterisk.hep_port)
+        stack.callback(hep.close)
+        application = Application(
+            self._settings,
+            self._database,
+            ari=AriClient(f"127.0.0.1:{asterisk.http_port}", ARI_USER, secrets.ari_password, APPLICATION),
+            recording_control=AmiRecordingControl(asterisk.ami_port, secrets.ami_secret),
+            signalling=hep,
+            on_end=lambda _: self._meter.nudge(),
+            on_gone=self._gone,
+        )
+        self._call_rated = application.call_rated
+        return application
+
     def _rated(self, call_id: str) -> None:
         self._worker.nudge()
-        self._rated_calls.told(call_id)
+        self._call_rated(call_id)
 
     # -- up -------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from taxiphone.ari_app.client import Event
-from taxiphone.ari_app.router import Router
+from taxiphone.ari_app.ports import Event
 from taxiphone.billing.metering import arrivals
 from taxiphone.errors import AriRequestError, ConflictError, NotFoundError
 from taxiphone.settings import Settings
@@ -39,7 +38,7 @@ _SHIPPED: dict[str, dict[str, float]] = {}  # language -> sound -> seconds
 
 
 class SimulatedAsterisk:
-    """What `AriClient` talks to, without a network: `request` and `wait_connected` are like its own.
+    """Implements `ari_app.ports.Ari` without a network.
 
     Args:
         settings: where the sounds and the event log are, and the RTP time-out.
@@ -47,7 +46,7 @@ class SimulatedAsterisk:
 
     Attributes:
         application: whose channels they are.
-        router: what the events are given to; set before the first call.
+        on_event: called with each event; set before the first call.
         core: the channels and bridges.
         requests: what was asked, in order: "POST channels/1/answer".
         missing: sounds that it can't play, though there are such.
@@ -56,7 +55,7 @@ class SimulatedAsterisk:
 
     def __init__(self, settings: Settings, on_row: Callable[[str], None] = lambda _: None) -> None:
         self.application = "taxiphone"
-        self.router: Router
+        self.on_event: Callable[[Event], None] = lambda _: None
         self.requests: list[str] = []
         self.missing: set[str] = set()
         self.lost: Callable[[Event], bool] = lambda _: False
@@ -107,6 +106,17 @@ class SimulatedAsterisk:
         return self.core.known.get(channel.id) is channel and not channel.up
 
     # -- what the application asks --------------------------------------------------------------------------------
+
+    async def run(
+        self, on_event: Callable[[Event], None], on_connect: Callable[[], None] = lambda: None
+    ) -> None:
+        """Be connected until cancelled."""
+        self.on_event = on_event
+        on_connect()
+        await asyncio.Event().wait()
+
+    def asterisk_has_gone(self) -> None:
+        """It never goes."""
 
     async def wait_connected(self, seconds: float) -> None:
         """It is always there."""
@@ -289,7 +299,7 @@ class SimulatedAsterisk:
 
     def _send(self, event: Event) -> None:
         if not self.lost(event):
-            self._loop.call_soon(self.router.route, event)
+            self._loop.call_soon(self.on_event, event)
 
 
 def _lengths(settings: Settings, language: str) -> dict[str, float]:

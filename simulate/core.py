@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from taxiphone.ari_app.client import Event
+from taxiphone.ari_app.ports import Event
 from taxiphone.simulate.cel_log import CelLog
 from taxiphone.simulate.channel import BY_TIMEOUT, Channel, Happening, Playback, What
 from taxiphone.store.types import now

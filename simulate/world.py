@@ -7,13 +7,9 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import cast
 
-from taxiphone.ari_app.ami import AmiRecordingControl
-from taxiphone.ari_app.client import AriClient
 from taxiphone.ari_app.consultation import Consultation
 from taxiphone.ari_app.conversation import Services
-from taxiphone.ari_app.hep import HepListener
 from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.verbs import Lines
@@ -37,7 +33,7 @@ class Ended:
 
 
 class SimulatedRecordingControl:
-    """In the place of AMI: recordings are paused and resumed at once.
+    """Implements `ari_app.ports.RecordingControl`: recordings are paused and resumed at once.
 
     Attributes:
         paused: the channels of which silence would be recorded.
@@ -47,9 +43,25 @@ class SimulatedRecordingControl:
         self.paused: set[str] = set()
 
     async def mute(self, channel: str, muted: bool) -> bool:
-        """Pause, or resume; see `Recorder.mute`."""
+        """Pause or resume."""
         (self.paused.add if muted else self.paused.discard)(channel)
         return True
+
+    async def unavailable(self) -> str | None:
+        """It is always there."""
+        return None
+
+
+class SimulatedSignalling:
+    """Implements `ari_app.ports.MediaSignalling`: no phone agrees to send nothing, and none sends RTCP."""
+
+    def sends_nothing(self, _call_id: str | None) -> bool:
+        """No."""
+        return False
+
+    def reports(self, _call_id: str | None, _ours: int | None) -> int:
+        """None."""
+        return 0
 
 
 class World:
@@ -70,16 +82,20 @@ class World:
 
     def start(self) -> None:
         """The program starts, perhaps anew: it knows of no leg, and Asterisk's channels are as they are."""
-        self.asterisk.router = self.router = Router(lambda *_: None)
-        self.rated_calls = RatedCalls()
+        self.router = Router(lambda *_: None)
+        self.asterisk.on_event = self.router.route
+        rated_calls = RatedCalls()
+        self.on_rated = rated_calls.rated
         self.services = Services(
-            self.settings,
-            self.database,
-            Lines(cast(AriClient, self.asterisk), self.router),
-            cast(AmiRecordingControl, self.recording_control),
-            HepListener(secret=""),  # nothing listens to it: nobody holds here
-            self.rated_calls,
-            self._over,
+            settings=self.settings,
+            database=self.database,
+            ari=self.asterisk,
+            router=self.router,
+            lines=Lines(self.asterisk, self.router),
+            recording_control=self.recording_control,
+            signalling=SimulatedSignalling(),
+            rated_calls=rated_calls,
+            on_over=self._over,
         )
 
     def _row(self, event: str) -> None:
@@ -91,7 +107,7 @@ class World:
 
     def _rated(self, call_id: str) -> None:
         # From the meter's thread: whoever waits is told before time goes on.
-        self._loop.call_soon_threadsafe(self.rated_calls.told, call_id)
+        self._loop.call_soon_threadsafe(self.on_rated, call_id)
 
     def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> Consultation:
         """A call comes in; the consultation that will live it, once it is run."""

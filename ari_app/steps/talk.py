@@ -145,7 +145,7 @@ class _Talk:
         self._began = self._loop.time() - talked_for
         self._watchdog = RtpWatchdog(
             call.lines,
-            call.services.hep,
+            call.services.signalling,
             call.client_leg,
             call.consultant_leg,
             call.settings.call,

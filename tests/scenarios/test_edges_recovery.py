@@ -6,15 +6,15 @@ import asyncio
 import itertools
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import select
 
-from taxiphone.ari_app import application as ari_application
 from taxiphone.ari_app import recovery
 from taxiphone.ari_app.application import Application
-from taxiphone.dialplan.credentials import Secrets
 from taxiphone.errors import AriConnectionError, AriTimeoutError
 from taxiphone.simulate.people import ScriptedPeople
 from taxiphone.simulate.script import deed
+from taxiphone.simulate.world import SimulatedSignalling
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call
 
@@ -51,20 +51,31 @@ def taken_over(world):
     return taken_over
 
 
-@pytest.fixture
-def application(world, settings, database, monkeypatch):
-    """Start the application as `taxiphone serve` does, on the simulated Asterisk: `application()`."""
-    monkeypatch.setattr(ari_application, "AriClient", lambda *_: world.asterisk)
-    monkeypatch.setattr(ari_application, "AmiRecordingControl", lambda *_: world.recording_control)
+@pytest_asyncio.fixture
+async def application(world, settings, database):
+    """Start the application as `taxiphone serve` does, on the simulated Asterisk: `await application()`."""
 
-    def application():
-        secrets, on_end = Secrets("secret"), world.services.on_over
-        made = Application(settings, database, secrets, on_end=on_end, on_gone=lambda _: None)
-        world.asterisk.router = world.router = made._router
-        world.rated_calls = made.rated_calls
+    running = []
+
+    async def application():
+        made = Application(
+            settings,
+            database,
+            ari=world.asterisk,
+            recording_control=world.recording_control,
+            signalling=SimulatedSignalling(),
+            on_end=world.services.on_over,
+            on_gone=lambda _: None,
+        )
+        world.router, world.on_rated = made.router, made.call_rated
+        running.append(asyncio.create_task(made.run()))
+        await asyncio.sleep(0)
         return made
 
-    return application
+    yield application
+    for each in running:
+        each.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 # -- talks that are taken over ------------------------------------------------------------------------------------
@@ -183,8 +194,7 @@ async def test_a_talk_is_ended_though_the_program_is_ended_while_it_takes_it_ove
             await asyncio.sleep(1)
 
     answering(slow)
-    program = application()
-    program._on_connect()
+    program = await application()
     async with asyncio.timeout(60):
         await asked.wait()
         await program.hang_up_all()
@@ -205,8 +215,7 @@ async def test_an_asterisk_that_does_not_answer_does_not_hold_up_the_programs_en
             await asyncio.Event().wait()
 
     answering(deaf)
-    program = application()
-    program._on_connect()
+    program = await application()
     async with asyncio.timeout(10):
         await program.hang_up_all()
     assert program.calls == 0
@@ -216,7 +225,7 @@ async def test_an_asterisk_that_does_not_answer_does_not_hold_up_the_programs_en
 async def test_a_phone_that_is_told_without_end_does_not_hold_up_the_programs_end(
     world, application, ears, nothing_left, database
 ):
-    program = application()
+    program = await application()
     script = (
         *("consultant rings: answer", "consultant 1 hears accept-menu: after 2, press 1"),
         "consultant 2 hears accept-menu: nothing",

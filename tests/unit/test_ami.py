@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from panoramisk import Manager
 
-from taxiphone.ari_app import ami as ami_module
 from taxiphone.ari_app.ami import AmiRecordingControl
 
 SECRET = "right"  # noqa: S105 - of the little server below
@@ -81,10 +80,9 @@ async def ami() -> AsyncIterator[Ami]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody answers is given up soon."""
-    monkeypatch.setattr(ami_module, "_SECONDS", 0.3)
+def control(port: int, secret: str) -> AmiRecordingControl:
+    """One that gives up soon."""
+    return AmiRecordingControl(port, secret, answer_seconds=0.3)
 
 
 class Left:
@@ -106,7 +104,7 @@ class Left:
 @pytest.mark.parametrize("muted", [True, False])
 async def test_a_recording_is_paused_and_resumed_by_asterisks_word(ami: Ami, muted: bool) -> None:
     left = Left()
-    assert await AmiRecordingControl(ami.port, SECRET).mute(CHANNEL, muted)
+    assert await control(ami.port, SECRET).mute(CHANNEL, muted)
     (action,) = ami.actions
     assert {key: action[key] for key in ("Action", "Channel", "Direction", "State")} == {
         "Action": "MixMonitorMute",
@@ -120,7 +118,7 @@ async def test_a_recording_is_paused_and_resumed_by_asterisks_word(ami: Ami, mut
 async def test_asterisks_error_is_believed_and_logged(ami: Ami, caplog: pytest.LogCaptureFixture) -> None:
     ami.answer = lambda _: "Error"
     left = Left()
-    assert not await AmiRecordingControl(ami.port, SECRET).mute(CHANNEL, True)
+    assert not await control(ami.port, SECRET).mute(CHANNEL, True)
     assert "No such channel" in caplog.text
     assert await left.nothing(ami)
 
@@ -130,7 +128,7 @@ async def test_a_wrong_secret_pauses_nothing_and_is_logged_without_it(
 ) -> None:
     ami.answer = lambda _: "Error"
     left = Left()
-    assert not await AmiRecordingControl(ami.port, "wrong-secret").mute(CHANNEL, True)
+    assert not await control(ami.port, "wrong-secret").mute(CHANNEL, True)
     assert "ERROR" in caplog.text
     assert "wrong-secret" not in caplog.text
     assert await left.nothing(ami)
@@ -140,7 +138,7 @@ async def test_an_asterisk_without_ami_pauses_nothing_and_is_logged(
     ami: Ami, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = Left()
-    assert not await AmiRecordingControl(unused_tcp_port, SECRET).mute(CHANNEL, True)
+    assert not await control(unused_tcp_port, SECRET).mute(CHANNEL, True)
     assert str(unused_tcp_port) in caplog.text
     assert await left.nothing()
     assert ami.connections == 0
@@ -151,7 +149,7 @@ async def test_who_does_not_answer_is_given_up_and_asked_nothing_later(
 ) -> None:
     ami.answer = lambda _: None
     left = Left()
-    assert not await AmiRecordingControl(ami.port, SECRET).mute(CHANNEL, True)
+    assert not await control(ami.port, SECRET).mute(CHANNEL, True)
     assert str(ami.port) in caplog.text
     assert await left.nothing(ami)
 
@@ -174,7 +172,7 @@ async def test_nobody_connects_again_later(
 
     monkeypatch.setattr(loop, "create_connection", create_connection)
     left = Left()
-    assert not await AmiRecordingControl(ami.port if listens else unused_tcp_port, SECRET).mute(CHANNEL, True)
+    assert not await control(ami.port if listens else unused_tcp_port, SECRET).mute(CHANNEL, True)
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(tries) == 1
@@ -182,7 +180,7 @@ async def test_nobody_connects_again_later(
 
 
 async def test_each_use_has_a_connection_of_its_own(ami: Ami) -> None:
-    recorder, left = AmiRecordingControl(ami.port, SECRET), Left()
+    recorder, left = control(ami.port, SECRET), Left()
     ami.answer = lambda _: "Error"
     assert not await recorder.mute(CHANNEL, True)
     ami.answer = lambda _: "Success"

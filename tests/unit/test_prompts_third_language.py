@@ -210,7 +210,7 @@ def test_its_sounds_are_their_owners_only(run: Run, built: Settings, tmp_path: P
 def test_the_manuals_example_works_as_it_stands(house: Path, tmp_path: Path) -> None:
     manual = (ROOT / "docs/prompts.md").read_text(encoding="utf-8")
     [copying] = re.findall(r"^ +(\(umask .*\))$", manual, re.MULTILINE)
-    (tmp_path / "dialplan").symlink_to(ROOT / "dialplan")
+    (tmp_path / "speech").symlink_to(ROOT / "speech")
     for made_before in (True, False):
         subprocess.run(["/bin/bash", "-c", copying], cwd=tmp_path, check=True)
         copied = tmp_path / "var/prompts/de.toml"

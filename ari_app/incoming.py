@@ -1,0 +1,118 @@
+"""What happens to a channel that comes into the application: it becomes a call, is refused, or is hung up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any
+
+from taxiphone.ari_app.call_rate import CallRate
+from taxiphone.ari_app.consultation import Consultation
+from taxiphone.ari_app.conversation import Services
+from taxiphone.ari_app.invites import NAMED, Invites
+from taxiphone.ari_app.ports import Event
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED
+from taxiphone.ari_app.waiting import to_the_end
+from taxiphone.billing.metering import arrivals
+from taxiphone.directory import callers
+from taxiphone.directory.callers import Caller, Said
+
+log = logging.getLogger(__name__)
+
+Start = Callable[[str, Coroutine[Any, Any, Any]], None]
+
+
+class IncomingCalls:
+    """Takes each call that comes over the trunk, or turns it away.
+
+    Args:
+        services: what a call works with.
+        start: starts a task of this name.
+
+    Attributes:
+        draining: the server is being stopped; no call is taken.
+    """
+
+    def __init__(self, services: Services, start: Start) -> None:
+        self.draining = False
+        self._services, self._start = services, start
+        self._rate = CallRate(services.settings.call.most_calls_per_minute)
+        self._invites = Invites()
+
+    def arrived(self, leg: Leg, event: Event) -> None:
+        """A channel has come into the application (StasisStart)."""
+        match event.get("args", []):
+            case _ if "replace_channel" in event:
+                log.warning("%s claims to replace a line of a call; both are hung up", leg.id)
+                self._start(leg.id, self._end_both(leg, str(event["replace_channel"]["id"])))
+            case ["inbound", dialled, *said]:
+                self._called(leg, event, dialled, said)
+            case _:
+                log.warning("%s came without a call of ours and is hung up", leg.id)
+                self._start(leg.id, self._hang_up(leg))
+
+    def _called(self, leg: Leg, event: Event, dialled: str, said: list[str]) -> None:
+        """A call has come over the trunk: take it, refuse it, or turn it away."""
+        caller = callers.read(self._services.settings, event["channel"]["caller"]["number"], Said.of(said))
+        if self._invites.is_copy(event):
+            log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
+            self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
+        elif not self._rate.takes(caller.number or "", monotonic()):
+            self._start(leg.id, self._refuse(leg, "often", BUSY))
+        elif self.draining:
+            self._start(leg.id, self._turn_away(leg, dialled, caller))
+        else:
+            consultation = Consultation(self._services, leg, dialled=dialled or _named(said), caller=caller)
+            self._start(consultation.id, consultation.run())
+
+    async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
+        """Say that the service is unavailable. Nothing is charged; the meter notes the call (billing/metering/arrivals.py)."""
+        lines, language = self._services.lines, self._services.settings.platform.language
+        try:
+            note = arrivals.note_of("away", dialled, caller.number or "")
+            await lines.set_variable(leg, "CHANNEL(userfield)", note)
+            await lines.answer(leg)
+            await lines.speak_language(leg, language)
+            await lines.say(leg, *self._services.speech(language).prompt("unavailable"))
+        finally:
+            await to_the_end(self._hang_up(leg))
+
+    async def _refuse(self, leg: Leg, why: str, cause: int) -> None:
+        """End a call before it is answered, without a row.
+
+        Args:
+            leg: the caller's.
+            why: for the meter: "often", this number calls too often, which it counts; "copy", of another call's INVITE.
+            cause: sent to the caller's network (ITU-T Q.850).
+        """
+        try:
+            await self._services.lines.set_variable(leg, "CHANNEL(userfield)", why)
+        finally:
+            await self._services.lines.hang_up(leg, cause)
+            self._services.router.close(leg)
+
+    async def _end_both(self, leg: Leg, replaced: str) -> None:
+        """Hang up a channel that has taken another's place, and the other one (INVITE with Replaces, RFC 3891).
+
+        A call can be ended in this way, but not taken over.
+        """
+        router = self._services.router
+        known = router.has(replaced)
+        before = router.open(replaced)
+        await asyncio.gather(self._hang_up(leg), self._services.lines.hang_up(before))
+        if not known:
+            router.close(before)
+
+    async def _hang_up(self, leg: Leg) -> None:
+        await self._services.lines.hang_up(leg)
+        self._services.router.close(leg)
+
+
+def _named(said: list[str]) -> str:
+    """What stands in place of the number dialled: the account's name, or "?"; logged for the operator."""
+    name = "".join(said[NAMED : NAMED + 1]) or "?"
+    log.warning("a call names no number that was dialled, but %r. See [trunk] did_from.", name)
+    return name

@@ -1,0 +1,99 @@
+"""What the application needs of the outside, as Protocols. The simulator implements them without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+Event = dict[str, Any]
+"""An event of ARI, decoded from JSON."""
+
+
+class Ari(Protocol):
+    """A connection to Asterisk's REST interface (ARI) that comes back by itself.
+
+    Attributes:
+        application: the name of the Stasis application; the events of its channels come here.
+    """
+
+    application: str
+
+    async def run(
+        self, on_event: Callable[[Event], None], on_connect: Callable[[], None] = lambda: None
+    ) -> None:
+        """Stay connected until cancelled.
+
+        Args:
+            on_event: called on the event loop with each event, in Asterisk's order. Must not block.
+            on_connect: called each time a connection has been made. Must not block.
+
+        Raises:
+            AriRequestError: the password is refused.
+        """
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send a request and return the decoded answer; None if the answer has no body.
+
+        Args:
+            method: HTTP method.
+            path: below `/ari/`, each part quoted (`client.path`).
+            query: query parameters; those that are None are omitted.
+            body: JSON body.
+
+        Raises:
+            NotFoundError: 404.
+            ConflictError: 409.
+            AriRequestError: any other status from 400.
+            AriConnectionError: there is no connection, or it was lost before the answer.
+            AriTimeoutError: no answer in time.
+        """
+
+    async def wait_connected(self, seconds: float) -> None:
+        """Wait until requests can be sent.
+
+        Raises:
+            AriConnectionError: no connection within `seconds`.
+        """
+
+    def asterisk_has_gone(self) -> None:
+        """Asterisk is known to have ended: its absence need not be logged."""
+
+
+class RecordingControl(Protocol):
+    """Pauses and resumes the recording of a channel."""
+
+    async def mute(self, channel: str, muted: bool) -> bool:
+        """Record silence from now on, or sound again; False if Asterisk refused or did not answer.
+
+        Args:
+            channel: the unique id of the channel.
+            muted: whether silence is recorded.
+        """
+
+    async def unavailable(self) -> str | None:
+        """Why recordings can't be paused now; None if they can."""
+
+
+class MediaSignalling(Protocol):
+    """What signalling tells about the audio of a SIP call's far end."""
+
+    def sends_nothing(self, call_id: str | None, /) -> bool:
+        """Whether the far end has agreed to send no audio (RFC 3264: recvonly, inactive).
+
+        Args:
+            call_id: the SIP Call-ID; None if it is unknown.
+        """
+
+    def reports(self, call_id: str | None, ours: int | None, /) -> int:
+        """How many RTCP reports (RFC 3550) the far end has sent.
+
+        Args:
+            call_id: the SIP Call-ID; None if it is unknown.
+            ours: the SSRC of our own reports, which are not counted.
+        """
