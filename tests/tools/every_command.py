@@ -55,6 +55,7 @@ READS = {
 # Writes, in an order in which each finds what it needs.
 WRITES = {
     "db upgrade": [],
+    "db copy": ["sqlite:///{folder}/copy.db"],
     "consultant add": ["Ανδρέας", "--phone", "+33639980009", "--price", "2"],
     "consultant set": ["101", "--available"],
     "client add": ["Zoë", "--number", "+33639980008"],
