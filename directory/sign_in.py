@@ -26,12 +26,12 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import numbers, ownership, pins
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
+from taxiphone.store.idempotent import insert_of
 from taxiphone.store.models import Client, ClientNumber, SignIn
 from taxiphone.store.types import now
 
@@ -159,7 +159,7 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
     ):
         return False
     # Another call may be adding it at the same moment: whoever is first has it, and both are told.
-    insert = _insert(session)(cast(Table, ClientNumber.__table__))
+    insert = insert_of(session)(cast(Table, ClientNumber.__table__))
     session.execute(insert.values(number=number, client_id=client_id).on_conflict_do_nothing())
     owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == number))
     return owner == client_id
@@ -216,7 +216,7 @@ def _in_force(at: datetime) -> ColumnElement[bool]:
 def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:
     """Count a failure for each key; False, and nothing counted, where one of them is paused by now."""
     for key in keys:  # now the rows are ours until the end, those that were there before too
-        insert = _insert(session)(cast(Table, SignIn.__table__)).values(key=key, failures=0, last_at=now())
+        insert = insert_of(session)(cast(Table, SignIn.__table__)).values(key=key, failures=0, last_at=now())
         session.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"key": key}))
     at = now()
     if _paused(session, keys, at):
@@ -258,7 +258,3 @@ def _forget_old(session: Session, at: datetime) -> None:
     keys = session.scalars(old).all()
     if keys:
         session.execute(delete(SignIn).where(SignIn.key.in_(keys)))
-
-
-def _insert(session: Session) -> type[postgresql.Insert | sqlite.Insert]:
-    return postgresql.Insert if session.connection().dialect.name == "postgresql" else sqlite.Insert

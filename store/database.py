@@ -18,12 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
@@ -44,6 +39,8 @@ _TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
 _RACED = frozenset({"uq_posting_key", "uq_posting_reverses_id", "ck_account_never_negative"})
 _RACES = 3
 _ADVICE = "See [database] in taxiphone.toml."
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
@@ -170,18 +167,25 @@ class Database:
     # -- the schema -----------------------------------------------------------------------------------------------
 
     def version(self) -> str | None:
-        """The schema's version in the database; None where there is no schema yet."""
+        """The schema's version in the database; None where there is no schema yet.
+
+        Alembic's own table is read without Alembic: every command asks for the version, few change it.
+        """
         try:
             with self._reader().connect() as connection:
-                return MigrationContext.configure(connection).get_current_revision()
-        except CommandError as error:  # two versions at once, and the like
-            raise SchemaError(
-                f"the database {self.name} is not as it should be: {error}. {_ADVICE}"
-            ) from None
+                if not inspect(connection).has_table("alembic_version"):
+                    return None
+                found = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
         except DBAPIError as error:
             raise SchemaError(
                 f"the database {self.name} can't be opened: {_reason(error)}. {_ADVICE}"
             ) from None
+        if len(found) > 1:
+            raise SchemaError(
+                f"the database {self.name} is not as it should be: it is at the versions {', '.join(sorted(found))} "
+                f"at once. {_ADVICE}"
+            )
+        return found[0] if found else None
 
     def check_version(self) -> None:
         """Refuse to work on a schema that is not this program's.
@@ -214,51 +218,30 @@ class Database:
         Raises:
             SchemaError: it is at a version that this program does not know, or the database refused.
         """
+        from taxiphone.store import schema  # noqa: PLC0415 - Alembic takes long to import, and few commands need it
+
         _check_known(self.version())
         try:
-            self._migrate(command.upgrade, revision)
-        except (DBAPIError, CommandError) as error:
+            schema.upgrade(self.engine, revision)
+        except (DBAPIError, schema.CommandError) as error:
             reason = _reason(error) if isinstance(error, DBAPIError) else str(error)
             raise SchemaError(
                 f"the schema of {self.name} can't be upgraded: {reason}. It was left as it is. "
                 "Stop every `taxiphone serve` that uses it, see that it can be written, and try again."
             ) from None
 
-    def _migrate(self, move: Callable[[Config, str], None], revision: str) -> None:
-        with self.engine.connect() as connection:
-            if self.sqlite:
-                # A table that is made anew would take along what points to it; so the keys are checked at the end.
-                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
-            try:
-                with connection.begin():
-                    if (
-                        not self.sqlite
-                    ):  # two programs that start at once: the second waits, and finds it done
-                        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7419)")
-                    config = _alembic()
-                    config.attributes["connection"] = connection
-                    move(config, revision)
-                    if self.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-                        raise SchemaError(
-                            "the database has rows that point to nothing, so its schema was left as it is. "
-                            "Restore a backup, or have the rows looked at: PRAGMA foreign_key_check."
-                        )
-            finally:
-                if self.sqlite:
-                    connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
-
 
 def head() -> str:
-    """The schema version that this program works with."""
-    found = ScriptDirectory.from_config(_alembic()).get_current_head()
-    if found is None:
-        raise SchemaError("the package holds no migrations; install Taxiphone again.")
-    return found
+    """The schema version that this program works with: that of the newest migration."""
+    return max(revisions())
 
 
 def revisions() -> set[str]:
-    """Every schema version that this program knows."""
-    return {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    """Every schema version that this program knows. A migration's file is named by the version that it leads to."""
+    found = {file.name.partition("_")[0] for file in MIGRATIONS.glob("versions/[0-9]*.py")}
+    if not found:
+        raise SchemaError("the package holds no migrations; install Taxiphone again.")
+    return found
 
 
 def _check_known(version: str | None) -> None:
@@ -272,12 +255,6 @@ def _check_known(version: str | None) -> None:
 
 def _reason(error: DBAPIError) -> str:
     return " ".join(str(error.orig).split())
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
 
 
 def _parsed(url: str) -> URL:

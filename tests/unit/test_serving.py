@@ -13,12 +13,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from alembic import command
 from sqlalchemy import text
 
 from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import DatabaseSection, Platform, Trunk
+from taxiphone.store import schema
 from taxiphone.store.database import Database, revisions
 from taxiphone.store.serving import lock_of, watch
 
@@ -245,7 +245,7 @@ def test_the_schema_is_not_changed_under_a_running_program(url: str, tmp_path: P
     with closing(Database(url)) as database:
         database.create_if_new()
         before = sorted(revisions())[-2]
-        database._migrate(command.downgrade, before)
+        schema.downgrade(database.engine, before)
     process = holder(url)
     file = settings_file(tmp_path, url, "upgrade")
     refused = taxiphone(file, "db", "upgrade")
