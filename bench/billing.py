@@ -47,7 +47,7 @@ _METERED = 500  # calls that the meter finds in its log
 _CREDIT = 10**9
 _BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
 _END = _BEGIN + timedelta(seconds=42.5)
-_TALK = Talk(_BEGIN, _END, 42_500_000, ((_BEGIN, _END),), "client", (16, 16), complete=True)
+_TALK = Talk(_BEGIN, _END, 42_500_000, ((_BEGIN, _END),), "client", complete=True)
 
 
 @dataclass(frozen=True)
@@ -216,18 +216,18 @@ def _chains(storm: Storm, people: People, seconds: float) -> int:
             end += time.perf_counter() - begin  # that is the client's part, not the money's
             for call_id in ringing:
                 accept(storm, database, call_id)
-                _price(storm, database, call_id)
+                _price(database, call_id)
                 done += 1
                 if time.perf_counter() >= end:
                     break
     return done
 
 
-def _price(storm: Storm, database: Database, call_id: str) -> None:
+def _price(database: Database, call_id: str) -> None:
     def work(session: Any) -> None:
         call = session.get_one(Call, call_id, with_for_update=True)
         call.status = Status.ENDED
-        rate(session, storm.settings, call, _TALK)
+        rate(session, call, _TALK)
 
     database.do(work)
 

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import free_minutes
-from taxiphone.billing.pricing.parts import NOTHING, Sum, billable, without_free
+from taxiphone.billing.pricing.parts import NOTHING, Sum, without_free
+from taxiphone.billing.pricing.settlement import RECORDING
 from taxiphone.billing.pricing.tariff import ZERO, Tariff
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.errors import LedgerError
@@ -19,9 +20,6 @@ from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, FreeMinutes, Receipt
 from taxiphone.store.types import now
-
-RECORDING = "recording"
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def interrupted(
@@ -194,7 +192,7 @@ def _summed(session: Session, calls: list[Call]) -> Sum:
         talk = receipt.total - fees
         part = Sum(
             1,
-            _priced_seconds(session, call, talk, total),
+            priced_seconds(call),
             call.billed_seconds or 0,
             talk,
             fees,
@@ -205,18 +203,9 @@ def _summed(session: Session, calls: list[Call]) -> Sum:
     return total
 
 
-def _priced_seconds(session: Session, call: Call, paid: int, ahead: Sum) -> Decimal:
+def priced_seconds(call: Call) -> Decimal:
     """The exact length of a priced call, as far as it was priced."""
-    if call.fault is not None or call.tariff is None:
-        return ZERO
-    found = proof.talk_of(session, call)
-    if found is not None:
-        seconds = proof.heard(call, found).seconds
-    elif call.talk_from is not None and call.talk_to is not None:
-        seconds = Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
-    else:
-        return ZERO
-    return billable(call.max_seconds, from_json(call.tariff), seconds, paid, ahead)
+    return Decimal(call.priced_us or 0).scaleb(-6)
 
 
 def _fees(receipt: Receipt) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import refunds
-from taxiphone.billing.rerating import rate_again, reckon
+from taxiphone.billing.rerating import rerate, settle_again
 from taxiphone.errors import LedgerError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
@@ -49,11 +49,6 @@ def correct(session: Session, call: Call, reason: str) -> None:
         if not isinstance(error, IntegrityError):
             raise  # the whole transaction is done again
         log.exception("call %s was priced before all was known of it, and can't be settled again", call.id)
-    else:
-        if call.fault is not None:
-            call.review = (
-                f"{call.fault}: a fault of the network, found after the price; what was paid was given back"
-            )
 
 
 def _correct(session: Session, call: Call, reason: str) -> None:
@@ -62,14 +57,15 @@ def _correct(session: Session, call: Call, reason: str) -> None:
         return
     back = refunds.refunded(session, call.id)
     if not back:
-        rate_again(session, call, reason)
+        rerate(session, call, reason)
         return
     if continuation.has_later(session, call):
         raise LedgerError("another call has gone on with it, whose price rests on this one")
-    *_, new = reckon(session, call)
-    if not new.pending and receipt.recording_pending:
+    _, settlement = settle_again(session, call, receipt)
+    total = settlement.price.total
+    if not settlement.pending_fee and receipt.recording_pending:
         refunds.waive_recording(session, call)
-    too_much = receipt.total - back - new.total
+    too_much = receipt.total - back - total
     if too_much > 0:
         # The same correction again finds nothing too much; the key keeps a second one apart from the first.
-        refunds.refund(session, call, too_much, reason, f"corrected-to-{new.total}")
+        refunds.refund(session, call, too_much, reason, f"corrected-to-{total}")

@@ -17,10 +17,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.pricing.tariff import Tariff, price
+from taxiphone.billing.pricing.parts import NOTHING, Sum
+from taxiphone.billing.pricing.settlement import RECORDING, Facts, RecordingState, settle
+from taxiphone.billing.pricing.talk import Talk
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, number
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Receipt, Recording
@@ -32,8 +35,6 @@ Rule = Callable[[str], Tariff]
 SETTABLE = ("price_per_minute", "fee", "recording_fee", "commission", "vat")
 _AT_ONCE = 2000  # rows that are fetched at a time
 _TARIFFS = 4096  # frozen tariffs that are kept read: most calls share theirs with many others
-_MICROSECOND = timedelta(microseconds=1)
-_MILLION = 1_000_000
 _LONGEST_WAIT = timedelta(days=1)
 
 
@@ -131,42 +132,6 @@ class Period:
         return conditions if self.mode is None else [*conditions, Call.mode == self.mode]
 
 
-@dataclass(frozen=True, slots=True)
-class _Talked:
-    """What was talked in a consultation by the end of one of its calls, which for nearly all is the only one.
-
-    From the first second to the last, without what was not billed: the moment past the end of the credit, and time
-    outside the bridge. A network fault billed nothing, and its whole length counts.
-    """
-
-    microseconds: int = 0
-    billed: int = 0
-    recorded: bool = False
-
-    def plus(
-        self,
-        begin: datetime | None,
-        end: datetime | None,
-        longest: int | None,
-        billed: int | None,
-        *,
-        recorded: bool,
-    ) -> _Talked:
-        """With one more call."""
-        length = (billed or 0) * _MILLION
-        if begin is not None and end is not None:
-            length = (end - begin) // _MICROSECOND
-        if longest is not None:
-            length = min(length, longest * _MILLION)
-        return _Talked(self.microseconds + length, self.billed + (billed or 0), self.recorded or recorded)
-
-    @property
-    def seconds(self) -> Decimal:
-        """Exact, as far as they were billed."""
-        billed = self.billed * _MILLION or self.microseconds
-        return Decimal(min(self.microseconds, billed)).scaleb(-6)
-
-
 def same_for_all(tariff: Tariff) -> Rule:
     """Every call by this one tariff."""
     return lambda _frozen: tariff
@@ -213,7 +178,7 @@ def calls_in(session: Session, period: Period) -> int:
     return session.execute(counted.where(*period.where())).scalar_one()
 
 
-def rate_again(
+def run(
     session: Session,
     period: Period,
     rule: Rule,
@@ -231,32 +196,53 @@ def rate_again(
         progress: called with the calls since the last time, every few thousand.
     """
     found = WhatIf()
-    told = 0
-    for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row[0] or 0):
+    reported = 0
+    for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row.client_id or 0):
         before, after = found.now.revenue, found.then.revenue
-        cut: dict[str, _Talked] = {}
-        for _, call, continues, may_go_on, frozen, begin, end, longest, billed, recorded, *now_paid in calls:
-            earlier = cut.pop(continues, _Talked()) if continues else _Talked()
-            talked = earlier.plus(begin, end, longest, billed, recorded=bool(recorded))
-            if may_go_on:
-                cut[call] = talked
-            tariff = rule(frozen)
-            cost, paid = (price(tariff, each.seconds, recorded=each.recorded) for each in (talked, earlier))
+        dropped: dict[
+            str, Sum
+        ] = {}  # what a consultation comes to by then, whose line dropped with this call
+        for row in calls:
+            earlier = dropped.pop(row.continues_id, NOTHING) if row.continues_id else NOTHING
+            settlement = settle(_facts(row, rule(row.tariff), earlier))
+            if row.dropped:
+                dropped[row.id] = settlement.added_to(earlier)
+            price = settlement.price
             found.calls += 1
-            found.now.add(*now_paid)
-            found.then.add(
-                cost.total - paid.total,
-                cost.commission - paid.commission,
-                cost.consultant - paid.consultant,
-                cost.vat - paid.vat,
-            )
-            if found.calls - told >= _AT_ONCE:
-                progress(found.calls - told)
-                told = found.calls
+            found.now.add(row.total, row.commission, row.consultant_share, row.vat)
+            found.then.add(price.total, price.commission, price.consultant, price.vat)
+            if found.calls - reported >= _AT_ONCE:
+                progress(found.calls - reported)
+                reported = found.calls
         now, then = found.now.revenue - before, found.then.revenue - after
         found.count(ClientChange(then - now, client_id, now, then), top)
-    progress(found.calls - told)
+    progress(found.calls - reported)
     return found
+
+
+def _facts(row: Any, tariff: Tariff, earlier: Sum) -> Facts:
+    """The facts of a call under another tariff: its talk as far as it was priced, and its recording."""
+    talk = Talk(
+        start=row.talk_from or row.arrived_at,
+        end=row.talk_to or row.arrived_at,
+        microseconds=row.priced_us or 0,
+        stretches=(),
+        left_first=None,
+        complete=True,
+    )
+    recorded = row.recorded and not earlier.recording and not _was_released(row)
+    state = RecordingState.READY if recorded else RecordingState.NONE
+    return Facts(tariff, talk, earlier=earlier, fault=row.fault, recording=state)
+
+
+def _was_released(row: Any) -> bool:
+    """Whether the fee of a recording was released although the talk was billed: all of it was refunded before."""
+    return bool(row.billed_seconds) and not row.charged and _has_recording_fee(row.tariff)
+
+
+@functools.lru_cache(maxsize=_TARIFFS)
+def _has_recording_fee(frozen: str) -> bool:
+    return bool(Decimal(json.loads(frozen).get("recording_fee", 0)))
 
 
 def codes(session: Session, changes: list[ClientChange]) -> dict[int, str]:
@@ -273,10 +259,13 @@ def any_recorded(session: Session, period: Period) -> bool:
     return session.execute(calls.limit(1)).first() is not None
 
 
+def _charged() -> ColumnElement[bool]:
+    return cast(Receipt.lines, String).like(f'%"{RECORDING}"%')
+
+
 def _recorded() -> ColumnElement[bool]:
     """A recording was charged, or would have been had it cost anything. One that is still being made is in neither sum."""
-    charged = cast(Receipt.lines, String).like('%"recording"%')
-    return and_(Receipt.recording_pending.is_(False), or_(charged, Recording.status == "ready"))
+    return and_(Receipt.recording_pending.is_(False), or_(_charged(), Recording.status == "ready"))
 
 
 def _calls(session: Session, period: Period) -> Iterator[Any]:
@@ -284,14 +273,17 @@ def _calls(session: Session, period: Period) -> Iterator[Any]:
         select(
             Call.client_id,
             Call.id,
+            Call.arrived_at,
             Call.continues_id,
             Call.dropped,
-            cast(Call.tariff, String),
+            cast(Call.tariff, String).label("tariff"),
             Call.talk_from,
-            case((Call.fault.is_(None), Call.talk_to), else_=Call.talk_from),
-            Call.max_seconds,
+            Call.talk_to,
+            Call.priced_us,
             Call.billed_seconds,
-            _recorded(),
+            Call.fault,
+            _recorded().label("recorded"),
+            _charged().label("charged"),
             Receipt.total,
             Receipt.commission,
             Receipt.consultant_share,

@@ -16,7 +16,7 @@ from taxiphone.billing.call_filter import CallFilter, query
 from taxiphone.billing.metering import unpriced
 from taxiphone.billing.papers import call_story
 from taxiphone.billing.pricing.money import digits_of, from_minor
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.commands.console import (
     App,
     err,
@@ -179,7 +179,7 @@ def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool
         return
 
     def work(session: Session) -> dict[str, Any]:
-        done = rate_again(session, find_call(session, call_id), reason)
+        done = rerate(session, find_call(session, call_id), reason)
         digits = digits_of(done.receipt.currency)
         return {
             "call": done.receipt.call_id,
@@ -207,7 +207,7 @@ def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool
 def _rate_first(app: App, call_id: str, *, as_json: bool) -> None:
     def work(session: Session) -> dict[str, Any]:
         call = find_call(session, call_id)
-        receipt = unpriced.settle(session, app.settings, call)
+        receipt = unpriced.settle(session, call)
         if receipt is None:
             return {"call": call.id, "status": str(call.status), "total": None, "currency": None}
         total = from_minor(receipt.total, digits_of(receipt.currency))

@@ -67,7 +67,7 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
 
     def given_back(stale: Stale) -> dict[str, Any]:
         given = app.database.do(
-            lambda session: stale_holds.give_back(session, app.settings, stale, although_talked=bool(calls))
+            lambda session: stale_holds.release(session, stale, although_talked=bool(calls))
         )
         back = from_minor(given, digits_of(stale.currency))
         return {"call": stale.call_id, "given_back": back, "currency": stale.currency, "why": stale.why}

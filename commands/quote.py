@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing.pricing import quote as quotes
 from taxiphone.billing.pricing.money import to_minor
 from taxiphone.billing.pricing.quote_file import read_tariff
-from taxiphone.billing.pricing.tariff import Tariff, longest_talk
+from taxiphone.billing.pricing.tariff import Tariff, longest_talk, price
 from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import number
 from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tariff_for
@@ -86,7 +86,7 @@ def _how_much(tariff: Tariff, seconds: str, *, recorded: bool, as_json: bool) ->
     show(quotes.table_rows(rows), _COLUMNS, as_json=False)
     out.print(f"\nAmounts in {tariff.currency}, tax included.")
     if len(lengths) == 1:
-        for step in explain(tariff, lengths[0], recorded=recorded):
+        for step in explain(tariff, lengths[0], price(tariff, lengths[0], recorded=recorded)):
             out.print(step.text, markup=False)
 
 

@@ -84,9 +84,7 @@ def what_if(
         else:
             rule = _by_file(tariff, currency, recorded=sums.any_recorded(session, period))
         task = shown.add_task("Rating again", total=sums.calls_in(session, period))
-        found = sums.rate_again(
-            session, period, rule, top=top, progress=lambda calls: shown.advance(task, calls)
-        )
+        found = sums.run(session, period, rule, top=top, progress=lambda calls: shown.advance(task, calls))
         codes = sums.codes(session, [*found.most, *found.least])
     row = _shown(found, codes, first.date(), last.date(), currency, mode)
     if as_json:

@@ -241,7 +241,7 @@ class RecordingWorker:
         recording.error = None if note is None else note[:_LONGEST_NOTE]
         if recording.kept_until is None:
             recording.kept_until = keeping.last_day(self._settings, recording.call.arrived_at)
-        settle_recording(session, self._settings, recording.call, ready=status == RecordingStatus.READY)
+        settle_recording(session, recording.call, ready=status == RecordingStatus.READY)
 
     # -- what is to go --------------------------------------------------------------------------------------------
 

@@ -182,6 +182,7 @@ class Call(Base):
     talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
     talk_to: Mapped[datetime | None]  # the first has left it
     billed_seconds: Mapped[int | None]
+    priced_us: Mapped[int | None] = mapped_column(BigInteger)  # microseconds of talk that the price is for
     heard_until: Mapped[
         datetime | None
     ]  # one side fell silent: its last packet, and the end of what is billed

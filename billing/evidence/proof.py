@@ -20,7 +20,7 @@ from taxiphone.billing.evidence import two_clocks
 from taxiphone.billing.evidence.cel import event_of
 from taxiphone.billing.evidence.two_clocks import Seen
 from taxiphone.billing.pricing import talk as talks
-from taxiphone.billing.pricing.talk import Event, Talk, talk
+from taxiphone.billing.pricing.talk import NO_END, Event, Talk, talk
 from taxiphone.store.calls import ALIVE, consultant_leg, mark, talk_bridge
 from taxiphone.store.models import Call, CelRow, Mark
 from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
@@ -29,7 +29,6 @@ BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
 CUT_BY_CLOCK = "cut when the clock was set"  # what the program notes with LEFT
 _AFTER = (PRICED, "ended")
-NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
 _NOTHING = (
     "Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has"
 )
@@ -78,7 +77,7 @@ def talk_of(
     if least is None:
         proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
-    return _as_proven(found.start, least, found.causes, NO_END)
+    return _as_proven(found.start, least, NO_END)
 
 
 def awaits_program(session: Session, call: Call) -> bool:
@@ -153,10 +152,10 @@ def _only_seen(seen: Seen) -> Talk | None:
     least = two_clocks.proven(seen)
     if least is None or seen.bridged is None:
         return None
-    return _as_proven(seen.bridged.at, least, (None, None), _NOTHING)
+    return _as_proven(seen.bridged.at, least, _NOTHING)
 
 
-def _as_proven(start: datetime, least: timedelta, causes: tuple[int | None, int | None], doubt: str) -> Talk:
+def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
     """A talk whose end the log does not have, as long as it is proven to have lasted."""
     end = start + least
     return Talk(
@@ -165,7 +164,6 @@ def _as_proven(start: datetime, least: timedelta, causes: tuple[int | None, int 
         microseconds=least // timedelta(microseconds=1),
         stretches=((start, end),),
         left_first=None,
-        causes=causes,
         complete=False,
         doubt=doubt,
     )
@@ -188,7 +186,7 @@ def heard(call: Call, found: Talk) -> Talk:
 
 def was_dropped(call: Call, found: Talk) -> bool:
     """Whether the call's talk ended as nobody asked for, so that it may be taken up again."""
-    return call.fault is not None or call.heard_until is not None or talks.dropped(found)
+    return talks.dropped(found, fault=call.fault, silent=call.heard_until is not None)
 
 
 def was_alive(session: Session, call: Call) -> bool:

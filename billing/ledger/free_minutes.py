@@ -62,7 +62,7 @@ def claim(session: Session, settings: Settings, call: Call) -> bool:
             return found == call.id
 
 
-def give_back(session: Session, call: Call, talked: Decimal | None = None) -> None:
+def release(session: Session, call: Call, talked: Decimal | None = None) -> None:
     """Leave them unused: the call came to nothing or was a fault, or its talk of so many seconds was too short.
 
     A short talk keeps its claim where two before it were spared.

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import double_entry
 from taxiphone.billing.ledger.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change, Draft
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.errors import LedgerError
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import Account, Entry, Posting
@@ -70,7 +71,7 @@ _LONGEST_KEY = 80
 
 def post(
     session: Session,
-    key: str,
+    key: CallKey | str,
     kind: str,
     changes: Iterable[Change],
     *,
@@ -85,7 +86,7 @@ def post(
         LedgerError: it does not sum to zero, or the key was used for another posting.
         InsufficientFundsError: a wallet or a hold would fall below zero.
     """
-    return _post(session, Draft(key, kind, tuple(changes), call_id, memo))
+    return _post(session, Draft(str(key), kind, tuple(changes), call_id, memo))
 
 
 def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
@@ -146,13 +147,12 @@ def hold(session: Session, call_id: str, client_id: int, amount_minor: int, curr
             Change(WALLET, str(client_id), currency, -amount_minor),
             Change(HOLD, call_id, currency, amount_minor),
         )
-        _post_all(session, [Draft(f"call:{call_id}:hold", "hold", changes, call_id)])
+        _post_all(session, [Draft(str(CallKey(call_id, Purpose.HOLD)), "hold", changes, call_id)])
 
 
 def charge(
     session: Session,
-    key: str,
-    call_id: str,
+    key: CallKey,
     *,
     consultant_id: int,
     currency: str,
@@ -160,17 +160,18 @@ def charge(
     consultant: int,
     vat: int = 0,
     platform: str = COMMISSION,
-    give_back: tuple[int, int] = (0, 0),
+    release_to: tuple[int, int] = (0, 0),
 ) -> None:
     """Pay a price from a call's hold: commission + consultant, of which vat is the tax.
 
     Amounts are in minor units. `commission` is the platform's part of the price with the tax still in it, `vat` that
-    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES. `give_back` is a client and
+    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES. `release_to` is a client and
     what is released to that wallet at the same time, in a posting of its own under the key `call:ID:release`.
 
     Raises:
         InsufficientFundsError: the hold has less.
     """
+    call_id = key.call_id
     changes = (
         Change(HOLD, call_id, currency, -(commission + consultant)),
         Change(EARNINGS, str(consultant_id), currency, consultant),
@@ -179,31 +180,29 @@ def charge(
     )
     drafts = []
     if commission + consultant:
-        drafts.append(Draft(key, CHARGE, tuple(each for each in changes if each.amount), call_id))
-    client_id, rest = give_back
+        drafts.append(Draft(str(key), CHARGE, tuple(each for each in changes if each.amount), call_id))
+    client_id, rest = release_to
     if rest:
-        drafts.append(_release(f"call:{call_id}:release", call_id, client_id, rest, currency))
+        drafts.append(_release(CallKey(call_id, Purpose.RELEASE), client_id, rest, currency))
     _post_all(session, drafts)
 
 
-def release(
-    session: Session, key: str, call_id: str, client_id: int, amount_minor: int, currency: str
-) -> None:
-    """Give a part of a call's hold back to the wallet.
+def release(session: Session, key: CallKey, client_id: int, amount_minor: int, currency: str) -> None:
+    """Release a part of a call's hold to the client's wallet.
 
     Raises:
         InsufficientFundsError: the hold has less.
     """
     if amount_minor:
-        _post_all(session, [_release(key, call_id, client_id, amount_minor, currency)])
+        _post_all(session, [_release(key, client_id, amount_minor, currency)])
 
 
-def _release(key: str, call_id: str, client_id: int, amount: int, currency: str) -> Draft:
+def _release(key: CallKey, client_id: int, amount: int, currency: str) -> Draft:
     changes = (
-        Change(HOLD, call_id, currency, -amount),
+        Change(HOLD, key.call_id, currency, -amount),
         Change(WALLET, str(client_id), currency, amount),
     )
-    return Draft(key, RELEASE, changes, call_id)
+    return Draft(str(key), RELEASE, changes, key.call_id)
 
 
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:

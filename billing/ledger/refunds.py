@@ -9,6 +9,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import fee_of
@@ -52,7 +53,7 @@ def refund(
     receipt = lock_receipt(session, call)
     if receipt is None or call.tariff is None:
         raise UsageError(f"call {call.id} has no receipt: nothing was paid that could be given back.")
-    posting_key = f"call:{call.id}:refund:{key or secrets.token_hex(8)}"
+    posting_key = str(CallKey(call.id, Purpose.REFUND, name=key or secrets.token_hex(8)))
     made = session.scalar(select(CreditNote).where(CreditNote.key == posting_key))
     if made is not None:
         if amount not in {None, made.amount}:
@@ -113,20 +114,20 @@ def waive_recording(session: Session, call: Call) -> int:
         return 0
     tariff = from_json(call.tariff)
     fee = fee_of(tariff)
-    postings.release(session, recording_key(call), call.id, call.client_id or 0, fee, tariff.currency)
+    postings.release(session, _recording_key(call), call.client_id or 0, fee, tariff.currency)
     receipt.recording_pending = False
     session.flush()
     return fee
 
 
-def recording_key(call: Call) -> str:
-    """The key of the posting that charges the fee of a call's recording, or gives it back: one of the two, once."""
-    return f"call:{call.id}:recording"
+def _recording_key(call: Call) -> CallKey:
+    """The key of the posting that charges the fee of a call's recording, or releases it: one of the two, once."""
+    return CallKey(call.id, Purpose.RECORDING)
 
 
 def fee_was_released(session: Session, call: Call) -> bool:
     """Whether the fee of the call's recording was given back without having been charged."""
-    released = exists().where(Posting.key == recording_key(call), Posting.kind == postings.RELEASE)
+    released = exists().where(Posting.key == str(_recording_key(call)), Posting.kind == postings.RELEASE)
     return bool(session.execute(select(released)).scalar_one())
 
 

@@ -339,7 +339,7 @@ class Meter:
         call_id = call.id
         try:
             with session.begin_nested():
-                receipt = over.price(session, self._settings, call, cut_off)
+                receipt = over.price(session, call, cut_off)
         except DBAPIError as error:
             if not isinstance(error, IntegrityError | DataError) or raced(error):
                 raise  # the whole chunk is done again

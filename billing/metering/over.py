@@ -9,16 +9,15 @@ from sqlalchemy.orm import Session
 from taxiphone.billing.evidence import cel, proof
 from taxiphone.billing.pricing.talk import Talk, is_over
 from taxiphone.billing.rating import rate
-from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Receipt
 from taxiphone.store.types import moment
 
 PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
-Rate = Callable[[Session, Settings, Call, Talk | None], Receipt | None]
+Rate = Callable[[Session, Call, Talk | None], Receipt | None]
 
 
-def price(session: Session, settings: Settings, call: Call, cut_off: Rate | None = None) -> Receipt | None:
+def price(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
     """Price or close a call that is over by its rows; or by `cut_off`, where it is over although they do not say so.
 
     Returns:
@@ -35,4 +34,4 @@ def price(session: Session, settings: Settings, call: Call, cut_off: Rate | None
         return None
     proof.note_priced(session, call, over_by)
     price_it = rate if over or cut_off is None else cut_off
-    return price_it(session, settings, call, found)
+    return price_it(session, call, found)

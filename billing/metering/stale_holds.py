@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.evidence.proof import talk_of
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import HOLD
 from taxiphone.billing.metering import abandoned
 from taxiphone.billing.rating import rate, settle_recording
 from taxiphone.errors import TaxiphoneError
-from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Account, Call, Mark, Receipt, Recording
 from taxiphone.store.types import now
@@ -76,7 +76,7 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
             yield Stale(account.owner, int(account.balance or 0), account.currency, why, talked, unpriced)
 
 
-def give_back(session: Session, settings: Settings, stale: Stale, *, although_talked: bool = False) -> int:
+def release(session: Session, stale: Stale, *, although_talked: bool = False) -> int:
     """Close the call where it is open, and put what is held back into the wallet; what was given back, in minor units.
 
     A talk that can be priced, by Asterisk's log or by what the program saw of it, is priced and only the rest given back: it
@@ -89,29 +89,29 @@ def give_back(session: Session, settings: Settings, stale: Stale, *, although_ta
     if _why(session, call, None) is None:
         return 0  # it was priced since it was found, and something will take what is still held
     before = postings.balance(session, HOLD, call.id, stale.currency)
-    if Status(call.status) not in FINAL and (receipt := _priced(session, settings, call)) is not None:
+    if Status(call.status) not in FINAL and (receipt := _priced(session, call)) is not None:
         return before - receipt.total - postings.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
         call.review = f"{stale.why[:130]}; what was held was given back, and nothing was charged"
-        rate(session, settings, call, None)
+        rate(session, call, None)
     elif call.receipt is not None and call.receipt.recording_pending:
         recording = session.get(Recording, call.id)
         ready = recording is not None and recording.status == "ready"
-        settle_recording(session, settings, call, ready=ready)
+        settle_recording(session, call, ready=ready)
     else:
-        key = f"call:{call.id}:left"
-        postings.release(session, key, call.id, call.client_id, before, stale.currency)
+        key = CallKey(call.id, Purpose.LEFT)
+        postings.release(session, key, call.client_id, before, stale.currency)
     return before - postings.balance(session, HOLD, call.id, stale.currency)
 
 
-def _priced(session: Session, settings: Settings, call: Call) -> Receipt | None:
+def _priced(session: Session, call: Call) -> Receipt | None:
     """The receipt of a call whose talk is proven; None where none is, or where it can't be priced."""
     found = talk_of(session, call)
     if found is None or not found.microseconds or call.tariff is None:
         return None
     try:
         with session.begin_nested():
-            return abandoned.finish(session, settings, call, found)
+            return abandoned.finish(session, call, found)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
         # `taxiphone call rate` tells why; whoever named this call wants it given back all the same.
         return None

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.metering import over
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
-from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, OPEN, Status
 from taxiphone.store.models import Call, Receipt
 
@@ -71,7 +70,7 @@ def named(call_ids: Sequence[str]) -> str:
     return ", ".join(call_ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def settle(session: Session, settings: Settings, call: Call) -> Receipt | None:
+def settle(session: Session, call: Call) -> Receipt | None:
     """Price a call that is over and was not priced; at once, where the meter would try again within a minute.
 
     Returns:
@@ -90,7 +89,7 @@ def settle(session: Session, settings: Settings, call: Call) -> Receipt | None:
         )
     try:
         with session.begin_nested():
-            receipt = over.price(session, settings, call)
+            receipt = over.price(session, call)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError) as error:
         raise LedgerError(
             f"call {call.id} still can't be priced: {reason(error)}. Nothing was posted; what was held stays held. "

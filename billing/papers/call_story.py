@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import continuation
+from taxiphone.billing import continuation, facts
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.evidence.cel import event_of
 from taxiphone.billing.papers import receipts
 from taxiphone.billing.pricing.money import digits_of, from_minor
-from taxiphone.billing.pricing.parts import billable, price_part
-from taxiphone.billing.pricing.parts_explained import explain_part
-from taxiphone.billing.pricing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, RTP_TIMED_OUT, Talk
-from taxiphone.billing.pricing.tariff import Tariff, price
+from taxiphone.billing.pricing.settlement import settle
+from taxiphone.billing.pricing.settlement_explained import explain_settlement
+from taxiphone.billing.pricing.talk import BRIDGE_ENTER, BRIDGE_EXIT, HANGUP, Talk
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_explained import Step
-from taxiphone.billing.pricing.tariff_explained import explain as explain_sum
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.store.calls import talk_bridge
 from taxiphone.store.models import Account, Call, CelRow, Entry, Posting, Receipt
@@ -47,7 +45,7 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
         "tariff": call.tariff,
         "tariff_fault": fault,
         "max_seconds": call.max_seconds,
-        "steps": [] if tariff is None or found is None else _steps(session, call, tariff, found),
+        "steps": [] if tariff is None or found is None else _steps(session, call, found),
         "currency": None if call.receipt is None else call.receipt.currency,
         "total": None
         if call.receipt is None
@@ -113,57 +111,26 @@ def _told(found: Talk) -> dict[str, Any]:
     }
 
 
-def _steps(session: Session, call: Call, tariff: Tariff, found: Talk) -> list[dict[str, Any]]:
-    """The sum of a priced call, from the rows again: so it is a proof of the receipt, not a copy of it."""
+def _steps(session: Session, call: Call, found: Talk) -> list[dict[str, Any]]:
+    """The sum of a priced call, settled again from the rows: so it is a proof of the receipt, not a copy of it."""
     receipt: Receipt | None = call.receipt
     if receipt is None:
         return []
-    steps, seconds = _heard(call, found)
-    before = continuation.before(session, call)
-    fee = sum(line["amount"] for line in receipt.lines if line["what"] == "recording")
-    # What was held is spent by now; a receipt below what the talk would cost tells that the hold was the limit.
-    allowed = billable(call.max_seconds, tariff, seconds, receipt.total - fee, before)
-    if allowed < seconds:
-        text = f"The talk was {seconds:f} s long; it was held for, and is priced to, {allowed:f} s."
-        steps.append(Step("length", text))
-        seconds = allowed
-    if call.fault is not None:
-        text = f"A fault of the network was seen in the talk ({call.fault}): nothing is charged."
-        steps.append(Step("fault", text, 0))
-        again = 0
-    elif before.parts and seconds:
-        names = [each.id for each in continuation.earlier(session, call)]
-        steps += explain_part(tariff, before, seconds, names, fee)
-        again = price_part(tariff, before, seconds).total + fee
-    else:
-        steps += explain_sum(tariff, seconds, recorded=bool(fee))
-        again = price(tariff, seconds, recorded=bool(fee)).total
-    if again != receipt.total:
+    known = facts.gather(session, call, found, receipt)
+    settlement = settle(known)
+    names = [each.id for each in continuation.earlier(session, call)]
+    steps = list(explain_settlement(known, settlement, names))
+    if settlement.price.total != receipt.total:
         text = "The receipt says another total than this sum. Run: taxiphone ledger check"
-        steps.append(Step("difference", text, receipt.total - again))
+        steps.append(Step("difference", text, receipt.total - settlement.price.total))
     return [
         {
             "what": step.what,
             "text": step.text,
-            "amount": None if step.amount is None else from_minor(step.amount, tariff.digits),
+            "amount": None if step.amount is None else from_minor(step.amount, known.tariff.digits),
         }
         for step in steps
     ]
-
-
-def _heard(call: Call, found: Talk) -> tuple[list[Step], Decimal]:
-    """How far the talk was heard, and what to say of it where that is not to its end."""
-    heard = proof.heard(call, found)
-    if heard.seconds == found.seconds:
-        return [], found.seconds
-    if call.heard_until is not None:
-        why = f"One side fell silent, its last packet came at {call.heard_until:%H:%M:%S.%f}"
-    else:
-        why = (
-            f"Asterisk hung up a leg that had sent no packet for {call.rtp_timeout} s (cause {RTP_TIMED_OUT})"
-        )
-    text = f"{why}: of the talk's {found.seconds:f} s the {heard.seconds:f} s before the silence are priced."
-    return [Step("heard", text)], heard.seconds
 
 
 def _since(session: Session, call: Call) -> dict[str, Any]:

@@ -119,18 +119,21 @@ def needed_to_begin(tariff: Tariff, *, recorded: bool = False, earlier: Sum = NO
     return highest_cost(tariff, _MINUTE, recorded=recorded, earlier=earlier)
 
 
-def billable(
-    max_seconds: int | None, tariff: Tariff, seconds: Decimal, held: int, before: Sum = NOTHING
-) -> Decimal:
-    """The seconds of a talk that are priced: never more than the call was allowed, nor more than is held for it.
+def price_within(
+    tariff: Tariff, earlier: Sum, seconds: Decimal, *, max_seconds: int | None, held: int | None
+) -> tuple[Decimal, Price]:
+    """The seconds of a part that are priced, and their price.
 
-    Asterisk cuts the talk where the credit ends, and needs a moment to; that moment is the platform's to bear.
+    Asterisk cuts a talk where the credit ends, and needs a moment to. The platform bears that moment: no second beyond
+    `max_seconds` is priced, and no more than `held` is charged (None: without limit).
     """
     allowed = seconds if max_seconds is None else min(seconds, Decimal(max_seconds))
-    if price_part(tariff, before, allowed).total <= held:
-        return allowed
-    longest = Decimal(longest_talk(tariff, held + before.talk) or 0)
-    return min(allowed, max(ZERO, longest - before.seconds))
+    cost = price_part(tariff, earlier, allowed)
+    if held is None or cost.total <= held:
+        return allowed, cost
+    longest = Decimal(longest_talk(tariff, held + earlier.talk) or 0)
+    allowed = min(allowed, max(ZERO, longest - earlier.seconds))
+    return allowed, price_part(tariff, earlier, allowed)
 
 
 def without_free(tariff: Tariff) -> Tariff:

@@ -20,9 +20,9 @@ BRIDGE_ENTER, BRIDGE_EXIT = "BRIDGE_ENTER", "BRIDGE_EXIT"
 HANGUP, CHAN_END = "HANGUP", "CHAN_END"
 GONE = frozenset({HANGUP, CHAN_END})
 CLIENT, CONSULTANT, BOTH = "client", "consultant", "both"
-RTP_TIMED_OUT = (
-    44  # Asterisk hung up a leg that sent no packet any more (chan_pjsip: requested channel unavailable)
-)
+NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
+# Asterisk hung up a leg that sent no packet any more (chan_pjsip: requested channel unavailable).
+RTP_TIMED_OUT = 44
 # Q.850: not set (Asterisk's own cut at the end of the credit), normal clearing, busy, no answer, rejected, unspecified.
 _ASKED_FOR = frozenset({None, 0, 16, 17, 19, 21, 31})
 _MICROSECOND = timedelta(microseconds=1)
@@ -59,7 +59,6 @@ class Talk:
         microseconds: of all stretches together.
         stretches: (start, end) of each.
         left_first: who ended the last stretch: `client`, `consultant` or `both`; None where nobody did.
-        causes: each leg's hang-up cause (ITU-T Q.850), where one was written: of the client, of the consultant.
         complete: the end was written.
         ended_by: the cause of the hang-up that ended the last stretch; None where a leg was taken out of the bridge, or
             the hang-up is not written yet.
@@ -72,7 +71,6 @@ class Talk:
     microseconds: int
     stretches: tuple[tuple[datetime, datetime], ...]
     left_first: str | None
-    causes: tuple[int | None, int | None]
     complete: bool
     ended_by: int | None = None
     doubt: str | None = None
@@ -126,7 +124,6 @@ def talk(
         microseconds=sum((end - start) // _MICROSECOND for start, end in stretches),
         stretches=tuple(stretches),
         left_first=left,
-        causes=(_cause(ours, client), _cause(ours, consultant)),
         complete=since is None,
         ended_by=None if left is None else _ended_by(ours, legs, left, stretches[-1][1]),
     )
@@ -160,9 +157,16 @@ def asked_for(cause: int | None) -> bool:
     return cause in _ASKED_FOR
 
 
-def dropped(found: Talk) -> bool:
-    """Whether the talk ended as nobody asked for: its end is not written, or a fault of the line or of a clock ended it."""
-    return not found.complete or found.cut_by_clock or not asked_for(found.ended_by)
+def dropped(found: Talk, *, fault: str | None = None, silent: bool = False) -> bool:
+    """Whether the talk ended as neither side asked for, so that it may be continued.
+
+    Args:
+        found: the talk. Its end is not written, or a fault of the line or of a clock ended it.
+        fault: of the network, seen in the talk.
+        silent: one side fell silent.
+    """
+    by_itself = not found.complete or found.cut_by_clock or not asked_for(found.ended_by)
+    return by_itself or fault is not None or silent
 
 
 def is_over(
@@ -196,10 +200,6 @@ def _moved(inside: frozenset[str], together: list[Event], bridge: str) -> frozen
         else:
             after.discard(channel)
     return frozenset(after)
-
-
-def _cause(events: list[Event], channel: str) -> int | None:
-    return next((e.cause for e in events if e.channel == channel and e.event == HANGUP), None)
 
 
 def _ended_by(events: list[Event], legs: dict[str, str], left: str, end: datetime) -> int | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from taxiphone.billing.pricing.tariff import (
     Line,
+    Price,
     Segment,
     Tariff,
     amount_text,
     billed_segments,
     duration,
-    price,
     whole_seconds,
 )
 
@@ -34,37 +35,23 @@ class Step:
     amount: int | None = None
 
 
-def explain(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> tuple[Step, ...]:
+def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, ...]:
     """Each step from the talk's length to the shares of its price.
+
+    Args:
+        tariff: of the talk.
+        seconds: its length.
+        cost: `price(tariff, seconds)`, perhaps with the fee of a recording.
 
     Raises:
         ValueError: the seconds are negative or no number.
         TypeError: the seconds are a float.
     """
     seconds = duration(seconds)
-    cost = price(tariff, seconds, recorded=recorded)
-    if seconds == 0:
-        return (Step("nothing", "Nothing was talked, so nothing is charged.", 0),)
-    talked = f"Talked {_plain(seconds)} s"
-    if cost.network_fault:
-        reason = f"shorter than {tariff.short_call_seconds} s, a network fault: nothing is charged."
-        return (Step("nothing", f"{talked}, {reason}", 0),)
-    whole = whole_seconds(seconds)
-    rounded = "a whole number of seconds." if seconds == whole else f"rounded up once to {whole} s."
-    steps = [Step("length", f"{talked}, {rounded}")]
-    segments = iter(billed_segments(tariff, whole))
-    for line in cost.lines:
-        if line.what == "fee":
-            steps.append(_fixed(tariff, line, "Fee", tariff.fee))
-        elif line.what == "recording":
-            steps.append(_fixed(tariff, line, "Recording", tariff.recording_fee))
-        else:
-            segment, billed = next(segments)
-            steps.append(_counted(segment, whole, billed))
-            steps.append(_priced(tariff, line, segment))
-    amounts = " + ".join(_money(tariff, line.amount) for line in cost.lines) or _money(tariff, 0)
+    steps = talk_steps(tariff, seconds, cost.lines, network_fault=cost.network_fault)
+    if not seconds or cost.network_fault:
+        return tuple(steps)
     total = _money(tariff, cost.total)
-    steps.append(Step("total", f"Total: {amounts} = {total} {tariff.currency}, tax included.", cost.total))
     if tariff.vat:
         tax = f"{total} / (1 + {tariff.vat:f}) = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} of tax"
         steps.append(Step("tax", f"Tax of {_percent(tariff.vat)} inside it: {tax}."))
@@ -82,6 +69,33 @@ def explain(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -
     rest = f"{total} - {_money(tariff, cost.commission)} = {_money(tariff, cost.consultant)}"
     steps.append(Step("consultant", f"Consultant's share: {rest}.", cost.consultant))
     return tuple(steps)
+
+
+def talk_steps(tariff: Tariff, seconds: Decimal, lines: Sequence[Line], *, network_fault: bool) -> list[Step]:
+    """The steps from the talk's length to the total of its lines."""
+    if not seconds:
+        return [Step("nothing", "Nothing was talked, so nothing is charged.", 0)]
+    talked = f"Talked {_plain(seconds)} s"
+    if network_fault:
+        reason = f"shorter than {tariff.short_call_seconds} s, a network fault: nothing is charged."
+        return [Step("nothing", f"{talked}, {reason}", 0)]
+    whole = whole_seconds(seconds)
+    rounded = "a whole number of seconds." if seconds == whole else f"rounded up once to {whole} s."
+    steps = [Step("length", f"{talked}, {rounded}")]
+    segments = iter(billed_segments(tariff, whole))
+    for line in lines:
+        if line.what == "fee":
+            steps.append(_fixed(tariff, line, "Fee", tariff.fee))
+        elif line.what == "recording":
+            steps.append(_fixed(tariff, line, "Recording", tariff.recording_fee))
+        else:
+            segment, billed = next(segments)
+            steps.append(_counted(segment, whole, billed))
+            steps.append(_priced(tariff, line, segment))
+    amounts = " + ".join(_money(tariff, line.amount) for line in lines) or _money(tariff, 0)
+    total = sum(line.amount for line in lines)
+    text = f"Total: {amounts} = {_money(tariff, total)} {tariff.currency}, tax included."
+    return [*steps, Step("total", text, total)]
 
 
 def _fixed(tariff: Tariff, line: Line, name: str, amount: Decimal) -> Step:

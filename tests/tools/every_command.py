@@ -163,7 +163,7 @@ def furnish(house: Any) -> Path:
         found = session.get_one(Recording, call)
         found.status, found.mp3, found.milliseconds = "ready", "a.mp3", 83_400
         found.sha256, found.kept_until = hashlib.sha256(SOUND).hexdigest(), date(2027, 2, 20)
-        settle_recording(session, settings, session.get_one(Call, call), ready=True)
+        settle_recording(session, session.get_one(Call, call), ready=True)
 
     house.database.do(work)
     return file

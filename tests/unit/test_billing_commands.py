@@ -32,7 +32,7 @@ def talked(house: Any) -> str:
     house.database.do(lambda s: mark(s, call_id, "accepted"))
     house.write(*house.talk(call_id, "83.4"))
     Meter(house.settings, house.database).read_once()
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     return call_id
 
 

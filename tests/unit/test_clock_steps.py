@@ -14,7 +14,7 @@ from clocks import BEGIN, TO_THE_BRIDGE, moment, noted
 from taxiphone.billing import continuation
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.store import types
@@ -83,7 +83,7 @@ def test_a_step_in_the_talk_is_not_billed(
         assert found.review.startswith("the wall clock was set")
     story = explained(house, call_id)
     assert "difference" not in {each["what"] for each in story["steps"]}
-    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
+    assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
 
 
 def test_a_step_while_the_program_is_dead_bills_what_the_clock_that_nobody_sets_allows(
@@ -120,7 +120,7 @@ def test_marks_that_come_after_the_price_change_nothing_of_it(house: Any, call_i
     noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002))
     price(house, call_id, moment(60.1), program_seconds=0)
     noted(house, call_id, parted=moment(30), ended=moment(90, 7200))
-    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
+    assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
 
 
 @pytest.mark.parametrize(

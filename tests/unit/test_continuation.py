@@ -25,9 +25,9 @@ from taxiphone.billing.papers.receipt_paper import receipt_paper
 from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.billing.what_if import Period, changed
-from taxiphone.billing.what_if import rate_again as what_if
+from taxiphone.billing.what_if import run as what_if
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
@@ -92,7 +92,7 @@ def totals(house: Any, *calls: str) -> list[int]:
 
 
 def settle(house: Any, call_id: str, *, ready: bool) -> None:
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=ready))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=ready))
     assert house.problems() == []
 
 
@@ -452,11 +452,11 @@ def test_a_part_is_rated_again_only_where_no_later_one_rests_on_it(
 ) -> None:
     first, second = chain
     with pytest.raises(LedgerError, match="another call goes on with it"):
-        house.database.do(lambda s: rate_again(s, s.get_one(Call, first)))
-    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, second))).changed
+        house.database.do(lambda s: rerate(s, s.get_one(Call, first)))
+    assert not house.database.do(lambda s: rerate(s, s.get_one(Call, second))).changed
     heard = house.get(second).talk_from + timedelta(seconds=630)
     house.database.do(lambda s: s.execute(update(Call).where(Call.id == second).values(heard_until=heard)))
-    done = house.database.do(lambda s: rate_again(s, s.get_one(Call, second), "silence"))
+    done = house.database.do(lambda s: rerate(s, s.get_one(Call, second), "silence"))
     assert (done.before, done.receipt.total) == (155, 78)  # 30 s beyond the package: 0.775
     assert house.problems() == []
     assert house.balance(postings.WALLET, 1) == 20_000 - 6078

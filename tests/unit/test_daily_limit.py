@@ -67,7 +67,7 @@ def test_what_was_charged_and_what_is_held_today_counts_and_a_refund_does_not_co
     assert left(house) == 2_000 - held
     talk(house, call_id, "60")
     assert left(house) == 2_000 - 155 - 500  # the recording's fee is still to come
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     assert left(house) == 2_000 - 655
     house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 655, "bad line"))
     assert left(house) == 2_000 - 655
@@ -80,7 +80,7 @@ def test_a_recording_that_failed_costs_nothing_of_the_limit(house: Any) -> None:
     limit(house, client, 2_000)
     call_id = house.call(client, consultant, recorded=True)
     talk(house, call_id, "60")
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=False))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=False))
     assert left(house) == 2_000 - 155
 
 

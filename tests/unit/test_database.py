@@ -3,7 +3,8 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from taxiphone.errors import SchemaError, SettingsError
 from taxiphone.store import database as database_module
 from taxiphone.store import schema
 from taxiphone.store.database import Database, head, revisions
-from taxiphone.store.models import FreeMinutes, Receipt
+from taxiphone.store.models import Call, FreeMinutes, Receipt
 from taxiphone.store.types import UtcDateTime
 
 PLAIN = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n[database]\n'
@@ -185,6 +186,39 @@ def test_a_schema_that_goes_back_and_forth_keeps_the_books(empty: Database) -> N
     schema.downgrade(empty.engine, "0002")
     empty.upgrade()
     assert empty.read(check) == []
+
+
+def test_the_talk_that_a_price_is_for_is_known_of_older_calls_too(empty: Database) -> None:
+    """Columns: the call's length, its longest length, billed seconds, the call it continues, a fault; what is priced."""
+    calls = {
+        "plain": ("60.5", 900, 61, None, None, 60_500_000),
+        "cut": ("60.5", 60, 60, None, None, 60_000_000),
+        "gaps": ("300", 900, 100, None, None, 100_000_000),
+        "short": ("20", 900, 0, None, None, 20_000_000),
+        "part": ("50.4", 900, 50, "plain", None, 50_400_000),
+        "fault": ("60", 900, 0, None, "one-way audio", 0),
+        "none": (None, None, None, None, None, None),
+    }
+    begin = datetime(2026, 11, 22, 18, tzinfo=UTC)
+
+    def insert(session: Any) -> None:
+        for call_id, (length, longest, billed, continues, fault, _) in calls.items():
+            end = None if length is None else begin + timedelta(microseconds=int(Decimal(length).scaleb(6)))
+            call = text(
+                "INSERT INTO call (id, status, client_channel, dialled, language, mode, recording_asked, dropped, "
+                "arrived_at, talk_from, talk_to, max_seconds, billed_seconds, continues_id, fault) VALUES "
+                "(:id, 'rated', :id, '', 'fr', 'per_minute', false, false, :at, :begun, :end, :longest, :billed, "
+                ":continues, :fault)"
+            ).bindparams(*(bindparam(name, type_=UtcDateTime()) for name in ("at", "begun", "end")))
+            begun = None if end is None else begin
+            values = {"id": call_id, "at": begin, "begun": begun, "end": end, "longest": longest}
+            session.execute(call, {**values, "billed": billed, "continues": continues, "fault": fault})
+
+    empty.upgrade("0007")
+    empty.do(insert)
+    empty.upgrade()
+    found = empty.read(lambda s: {call.id: call.priced_us for call in s.query(Call)})
+    assert found == {call_id: expected for call_id, (*_, expected) in calls.items()}
 
 
 # -- a transaction that the database takes back -----------------------------------------------------------------------

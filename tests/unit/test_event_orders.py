@@ -17,7 +17,7 @@ from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.ledger import refunds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.commands.console import App
 from taxiphone.commands.payments import refund as refund_command
 from taxiphone.errors import LedgerError, UsageError
@@ -61,8 +61,8 @@ class Story:
     def refund_part(self) -> None:
         self._refund(55)
 
-    def rate_again(self) -> None:
-        self._try(lambda s: rate_again(s, s.get_one(Call, self.call_id)))
+    def rerate(self) -> None:
+        self._try(lambda s: rerate(s, s.get_one(Call, self.call_id)))
 
     def net(self) -> int:
         """What the client has paid and not got back, in minor units."""
@@ -79,9 +79,7 @@ class Story:
             if recording.status in {"ready", "failed"}:
                 return  # a recording comes to one end
             recording.status = status
-            settle_recording(
-                session, self.house.settings, session.get_one(Call, self.call_id), ready=status == "ready"
-            )
+            settle_recording(session, session.get_one(Call, self.call_id), ready=status == "ready")
 
         self.house.database.do(work)
 
@@ -113,19 +111,19 @@ def story(house: Any) -> Story:
         ("price refund_part ready", TALK - 55 + FEE),
         ("price refund_part refund_all ready", 0),
         ("price ready refund_all", 0),
-        ("price ready refund_part rate_again", TALK + FEE - 55),
+        ("price ready refund_part rerate", TALK + FEE - 55),
         ("fault price ready", 0),
         ("price fault ready", 0),
         ("price fault failed", 0),
         ("price ready fault", 0),
-        ("price fault rate_again ready", 0),
+        ("price fault rerate ready", 0),
         ("price refund_part fault ready", 0),
         ("price refund_part ready fault", 0),
         ("price ready refund_part fault refund_all", 0),
         ("price refund_all fault ready", 0),
-        ("price refund_all rate_again ready rate_again", 0),
+        ("price refund_all rerate ready rerate", 0),
         ("price fault fault refund_all ready", 0),
-        ("price ready rate_again", TALK + FEE),
+        ("price ready rerate", TALK + FEE),
     ],
 )
 def test_what_is_known_by_then_settles_the_call(story: Story, events: str, paid: int) -> None:
@@ -135,7 +133,7 @@ def test_what_is_known_by_then_settles_the_call(story: Story, events: str, paid:
     assert story.house.balance("wallet", 1) == 1_000_000 - paid
 
 
-ANY_ORDER = st.permutations(["price", "ready", "fault", "refund_part", "refund_all", "rate_again"]).flatmap(
+ANY_ORDER = st.permutations(["price", "ready", "fault", "refund_part", "refund_all", "rerate"]).flatmap(
     lambda order: st.integers(1, 6).map(lambda length: order[:length])
 )
 
@@ -207,6 +205,6 @@ def test_a_recording_of_a_talk_that_cost_nothing_can_be_waived_before_it_is_read
     app = App(_cache={"settings": house.settings, "database": house.database})
     done = CliRunner().invoke(refund_command, [call_id, "--all", "--reason", "bad line"], obj=app)
     assert "it will cost nothing" in " ".join(done.stdout.split())
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
-    house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id)))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: rerate(s, s.get_one(Call, call_id)))
     assert (house.balance("wallet", 1), house.balance("hold", call_id), house.problems()) == (10_000, 0, [])

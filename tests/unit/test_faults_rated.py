@@ -13,7 +13,7 @@ from taxiphone.billing.due import Due, what_is_due
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
@@ -79,7 +79,7 @@ def test_a_recording_of_a_talk_that_was_not_billed_is_not_charged_when_it_is_rea
     change(house, call_id, fault="one-way audio")
     house.database.do(lambda s: setattr(s.get_one(Recording, call_id), "status", "ready"))
     assert talked(house, call_id).receipt.total == 0
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     assert house.get(call_id).receipt.total == 0
     assert house.balance("wallet", 1) == 10_000
 
@@ -89,7 +89,7 @@ def test_a_package_with_one_way_audio_costs_nothing_however_long(house: Any) -> 
     call_id = house.call(house.client(), consultant, mode="package")
     change(house, call_id, fault="one-way audio")
     assert talked(house, call_id, "3000").receipt.total == 0
-    assert not house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id))).changed
+    assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
 
 
 # -- silence ------------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_what_is_due_is_known_as_soon_as_the_call_is_priced(house: Any) -> None:
     assert due(house, "no-such-call") is None
     talked(house, call_id, "83.4")
     assert due(house, call_id) == Due(84, 217, 500, 152, 10_000 - 717, "EUR", network_fault=False)
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     assert due(house, call_id) == Due(84, 717, 0, 502, 10_000 - 717, "EUR", network_fault=False)
 
 

@@ -22,13 +22,13 @@ from taxiphone.store.types import now
 def talked(milliseconds: int) -> Talk:
     begin = datetime(2026, 11, 22, 18, tzinfo=UTC)
     end = begin + timedelta(milliseconds=milliseconds)
-    return Talk(begin, end, milliseconds * 1000, ((begin, end),), "client", (16, 16), complete=True)
+    return Talk(begin, end, milliseconds * 1000, ((begin, end),), "client", complete=True)
 
 
 def end(house: Any, call_id: str, milliseconds: int | None) -> int:
     """The call's price, in cents."""
     talk = None if milliseconds is None else talked(milliseconds)
-    house.database.do(lambda s: rate(s, house.settings, s.get_one(Call, call_id), talk))
+    house.database.do(lambda s: rate(s, s.get_one(Call, call_id), talk))
     assert house.problems() == []
     receipt = house.get(call_id).receipt
     return 0 if receipt is None else int(receipt.total)

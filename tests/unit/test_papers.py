@@ -26,7 +26,7 @@ from taxiphone.billing.papers import paper_names, paper_pdf, statements
 from taxiphone.billing.papers.paper import Column, Paper, Sum, Table
 from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rerating import rate_again
+from taxiphone.billing.rerating import rerate
 from taxiphone.commands.console import App
 from taxiphone.commands.receipt import receipt
 from taxiphone.commands.statement import statement
@@ -54,7 +54,7 @@ def talked(house: Any) -> str:
     call_id: str = house.call(house.client(20_000), consultant, mode="package", recorded=True)
     house.write(*house.talk(call_id, "3660.2"))
     Meter(house.settings, house.database).read_once()
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     return call_id
 
 
@@ -323,7 +323,7 @@ def lived(house: Any, talked: str) -> str:
         left.at -= timedelta(seconds=20)
 
     house.database.do(sooner)
-    house.database.do(lambda s: rate_again(s, s.get_one(Call, second), "late rows"))
+    house.database.do(lambda s: rerate(s, s.get_one(Call, second), "late rows"))
     return talked
 
 

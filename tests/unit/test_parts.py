@@ -1,5 +1,6 @@
 """A talk that was cut costs in all its parts together what the uncut talk costs: properties, and a table by hand."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 from taxiphone.billing.pricing.parts import (
     NOTHING,
     Sum,
-    billable,
     longest_part,
     price_part,
+    price_within,
     with_fee,
     without_free,
 )
-from taxiphone.billing.pricing.parts_explained import explain_part
+from taxiphone.billing.pricing.settlement import Facts, settle
+from taxiphone.billing.pricing.settlement_explained import explain_settlement
+from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import (
     Price,
     Tariff,
@@ -54,6 +57,12 @@ TARIFFS = st.one_of(
 LENGTHS = st.lists(
     st.integers(0, 3_000_000_000).map(lambda us: Decimal(us).scaleb(-6)), min_size=1, max_size=7
 )
+
+
+def talk_of(seconds: int) -> Talk:
+    begin = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    end = begin + timedelta(seconds=seconds)
+    return Talk(begin, end, seconds * 1_000_000, ((begin, end),), "client", complete=True)
 
 
 def after(before: Sum, seconds: Decimal, cost: Price) -> Sum:
@@ -110,13 +119,15 @@ def test_the_longest_part_is_what_a_credit_pays_for_and_a_second_more_is_not(
         assert price_part(tariff, before, longest).total <= credit
     if talked + 1 >= tariff.short_call_seconds:
         assert price_part(tariff, before, longest + 1).total > credit
-    assert billable(None, tariff, Decimal(longest), credit, before) == longest
+    seconds, cost = price_within(tariff, before, Decimal(longest), max_seconds=None, held=credit)
+    assert (seconds, cost) == (longest, price_part(tariff, before, longest))
 
 
 @given(TARIFFS, LENGTHS)
 def test_the_explanation_ends_at_the_price(tariff: Tariff, lengths: list[Decimal]) -> None:
     before = after(NOTHING, lengths[0], price(tariff, lengths[0]))
-    steps = explain_part(tariff, before, Decimal(61), ["261122-aaaaaa"])
+    facts = Facts(tariff, talk_of(61), earlier=before)
+    steps = explain_settlement(facts, settle(facts), ["261122-aaaaaa"])
     cost = price_part(tariff, before, Decimal(61))
     told = {step.what: step.amount for step in steps}
     if cost.network_fault:

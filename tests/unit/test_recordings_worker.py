@@ -63,13 +63,10 @@ class Studio:
             microseconds=seconds * 1_000_000,
             stretches=((start, end),),
             left_first="client",
-            causes=(16, 16),
             complete=True,
         )
         found = talk if seconds else None
-        self.house.database.do(
-            lambda session: rate(session, self.settings, session.get_one(Call, call_id), found)
-        )
+        self.house.database.do(lambda session: rate(session, session.get_one(Call, call_id), found))
 
     def wav(self, call_id: str) -> Path:
         path: Path = self.settings.captured / f"{call_id}.wav"

@@ -32,7 +32,7 @@ def talked(house: Any, seconds: str = "83.4", *, vat: str = "0.20", recorded: bo
     house.write(*house.talk(call_id, seconds))
     Meter(house.settings, house.database).read_once()
     if recorded:
-        house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+        house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     return call_id
 
 
@@ -187,7 +187,7 @@ def test_a_recording_that_is_ready_after_a_refund_can_still_be_given_back_whole(
     house.write(*house.talk(late, "60", at=1_763_850_000))
     Meter(house.settings, house.database).read_once()
     give(house, late, 100)
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, late), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, late), ready=True))
     assert give(house, late, None).amount == 155 + 500 - 100
     assert house.database.do(lambda s: sum(refunds.pockets(s, late).values())) == 0
     assert house.problems() == []

@@ -37,7 +37,7 @@ class Clocks:
 def logged(clocks: Clocks, begin: float, end: float) -> Talk:
     start, stop = clocks.wall(begin), clocks.wall(end)
     length = (stop - start) // timedelta(microseconds=1)
-    return Talk(start, stop, length, ((start, stop),), "client", (16, 16), complete=True, ended_by=16)
+    return Talk(start, stop, length, ((start, stop),), "client", complete=True, ended_by=16)
 
 
 def seen(

@@ -147,6 +147,6 @@ def test_a_call_that_was_priced_meanwhile_keeps_what_its_recording_will_cost(sql
     found = house.database.read(lambda s: next(stale_holds.find(s)))
     house.write(*house.talk(call_id))
     Meter(house.settings, house.database).read_once()  # serve's own, just before the command writes
-    given = house.database.do(lambda s: stale_holds.give_back(s, house.settings, found, although_talked=True))
+    given = house.database.do(lambda s: stale_holds.release(s, found, although_talked=True))
     assert (given, house.get(call_id).receipt.recording_pending) == (0, True)
     assert house.balance("hold", call_id) == 500

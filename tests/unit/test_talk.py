@@ -47,7 +47,7 @@ def told(found: Talk | None, *, over: bool) -> dict[str, str]:
         "from": str((found.start - EPOCH) // MICROSECOND),
         "to": str((found.end - EPOCH) // MICROSECOND),
         "left first": found.left_first or "-",
-        "causes": " ".join("-" if cause is None else str(cause) for cause in found.causes),
+        "ended by": "-" if found.ended_by is None else str(found.ended_by),
         "complete": "yes" if found.complete else "no",
         "over": "yes" if over else "no",
     }

@@ -100,7 +100,7 @@ def test_a_talk_is_heard_until_a_side_falls_silent(
 
 def test_stretches_after_the_silence_are_gone_and_the_one_around_it_is_cut() -> None:
     stretches = tuple((at(begin), at(end)) for begin, end in ((0, 10), (20, 30), (40, 50)))
-    made = Talk(BEGIN, at(50), 30_000_000, stretches, BOTH, (16, 16), complete=True)
+    made = Talk(BEGIN, at(50), 30_000_000, stretches, BOTH, complete=True)
     assert heard(made, until=at(25)).microseconds == 15_000_000
     assert heard(made, until=at(35)).stretches == stretches[:2]
     assert heard(made, until=at(35)).end == at(30)
@@ -113,7 +113,7 @@ def test_what_is_heard_is_never_more_than_the_talk_and_grows_with_the_moment(
     moments = [at(sum(lengths[:n])) for n in range(len(lengths) + 1)]
     stretches = tuple(zip(moments[::2], moments[1::2], strict=False))
     total = sum((end - start) // timedelta(microseconds=1) for start, end in stretches)
-    made = Talk(stretches[0][0], stretches[-1][1], total, stretches, "client", (16, 16), complete=True)
+    made = Talk(stretches[0][0], stretches[-1][1], total, stretches, "client", complete=True)
     cut, later = heard(made, until=at(until)), heard(made, until=at(until + 1))
     assert 0 <= cut.microseconds <= later.microseconds <= made.microseconds
     assert cut.microseconds == sum((e - s) // timedelta(microseconds=1) for s, e in cut.stretches)

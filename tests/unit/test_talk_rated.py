@@ -17,18 +17,18 @@ START = datetime(2026, 11, 22, 18, tzinfo=UTC)
 def talked(seconds: str) -> Talk:
     microseconds = int(Decimal(seconds).scaleb(6))
     end = START + timedelta(microseconds=microseconds)
-    return Talk(START, end, microseconds, ((START, end),), "client", (16, 16), complete=True)
+    return Talk(START, end, microseconds, ((START, end),), "client", complete=True)
 
 
 def rated(house: Any, call_id: str, talk: Talk | None) -> Call:
-    house.database.do(lambda s: rate(s, house.settings, s.get_one(Call, call_id), talk))
+    house.database.do(lambda s: rate(s, s.get_one(Call, call_id), talk))
     call: Call = house.get(call_id)
     assert house.problems() == []
     return call
 
 
 def settled(house: Any, call_id: str, *, ready: bool) -> Call:
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=ready))
     call: Call = house.get(call_id)
     assert house.problems() == []
     return call

@@ -93,7 +93,9 @@ def test_a_tax_and_a_commission_of_any_number_of_decimals_stay_exact() -> None:
     assert (price(half, 60).commission, price(half, 60).net) == (2, 2)  # 1.5 -> 2, both
     below = replace(half, commission=D("0.4" + "9" * 40))
     assert price(below, 60).commission == 1  # 1.4999...
-    assert any(f"Commission: 49.{'9' * 39} % of" in step.text for step in explain(below, 60))
+    assert any(
+        f"Commission: 49.{'9' * 39} % of" in step.text for step in explain(below, 60, price(below, 60))
+    )
     # 0.03 / 1.2 is 2.5 cents; with a tax that is larger by its fortieth decimal it is less
     assert price(replace(half, vat=D("0.2")), 60).net == 3
     assert price(replace(half, vat=D("0.2" + "0" * 38 + "1")), 60).net == 2
@@ -149,7 +151,7 @@ def test_a_frozen_tariff_is_the_same_when_it_is_read_again(tariff: Tariff) -> No
 
 
 def test_the_explanation_ends_in_the_same_amounts_as_the_price() -> None:
-    steps = explain(FORFAIT, D("3660.4"), recorded=True)
+    steps = explain(FORFAIT, D("3660.4"), price(FORFAIT, D("3660.4"), recorded=True))
     assert [step.amount for step in steps if step.what == "line"] == [6000, 0, 158, 500]
     assert {step.what: step.amount for step in steps if step.amount is not None} | {"line": 0} == {
         "line": 0,
@@ -162,7 +164,7 @@ def test_the_explanation_ends_in_the_same_amounts_as_the_price() -> None:
 
 
 def test_the_explanation_of_a_network_fault_says_so() -> None:
-    assert "shorter than 30 s" in explain(FORFAIT, D(29))[-1].text
+    assert "shorter than 30 s" in explain(FORFAIT, D(29), price(FORFAIT, D(29)))[-1].text
 
 
 # -- properties -------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def month(house: Any) -> list[str]:
     arrived = datetime(2025, 11, 22, 4, tzinfo=UTC)
 
     def settle(session: Any) -> None:
-        settle_recording(session, house.settings, session.get_one(Call, calls[1]), ready=True)
+        settle_recording(session, session.get_one(Call, calls[1]), ready=True)
         session.execute(update(Call).values(arrived_at=arrived))
 
     house.database.do(settle)
@@ -254,7 +254,7 @@ def test_a_hundred_thousand_calls_are_rated_again_and_told_of_meanwhile(house: A
     told: list[int] = []
     with house.database.reading() as session:
         rule = what_if.changed({"price_per_minute": "2"})
-        found = what_if.rate_again(session, ALWAYS, rule, progress=told.append)
+        found = what_if.run(session, ALWAYS, rule, progress=told.append)
     assert found.calls == what_if_calls(house) == sum(told) == 100_004
     assert len(told) > 10
     assert found.then.revenue == 6980 + 100_000 * 780  # 84 s at 2.00 and the recording
@@ -273,7 +273,7 @@ def test_ten_times_the_calls_take_no_more_memory(house: Any, month: list[str]) -
     def peak(end: datetime) -> int:
         with house.database.reading() as session:
             tracemalloc.start()
-            what_if.rate_again(session, what_if.Period(FAR_BEGIN, end, "EUR"), flat)
+            what_if.run(session, what_if.Period(FAR_BEGIN, end, "EUR"), flat)
             found = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return found

@@ -14,7 +14,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
-from taxiphone.billing.rerating import Again, rate_again
+from taxiphone.billing.rerating import Rerated, rerate
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.commands.receipt import receipt as receipt_command
@@ -33,7 +33,7 @@ def talked(house: Any, seconds: str = "60", *, credit: int = 10_000, recorded: b
     house.write(*house.talk(call_id, seconds))
     Meter(house.settings, house.database).read_once()
     if recorded:
-        house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, call_id), ready=True))
+        house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     return call_id
 
 
@@ -50,8 +50,8 @@ def correct(house: Any, call_id: str, seconds: str) -> None:
     house.database.do(work)
 
 
-def again(house: Any, call_id: str, reason: str = "") -> Again:
-    done: Again = house.database.do(lambda s: rate_again(s, s.get_one(Call, call_id), reason))
+def again(house: Any, call_id: str, reason: str = "") -> Rerated:
+    done: Rerated = house.database.do(lambda s: rerate(s, s.get_one(Call, call_id), reason))
     return done
 
 
@@ -222,6 +222,6 @@ def test_a_recording_that_is_still_to_come_stays_held_through_it(house: Any) -> 
     done = again(house, late)
     assert (done.receipt.total, done.receipt.recording_pending) == (310, True)
     assert house.balance(postings.HOLD, late) == 500
-    house.database.do(lambda s: settle_recording(s, house.settings, s.get_one(Call, late), ready=True))
+    house.database.do(lambda s: settle_recording(s, s.get_one(Call, late), ready=True))
     assert house.get(late).receipt.total == 810
     assert house.problems() == []

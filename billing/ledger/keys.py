@@ -1,0 +1,67 @@
+"""The keys of a call's postings. A key says what a posting is for, so that it is made at most once."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+_CALL, _REVERSED = "call", "reversed"
+
+
+class Purpose(enum.StrEnum):
+    """What a posting of a call is for."""
+
+    HOLD = "hold"
+    TALK = "talk"
+    RECORDING = "recording"
+    RELEASE = "release"
+    LEFT = "left"  # what was still held for a call that nothing prices any more
+    REFUND = "refund"
+    TAX = "tax"  # the tax inside older charges, posted by migration 0003
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """The key of a posting of a call, such as `call:261122-7gq4mk:talk:2:reversed`.
+
+    Attributes:
+        call_id: the call.
+        purpose: what the posting is for.
+        version: of the receipt; it is written from 2 on.
+        reversed: the posting reverses the one of this key.
+        name: of a refund.
+    """
+
+    call_id: str
+    purpose: Purpose
+    version: int = 1
+    reversed: bool = False
+    name: str = ""
+
+    def __str__(self) -> str:
+        parts = [_CALL, self.call_id, self.purpose]
+        parts += [self.name] if self.name else []
+        parts += [str(self.version)] if self.version > 1 else []
+        parts += [_REVERSED] if self.reversed else []
+        return ":".join(parts)
+
+    def reversal(self) -> CallKey:
+        """The key of the posting that reverses the one of this key."""
+        return replace(self, reversed=True)
+
+    @classmethod
+    def parse(cls, text: str) -> CallKey | None:
+        """Read a key; None where it is not one of a call's."""
+        kind, _, rest = text.partition(":")
+        call_id, _, rest = rest.partition(":")
+        purpose, _, rest = rest.partition(":")
+        if kind != _CALL or purpose not in set(Purpose):
+            return None
+        if purpose == Purpose.REFUND:
+            return cls(call_id, Purpose.REFUND, name=rest)
+        more = rest.split(":") if rest else []
+        is_reversed = bool(more) and more[-1] == _REVERSED
+        versions = more[:-1] if is_reversed else more
+        if len(versions) > 1 or not all(each.isdecimal() for each in versions):
+            return None
+        return cls(call_id, Purpose(purpose), int(versions[0]) if versions else 1, is_reversed)

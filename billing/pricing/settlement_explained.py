@@ -1,0 +1,92 @@
+"""A settlement in words: why a call costs what it costs. Pure; no amount is worked out here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taxiphone.billing.pricing.parts import EARLIER
+from taxiphone.billing.pricing.settlement import Facts, Settlement
+from taxiphone.billing.pricing.talk import RTP_TIMED_OUT
+from taxiphone.billing.pricing.tariff import amount_text
+from taxiphone.billing.pricing.tariff_explained import Step, explain, talk_steps
+
+
+def explain_settlement(
+    facts: Facts, settlement: Settlement, continues: Sequence[str] = ()
+) -> tuple[Step, ...]:
+    """Each step from the length of the talk to the shares of its price.
+
+    Args:
+        facts: what was settled.
+        settlement: of these facts.
+        continues: the ids of the calls before this one in its consultation.
+    """
+    steps = [*_silence(facts, settlement)]
+    if facts.fault is not None:
+        text = f"A fault of the network was seen in the talk ({facts.fault}): nothing is charged."
+        return (*steps, Step("fault", text, 0))
+    audible = settlement.heard.seconds
+    if settlement.seconds < audible:
+        text = (
+            f"The talk was {audible:f} s long; it was held for, and is priced to, {settlement.seconds:f} s."
+        )
+        steps.append(Step("length", text))
+    if facts.earlier.parts and settlement.seconds:
+        return (*steps, *_part(facts, settlement, continues))
+    return (*steps, *explain(facts.tariff, settlement.seconds, settlement.price))
+
+
+def _silence(facts: Facts, settlement: Settlement) -> list[Step]:
+    """How far the talk was heard, where that is not to its end."""
+    talk, audible = facts.talk, settlement.heard
+    if audible.seconds == talk.seconds:
+        return []
+    if facts.heard_until is not None:
+        why = f"One side fell silent, its last packet came at {facts.heard_until:%H:%M:%S.%f}"
+    else:
+        why = f"Asterisk hung up a leg that had sent no packet for {facts.rtp_timeout} s (cause {RTP_TIMED_OUT})"
+    text = f"{why}: of the talk's {talk.seconds:f} s the {audible.seconds:f} s before the silence are priced."
+    return [Step("heard", text)]
+
+
+def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> list[Step]:
+    """A part of a consultation whose line dropped: the sum of the whole, less what was paid."""
+    tariff, earlier, price = facts.tariff, facts.earlier, settlement.price
+
+    def money(minor: int) -> str:
+        return amount_text(minor, tariff.digits)
+
+    seconds, together = settlement.seconds, earlier.seconds + settlement.seconds
+    steps = [
+        Step(
+            "continues",
+            f"Continues call {', '.join(continues)}, whose line was cut: {earlier.seconds:f} s were talked there and "
+            f"{seconds:f} s here, one consultation of {together:f} s.",
+        )
+    ]
+    whole_lines = [line for line in settlement.talk.lines if line.what != EARLIER]
+    steps += talk_steps(tariff, together, whole_lines, network_fault=settlement.talk.network_fault)
+    if settlement.talk.network_fault:
+        return steps
+    whole = sum(line.amount for line in whole_lines)
+    steps.append(
+        Step(
+            "earlier",
+            f"Paid for the talk before: {money(earlier.talk)}; so this call's talk costs {money(whole)} - "
+            f"{money(earlier.talk)} = {money(settlement.talk.total)} {tariff.currency}.",
+            settlement.talk.total - whole,
+        )
+    )
+    if settlement.fee:
+        text = f"Recording: {money(settlement.fee)}; with it {money(price.total)}."
+        steps.append(Step("line", text, settlement.fee))
+    if tariff.vat:
+        taxes = f"{money(earlier.vat + price.vat)} - {money(earlier.vat)} = {money(price.vat)}"
+        steps.append(Step("tax", f"Tax inside it, of the whole less that of before: {taxes}."))
+    both = f"{money(earlier.commission + price.commission)} - {money(earlier.commission)} = {money(price.commission)}"
+    steps.append(
+        Step("commission", f"Commission, of the whole less that of before: {both}.", price.commission)
+    )
+    rest = f"{money(price.total)} - {money(price.commission)} = {money(price.consultant)}"
+    steps.append(Step("consultant", f"Consultant's share: {rest}.", price.consultant))
+    return steps
