@@ -39,7 +39,7 @@ class Apology:
         """Apologise in the caller's language; in the platform's where the database can't say which that is."""
         headers: dict[str, str] = request.headers
         try:
-            language = await self._database.look(lambda session: self._language(session, headers))
+            language = await self._database.query(lambda session: self._language(session, headers))
         except SQLAlchemyError as error:
             language = self._settings.platform.language
             log.error(

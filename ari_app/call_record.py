@@ -21,7 +21,7 @@ from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import ALIVE, FINAL, Outcome, Status
-from taxiphone.store.models import Call, Client, Consultant, Did, Mark
+from taxiphone.store.models import Call, CallEvent, Client, Consultant, Did
 from taxiphone.store.types import Moment, now
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class CallRecord:
             if (
                 noted is not None
             ):  # hung up by now, and the meter has read of it first (billing/metering/arrivals.py)
-                session.execute(delete(Mark).where(Mark.call_id == noted.id))
+                session.execute(delete(CallEvent).where(CallEvent.call_id == noted.id))
                 session.delete(noted)
                 session.flush()
             session.add(
@@ -98,9 +98,9 @@ class CallRecord:
                 )
             )
             session.flush()
-            calls.mark(session, self._id, "received")
+            calls.add_event(session, self._id, "received")
             if caller.hidden is not None:
-                calls.mark(session, self._id, "caller hidden", caller.hidden)
+                calls.add_event(session, self._id, "caller hidden", caller.hidden)
 
         await self._database.run(work)
 
@@ -114,7 +114,7 @@ class CallRecord:
             call.language = client.language if client else did.language if did else call.language
             call.client_id = client.id if client else None
             if client is not None:
-                calls.mark(session, self._id, "identified", client.code)
+                calls.add_event(session, self._id, "identified", client.code)
             return Parties(call.language, did, client, did.consultant if did else None)
 
         return await self._database.run(work)
@@ -127,7 +127,7 @@ class CallRecord:
         """Note that a recording is offered; the last day on which it would be kept."""
 
         def work(session: Session) -> date:
-            calls.mark(session, self._id, "recording offered")
+            calls.add_event(session, self._id, "recording offered")
             return keeping.last_day(self._settings, self._row(session).arrived_at)
 
         return await self._database.run(work)
@@ -141,7 +141,7 @@ class CallRecord:
             )
             return session.execute(others).scalar_one() >= self._settings.call.most_calls_per_client
 
-        return await self._database.look(work)
+        return await self._database.query(work)
 
     async def rings(self) -> Outcome | None:
         """The consultant's phones are about to be rung; the outcome where they may not be any more."""
@@ -167,10 +167,10 @@ class CallRecord:
                 Call.id != call.id,
             )
             if session.execute(select(engaged)).scalar_one():
-                calls.mark(session, self._id, "engaged")
+                calls.add_event(session, self._id, "engaged")
                 return Outcome.BUSY
             _step(call, Status.RINGING)
-            calls.mark(session, self._id, "consultant is free")
+            calls.add_event(session, self._id, "consultant is free")
             return None
 
         return await self._database.run(work)
@@ -197,7 +197,7 @@ class CallRecord:
             accepted = holds.accept(session, self._settings, call)
             if recorded:
                 capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
-            calls.mark(session, self._id, "accepted")
+            calls.add_event(session, self._id, "accepted")
             return accepted
 
         return await self._database.run(work)
@@ -208,18 +208,21 @@ class CallRecord:
         def work(session: Session) -> Talking:
             call = session.get_one(Call, self._id, options=holds.WITH_PEOPLE)
             began = session.scalar(
-                select(Mark)
-                .where(Mark.call_id == self._id, Mark.what.in_((proof.BRIDGED, proof.BRIDGING)))
-                .order_by(Mark.id.desc())
+                select(CallEvent)
+                .where(CallEvent.call_id == self._id, CallEvent.what.in_((proof.BRIDGED, proof.BRIDGING)))
+                .order_by(CallEvent.id.desc())
                 .limit(1)
             )
             changed = session.scalar(
-                select(Mark.what)
-                .where(Mark.call_id == self._id, Mark.what.in_(("recording paused", "recording resumed")))
-                .order_by(Mark.id.desc())
+                select(CallEvent.what)
+                .where(
+                    CallEvent.call_id == self._id,
+                    CallEvent.what.in_(("recording paused", "recording resumed")),
+                )
+                .order_by(CallEvent.id.desc())
                 .limit(1)
             )
-            calls.mark(session, self._id, "taken over")
+            calls.add_event(session, self._id, "taken over")
             accepted = holds.accept(session, self._settings, call)
             seconds = 0.0 if began is None else proof.since(began).total_seconds()
             return Talking(call, accepted, max(0.0, seconds), changed == "recording paused")
@@ -228,7 +231,7 @@ class CallRecord:
 
     async def bridged(self, when: Moment) -> None:
         """Both had entered the bridge."""
-        await self._database.run(lambda session: calls.mark(session, self._id, proof.BRIDGED, when=when))
+        await self._database.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
 
     async def over(
         self,
@@ -260,8 +263,8 @@ class CallRecord:
                     session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
                 )
             if parted is not None:
-                calls.mark(session, self._id, proof.PARTED, when=parted)
-            calls.mark(session, self._id, "left", why)
+                calls.add_event(session, self._id, proof.PARTED, when=parted)
+            calls.add_event(session, self._id, "left", why)
 
         await self._database.run(work)
 
@@ -278,21 +281,25 @@ class CallRecord:
             packets: that had come from the client, and from the consultant, a moment before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
-        await self._database.run(lambda session: calls.mark(session, self._id, ALIVE, detail, when=when))
+        await self._database.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
 
     async def packets_before(self) -> Earlier:
         """What an earlier process last noted of the client's packets, and of the consultant's; the latest first."""
 
         def look(session: Session) -> list[tuple[datetime, str]]:
             found = (
-                select(Mark)
-                .where(Mark.call_id == self._id, Mark.what == ALIVE, Mark.detail.startswith("packets "))
-                .order_by(Mark.id.desc())
+                select(CallEvent)
+                .where(
+                    CallEvent.call_id == self._id,
+                    CallEvent.what == ALIVE,
+                    CallEvent.detail.startswith("packets "),
+                )
+                .order_by(CallEvent.id.desc())
                 .limit(2)
             )
             return [(proof.steadily(each), each.detail or "") for each in session.scalars(found)]
 
-        noted = [(at, detail.split()) for at, detail in await self._database.look(look)]
+        noted = [(at, detail.split()) for at, detail in await self._database.query(look)]
         client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
         return client, consultant
 
@@ -311,13 +318,13 @@ class CallRecord:
                 _step(call, status)
             for name, value in columns.items():
                 setattr(call, name, value)
-            calls.mark(session, self._id, what, detail)
+            calls.add_event(session, self._id, what, detail)
 
         return work
 
     async def balance(self, client: Client) -> int:
         """The client's credit, in minor units."""
-        return await self._database.look(
+        return await self._database.query(
             lambda session: postings.balance(session, postings.WALLET, client.id)
         )
 
@@ -328,5 +335,5 @@ class CallRecord:
 
 def _step(call: Call, status: Status) -> None:
     """The call's next status; where the meter has finished it meanwhile, that stays."""
-    if not calls.step(call, status) and Status(call.status) not in FINAL:
+    if not calls.advance(call, status) and Status(call.status) not in FINAL:
         log.error("call %s: it stands at %r and can't go to %r", call.id, call.status, status)

@@ -31,13 +31,13 @@ class DatabaseWithTimeout:
         self._database, self._seconds = database, seconds
         self._late: set[asyncio.Task[Any]] = set()
 
-    async def look(self, work: Callable[[Session], Result]) -> Result:
+    async def query(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads.
 
         Raises:
             SQLAlchemyError: the database refused, or did not answer in time.
         """
-        return await self._in_time(asyncio.create_task(self._database.look(work)))
+        return await self._in_time(asyncio.create_task(self._database.query(work)))
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in a transaction.

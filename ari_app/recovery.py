@@ -59,7 +59,7 @@ async def living_channels(services: Services) -> dict[str, Living]:
             raise
         log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
     ours = {leg.id for leg in services.router.known()}
-    ours |= await services.database.look(_channels_of_unfinished_calls)
+    ours |= await services.database.query(_channels_of_unfinished_calls)
     found = {}
     for channel in sorted(ours):
         try:
@@ -125,7 +125,9 @@ async def recover(services: Services, resume: Callable[[Consultation], None]) ->
     router = services.router
     living = await living_channels(services)
     gone = set()
-    for call_id, client_channel, consultant_channel, status in await services.database.look(unfinished_calls):
+    for call_id, client_channel, consultant_channel, status in await services.database.query(
+        unfinished_calls
+    ):
         if router.has(client_channel):
             continue
         phones = _phones(living, call_id)
@@ -169,7 +171,7 @@ async def without_legs(services: Services) -> set[str]:
     Raises:
         AriError: Asterisk did not say.
     """
-    return await _without_legs(services, await services.database.look(unfinished_calls))
+    return await _without_legs(services, await services.database.query(unfinished_calls))
 
 
 async def forgotten(services: Services) -> set[str]:
@@ -179,7 +181,7 @@ async def forgotten(services: Services) -> set[str]:
         AriError: Asterisk did not say.
     """
     router = services.router
-    left = [row for row in await services.database.look(unfinished_calls) if not router.has(row[1])]
+    left = [row for row in await services.database.query(unfinished_calls) if not router.has(row[1])]
     return await _without_legs(services, left) if left else set()
 
 

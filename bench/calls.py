@@ -167,7 +167,7 @@ async def _run(both: BenchSet, side: Side, name: str, rate: float, idle: tuple[f
     await until(both.over, f"the calls of {side.name} end")
     after, seconds = _cpu(side), time.monotonic() - begin
     by_leg, by_number = arithmetic.starts(arithmetic.since(both.phones.cel_file, phones_from))
-    rings = await both.platform.database.look(both.rings) if side.program is not None else {}
+    rings = await both.platform.database.query(both.rings) if side.program is not None else {}
     reached = [(leg, line) for leg, line in legs.items() if leg in by_leg and line.consultant in by_number]
     return Run(
         side=side.name,

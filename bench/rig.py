@@ -31,7 +31,7 @@ from taxiphone.directory import people
 from taxiphone.errors import SetupError
 from taxiphone.speech import own_recordings, prompts_folder
 from taxiphone.store.calls import FINAL
-from taxiphone.store.models import Call, Mark
+from taxiphone.store.models import Call, CallEvent
 
 MOST_LINES = 100
 PROMPT_SECONDS = 0.02
@@ -143,16 +143,16 @@ class BenchSet:
 
     async def over(self) -> bool:
         """Whether no call is left: no channel at the telephones, none that Taxiphone is not done with."""
-        return await self.phones.channels() == 0 and await self.platform.database.look(_unfinished) == 0
+        return await self.phones.channels() == 0 and await self.platform.database.query(_unfinished) == 0
 
     @staticmethod
     def rings(session: Session) -> dict[str, float]:
         """When Taxiphone was done with its prompts in the newest call of each line: dialled number to epoch seconds."""
         rows = session.execute(
-            select(Call.dialled, Mark.at)
-            .join(Mark, Mark.call_id == Call.id)
-            .where(Mark.what == "ringing")
-            .order_by(Mark.id)
+            select(Call.dialled, CallEvent.at)
+            .join(CallEvent, CallEvent.call_id == Call.id)
+            .where(CallEvent.what == "ringing")
+            .order_by(CallEvent.id)
         )
         return {dialled: at.timestamp() for dialled, at in rows}
 

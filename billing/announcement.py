@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import daily_limit, postings
-from taxiphone.billing.pricing.parts import NOTHING, Sum, fee_of, longest_part, needed_to_begin
+from taxiphone.billing.pricing.parts import NOTHING, Subtotal, fee_of, longest_part, needed_to_begin
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE, tariff_for
 from taxiphone.settings import Settings
@@ -41,7 +41,7 @@ class AnnouncedQuote:
     wallet: int
     limit_left: int | None
     recording_allowed: bool
-    earlier: Sum = NOTHING
+    earlier: Subtotal = NOTHING
 
     @property
     def credit(self) -> int:
@@ -139,7 +139,7 @@ def _quote(
     tariffs: dict[str, Tariff],
     *,
     recording_allowed: bool,
-    earlier: Sum = NOTHING,
+    earlier: Subtotal = NOTHING,
 ) -> AnnouncedQuote:
     return AnnouncedQuote(
         currency=settings.platform.currency,

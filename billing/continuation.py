@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import free_minutes
-from taxiphone.billing.pricing.parts import NOTHING, Sum, without_free
+from taxiphone.billing.pricing.parts import NOTHING, Subtotal, without_free
 from taxiphone.billing.pricing.settlement import RECORDING
 from taxiphone.billing.pricing.tariff import ZERO, Tariff
 from taxiphone.billing.pricing.tariff_json import from_json
@@ -72,7 +72,7 @@ def has_later(session: Session, call: Call) -> bool:
     return _next(session, call) is not None
 
 
-def before(session: Session, call: Call, *, lock: bool = False) -> Sum:
+def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
     """What the calls sum to that this one goes on with.
 
     Args:
@@ -88,7 +88,7 @@ def before(session: Session, call: Call, *, lock: bool = False) -> Sum:
     return _summed(session, calls)
 
 
-def others(session: Session, call: Call) -> Sum:
+def others(session: Session, call: Call) -> Subtotal:
     """What all other calls of the consultation sum to, which can't change until the transaction ends."""
     behind, last = [], call
     while (following := _next(session, last)) is not None:
@@ -101,7 +101,7 @@ def others(session: Session, call: Call) -> Sum:
     return _summed(session, [*ahead, *behind])
 
 
-def so_far(session: Session, call: Call) -> Sum:
+def so_far(session: Session, call: Call) -> Subtotal:
     """What the consultation sums to up to this call, with it."""
     return _summed(session, [*earlier(session, call), call])
 
@@ -181,7 +181,7 @@ def _receipts(session: Session, calls: list[Call]) -> dict[str, Receipt]:
     return {each.call_id: each for each in fresh}
 
 
-def _summed(session: Session, calls: list[Call]) -> Sum:
+def _summed(session: Session, calls: list[Call]) -> Subtotal:
     receipts = _receipts(session, calls)
     total = NOTHING
     for call in calls:
@@ -190,7 +190,7 @@ def _summed(session: Session, calls: list[Call]) -> Sum:
             continue
         fees = _fees(receipt)
         talk = receipt.total - fees
-        part = Sum(
+        part = Subtotal(
             1,
             priced_seconds(call),
             call.billed_seconds or 0,

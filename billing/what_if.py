@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.pricing.parts import NOTHING, Sum
+from taxiphone.billing.pricing.parts import NOTHING, Subtotal
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, RecordingState, settle
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import Tariff
@@ -39,7 +39,7 @@ _LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(slots=True)
-class Sums:
+class Totals:
     """What the calls of a period came to, in minor units; commission and the consultants' shares sum to the revenue.
 
     Attributes:
@@ -88,8 +88,8 @@ class WhatIf:
     """
 
     calls: int = 0
-    now: Sums = field(default_factory=Sums)
-    then: Sums = field(default_factory=Sums)
+    now: Totals = field(default_factory=Totals)
+    then: Totals = field(default_factory=Totals)
     more: int = 0
     less: int = 0
     same: int = 0
@@ -200,7 +200,7 @@ def run(
     for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row.client_id or 0):
         before, after = found.now.revenue, found.then.revenue
         dropped: dict[
-            str, Sum
+            str, Subtotal
         ] = {}  # what a consultation comes to by then, whose line dropped with this call
         for row in calls:
             earlier = dropped.pop(row.continues_id, NOTHING) if row.continues_id else NOTHING
@@ -220,7 +220,7 @@ def run(
     return found
 
 
-def _facts(row: Any, tariff: Tariff, earlier: Sum) -> Facts:
+def _facts(row: Any, tariff: Tariff, earlier: Subtotal) -> Facts:
     """The facts of a call under another tariff: its talk as far as it was priced, and its recording."""
     talk = Talk(
         start=row.talk_from or row.arrived_at,

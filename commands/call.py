@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.call_filter import CallFilter, query
 from taxiphone.billing.metering import unpriced
-from taxiphone.billing.papers import call_story
+from taxiphone.billing.papers import explanation
 from taxiphone.billing.pricing.money import digits_of, from_minor
 from taxiphone.billing.rerating import rerate
 from taxiphone.commands.console import (
@@ -142,7 +142,7 @@ def call_show(app: App, /, call_id: str, as_json: bool) -> None:
 @pass_app
 def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
     """Explain the price of the call ID: every event, the tariff that was in force, each step of the sum, the postings."""
-    story = app.database.read(lambda session: call_story.explain(session, find_call(session, call_id)))
+    story = app.database.read(lambda session: explanation.explain(session, find_call(session, call_id)))
     if as_json:
         print_json(story)
         return
@@ -268,7 +268,7 @@ def _details(each: Call) -> dict[str, Any]:
         "dialled": each.dialled,
         "caller": each.caller,
         # Why there is no number: withheld, not verified, ambiguous (directory/callers.py).
-        "caller_hidden": next((mark.detail for mark in each.marks if mark.what == "caller hidden"), None),
+        "caller_hidden": next((mark.detail for mark in each.events if mark.what == "caller hidden"), None),
         "talk_from": each.talk_from,
         "talk_to": each.talk_to,
         "max_seconds": each.max_seconds,

@@ -64,14 +64,14 @@ def refund(
         digits = digits_of(currency)
         wanted = None if given is None else to_minor(given, digits)
         # Where nothing was paid yet, all that is left may be the fee of a recording that is still to come.
-        nothing_paid = everything and not sum(refunds.pockets(session, call.id).values())
+        nothing_paid = everything and not sum(refunds.paid_shares(session, call.id).values())
         if nothing_paid and (waived := refunds.waive_recording(session, call)):
             return {"call": call.id, "waived": from_minor(waived, digits), "currency": currency}
         note = refunds.refund(session, call, wanted, reason.strip(), key)
         return {
             **receipts.credit_note(note, digits),
             "refunded": from_minor(refunds.refunded(session, call.id), digits),
-            "left": from_minor(sum(refunds.pockets(session, call.id).values()), digits),
+            "left": from_minor(sum(refunds.paid_shares(session, call.id).values()), digits),
             "consultant_owes": from_minor(refunds.owed_back(session, call), digits),
         }
 

@@ -23,7 +23,7 @@ from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call, Mark
+from taxiphone.store.models import Call, CallEvent
 
 ADDRESS = "127.0.0.1"
 CLI = "+33199001200"  # this and all below: numbers that the French regulator keeps free for fiction
@@ -261,17 +261,17 @@ class Platform:
         """
         try:
             async with asyncio.timeout(seconds):
-                while not (found := await self.database.look(look)):
+                while not (found := await self.database.query(look)):
                     await asyncio.sleep(0.03)
                 return found
         except TimeoutError:
             raise TimeoutError(f"{what}: not within {seconds:g} s; {self.last_words()}") from None
 
-    async def marked(self, call_id: str, what: str, seconds: float = 20) -> Mark:
-        """Wait until the platform has done something in a call (store.models.Mark)."""
+    async def marked(self, call_id: str, what: str, seconds: float = 20) -> CallEvent:
+        """Wait until the platform has done something in a call (store.models.CallEvent)."""
         return await self.until(
             lambda session: session.scalar(
-                select(Mark).where(Mark.call_id == call_id, Mark.what == what).limit(1)
+                select(CallEvent).where(CallEvent.call_id == call_id, CallEvent.what == what).limit(1)
             ),
             f"{what!r} in call {call_id}",
             seconds,

@@ -21,7 +21,7 @@ from taxiphone.demo.platform import Platform, Timing
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.directory import people
 from taxiphone.speech import names
-from taxiphone.store.models import Mark, Recording
+from taxiphone.store.models import CallEvent, Recording
 
 DID = "+33199001234"
 CLIENT_NUMBER = "+33639980001"
@@ -239,14 +239,16 @@ async def _show_marks(taxiphone: Platform, call_id: str, caller: str, tell: Call
     seen = 0
     while True:
 
-        def later(session: Session, after: int = seen) -> list[Mark]:
+        def later(session: Session, after: int = seen) -> list[CallEvent]:
             return list(
                 session.scalars(
-                    select(Mark).where(Mark.call_id == call_id, Mark.id > after).order_by(Mark.id)
+                    select(CallEvent)
+                    .where(CallEvent.call_id == call_id, CallEvent.id > after)
+                    .order_by(CallEvent.id)
                 )
             )
 
-        for mark in await taxiphone.database.look(later):
+        for mark in await taxiphone.database.query(later):
             seen = mark.id
             if mark.what in _TOLD:
                 tell(_TOLD[mark.what].format(detail=mark.detail, caller=caller))

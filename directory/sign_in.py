@@ -99,7 +99,7 @@ class Desk:
         self, database: Database, settings: Settings, code: str, pin: str, caller: str | None, *, hidden: bool
     ) -> tuple[Checked, Client | None]:
         keys = _keys(code, caller)
-        found = await database.look(lambda session: _look(session, keys, code))
+        found = await database.query(lambda session: _look(session, keys, code))
         if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
             return Checked.PAUSED, None
         client_id, pin_hash = found

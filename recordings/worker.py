@@ -116,7 +116,7 @@ class RecordingWorker:
             self._tidied = time.monotonic()
             await self._quietly(self._tidy)
         await self._quietly(self._remove_leftovers)
-        due = await self._database.look(due_recordings)
+        due = await self._database.query(due_recordings)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
                 await self._bring_on(call_id)

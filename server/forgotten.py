@@ -17,11 +17,11 @@ from taxiphone.errors import AriError
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 10.0  # between two looks; a call is priced when it was found by two of them
+POLL_SECONDS = 10.0  # between two looks; a call is priced when it was found by two of them
 
 
 async def watch(
-    without_legs: Callable[[], Awaitable[set[str]]], meter: Meter, *, look_seconds: float = LOOK_SECONDS
+    without_legs: Callable[[], Awaitable[set[str]]], meter: Meter, *, look_seconds: float = POLL_SECONDS
 ) -> None:
     """Look from time to time, until cancelled.
 

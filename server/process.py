@@ -243,7 +243,7 @@ class Process:
             application.asterisk_has_gone()
         await application.hang_up_all()
         if asterisk_died:
-            self._abandoned.update(await self._database.look(_unfinished))
+            self._abandoned.update(await self._database.query(_unfinished))
             await self._price_abandoned()
         await self._priced()
         self._ended.set()
@@ -286,7 +286,7 @@ class Process:
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
-                while await self._database.look(awaited):
+                while await self._database.query(awaited):
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:

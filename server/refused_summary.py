@@ -11,7 +11,7 @@ from taxiphone.dialplan.asterisk import refused_requests
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _NAMED = 5  # sources named in a line, those with most requests first
 
 
@@ -34,7 +34,7 @@ class RefusedSummary:
         loop = asyncio.get_running_loop()
         since = loop.time()
         while True:
-            await asyncio.sleep(min(_LOOK_SECONDS, self._seconds))
+            await asyncio.sleep(min(_POLL_SECONDS, self._seconds))
             try:
                 lines = await asyncio.to_thread(self._tail.lines)
             except OSError as error:

@@ -118,7 +118,7 @@ def wall_clock(loop: VirtualTimeLoop, begin: datetime | None = None) -> Iterator
     def reading() -> datetime:
         return zero + timedelta(seconds=loop.time())
 
-    with types.telling(reading, lambda: round(loop.time() * 1_000_000)):
+    with types.using_clocks(reading, lambda: round(loop.time() * 1_000_000)):
         yield reading
 
 

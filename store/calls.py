@@ -1,4 +1,4 @@
-"""A call's row: its id, the statuses that may follow each other, and the program's marks.
+"""A call's row: its id, the statuses that may follow each other, and the call events that the program notes.
 
 The status is written before the command to Asterisk that it announces, so that a program which dies in between
 leaves a row that says at most too much, never too little. It is a record, not the control flow.
@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from taxiphone.store.models import Call, Mark
+from taxiphone.store.models import Call, CallEvent
 from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Outcome(enum.StrEnum):
 
 
 ALIVE = "alive"
-"""The mark that both legs were in the bridge; noted every few seconds of a talk."""
+"""The call event that both legs were in the bridge; noted every few seconds of a talk."""
 
 FINAL = frozenset({Status.RATED, Status.CLOSED})
 OPEN = tuple(status for status in Status if status not in FINAL)
@@ -103,7 +103,7 @@ def talk_bridge(call_id: str) -> str:
     return f"{call_id}.talk"
 
 
-def step(call: Call, status: Status) -> bool:
+def advance(call: Call, status: Status) -> bool:
     """Move a call to `status`; False where that is no step forward from where it stands.
 
     The meter may finish a call that the program still believes in (Asterisk's log knows first): so a late step of
@@ -123,7 +123,7 @@ def finish(call: Call, status: Status) -> None:
     call.unpriced = None
 
 
-def mark(
+def add_event(
     session: Session, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
 ) -> None:
     """Note what the program did or saw, by the wall clock and the monotonic one; now, if `when` doesn't say when."""
@@ -131,7 +131,7 @@ def mark(
     if what != ALIVE:
         log.info("call %s: %s%s", call_id, what, "" if detail is None else f" ({detail})")
     session.add(
-        Mark(
+        CallEvent(
             call_id=call_id,
             at=when.at,
             monotonic_us=when.monotonic_us,

@@ -102,7 +102,7 @@ class Database:
         """Do `work`, which only reads."""
         return self._until_done(work, self.reading)
 
-    async def look(self, work: Callable[[Session], Result]) -> Result:
+    async def query(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads, in a thread."""
         return await asyncio.to_thread(self.read, work)
 

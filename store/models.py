@@ -1,7 +1,7 @@
 """The tables. Amounts are whole minor units of the platform's currency (cents of EUR); prices are exact decimals.
 
 Who is who:   Consultant, ConsultantPhone, Client, ClientNumber, Did; SignIn (wrong PINs, and how long they are paused)
-The calls:    Call (its row is written before each command to Asterisk), Mark (what the program saw, when)
+The calls:    Call (its row is written before each command to Asterisk), CallEvent (what the program saw, when)
 The meter:    CelRow, CelPosition, LogGap (Asterisk's own event log, how far it was read, and what of it was lost)
 The money:    Account, Posting, Entry (double entry), FreeMinutes (claimed once), Receipt, CreditNote
 The record:   Recording
@@ -199,13 +199,13 @@ class Call(Base):
     client: Mapped[Client | None] = relationship()
     consultant: Mapped[Consultant | None] = relationship()
     continues: Mapped[Call | None] = relationship(remote_side="Call.id")
-    marks: Mapped[list[Mark]] = relationship(order_by="Mark.id")
+    events: Mapped[list[CallEvent]] = relationship(order_by="CallEvent.id")
     recording: Mapped[Recording | None] = relationship(back_populates="call")
     receipt: Mapped[Receipt | None] = relationship(back_populates="call")
 
 
-class Mark(Base):
-    """What the program did or saw in a call, by this machine's two clocks: the second witness beside the CEL."""
+class CallEvent(Base):
+    """What the program did or saw in a call, by this machine's two clocks: evidence beside Asterisk's event log."""
 
     __tablename__ = "mark"
 

@@ -26,7 +26,7 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0  # between two looks whether the lock is still held
+POLL_SECONDS = 5.0  # between two looks whether the lock is still held
 _SPACE = 7419  # of PostgreSQL's advisory locks; the other half of the key is the schema
 # The server too finds out within a minute that this machine has gone, and drops the lock; by default it takes two hours.
 _FOUND_OUT = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
@@ -79,7 +79,7 @@ def lock_of(database: Database) -> Lock:
     return AdvisoryLock(database)
 
 
-async def watch(lock: Lock, look_seconds: float = LOOK_SECONDS) -> None:
+async def watch(lock: Lock, look_seconds: float = POLL_SECONDS) -> None:
     """Keep a lock that was taken, until cancelled.
 
     While the database is away, nobody else can take it there either.

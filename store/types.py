@@ -131,7 +131,9 @@ def boot() -> str | None:
 
 
 @contextmanager
-def telling(clock: Callable[[], datetime], monotonic: Callable[[], int] = _monotonic_us) -> Iterator[None]:
+def using_clocks(
+    clock: Callable[[], datetime], monotonic: Callable[[], int] = _monotonic_us
+) -> Iterator[None]:
     """In the block `now` and `monotonic_us` ask other clocks, in the whole process: a simulated call's time is its own."""
     global _clock, _monotonic, _anchor
     before = _clock, _monotonic, _anchor

@@ -12,7 +12,7 @@ from taxiphone.ari_app import database_timeout, menu
 from taxiphone.ari_app.conversation import Conversation
 from taxiphone.ari_app.steps.talk import Ending, Why
 from taxiphone.ari_app.verbs import Sounds
-from taxiphone.billing.due import Due, what_is_due
+from taxiphone.billing.summary import CallSummary, call_summary
 from taxiphone.errors import AriError
 from taxiphone.speech.sentences import Speech
 
@@ -135,14 +135,14 @@ async def _tell_consultant(call: Conversation, why: Why) -> None:
     await call.lines.hang_up(leg)
 
 
-async def _priced(call: Conversation) -> Due | None:
+async def _priced(call: Conversation) -> CallSummary | None:
     await call.services.rated_calls.wait(call.id, _PRICE_SECONDS)
     with contextlib.suppress(SQLAlchemyError):
-        return await call.database.look(lambda session: what_is_due(session, call.id))
+        return await call.database.query(lambda session: call_summary(session, call.id))
     return None
 
 
-def _bill(speech: Speech, due: Due) -> Sounds:
+def _bill(speech: Speech, due: CallSummary) -> Sounds:
     bill = speech.talk_lasted(due.seconds)
     bill += speech.it_costs(due.total, due.currency) if due.total else speech.prompt("nothing-charged")
     if due.recording_fee:

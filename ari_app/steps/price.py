@@ -16,7 +16,7 @@ SKIP_SECONDS = 0.5  # after the price has been told, a key may still skip the wa
 
 async def tell_price(call: Conversation) -> Outcome | None:
     """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
-    quote = await call.database.look(
+    quote = await call.database.query(
         lambda session: quote_consultation(session, call.settings, call.client, call.consultant)
     )
     if not quote.affordable:

@@ -95,7 +95,7 @@ async def reach(call: Conversation) -> Outcome | None:
 
 async def _phones(call: Conversation) -> list[str]:
     """Those that may be rung: the directory has checked them, but the settings may have changed since."""
-    found = await call.database.look(lambda session: people.phones(session, call.consultant))
+    found = await call.database.query(lambda session: people.phones(session, call.consultant))
     refused = {phone: dialling.refusal(phone, call.settings.platform) for phone in found}
     for place, phone in enumerate(found, 1):
         if refused[phone] is not None:

@@ -40,7 +40,7 @@ async def identify(call: Conversation) -> Outcome | None:
 async def _sign_in(call: Conversation) -> Client | Outcome:
     """Ask for a client code and PIN, and offer to know the caller by this number from now on."""
     caller = call.caller.number
-    if await call.database.look(lambda session: sign_in.paused(session, caller, now())):
+    if await call.database.query(lambda session: sign_in.paused(session, caller, now())):
         return Outcome.PAUSED
     before = call.sounds("welcome", "number-not-known")
     tries = _Tries(call.tries(menu.CLIENT_CODE))
@@ -68,7 +68,7 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         await call.record.write(None, "wrong PIN")
         tries.left -= 1
         before = call.sounds("wrong-pin")
-    paused = await call.database.look(lambda session: sign_in.paused(session, caller, now()))
+    paused = await call.database.query(lambda session: sign_in.paused(session, caller, now()))
     return Outcome.PAUSED if paused else Outcome.WRONG_PIN
 
 

@@ -23,7 +23,7 @@ async def offer_to_go_on(call: Conversation) -> Outcome | None:
     silent = call.services.talks.get(call.client.id)
     if silent is not None and silent.end_if_client_is_silent():
         await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
-    cut = await call.database.look(
+    cut = await call.database.query(
         lambda session: continuation.interrupted(session, call.settings, call.client)
     )
     own = call.own_consultant
@@ -45,7 +45,7 @@ async def offer_to_go_on(call: Conversation) -> Outcome | None:
 
 async def _tell_what_going_on_costs(call: Conversation, cut: Call) -> Outcome | None:
     """Nothing is paid twice; what is talked more costs as before, and lasts as long as the credit."""
-    quote = await call.database.look(
+    quote = await call.database.query(
         lambda session: quote_continuation(session, call.settings, call.client, cut)
     )
     if not quote.affordable:
@@ -95,7 +95,7 @@ def _available(call: Conversation) -> Outcome | None:
 async def _ask_code(call: Conversation) -> Consultant | Outcome:
     """A code, or `*` for the consultant of last time."""
     outcome = Outcome.NO_CHOICE
-    last = await call.database.look(lambda session: people.last_consultant(session, call.client))
+    last = await call.database.query(lambda session: people.last_consultant(session, call.client))
     before: tuple[str, ...] = ()
     for _ in range(call.tries(menu.CODE)):
         after = call.sounds("star-for-last") if last is not None else ()
@@ -108,7 +108,7 @@ async def _ask_code(call: Conversation) -> Consultant | Outcome:
         if not pressed.keys:
             before = ()
             continue
-        found = await call.database.look(partial(people.consultant_by_code, code=pressed.keys))
+        found = await call.database.query(partial(people.consultant_by_code, code=pressed.keys))
         if found is not None and pressed.end != "*":
             return found
         before, outcome = call.sounds("unknown-code"), Outcome.UNKNOWN_CODE

@@ -1,10 +1,10 @@
-"""What is known of a call's talk: Asterisk's rows, and beside them the program's marks, by two clocks.
+"""The evidence of a call's talk: Asterisk's rows, and the call events that the program noted by two clocks.
 
-Asterisk's rows say when a talk was. The marks say what the program saw of it, and when, by the wall clock and by the
-monotonic one: they tell where the wall clock was set in the talk (`second_witness.judge`), and how long it lasted at the
-least where the rows have no end of it, or nothing at all. `alive` is written when Asterisk had just said that both
-legs are in the talk. Other marks prove nothing of the kind: `bridging` is written before the talk, `ended` perhaps long
-after it.
+Asterisk's rows say when a talk was. The call events say what the program saw of it, and when, by the wall clock and by the
+monotonic one. They show whether the wall clock was set during the talk (`two_clocks.reconcile`), and how long the talk
+lasted at least where the rows have no end of it, or nothing at all. `alive` is written when Asterisk had just said that
+both legs are in the talk. Other call events prove nothing of the kind: `bridging` is written before the talk, `ended`
+perhaps long after it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.evidence import two_clocks
 from taxiphone.billing.evidence.cel import event_of
-from taxiphone.billing.evidence.two_clocks import Seen
+from taxiphone.billing.evidence.two_clocks import Observed
 from taxiphone.billing.pricing import talk as talks
 from taxiphone.billing.pricing.talk import NO_END, Event, Talk, talk
-from taxiphone.store.calls import ALIVE, consultant_leg, mark, talk_bridge
-from taxiphone.store.models import Call, CelRow, Mark
+from taxiphone.store.calls import ALIVE, add_event, consultant_leg, talk_bridge
+from taxiphone.store.models import Call, CallEvent, CelRow
 from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
 
 BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
@@ -63,39 +63,39 @@ def talk_of(
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
-    bridge, marks = talk_bridge(call.id), _marks(session, call)
-    seen = _seen(marks, over_by)
+    bridge, noted = talk_bridge(call.id), _events(session, call)
+    seen = _seen(noted, over_by)
     found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
     if found is None:
         return _only_seen(seen)
     if found.complete:
-        found = two_clocks.judge(found, seen)
-        cut = any(each.what == LEFT and each.detail == CUT_BY_CLOCK for each in marks)
+        found = two_clocks.reconcile(found, seen)
+        cut = any(each.what == LEFT and each.detail == CUT_BY_CLOCK for each in noted)
         # Asterisk took one leg after the other, neither of which wanted it.
         return replace(found, left_first=None, cut_by_clock=True) if cut else found
     least = two_clocks.proven(seen)
     if least is None:
-        proofs = [Event(ALIVE, each.at, call.client_channel) for each in marks if each.what == ALIVE]
+        proofs = [Event(ALIVE, each.at, call.client_channel) for each in noted if each.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
     return _as_proven(found.start, least, NO_END)
 
 
 def awaits_program(session: Session, call: Call) -> bool:
     """Whether the program saw the talk begin, and has not said yet how it ended: it will in a moment, if it lives."""
-    marked = {each.what for each in _marks(session, call)}
+    marked = {each.what for each in _events(session, call)}
     return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
 
 
 def note_priced(session: Session, call: Call, over_by: Moment) -> None:
     """Note, by both clocks, that the talk was over at a moment; only where the program saw one."""
-    if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _marks(session, call)):
-        mark(session, call.id, PRICED, when=over_by)
+    if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _events(session, call)):
+        add_event(session, call.id, PRICED, when=over_by)
         session.flush()
 
 
 def ended_ago(session: Session, call: Call) -> timedelta | None:
     """How long ago a priced talk ended, by the monotonic clock; None where the program noted that in no moment of this boot."""
-    for each in reversed(_marks(session, call)):
+    for each in reversed(_events(session, call)):
         if each.what in {PARTED, PRICED} and each.boot is not None and each.boot == boot():
             return since(each)
     return None
@@ -103,51 +103,53 @@ def ended_ago(session: Session, call: Call) -> timedelta | None:
 
 def in_talk(session: Session, call: Call, at: datetime) -> datetime:
     """A time by `store.types.steady`, as the talk's own: the wall clock at its beginning, and what had passed since."""
-    begun = next((each for each in _marks(session, call) if each.what == BRIDGED), None)
+    begun = next((each for each in _events(session, call) if each.what == BRIDGED), None)
     if begun is None or begun.boot is None or begun.boot != boot():
         return at
     return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
 
 
-def steadily(noted: Mark) -> datetime:
+def steadily(noted: CallEvent) -> datetime:
     """When something was noted, as `store.types.steady` of this process; by the wall clock where that can't be told."""
     if noted.boot is None or noted.boot != boot():
         return noted.at
     return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
 
 
-def since(noted: Mark) -> timedelta:
+def since(noted: CallEvent) -> timedelta:
     """How long ago something was noted: by the monotonic clock, within one boot of this machine."""
     then, at = _moment(noted), moment()
     same_boot = then.boot is not None and then.boot == at.boot
     return two_clocks.passed(then, at) if same_boot else at.at - then.at
 
 
-def _marks(session: Session, call: Call) -> list[Mark]:
+def _events(session: Session, call: Call) -> list[CallEvent]:
     """What the program noted up to the price: what it notes later changes nothing any more."""
-    found = session.scalars(select(Mark).where(Mark.call_id == call.id).order_by(Mark.id)).all()
+    found = session.scalars(
+        select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
+    ).all()
     priced = next((each.id for each in found if each.what == PRICED), None)
     return [each for each in found if priced is None or each.id <= priced]
 
 
-def _seen(marks: list[Mark], over_by: Moment | None) -> Seen:
+def _seen(noted: list[CallEvent], over_by: Moment | None) -> Observed:
     def first(*names: str) -> Moment | None:
-        return next((_moment(each) for each in marks if each.what in names), None)
+        return next((_moment(each) for each in noted if each.what in names), None)
 
-    return Seen(
+    return Observed(
         before=first(BRIDGING),
         bridged=first(BRIDGED, ALIVE),
-        inside=tuple(_moment(each) for each in marks if each.what == ALIVE),
+        inside=tuple(_moment(each) for each in noted if each.what == ALIVE),
         parted=first(PARTED),
-        after=(*(_moment(each) for each in marks if each.what in _AFTER), *filter(None, [over_by])),
+        after=(*(_moment(each) for each in noted if each.what in _AFTER), *filter(None, [over_by])),
     )
 
 
-def _moment(mark: Mark) -> Moment:
-    return Moment(mark.at, mark.monotonic_us, mark.boot)
+def _moment(event: CallEvent) -> Moment:
+    return Moment(event.at, event.monotonic_us, event.boot)
 
 
-def _only_seen(seen: Seen) -> Talk | None:
+def _only_seen(seen: Observed) -> Talk | None:
     """The talk as the program alone saw it; None where it saw none, or can't say how long it was."""
     least = two_clocks.proven(seen)
     if least is None or seen.bridged is None:
@@ -191,5 +193,5 @@ def was_dropped(call: Call, found: Talk) -> bool:
 
 def was_alive(session: Session, call: Call) -> bool:
     """Whether the program saw a talk."""
-    seen = exists().where(Mark.call_id == call.id, Mark.what == ALIVE)
+    seen = exists().where(CallEvent.call_id == call.id, CallEvent.what == ALIVE)
     return bool(session.execute(select(seen)).scalar_one())

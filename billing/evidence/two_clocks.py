@@ -22,7 +22,7 @@ _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """What the program saw of a talk, each by both clocks.
 
     Attributes:
@@ -39,7 +39,7 @@ class Seen:
     parted: Moment | None = None
     after: tuple[Moment, ...] = ()
 
-    def of_one_boot(self) -> Seen:
+    def of_one_boot(self) -> Observed:
         """Without the readings of other boots: their monotonic clock began anew."""
         first = self.bridged or self.before
         boot = None if first is None else first.boot
@@ -47,7 +47,7 @@ class Seen:
         def same(each: Moment | None) -> bool:
             return each is not None and boot is not None and each.boot == boot
 
-        return Seen(
+        return Observed(
             self.before if same(self.before) else None,
             self.bridged if same(self.bridged) else None,
             tuple(filter(same, self.inside)),
@@ -66,7 +66,7 @@ def step(begin: Moment, end: Moment) -> timedelta:
     return (end.at - begin.at) - passed(begin, end)
 
 
-def proven(seen: Seen) -> timedelta | None:
+def proven(seen: Observed) -> timedelta | None:
     """The least that a talk lasted; None where the program didn't see it begin, or saw nothing of it afterwards."""
     seen = seen.of_one_boot()
     begin, last = seen.bridged, _last_inside(seen)
@@ -75,7 +75,7 @@ def proven(seen: Seen) -> timedelta | None:
     return max(_NONE, passed(begin, last))
 
 
-def judge(found: Talk, seen: Seen) -> Talk:
+def reconcile(found: Talk, seen: Observed) -> Talk:
     """The talk as it is billed: the log's own, or the shortest that fits what the program saw, with `doubt` set.
 
     Args:
@@ -134,11 +134,11 @@ def _adds_up(found: Talk) -> bool:
     return len(found.stretches) > 1 and all(end >= begin for begin, end in found.stretches)
 
 
-def _last_inside(seen: Seen) -> Moment | None:
+def _last_inside(seen: Observed) -> Moment | None:
     return max(_moments(seen.inside, seen.parted), key=_monotonic, default=None)
 
 
-def _first_after(seen: Seen) -> Moment | None:
+def _first_after(seen: Observed) -> Moment | None:
     return min(seen.after, key=_monotonic, default=None)
 
 

@@ -89,7 +89,7 @@ class There:
     numbers: list[int]
 
 
-def look(connection: Connection, drafts: Sequence[Draft]) -> There:
+def existing(connection: Connection, drafts: Sequence[Draft]) -> There:
     """What there is before they are written."""
     names = list({change.name for draft in drafts for change in draft.changes})
     dialect = connection.dialect.name
@@ -157,7 +157,7 @@ def _opened(connection: Connection, drafts: Sequence[Draft], found: dict[_Name, 
     rows = _insert(connection, _OPEN, [(*name, 0 if name[0] in KEPT else None) for name in missing])
     opened = {(kind, owner, currency): number for kind, owner, currency, number in rows}
     if len(opened) < len(missing):  # another process was quicker, and has committed by now
-        opened |= look(connection, drafts).accounts
+        opened |= existing(connection, drafts).accounts
     return opened
 
 

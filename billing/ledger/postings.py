@@ -280,7 +280,7 @@ def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
         _check_balanced(draft.key, draft.changes)
     session.flush()
     connection = session.connection()
-    there = double_entry.look(connection, drafts)
+    there = double_entry.existing(connection, drafts)
     for draft in drafts:
         if draft.key in there.taken:
             _check_same(session, draft)

@@ -61,7 +61,7 @@ def refund(
                 f"the key {key} was used for a refund of {amount_in(made.amount, made.currency)}. Nothing was posted."
             )
         return made
-    paid = pockets(session, call.id)
+    paid = paid_shares(session, call.id)
     left, currency = sum(paid.values()), receipt.currency
     amount = left if amount is None else amount
     if amount <= 0:
@@ -147,7 +147,7 @@ def lock_receipt(session: Session, call: Call) -> Receipt | None:
     ).scalar_one_or_none()
 
 
-def pockets(session: Session, call_id: str) -> dict[str, int]:
+def paid_shares(session: Session, call_id: str) -> dict[str, int]:
     """Who holds how much of what was paid for a call and not given back, by kind of account, in minor units."""
     rows = session.execute(
         select(Account.kind, func.sum(Entry.amount))

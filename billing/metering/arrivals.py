@@ -104,7 +104,7 @@ def _insert(
     insert_if_new(session, Call, [call])
     if session.get(Call, call["id"]) is not None:
         logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
-        calls.mark(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
+        calls.add_event(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
 
 
 def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:

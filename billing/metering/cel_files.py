@@ -87,7 +87,7 @@ def holds(file: LogFile, offset: int) -> bool:
         return True
 
 
-def beside(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
+def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
     """The log's other files in the same folder, the oldest first; and those that can't be read.
 
     They are named as a rotation does, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,

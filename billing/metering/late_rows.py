@@ -19,7 +19,7 @@ from taxiphone.store.calls import CONSULTANT_LEG, Status
 from taxiphone.store.models import Call
 
 
-def regard(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
+def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
     """Look at the calls that were priced before these rows (columns of `CelRow`) were read; most have none such.
 
     Where the talk was cut, the call says so from now on; where it was billed into a silence, it is rated again.

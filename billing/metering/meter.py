@@ -25,16 +25,16 @@ from taxiphone.billing.evidence import cel, proof
 from taxiphone.billing.metering import (
     abandoned,
     arrivals,
+    call_end,
     cel_files,
     late_rows,
     log_gaps,
     log_rotation,
     missing,
-    over,
     unpriced,
 )
 from taxiphone.billing.metering.cel_files import LogFile
-from taxiphone.billing.metering.unpriced import PutAside
+from taxiphone.billing.metering.unpriced import DeferredCalls
 from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
 from taxiphone.settings import Settings
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
@@ -45,7 +45,7 @@ from taxiphone.store.types import monotonic_us, now
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.1  # between two looks at the file's size
+_POLL_SECONDS = 0.1  # between two looks at the file's size
 _AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
 _AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
 PROGRAM_SECONDS = 2.0  # until a talk that is over is priced without the program's word: it needs milliseconds
@@ -84,7 +84,7 @@ class Meter:
         self._seen: object = None  # the file's state when it was read to its end
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
-        self._put_aside = PutAside(again_seconds)  # calls that could not be priced
+        self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
         self._awaited: dict[str, int] = {}  # talks whose end the program has not noted yet, and since when
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
@@ -113,7 +113,7 @@ class Meter:
                 ending = stop.is_set()
                 nudged = self._nudged.is_set()
                 self._nudged.clear()
-                pause = _LOOK_SECONDS
+                pause = _POLL_SECONDS
                 try:
                     late = time.monotonic() - last >= _AGAIN_SECONDS
                     if nudged or late or ending or self._seen != self._state():
@@ -169,7 +169,7 @@ class Meter:
             OSError: the log can't be read; nothing was finished by guess.
         """
         with self._turn:
-            ids = sorted(filter(self._put_aside.due, set(call_ids)))
+            ids = sorted(filter(self._deferred.due, set(call_ids)))
         if not ids:
             return []
         still = select(Call).where(Call.id.in_(ids), Call.status.in_(OPEN))
@@ -187,7 +187,7 @@ class Meter:
                 return []
             if time.monotonic() >= give_up:
                 break
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         with self._turn:
             return self._do(finish)
 
@@ -218,7 +218,7 @@ class Meter:
         changed = not self._started or identity != self._current
         if changed:
             # Another file than before: what the old one still holds, wherever it was moved to, comes first.
-            others, unreadable = cel_files.beside(self._path)
+            others, unreadable = cel_files.earlier_files(self._path)
             files = [file for file in others if file.identity != identity] + files
             self._do(lambda session: missing.note(session, self._path, self._current, files, unreadable))
         rows = 0
@@ -252,7 +252,7 @@ class Meter:
         def work(session: Session) -> int:
             nonlocal refused, apologised
             position = self._position(session, file)
-            rows, lines, bad = [], 0, missing.LeftOut(file.path, position.file)
+            rows, lines, bad = [], 0, missing.SkippedLines(file.path, position.file)
             for offset, line, following in cel_files.whole_lines(file, position.offset, closed=closed):
                 if following == offset:
                     log_gaps.note(
@@ -272,7 +272,7 @@ class Meter:
             rows, refused = arrivals.without_refused(rows)
             insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
             apologised = arrivals.note(session, self._settings, rows)
-            late_rows.regard(session, rows)
+            late_rows.process(session, rows)
             self._price(session)
             return lines
 
@@ -315,7 +315,9 @@ class Meter:
         """Price every call that is over by the rows that are there. Looks at open calls only."""
         session.flush()
         consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
-        ends = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(over.PARTED)))
+        ends = or_(
+            CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(call_end.PARTED))
+        )
         due = session.scalars(
             select(Call)
             .where(
@@ -329,17 +331,17 @@ class Meter:
             .with_for_update(of=Call)
         ).all()
         for call in due:
-            if self._put_aside.due(call.id):
+            if self._deferred.due(call.id):
                 self._price_call(session, call)
 
-    def _price_call(self, session: Session, call: Call, cut_off: over.Rate | None = None) -> None:
+    def _price_call(self, session: Session, call: Call, cut_off: call_end.Rate | None = None) -> None:
         """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
         if cut_off is None and self._program_will_tell(session, call):
             return
         call_id = call.id
         try:
             with session.begin_nested():
-                receipt = over.price(session, call, cut_off)
+                receipt = call_end.price_if_over(session, call, cut_off)
         except DBAPIError as error:
             if not isinstance(error, IntegrityError | DataError) or raced(error):
                 raise  # the whole chunk is done again
@@ -348,14 +350,14 @@ class Meter:
             self._not_priced(session, call_id, error)
         else:
             if Status(call.status) in FINAL:
-                self._put_aside.settled(call_id)
+                self._deferred.settled(call_id)
                 self._awaited.pop(call_id, None)
             if receipt is not None:
                 self._fresh.append(call_id)
 
     def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
         unpriced.note(session, call_id, error)
-        self._put_aside.put(call_id, error)
+        self._deferred.defer(call_id, error)
 
     def _program_will_tell(self, session: Session, call: Call) -> bool:
         """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""

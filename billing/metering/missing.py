@@ -61,7 +61,7 @@ def is_read(session: Session, path: Path) -> bool:
 
 
 @dataclass
-class LeftOut:
+class SkippedLines:
     """The lines of one reading that are no rows of Asterisk's."""
 
     path: Path

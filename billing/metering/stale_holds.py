@@ -24,7 +24,7 @@ from taxiphone.billing.metering import abandoned
 from taxiphone.billing.rating import rate, settle_recording
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Account, Call, Mark, Receipt, Recording
+from taxiphone.store.models import Account, Call, CallEvent, Receipt, Recording
 from taxiphone.store.types import now
 
 ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
@@ -137,15 +137,17 @@ def _why(session: Session, call: Call, at: datetime | None) -> str | None:
 
 def _since(session: Session, call: Call, what: str, then: datetime, at: datetime | None) -> timedelta:
     """How long ago something was noted in a call; a wall clock that was set must not make a call old."""
-    noted = session.scalars(select(Mark).where(Mark.call_id == call.id, Mark.what == what).limit(1)).first()
+    noted = session.scalars(
+        select(CallEvent).where(CallEvent.call_id == call.id, CallEvent.what == what).limit(1)
+    ).first()
     if at is None and noted is not None:
         return proof.since(noted)
     return (at or now()) - then
 
 
 def _talked(session: Session, call: Call) -> bool:
-    """Whether Asterisk's log, or the program's own marks, say that the two were put together."""
-    bridged = exists().where(Mark.call_id == call.id, Mark.what == "bridging")
+    """Whether Asterisk's log, or the program's own call events, say that the two were put together."""
+    bridged = exists().where(CallEvent.call_id == call.id, CallEvent.what == "bridging")
     if session.execute(select(bridged)).scalar_one():
         return True
     return talk_of(session, call) is not None

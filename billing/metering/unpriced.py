@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.metering import over
+from taxiphone.billing.metering import call_end
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
 from taxiphone.store.calls import FINAL, OPEN, Status
 from taxiphone.store.models import Call, Receipt
@@ -89,7 +89,7 @@ def settle(session: Session, call: Call) -> Receipt | None:
         )
     try:
         with session.begin_nested():
-            receipt = over.price(session, call)
+            receipt = call_end.price_if_over(session, call)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError) as error:
         raise LedgerError(
             f"call {call.id} still can't be priced: {reason(error)}. Nothing was posted; what was held stays held. "
@@ -102,7 +102,7 @@ def settle(session: Session, call: Call) -> Receipt | None:
     return receipt
 
 
-class PutAside:
+class DeferredCalls:
     """The calls that a running meter could not price: when to try each again, and what the log was told of them.
 
     Not thread-safe: for the one thread that reads the log.
@@ -125,7 +125,7 @@ class PutAside:
         tried = self._tried.get(call_id)
         return tried is None or time.monotonic() - tried >= self._again_seconds
 
-    def put(self, call_id: str, error: Exception) -> None:
+    def defer(self, call_id: str, error: Exception) -> None:
         """It could not be priced: a line in the log where that is news, and one an hour about all that are left."""
         at, why = time.monotonic(), reason(error)
         self._tried[call_id] = at

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.papers import paper_words, receipts
 from taxiphone.billing.papers.paper import Column, Paper, Person, Sum, Table, sender
-from taxiphone.billing.papers.receipts import Shown
+from taxiphone.billing.papers.receipts import ReceiptView
 from taxiphone.settings import Settings
 
 
@@ -49,13 +49,13 @@ def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
     )
 
 
-def _call(shown: Shown) -> list[str]:
+def _call(shown: ReceiptView) -> list[str]:
     consultant = shown.call.consultant.name if shown.call.consultant else "-"
     day = shown.call_day()
     return [shown.words["call"].format(call=shown.call.id, day=day, consultant=consultant)]
 
 
-def _lines(shown: Shown) -> Table:
+def _lines(shown: ReceiptView) -> Table:
     words, receipt = shown.words, shown.receipt
     rows: list[tuple[str, ...]] = []
     for line, price in zip(receipt.lines, shown.unit_prices(), strict=True):
@@ -82,7 +82,7 @@ def _lines(shown: Shown) -> Table:
     return Table(columns, rows, sums, empty="-")
 
 
-def _credits(shown: Shown) -> Table:
+def _credits(shown: ReceiptView) -> Table:
     words = shown.words
     rows: list[tuple[str, ...]] = [
         (

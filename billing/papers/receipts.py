@@ -29,7 +29,7 @@ _WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReceiptView:
     """A receipt with all that its forms need.
 
     Attributes:
@@ -125,7 +125,7 @@ class Shown:
         return told
 
 
-def find(session: Session, call_id: str, settings: Settings | None = None) -> Shown:
+def find(session: Session, call_id: str, settings: Settings | None = None) -> ReceiptView:
     """The receipt of a call; in the platform's time zone, or in UTC where there are no settings.
 
     Raises:
@@ -139,7 +139,7 @@ def find(session: Session, call_id: str, settings: Settings | None = None) -> Sh
     call = receipt.call
     notes = select(CreditNote).where(CreditNote.call_id == call_id).order_by(CreditNote.number)
     language = paper_words.known(call.client.language if call.client else call.language)
-    return Shown(
+    return ReceiptView(
         receipt,
         call,
         from_json(call.tariff or {}),
@@ -314,7 +314,7 @@ def _price_of(line: dict[str, Any], segments: Any) -> Decimal | None:
     return segment.price_per_minute
 
 
-def _line_text(shown: Shown, line: dict[str, Any], price: Decimal | None) -> str:
+def _line_text(shown: ReceiptView, line: dict[str, Any], price: Decimal | None) -> str:
     label = shown.label(line["what"])
     if line["what"] == "talk" and price is not None:
         digits = max(shown.tariff.digits, -int(price.normalize().as_tuple().exponent))

@@ -8,7 +8,7 @@ from taxiphone.billing.ledger.postings import REFUND
 from taxiphone.billing.papers import paper_words
 from taxiphone.billing.papers.paper import Column, Paper, Person, Sum, Table, sender
 from taxiphone.billing.papers.paper_words import WORDS
-from taxiphone.billing.papers.statements import TALK, Line, Statement
+from taxiphone.billing.papers.statements import TALK, Statement, StatementLine
 from taxiphone.settings import Settings
 
 
@@ -77,7 +77,7 @@ def _account(found: Statement, language: str) -> Table:
     return Table(columns, rows, sums, empty=words["nothing"], dense=True)
 
 
-def _label(line: Line, words: dict[str, str]) -> str:
+def _label(line: StatementLine, words: dict[str, str]) -> str:
     what = "continued" if line.what == TALK and line.continues is not None else line.what
     label = words[f"entry_{what}"].format(call=line.call, earlier=line.continues)
     if line.what != REFUND:

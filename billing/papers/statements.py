@@ -28,7 +28,7 @@ COLUMNS = ("at", "what", "call", "mode", "billed_seconds", "total", "commission"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatementLine:
     """One posting, as the consultant sees it; amounts in minor units, what is taken off below zero.
 
     Attributes:
@@ -75,16 +75,16 @@ class Statement:
     currency: str
     opening: int
     closing: int
-    lines: list[Line]
+    lines: list[StatementLine]
     zone: ZoneInfo = UTC_ZONE
 
     @property
-    def calls(self) -> list[Line]:
+    def calls(self) -> list[StatementLine]:
         """What was earned."""
         return [line for line in self.lines if line.what in {TALK, RECORDING}]
 
     @property
-    def corrections(self) -> list[Line]:
+    def corrections(self) -> list[StatementLine]:
         """What was taken back, and what came instead of it."""
         return [line for line in self.lines if line.what not in {TALK, RECORDING, PAYOUT}]
 
@@ -182,7 +182,7 @@ def as_csv(found: Statement) -> str:
     return text.getvalue()
 
 
-def _row(line: Line, digits: int) -> dict[str, Any]:
+def _row(line: StatementLine, digits: int) -> dict[str, Any]:
     return {
         "at": line.at,
         "what": line.what,
@@ -221,7 +221,7 @@ def _balance(session: Session, consultant_id: int, currency: str, before: dateti
 
 def _posted(
     session: Session, consultant_id: int, currency: str, begin: datetime, end: datetime
-) -> Iterator[Line]:
+) -> Iterator[StatementLine]:
     """The postings of this consultant's calls and earnings."""
     own = (Account.kind == postings.EARNINGS) & (Account.owner == str(consultant_id))
     outside = Account.kind.in_((postings.WALLET, postings.HOLD, postings.EARNINGS, postings.PAYOUTS))
@@ -241,7 +241,7 @@ def _posted(
     )
     for posting, call, receipt, earned, kept in rows:
         paid_out = -earned if posting.kind == PAYOUT else 0
-        yield Line(
+        yield StatementLine(
             at=posting.at,
             what=_what(posting),
             call=posting.call_id,
@@ -257,7 +257,7 @@ def _posted(
         )
 
 
-def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) -> Iterator[Line]:
+def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) -> Iterator[StatementLine]:
     """Priced calls that cost nothing: the ledger has no posting of them, the consultant talked all the same."""
     charged = exists().where(Posting.call_id == Call.id, Posting.kind == postings.CHARGE)
     rows = session.execute(
@@ -267,7 +267,7 @@ def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) 
         .where(~charged)
     )
     for receipt, call in rows:
-        yield Line(
+        yield StatementLine(
             receipt.issued_at,
             TALK,
             call.id,

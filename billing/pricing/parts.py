@@ -29,7 +29,7 @@ UNBILLED = Price(0, (), 0, 0, 0, 0, 0, network_fault=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Subtotal:
     """What some parts of a consultation come to; amounts in minor units.
 
     Attributes:
@@ -50,9 +50,9 @@ class Sum:
     commission: int = 0
     vat: int = 0
 
-    def plus(self, other: Sum) -> Sum:
+    def plus(self, other: Subtotal) -> Subtotal:
         """Both together."""
-        return Sum(
+        return Subtotal(
             self.parts + other.parts,
             self.seconds + other.seconds,
             self.billed_seconds + other.billed_seconds,
@@ -63,10 +63,10 @@ class Sum:
         )
 
 
-NOTHING = Sum()
+NOTHING = Subtotal()
 
 
-def price_part(tariff: Tariff, before: Sum, seconds: Decimal | int) -> Price:
+def price_part(tariff: Tariff, before: Subtotal, seconds: Decimal | int) -> Price:
     """What a part of so many seconds costs after those before it; never less than nothing.
 
     Its lines are those of the whole talk by then and, below them, `earlier`: what the parts before it cost, taken off.
@@ -90,7 +90,7 @@ def price_part(tariff: Tariff, before: Sum, seconds: Decimal | int) -> Price:
     )
 
 
-def with_fee(tariff: Tariff, others: Sum, talk: int, fee: int) -> tuple[int, int, int]:
+def with_fee(tariff: Tariff, others: Subtotal, talk: int, fee: int) -> tuple[int, int, int]:
     """A part's total, commission and tax with the fee of a recording, beside the other parts of its consultation."""
     recordings = others.recording + fee
     total = others.talk + talk + recordings
@@ -99,7 +99,7 @@ def with_fee(tariff: Tariff, others: Sum, talk: int, fee: int) -> tuple[int, int
     return talk + fee, commission - others.commission, vat - others.vat
 
 
-def longest_part(tariff: Tariff, before: Sum, credit: int, *, recorded: bool = False) -> int | None:
+def longest_part(tariff: Tariff, before: Subtotal, credit: int, *, recorded: bool = False) -> int | None:
     """The longest part in whole seconds that a credit pays for; None: without end, 0: not even its beginning."""
     longest = longest_talk(tariff, before.talk + credit, recorded=recorded)
     if longest is None:
@@ -107,20 +107,20 @@ def longest_part(tariff: Tariff, before: Sum, credit: int, *, recorded: bool = F
     return max(0, int((longest - before.seconds).to_integral_value(ROUND_FLOOR)))
 
 
-def highest_cost(tariff: Tariff, seconds: int, *, recorded: bool, earlier: Sum = NOTHING) -> int:
+def highest_cost(tariff: Tariff, seconds: int, *, recorded: bool, earlier: Subtotal = NOTHING) -> int:
     """The most that a part of up to so many whole seconds can cost, in minor units."""
     # Never below the short-call threshold: a talk is not begun in the hope that it fails.
     cost = price_part(tariff, earlier, max(seconds, tariff.short_call_seconds))
     return cost.total + (fee_of(tariff) if recorded else 0)
 
 
-def needed_to_begin(tariff: Tariff, *, recorded: bool = False, earlier: Sum = NOTHING) -> int:
+def needed_to_begin(tariff: Tariff, *, recorded: bool = False, earlier: Subtotal = NOTHING) -> int:
     """The credit that a call needs to begin, in minor units: its first minute, or the package."""
     return highest_cost(tariff, _MINUTE, recorded=recorded, earlier=earlier)
 
 
 def price_within(
-    tariff: Tariff, earlier: Sum, seconds: Decimal, *, max_seconds: int | None, held: int | None
+    tariff: Tariff, earlier: Subtotal, seconds: Decimal, *, max_seconds: int | None, held: int | None
 ) -> tuple[Decimal, Price]:
     """The seconds of a part that are priced, and their price.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from taxiphone.billing.pricing.parts import NOTHING, UNBILLED, Sum, fee_of, price_within, with_fee
+from taxiphone.billing.pricing.parts import NOTHING, UNBILLED, Subtotal, fee_of, price_within, with_fee
 from taxiphone.billing.pricing.talk import NO_END, Talk, dropped, heard
 from taxiphone.billing.pricing.tariff import ZERO, Line, Price, Tariff
 
@@ -49,7 +49,7 @@ class Facts:
     talk: Talk
     held: int | None = None
     max_seconds: int | None = None
-    earlier: Sum = NOTHING
+    earlier: Subtotal = NOTHING
     fault: str | None = None
     heard_until: datetime | None = None
     rtp_timeout: int | None = None
@@ -81,10 +81,10 @@ class Settlement:
     review: str | None
     dropped: bool
 
-    def added_to(self, earlier: Sum) -> Sum:
+    def added_to(self, earlier: Subtotal) -> Subtotal:
         """What the consultation comes to with this call."""
         price = self.price
-        part = Sum(
+        part = Subtotal(
             1, self.seconds, price.billed_seconds, self.talk.total, self.fee, price.commission, price.vat
         )
         return earlier.plus(part)

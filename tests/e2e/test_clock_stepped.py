@@ -18,7 +18,7 @@ from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import Set
 from taxiphone.dialplan.credentials import ARI_USER, ari_password
 from taxiphone.store.calls import Outcome, Status
-from taxiphone.store.models import Call, Mark, Receipt
+from taxiphone.store.models import Call, CallEvent, Receipt
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -64,7 +64,7 @@ def right_again(clock):
 
 def why(platform, call_id):
     """What the program noted as the talk's end."""
-    noted = select(Mark.detail).where(Mark.call_id == call_id, Mark.what == "left")
+    noted = select(CallEvent.detail).where(CallEvent.call_id == call_id, CallEvent.what == "left")
     return platform.database.do(lambda session: session.scalar(noted))
 
 

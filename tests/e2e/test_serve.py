@@ -23,7 +23,7 @@ from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
 from taxiphone.dialplan.asterisk.home import find_process
 from taxiphone.errors import SetupError
 from taxiphone.store.calls import FINAL, Outcome, Status
-from taxiphone.store.models import Call, Mark, Posting
+from taxiphone.store.models import Call, CallEvent, Posting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -396,7 +396,9 @@ async def test_a_verbose_log_in_a_file_has_each_step_of_each_call_a_line_each_in
     await own.platform.marked(call_id, "ended")
     await own.platform.stop()
     marks = own.platform.database.do(
-        lambda session: session.scalars(select(Mark).where(Mark.call_id == call_id).order_by(Mark.id)).all()
+        lambda session: session.scalars(
+            select(CallEvent).where(CallEvent.call_id == call_id).order_by(CallEvent.id)
+        ).all()
     )
     steps = [
         f"call {call_id}: {mark.what}" + ("" if mark.detail is None else f" ({mark.detail})")

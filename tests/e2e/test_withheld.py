@@ -204,7 +204,7 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             await platform.stop_stray_asterisk()
 
     def hidden(session, call):
-        return [mark.detail for mark in session.get_one(Call, call.id).marks if mark.what == "caller hidden"]
+        return [mark.detail for mark in session.get_one(Call, call.id).events if mark.what == "caller hidden"]
 
     for number, name in enumerate((*KNOWN, *HIDDEN)):
         call = found[number]

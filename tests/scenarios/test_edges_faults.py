@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taxiphone.billing.papers.call_story import explain
+from taxiphone.billing.papers.explanation import explain
 from taxiphone.errors import AriConnectionError, AriRequestError, AriTimeoutError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call

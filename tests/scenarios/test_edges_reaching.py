@@ -156,7 +156,7 @@ async def test_ringing_is_noted_when_the_phone_is_called_after_the_status_and_th
     def look(moment):
         def reading(session):
             call = session.scalars(select(Call)).one()
-            return call.status, [mark.what for mark in call.marks]
+            return call.status, [mark.what for mark in call.events]
 
         seen[moment] = database.read(reading)
 

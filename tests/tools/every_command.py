@@ -16,7 +16,7 @@ import click
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.cli import taxiphone
-from taxiphone.store.calls import mark
+from taxiphone.store.calls import add_event
 from taxiphone.store.models import Call, Client, Consultant, Recording
 
 CALL = "261122-call01"
@@ -151,7 +151,7 @@ def furnish(house: Any) -> Path:
     consultant = house.consultant(recording_allowed=True, code="101")
     call = house.call(client, consultant, recorded=True)
     assert call == CALL
-    house.database.do(lambda session: mark(session, call, "accepted"))
+    house.database.do(lambda session: add_event(session, call, "accepted"))
     house.write(*house.talk(call, "83.4"))
     Meter(settings, house.database).read_once()
     settings.recordings.mkdir(mode=0o700)

@@ -16,7 +16,7 @@ from taxiphone.commands.console import App
 from taxiphone.commands.ledger import ledger
 from taxiphone.commands.receipt import receipt
 from taxiphone.errors import TaxiphoneError, UsageError
-from taxiphone.store.calls import mark
+from taxiphone.store.calls import add_event
 from taxiphone.store.models import Account, Call, Consultant
 
 
@@ -29,7 +29,7 @@ def app(house: Any) -> App:
 def talked(house: Any) -> str:
     """A call of 83.4 s at 1.55, recorded, priced, its fee settled."""
     call_id: str = house.call(house.client(), house.consultant(recording_allowed=True), recorded=True)
-    house.database.do(lambda s: mark(s, call_id, "accepted"))
+    house.database.do(lambda s: add_event(s, call_id, "accepted"))
     house.write(*house.talk(call_id, "83.4"))
     Meter(house.settings, house.database).read_once()
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
@@ -96,7 +96,7 @@ def test_a_call_belongs_to_the_day_on_which_its_talk_began_in_the_platforms_time
 
 
 def test_explain_of_a_long_talk_does_not_list_every_sign_of_life(app: App, house: Any, talked: str) -> None:
-    house.database.do(lambda s: [mark(s, talked, "alive") for _ in range(1069)] and None)
+    house.database.do(lambda s: [add_event(s, talked, "alive") for _ in range(1069)] and None)
     text = run(app, call, "explain", talked).stdout
     assert len([line for line in text.splitlines() if "alive" in line]) == 3
     assert "1067 more like these" in text

@@ -36,7 +36,7 @@ def rows(house: Any, call_id: str, seconds: str, step: int) -> list[str]:
 
 def price(house: Any, call_id: str, at: Moment, **how: Any) -> Call:
     """Let the meter read at a moment."""
-    with types.telling(lambda: at.at, lambda: at.monotonic_us):
+    with types.using_clocks(lambda: at.at, lambda: at.monotonic_us):
         Meter(house.settings, house.database, **how).read_once()
     assert house.problems() == []
     found: Call = house.get(call_id)
@@ -110,7 +110,7 @@ def test_the_meter_waits_for_the_programs_word_on_the_end(house: Any, call_id: s
     reader.read_once()
     assert house.get(call_id).receipt is None
     noted(house, call_id, parted=moment(60.001, 3600))
-    with types.telling(lambda: moment(60.1, 3600).at, lambda: moment(60.1).monotonic_us):
+    with types.using_clocks(lambda: moment(60.1, 3600).at, lambda: moment(60.1).monotonic_us):
         reader.read_once()
     assert house.get(call_id).receipt.total == 155
 
@@ -134,7 +134,7 @@ def test_a_cut_line_may_be_taken_up_again_for_as_long_as_was_said(
     noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002), parted=moment(60.001))
     assert price(house, call_id, moment(60.1)).dropped
     later = moment(60 + passed, step)
-    with types.telling(lambda: later.at, lambda: later.monotonic_us):
+    with types.using_clocks(lambda: later.at, lambda: later.monotonic_us):
         found = house.database.do(
             lambda s: continuation.interrupted(s, house.settings, s.query(Client).one())
         )
@@ -144,6 +144,6 @@ def test_a_cut_line_may_be_taken_up_again_for_as_long_as_was_said(
 def test_a_talk_that_is_taken_over_has_lasted_as_long_as_it_did(house: Any, call_id: str) -> None:
     noted(house, call_id, bridged=moment(0))
     later = moment(45, -3600)
-    with types.telling(lambda: later.at, lambda: later.monotonic_us):
-        passed = house.database.do(lambda s: proof.since(s.get_one(Call, call_id).marks[0]))
+    with types.using_clocks(lambda: later.at, lambda: later.monotonic_us):
+        passed = house.database.do(lambda s: proof.since(s.get_one(Call, call_id).events[0]))
     assert passed == timedelta(seconds=45)

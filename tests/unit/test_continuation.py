@@ -16,7 +16,6 @@ from sqlalchemy import update
 
 from taxiphone.billing import continuation, holds
 from taxiphone.billing.announcement import AnnouncedQuote, quote_continuation
-from taxiphone.billing.due import what_is_due
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import statements
@@ -26,6 +25,7 @@ from taxiphone.billing.papers.receipts import client_receipt, client_receipt_tex
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
+from taxiphone.billing.summary import call_summary
 from taxiphone.billing.what_if import Period, changed
 from taxiphone.billing.what_if import run as what_if
 from taxiphone.commands.call import call as call_command
@@ -164,7 +164,7 @@ def test_the_package_is_not_paid_twice_and_goes_on_per_minute_after_its_end(hous
     assert [line["what"] for line in call.receipt.lines] == ["fee", "included", "talk", "earlier"]
     assert house.balance(postings.WALLET, 1) == 20_000 - 6155
     assert house.balance(postings.EARNINGS, 1) == 6155 - 1847  # 30 % of 61.55 is 18.465
-    due = house.database.read(lambda s: what_is_due(s, second))
+    due = house.database.read(lambda s: call_summary(s, second))
     # Of the whole consultation, as it is told to both.
     assert (due.seconds, due.total, due.share, due.network_fault) == (3660, 6155, 6155 - 1847, False)
 
@@ -217,7 +217,7 @@ def test_a_part_that_could_not_be_heard_counts_nothing_and_may_go_on(house: Any)
     assert first.dropped
     second = go_on(house, call_id)
     assert talk(house, second, "120", cause=NORMAL).receipt.total == 155
-    due = house.database.read(lambda s: what_is_due(s, second))
+    due = house.database.read(lambda s: call_summary(s, second))
     assert due.seconds == 120
 
 

@@ -63,6 +63,6 @@ async def test_a_write_that_takes_too_long_is_given_up_and_still_comes_before_th
 async def test_what_the_database_answers_in_time_is_handed_on(database):
     patient = DatabaseWithTimeout(database)
     await patient.run(says("word"))
-    assert await patient.look(lambda session: session.scalar(text("SELECT said FROM word"))) == "word"
+    assert await patient.query(lambda session: session.scalar(text("SELECT said FROM word"))) == "word"
     with pytest.raises(SQLAlchemyError, match="no such table"):
-        await patient.look(lambda session: session.execute(text("SELECT * FROM missing")))
+        await patient.query(lambda session: session.execute(text("SELECT * FROM missing")))

@@ -26,7 +26,7 @@ from taxiphone.commands.console import App
 from taxiphone.commands.what_if import billing
 from taxiphone.settings_sections import Platform
 from taxiphone.store.models import Consultant
-from taxiphone.store.types import telling
+from taxiphone.store.types import using_clocks
 
 PARIS = ZoneInfo("Europe/Paris")
 ZONES = ["UTC", "Europe/Paris", "America/New_York", "America/Havana", "Africa/Cairo", "Asia/Kolkata"]
@@ -85,10 +85,10 @@ def talk(house: Any) -> str:
     house.settings = house.settings.model_copy(
         update={"platform": Platform(cli="+33199000000", timezone="Europe/Paris")}
     )
-    with telling(lambda: BEGIN - timedelta(minutes=1)):
+    with using_clocks(lambda: BEGIN - timedelta(minutes=1)):
         call_id: str = house.call(house.client(), house.consultant())
     house.write(*house.talk(call_id, "120", at=int(BEGIN.timestamp())))
-    with telling(lambda: BEGIN + timedelta(seconds=121)):
+    with using_clocks(lambda: BEGIN + timedelta(seconds=121)):
         Meter(house.settings, house.database).read_once()
     return call_id
 
@@ -112,7 +112,7 @@ def test_reports_go_by_the_begin_of_the_talk_and_statements_by_posting(house: An
     assert [line.call for line in month(house, *november).lines] == [talk]
     assert month(house, *october).closing == month(house, *november).opening == 0
     assert month(house, *november).closing == 310 - 93
-    with telling(lambda: datetime(2026, 12, 1, tzinfo=UTC)):
+    with using_clocks(lambda: datetime(2026, 12, 1, tzinfo=UTC)):
         due = [
             house.database.read(lambda s, d=day: payouts.due(s, 1, "EUR", d, zone=PARIS).amount)
             for day in (date(2026, 10, 31), date(2026, 11, 1))

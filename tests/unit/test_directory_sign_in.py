@@ -156,13 +156,13 @@ def test_a_clock_that_is_set_back_locks_nobody_out(door: Door) -> None:
     door.fail(3)
     assert door.paused()
     back = now() - timedelta(hours=1)
-    with types.telling(lambda: back):
+    with types.using_clocks(lambda: back):
         assert not door.paused()
         assert door.check(pin="907135") is Checked.WRONG  # one more try, and the pause begins anew
         assert door.paused()
         assert door.rows()[f"number:{NUMBER}"].failures == 4
         assert door.rows()[f"number:{NUMBER}"].paused_until == back + timedelta(seconds=120)
-    with types.telling(lambda: back - timedelta(hours=1)):
+    with types.using_clocks(lambda: back - timedelta(hours=1)):
         assert door.check() is Checked.RIGHT
 
 

@@ -66,7 +66,7 @@ class Story:
 
     def net(self) -> int:
         """What the client has paid and not got back, in minor units."""
-        found: int = self.house.database.read(lambda s: sum(refunds.pockets(s, self.call_id).values()))
+        found: int = self.house.database.read(lambda s: sum(refunds.paid_shares(s, self.call_id).values()))
         return found
 
     def held(self) -> int:

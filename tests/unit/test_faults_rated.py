@@ -9,15 +9,15 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
 
-from taxiphone.billing.due import Due, what_is_due
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
+from taxiphone.billing.summary import CallSummary, call_summary
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
-from taxiphone.store.models import Call, Mark, Recording
+from taxiphone.store.models import Call, CallEvent, Recording
 
 BEGIN = datetime.fromtimestamp(1_763_846_400, UTC)
 CLIENT_HANGUP = 7  # row of `house.talk`
@@ -37,8 +37,8 @@ def talked(house: Any, call_id: str, seconds: str = "60", *, cause: int = 16) ->
     return found
 
 
-def due(house: Any, call_id: str) -> Due | None:
-    found: Due | None = house.database.read(lambda s: what_is_due(s, call_id))
+def due(house: Any, call_id: str) -> CallSummary | None:
+    found: CallSummary | None = house.database.read(lambda s: call_summary(s, call_id))
     return found
 
 
@@ -141,7 +141,7 @@ def test_where_asterisk_died_the_earlier_of_the_two_ends_counts(house: Any) -> N
     call_id = house.call(house.client(), house.consultant())
     change(house, call_id, heard_until=BEGIN + timedelta(seconds=60))
     house.write(*house.talk(call_id)[:6])
-    mark = Mark(call_id=call_id, at=BEGIN + timedelta(seconds=85), monotonic_us=0, what="alive")
+    mark = CallEvent(call_id=call_id, at=BEGIN + timedelta(seconds=85), monotonic_us=0, what="alive")
     house.database.do(lambda s: s.add(mark))
     Meter(house.settings, house.database).abandoned([call_id], patience=0)
     call = house.get(call_id)
@@ -177,9 +177,9 @@ def test_what_is_due_is_known_as_soon_as_the_call_is_priced(house: Any) -> None:
     assert due(house, call_id) is None
     assert due(house, "no-such-call") is None
     talked(house, call_id, "83.4")
-    assert due(house, call_id) == Due(84, 217, 500, 152, 10_000 - 717, "EUR", network_fault=False)
+    assert due(house, call_id) == CallSummary(84, 217, 500, 152, 10_000 - 717, "EUR", network_fault=False)
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
-    assert due(house, call_id) == Due(84, 717, 0, 502, 10_000 - 717, "EUR", network_fault=False)
+    assert due(house, call_id) == CallSummary(84, 717, 0, 502, 10_000 - 717, "EUR", network_fault=False)
 
 
 def test_the_length_that_is_told_is_that_of_the_talk_and_not_of_its_blocks(house: Any) -> None:
@@ -196,11 +196,11 @@ def test_a_fault_of_the_network_is_due_nothing(house: Any) -> None:
     consultant = house.consultant(package_price=Decimal(60), package_minutes=60)
     short = house.call(house.client(), consultant, mode="package")
     talked(house, short, "29.5")
-    assert due(house, short) == Due(30, 0, 0, 0, 10_000, "EUR", network_fault=True)
+    assert due(house, short) == CallSummary(30, 0, 0, 0, 10_000, "EUR", network_fault=True)
     deaf = house.call(house.client(code="7002"), consultant)
     change(house, deaf, fault="one-way audio")
     talked(house, deaf)
-    assert due(house, deaf) == Due(60, 0, 0, 0, 10_000, "EUR", network_fault=True)
+    assert due(house, deaf) == CallSummary(60, 0, 0, 0, 10_000, "EUR", network_fault=True)
 
 
 def test_a_call_in_which_nobody_talked_is_due_nothing(house: Any) -> None:
@@ -210,4 +210,4 @@ def test_a_call_in_which_nobody_talked_is_due_nothing(house: Any) -> None:
     house.write(rows[0], *rows[7:9])
     Meter(house.settings, house.database).read_once()
     assert house.get(call_id).status == Status.CLOSED
-    assert due(house, call_id) == Due(0, 0, 0, 0, 10_000, "EUR", network_fault=True)
+    assert due(house, call_id) == CallSummary(0, 0, 0, 0, 10_000, "EUR", network_fault=True)

@@ -117,7 +117,7 @@ def test_release_holds_prices_what_a_restart_would_price(house: Any, ended: str)
         house.balance("hold", ended),
         moment(900, step=-3600),
     )  # a wall clock that was set changes nothing
-    with types.telling(lambda: later.at, lambda: later.monotonic_us):
+    with types.using_clocks(lambda: later.at, lambda: later.monotonic_us):
         told = release(house, "--call", ended)
     found = house.get(ended)
     assert (found.status, found.receipt.total) == (Status.RATED, 155)

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from taxiphone.billing.evidence import cel
-from taxiphone.billing.metering import cel_files, meter, over
+from taxiphone.billing.metering import call_end, cel_files, meter
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.store.models import Call, CelPosition, CelRow, Posting
 
@@ -88,10 +88,10 @@ def test_a_program_that_dies_inside_the_transaction_reads_on_from_the_same_place
         real(*args)
         raise KilledError
 
-    real = over.rate
+    real = call_end.rate
     told: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(over, "rate", rate_and_die)
+        patch.setattr(call_end, "rate", rate_and_die)
         dying = Meter(house.settings, house.database, told.append)
         with pytest.raises(KilledError):
             dying.read_once()

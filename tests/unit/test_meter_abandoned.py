@@ -14,7 +14,7 @@ from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
-from taxiphone.store.models import Call, Mark, Posting
+from taxiphone.store.models import Call, CallEvent, Posting
 
 BEGIN = datetime.fromtimestamp(1_763_846_400, UTC)  # both are in the bridge, as `house.talk` writes it
 TO_THE_BRIDGE, TO_THE_FIRST_EXIT = 6, 7  # rows of `house.talk`
@@ -28,7 +28,7 @@ def call_id(house: Any) -> str:
 
 def mark(house: Any, call_id: str, what: str, seconds: float) -> None:
     at = BEGIN + timedelta(seconds=seconds)
-    house.database.do(lambda s: s.add(Mark(call_id=call_id, at=at, monotonic_us=0, what=what)))
+    house.database.do(lambda s: s.add(CallEvent(call_id=call_id, at=at, monotonic_us=0, what=what)))
 
 
 def finish(house: Any, *call_ids: str) -> Call:

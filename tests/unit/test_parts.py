@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from taxiphone.billing.pricing.parts import (
     NOTHING,
-    Sum,
+    Subtotal,
     longest_part,
     price_part,
     price_within,
@@ -65,8 +65,8 @@ def talk_of(seconds: int) -> Talk:
     return Talk(begin, end, seconds * 1_000_000, ((begin, end),), "client", complete=True)
 
 
-def after(before: Sum, seconds: Decimal, cost: Price) -> Sum:
-    return before.plus(Sum(1, seconds, cost.billed_seconds, cost.total, 0, cost.commission, cost.vat))
+def after(before: Subtotal, seconds: Decimal, cost: Price) -> Subtotal:
+    return before.plus(Subtotal(1, seconds, cost.billed_seconds, cost.total, 0, cost.commission, cost.vat))
 
 
 @given(TARIFFS, LENGTHS)
@@ -99,7 +99,7 @@ def test_a_recording_settled_at_any_time_leaves_the_shares_of_the_whole(
             total, commission, vat = with_fee(tariff, before, 0, fee)
             assert total == fee
             assert min(commission, fee - commission) >= 0
-            before = before.plus(Sum(0, recording=fee, commission=commission, vat=vat))
+            before = before.plus(Subtotal(0, recording=fee, commission=commission, vat=vat))
     paid = before.talk + before.recording
     assert before.commission == shares(tariff, paid, before.recording)[0]
     assert before.vat == paid - tax_free(tariff, paid)

@@ -207,7 +207,7 @@ async def test_a_clock_that_is_set_changes_not_how_long_a_wav_is_waited_for(
     passed = {"seconds": 0}
     async with studio.working():
         at = now() + timedelta(hours=hours)
-        with types.telling(lambda: at, lambda: begun + passed["seconds"] * 1_000_000):
+        with types.using_clocks(lambda: at, lambda: begun + passed["seconds"] * 1_000_000):
             studio.capture(other)
             await studio.until_status(other, "ready")  # those before it were looked at too
             assert studio.recording(late).status == "asked"

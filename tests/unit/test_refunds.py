@@ -189,7 +189,7 @@ def test_a_recording_that_is_ready_after_a_refund_can_still_be_given_back_whole(
     give(house, late, 100)
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, late), ready=True))
     assert give(house, late, None).amount == 155 + 500 - 100
-    assert house.database.do(lambda s: sum(refunds.pockets(s, late).values())) == 0
+    assert house.database.do(lambda s: sum(refunds.paid_shares(s, late).values())) == 0
     assert house.problems() == []
 
 

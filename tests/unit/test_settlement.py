@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from taxiphone.billing import holds, what_if
-from taxiphone.billing.due import what_is_due
 from taxiphone.billing.evidence import cel
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.papers import call_story
+from taxiphone.billing.papers import explanation
 from taxiphone.billing.pricing.settlement import Facts, RecordingState, settle
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import Terms, package, per_minute
 from taxiphone.billing.pricing.tariff_json import to_json
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
+from taxiphone.billing.summary import call_summary
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CelRow, Receipt, Recording
 
@@ -64,11 +64,11 @@ def again(house: Any, call_id: str) -> bool:
 
 
 def steps(house: Any, call_id: str) -> list[str]:
-    story = house.database.read(lambda s: call_story.explain(s, s.get_one(Call, call_id)))
+    story = house.database.read(lambda s: explanation.explain(s, s.get_one(Call, call_id)))
     return [step["what"] for step in story["steps"]]
 
 
-def if_nothing_changed(house: Any) -> tuple[what_if.Sums, what_if.Sums]:
+def if_nothing_changed(house: Any) -> tuple[what_if.Totals, what_if.Totals]:
     """A period as it was, and under the tariffs that it had."""
     with house.database.reading() as session:
         found = what_if.run(session, EVER, OWN_TARIFF)
@@ -175,7 +175,7 @@ def test_a_recording_of_a_talk_that_was_not_billed_is_not_asked_for_in_the_next_
 def test_what_is_told_at_the_end_is_what_the_receipt_says_without_asterisks_rows(house: Any) -> None:
     call_id = priced(house, "83.4")
     house.database.do(lambda s: s.query(CelRow).delete())
-    due = house.database.read(lambda s: what_is_due(s, call_id))
+    due = house.database.read(lambda s: call_summary(s, call_id))
     assert (due.seconds, due.total, due.share, due.wallet) == (84, 217, 152, 10_000 - 217)
 
 

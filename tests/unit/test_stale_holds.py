@@ -88,7 +88,7 @@ def test_a_call_in_which_they_talked_is_not_given_back_unless_it_is_named(
     by_log, by_program = house.call(client, consultant), house.call(house.client(code="7002"), consultant)
     house.write(*house.talk(by_log)[:6])  # Asterisk died before it wrote the end
     Meter(house.settings, house.database).read_once()
-    house.database.do(lambda s: calls.mark(s, by_program, "bridging"))
+    house.database.do(lambda s: calls.add_event(s, by_program, "bridging"))
     for call_id in (by_log, by_program):
         change(house, call_id, status="ended", ended_at=now() - LONG_AGO)
     assert named(house) == [(by_log, True), (by_program, True)]

@@ -36,7 +36,7 @@ def cut(told: Told) -> TalkTimeout:
 
 def at(second: float, step: float = 0) -> AbstractContextManager[None]:
     here = moment(second, step)
-    return types.telling(lambda: here.at, lambda: here.monotonic_us)
+    return types.using_clocks(lambda: here.at, lambda: here.monotonic_us)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sqlalchemy import Float, select
 
 from taxiphone import billing
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.papers import call_story, receipts
+from taxiphone.billing.papers import explanation, receipts
 from taxiphone.billing.pricing import quote
 from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
 from taxiphone.billing.pricing.tariff import longest_talk, price
@@ -148,7 +148,7 @@ def test_the_database_has_no_column_for_floats_and_a_priced_call_leaves_none(hou
 
     def everything(session: Any) -> list[Any]:
         rows = [tuple(row) for table in Base.metadata.sorted_tables for row in session.execute(select(table))]
-        story = call_story.explain(session, session.get_one(Call, call_id))
+        story = explanation.explain(session, session.get_one(Call, call_id))
         return [
             rows,
             receipts.client_receipt(session, call_id),

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.metering.unpriced import PutAside
+from taxiphone.billing.metering.unpriced import DeferredCalls
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.commands.call import call
 from taxiphone.commands.console import App
@@ -69,21 +69,21 @@ def test_it_keeps_no_other_call_waiting_and_the_log_says_it_once(
 
 def test_the_log_sums_up_once_an_hour_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
     error = ValueError("vat: is missing")
-    often = PutAside(again_seconds=60, summary_seconds=0)
+    often = DeferredCalls(again_seconds=60, summary_seconds=0)
     for call_id in ("a", "b", "a", "b"):
-        often.put(call_id, error)
+        often.defer(call_id, error)
     assert caplog.text.count("is over and can't be priced") == 2
     assert caplog.text.count("2 call(s) still can't be priced: a, b") == 2
     often.settled("a")
-    often.put("b", error)
+    often.defer("b", error)
     assert "1 call(s) still can't be priced: b" in caplog.text
     caplog.clear()
-    hourly = PutAside(again_seconds=0)
+    hourly = DeferredCalls(again_seconds=0)
     for _ in range(60):
         assert hourly.due("a")
-        hourly.put("a", error)
+        hourly.defer("a", error)
     assert len(caplog.records) == 1
-    hourly.put("a", ValueError("commission: is missing"))
+    hourly.defer("a", ValueError("commission: is missing"))
     assert len(caplog.records) == 2
 
 

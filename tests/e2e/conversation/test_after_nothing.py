@@ -9,7 +9,7 @@ import talks
 from sqlalchemy import select
 
 from taxiphone.demo.platform import Timing
-from taxiphone.store.models import Mark
+from taxiphone.store.models import CallEvent
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -49,7 +49,9 @@ async def test_after_the_time_for_it_a_broken_line_is_not_taken_up_again(scene):
     await call.platform.marked(call.call_id, "price told")
     assert not call.platform.database.do(
         lambda session: session.scalar(
-            select(Mark.id).where(Mark.call_id == call.call_id, Mark.what == "going on offered")
+            select(CallEvent.id).where(
+                CallEvent.call_id == call.call_id, CallEvent.what == "going on offered"
+            )
         )
     )
     await call.client.hang_up()

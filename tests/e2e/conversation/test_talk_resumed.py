@@ -10,9 +10,9 @@ import pytest
 import talks
 from sqlalchemy import select
 
-from taxiphone.billing.due import what_is_due
+from taxiphone.billing.summary import call_summary
 from taxiphone.demo.platform import Timing
-from taxiphone.store.models import Mark
+from taxiphone.store.models import CallEvent
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -62,7 +62,7 @@ async def go_on(call, first, price="1.55"):
     await call.consultant.hang_up()
     bill = await talks.priced(call)
     assert bill.call.continues_id == first.call.id
-    due = call.platform.database.do(lambda session: what_is_due(session, call.call_id))
+    due = call.platform.database.do(lambda session: call_summary(session, call.call_id))
     assert due.seconds == math.ceil(first.talked + bill.talked)
     await call.hears("consultant-hung-up")
     await call.hears(call.speech.talk_lasted(due.seconds))
@@ -121,7 +121,9 @@ async def offered(call, key=""):
     await call.platform.marked(call.call_id, "price told")
     found = call.platform.database.do(
         lambda session: session.scalar(
-            select(Mark.detail).where(Mark.call_id == call.call_id, Mark.what == "going on offered")
+            select(CallEvent.detail).where(
+                CallEvent.call_id == call.call_id, CallEvent.what == "going on offered"
+            )
         )
     )
     await talks.let_go(call)

@@ -10,7 +10,7 @@ import talks
 from sqlalchemy import select
 
 from taxiphone.demo.platform import Timing
-from taxiphone.store.models import Mark
+from taxiphone.store.models import CallEvent
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -30,7 +30,7 @@ def why(call):
     """What the program noted as the talk's end."""
     return call.platform.database.do(
         lambda session: session.scalar(
-            select(Mark.detail).where(Mark.call_id == call.call_id, Mark.what == "left")
+            select(CallEvent.detail).where(CallEvent.call_id == call.call_id, CallEvent.what == "left")
         )
     )
 

@@ -16,7 +16,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
 from taxiphone.directory import people
-from taxiphone.store.models import Call, Mark, Receipt
+from taxiphone.store.models import Call, CallEvent, Receipt
 
 ADDRESS = "127.0.0.5"
 SHARED_DID = "+33199001200"
@@ -55,7 +55,7 @@ class Wired:
         def ids(session):
             return set(session.scalars(select(Call.id)))
 
-        before = await self.platform.database.look(ids)
+        before = await self.platform.database.query(ids)
         self.client = await self.carrier.dial(did or self.did, caller=self.client_number)
         self.call_id = await self.platform.new_call(before)
 
@@ -92,7 +92,7 @@ class Wired:
     def marks(self, what):
         return self.platform.database.do(
             lambda session: session.scalars(
-                select(Mark).where(Mark.call_id == self.call_id, Mark.what == what)
+                select(CallEvent).where(CallEvent.call_id == self.call_id, CallEvent.what == what)
             ).all()
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from talks import stretches
 
-from taxiphone.billing.papers.call_story import explain
+from taxiphone.billing.papers.explanation import explain
 from taxiphone.store.models import Call
 from taxiphone.store.types import now
 

@@ -17,7 +17,7 @@ PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
 Rate = Callable[[Session, Call, Talk | None], Receipt | None]
 
 
-def price(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
+def price_if_over(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
     """Price or close a call that is over by its rows; or by `cut_off`, where it is over although they do not say so.
 
     Returns:

@@ -20,7 +20,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class CallSummary:
     """A priced call, for the ears of both; amounts in minor units.
 
     Attributes:
@@ -43,7 +43,7 @@ class Due:
     network_fault: bool
 
 
-def what_is_due(session: Session, call_id: str) -> Due | None:
+def call_summary(session: Session, call_id: str) -> CallSummary | None:
     """What to tell of a call; None where it is not priced yet, so that one asks again in a moment.
 
     Only reads. A call that was closed because nobody talked is due nothing.
@@ -54,12 +54,12 @@ def what_is_due(session: Session, call_id: str) -> Due | None:
     tariff, receipt = from_json(call.tariff), call.receipt
     wallet = postings.balance(session, postings.WALLET, call.client_id or 0, tariff.currency)
     if receipt is None:
-        return Due(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
+        return CallSummary(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
     so_far = continuation.so_far(session, call)
     seconds, paid = so_far.seconds, so_far.talk + so_far.recording
     if call.fault is not None and call.talk_from is not None and call.talk_to is not None:
         seconds += Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
-    return Due(
+    return CallSummary(
         seconds=whole_seconds(seconds),
         total=paid,
         recording_fee=fee_of(tariff) if receipt.recording_pending else 0,

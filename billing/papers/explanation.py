@@ -41,7 +41,7 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
         "continues": call.continues_id,
         "dropped": call.dropped,
         "events": _events(call, rows),
-        "talk": None if found is None else _told(found),
+        "talk": None if found is None else _talk(found),
         "tariff": call.tariff,
         "tariff_fault": fault,
         "max_seconds": call.max_seconds,
@@ -64,7 +64,7 @@ def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
 
 
 def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
-    """Asterisk's rows and the program's marks, in the order of their times."""
+    """Asterisk's rows and the program's call events, in the order of their times."""
     legs = dict(zip(proof.legs(call), ("client", "consultant"), strict=True))
     logged = [
         {
@@ -77,18 +77,18 @@ def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-    marked = [
+    noted = [
         {
-            "at": mark.at,
+            "at": event.at,
             "source": _SOURCE_PROGRAM,
-            "what": mark.what,
+            "what": event.what,
             "leg": None,
-            "monotonic_us": mark.monotonic_us,
-            "detail": mark.detail,
+            "monotonic_us": event.monotonic_us,
+            "detail": event.detail,
         }
-        for mark in call.marks
+        for event in call.events
     ]
-    return sorted([*logged, *marked], key=lambda event: event["at"])
+    return sorted([*logged, *noted], key=lambda event: event["at"])
 
 
 def _detail(call: Call, row: CelRow) -> str | None:
@@ -100,7 +100,7 @@ def _detail(call: Call, row: CelRow) -> str | None:
     return None
 
 
-def _told(found: Talk) -> dict[str, Any]:
+def _talk(found: Talk) -> dict[str, Any]:
     return {
         "from": found.start,
         "to": found.end,

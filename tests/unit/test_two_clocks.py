@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxiphone.billing.evidence.two_clocks import TOLERANCE, Seen, judge, proven
+from taxiphone.billing.evidence.two_clocks import TOLERANCE, Observed, proven, reconcile
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.store.types import Moment
 
@@ -42,14 +42,14 @@ def logged(clocks: Clocks, begin: float, end: float) -> Talk:
 
 def seen(
     clocks: Clocks, begin: float, end: float, *, dies: float | None = None, priced: float | None = None
-) -> Seen:
+) -> Observed:
     """What a program sees that dies at `dies`, or never."""
 
     def lives(at: float) -> bool:
         return dies is None or at < dies
 
     inside = [at for n in range(1, 400) if (at := begin + 10 * n) < end and lives(at)]
-    return Seen(
+    return Observed(
         before=clocks.both(begin - 0.02),
         bridged=clocks.both(begin + 0.005) if lives(begin + 0.005) else None,
         inside=tuple(map(clocks.both, inside)),
@@ -60,7 +60,7 @@ def seen(
 
 def billed(clocks: Clocks, length: float, **how: float | None) -> tuple[float, bool]:
     """The seconds billed of a talk that begins at 100 s, and whether a person is to look at it."""
-    found = judge(logged(clocks, 100, 100 + length), seen(clocks, 100, 100 + length, **how))
+    found = reconcile(logged(clocks, 100, 100 + length), seen(clocks, 100, 100 + length, **how))
     return found.microseconds / 1_000_000, found.doubt is not None
 
 
@@ -111,7 +111,7 @@ def test_what_is_billed_of_a_talk_when_the_wall_clock_is_set(
 
 def test_the_clock_of_asterisk_alone_is_wrong() -> None:
     asterisk, program = Clocks([(130, 3600)]), Clocks()
-    found = judge(logged(asterisk, 100, 160), seen(program, 100, 160))
+    found = reconcile(logged(asterisk, 100, 160), seen(program, 100, 160))
     assert found.microseconds == 59_999_000
     assert found.doubt == (
         "Asterisk's clock and this program's differ: the log says 3660.000000 s; 59.999000 s are proven and billed"
@@ -120,36 +120,36 @@ def test_the_clock_of_asterisk_alone_is_wrong() -> None:
 
 def test_where_the_witnesses_differ_without_a_reason_the_shorter_counts() -> None:
     asterisk, program = Clocks([(130, -300)]), Clocks()
-    assert judge(logged(asterisk, 100, 700), seen(program, 100, 700)).microseconds == 300_000_000
+    assert reconcile(logged(asterisk, 100, 700), seen(program, 100, 700)).microseconds == 300_000_000
 
 
 def test_a_program_that_was_busy_when_the_talk_began_or_ended_does_not_shorten_it() -> None:
     clocks = Clocks()
     late = seen(clocks, 100, 160)
-    slow = Seen(late.before, clocks.both(103), late.inside, clocks.both(164), (clocks.both(165),))
-    found = judge(logged(clocks, 100, 160), slow)
+    slow = Observed(late.before, clocks.both(103), late.inside, clocks.both(164), (clocks.both(165),))
+    found = reconcile(logged(clocks, 100, 160), slow)
     assert (found.microseconds, found.doubt) == (60_000_000, None)
 
 
 def test_readings_of_another_boot_prove_nothing() -> None:
     clocks = Clocks([(130, 3600)])
     before = seen(clocks, 100, 160, dies=125)
-    other = Seen(before.before, before.bridged, before.inside, None, (clocks.both(300, "another boot"),))
-    found = judge(logged(clocks, 100, 160), other)
+    other = Observed(before.before, before.bridged, before.inside, None, (clocks.both(300, "another boot"),))
+    found = reconcile(logged(clocks, 100, 160), other)
     assert found.doubt is None
-    assert proven(Seen(None, clocks.both(100), (clocks.both(110, "another boot"),))) is None
+    assert proven(Observed(None, clocks.both(100), (clocks.both(110, "another boot"),))) is None
 
 
 def test_a_machine_that_does_not_name_its_boots_is_not_compared() -> None:
     clocks = Clocks()
-    nameless = Seen(
+    nameless = Observed(
         bridged=Moment(ZERO, 1, None), parted=Moment(ZERO, 9, None), after=(Moment(ZERO, 99, None),)
     )
-    assert judge(logged(clocks, 100, 160), nameless).microseconds == 60_000_000
+    assert reconcile(logged(clocks, 100, 160), nameless).microseconds == 60_000_000
 
 
 def test_a_log_that_ends_before_it_begins_bills_nothing_where_nobody_else_saw_the_talk() -> None:
-    found = judge(logged(Clocks([(130, -3600)]), 100, 160), Seen())
+    found = reconcile(logged(Clocks([(130, -3600)]), 100, 160), Observed())
     assert found.microseconds == 0
     assert found.doubt is not None
 
@@ -160,7 +160,7 @@ STEPS = st.lists(st.tuples(st.floats(50, 900), st.floats(-90_000, 90_000)), max_
 
 @given(length=LENGTHS, steps=STEPS)
 def test_never_more_than_the_monotonic_clock_proves(length: float, steps: list[tuple[float, float]]) -> None:
-    found = judge(logged(Clocks(steps), 100, 100 + length), seen(Clocks(steps), 100, 100 + length))
+    found = reconcile(logged(Clocks(steps), 100, 100 + length), seen(Clocks(steps), 100, 100 + length))
     assert found.microseconds >= 0
     assert seconds(found.microseconds / 1e6) <= seconds(length) + TOLERANCE + seconds(0.2)
 
@@ -171,14 +171,14 @@ def test_never_more_than_the_time_until_the_program_was_there_again(
 ) -> None:
     clocks, over = Clocks(steps), 100 + length
     witness = seen(clocks, 100, over, dies=dies, priced=over + later)
-    found = judge(logged(clocks, 100, over), witness)
+    found = reconcile(logged(clocks, 100, over), witness)
     assert 0 <= found.microseconds <= (length + later + 1.1) * 1e6
 
 
 @given(length=LENGTHS, dies=st.floats(100, 4000), later=st.floats(0.1, 90_000))
 def test_a_clock_that_nobody_sets_changes_nothing(length: float, dies: float, later: float) -> None:
     over = 100 + length
-    found = judge(logged(Clocks(), 100, over), seen(Clocks(), 100, over, dies=dies, priced=over + later))
+    found = reconcile(logged(Clocks(), 100, over), seen(Clocks(), 100, over, dies=dies, priced=over + later))
     assert found == logged(Clocks(), 100, over)
 
 
@@ -188,4 +188,4 @@ def test_a_step_while_the_program_is_dead_bills_no_more_than_the_talk(
 ) -> None:
     clocks, over = Clocks([(100 + length * at, by)]), 100 + length
     witness = seen(clocks, 100, over, dies=100.01, priced=over + later)
-    assert judge(logged(clocks, 100, over), witness).microseconds <= (length + 1.1) * 1e6
+    assert reconcile(logged(clocks, 100, over), witness).microseconds <= (length + 1.1) * 1e6
