@@ -23,6 +23,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import holds
+from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.errors import InsufficientFundsError
@@ -204,7 +205,7 @@ def talk_lines(call_id: str, seconds: str = "42.5") -> str:
 def _line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None) -> str:
     text = json.dumps(extra) if extra else ""
     columns = (event, f"{at:.6f}", channel, channel, "PJSIP/trunk-00000001", "", "", "Stasis", "", text)
-    return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
+    return format_row(columns)
 
 
 def _live(storm: Storm, calls: list[str], gate: Barrier, told: Connection) -> None:

@@ -91,7 +91,7 @@ def read(settings: Settings, number: str, said: Said | None = None) -> Caller:
     said = said or Said()
     if hidden := _withheld(number, said) or _not_verified(said):
         return Caller(None, hidden)
-    region = numbers.region_of(settings.platform.cli)
+    region = numbers.home_region(settings)
     read_as = numbers.caller(number, region, settings.trunk.number_format)
     return Caller(read_as, None if read_as else "no number, or an ambiguous one")
 

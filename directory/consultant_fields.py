@@ -101,7 +101,7 @@ def phones_after(
     Raises:
         UsageError: one can't be rung, is there already or is not there, or none is left.
     """
-    region, left = numbers.region_of(settings.platform.cli), list(have)
+    region, left = numbers.home_region(settings), list(have)
     for phone in dict.fromkeys(numbers.e164(text, region) for text in gone):
         if phone not in left:
             raise UsageError(f"{phone} is not a phone of this consultant's.")

@@ -22,6 +22,7 @@ from phonenumbers import (
 )
 
 from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
 from taxiphone.settings_types import NumberFormat
 
 # What people put between digits. Letters are refused: phonenumbers would read "0800-LAWYER" as keys.
@@ -166,6 +167,11 @@ def kind(number: str) -> int:
         return PhoneNumberType.UNKNOWN
     fiction = _fiction(number)
     return int(phonenumbers.number_type(parsed)) if fiction is None else fiction[1]
+
+
+def home_region(settings: Settings) -> str | None:
+    """The region where a number without a country code belongs: the one of the platform's own number."""
+    return region_of(settings.platform.cli)
 
 
 def region_of(number: str) -> str | None:

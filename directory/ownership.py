@@ -37,7 +37,7 @@ def for_client(session: Session, settings: Settings, text: str, owner: Client | 
             f"{text!r} is what carriers send in the place of a withheld number: with it, every hidden caller would be taken "
             "for this client. To call from a hidden number, a client needs a PIN: taxiphone client pin."
         )
-    number = numbers.e164(text, numbers.region_of(settings.platform.cli))
+    number = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, number):
         raise UsageError(f"{number} is the platform's own number; a client calls from another.")
     found = session.get(ClientNumber, number)
@@ -51,7 +51,7 @@ def for_consultant(session: Session, settings: Settings, text: str) -> str:
 
     Two consultants may share a phone: those of one practice do.
     """
-    phone = numbers.e164(text, numbers.region_of(settings.platform.cli))
+    phone = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, phone):
         raise UsageError(f"{phone} is the platform's own number; a consultant needs another phone.")
     refused = dialling.refusal(phone, settings.platform)
@@ -62,7 +62,7 @@ def for_consultant(session: Session, settings: Settings, text: str) -> str:
 
 def for_platform(session: Session, settings: Settings, text: str) -> str:
     """A number that clients dial: neither there already, nor a client's, nor a consultant's phone."""
-    number = numbers.e164(text, numbers.region_of(settings.platform.cli))
+    number = numbers.e164(text, numbers.home_region(settings))
     if session.get(Did, number) is not None:
         raise UsageError(f"{number} is one of the platform's numbers already. See: taxiphone number list")
     owner = session.get(ClientNumber, number)

@@ -54,7 +54,7 @@ def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, D
 
     In E.164, as far as it can be read. Digits that can be read in two ways are the platform's number, if one of them is.
     """
-    read = numbers.dialled(text, home(settings), settings.trunk.number_format)
+    read = numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
     found = next((each for each in (did(session, number) for number in read) if each is not None), None)
     if found is not None:
         return found.number, found
@@ -85,7 +85,7 @@ def client_by(session: Session, settings: Settings, text: str) -> Client | None:
 
 def _number(text: str, settings: Settings) -> str | None:
     try:
-        return numbers.e164(text, home(settings))
+        return numbers.e164(text, numbers.home_region(settings))
     except UsageError:
         return None
 
@@ -112,11 +112,6 @@ def the_client(session: Session, settings: Settings, text: str) -> Client:
     if found is None:
         raise UsageError(f"there is no client with the code or number {text!r}. See: taxiphone client list")
     return found
-
-
-def home(settings: Settings) -> str | None:
-    """The region where a number without a country code belongs: the one of the platform's own number."""
-    return numbers.region_of(settings.platform.cli)
 
 
 # -- consultants --------------------------------------------------------------------------------------------------
@@ -244,7 +239,7 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
     """
     client = the_client(session, settings, who)
     has = {entry.number: entry for entry in client.numbers}
-    gone = [numbers.e164(phone, home(settings)) for phone in changes.get("remove_phones", ())]
+    gone = [numbers.e164(phone, numbers.home_region(settings)) for phone in changes.get("remove_phones", ())]
     for number in gone:
         if number not in has:
             raise UsageError(f"{number} is not a number of {client.name}'s.")
@@ -309,7 +304,7 @@ def set_number(
     Raises:
         UsageError: there is no such number or consultant; nothing was changed.
     """
-    plain = numbers.e164(number, home(settings))
+    plain = numbers.e164(number, numbers.home_region(settings))
     found = did(session, plain)
     if found is None:
         raise UsageError(f"{plain} is not one of the platform's numbers. See: taxiphone number list")

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 from taxiphone.directory import numbers, ownership, pins
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
-from taxiphone.store.idempotent import insert_of
+from taxiphone.store.idempotent import insert_if_new, insert_of
 from taxiphone.store.models import Client, ClientNumber, SignIn
 from taxiphone.store.types import now
 
@@ -159,8 +159,7 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
     ):
         return False
     # Another call may be adding it at the same moment: whoever is first has it, and both are told.
-    insert = insert_of(session)(cast(Table, ClientNumber.__table__))
-    session.execute(insert.values(number=number, client_id=client_id).on_conflict_do_nothing())
+    insert_if_new(session, ClientNumber, [{"number": number, "client_id": client_id}])
     owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == number))
     return owner == client_id
 

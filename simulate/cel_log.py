@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from taxiphone.billing.evidence.cel import format_row
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -44,7 +46,6 @@ class CelLog:
         time = f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
         more = json.dumps(extra, separators=(",", ":")) if extra else ""
         columns = (event, time, channel, linked, name, "", "", "Stasis", note, more)
-        quoted = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
         with self._file.open("a", encoding="utf-8") as log:
-            log.write(quoted + "\n")
+            log.write(format_row(columns))
         self._on_row(event)

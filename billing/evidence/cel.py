@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +54,11 @@ def parse(line: str) -> Row:
         if not begins or begins[-1] == 0:
             raise
         return _parse(line[begins[-1] :])
+
+
+def format_row(columns: Sequence[str]) -> str:
+    """A line of the log as cel_custom writes it, with its line break: each column in quotes, a quote in it doubled."""
+    return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
 def event_of(row: CelRow) -> Event:

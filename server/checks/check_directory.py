@@ -24,7 +24,7 @@ def check(session: Session, settings: Settings) -> list[Finding]:
 
 def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
     """Clients' numbers that stand for a withheld one, or that nobody can have, added before these were refused."""
-    region = people.home(settings)
+    region = numbers.home_region(settings)
     # As the same keys would have been read inside the country: that may as well be the client's own number.
     national = {numbers.as_national(word, region) for word in numbers.KEYPAD_WORDS}
     for entry in session.scalars(select(ClientNumber).order_by(ClientNumber.number)):

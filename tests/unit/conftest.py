@@ -13,6 +13,7 @@ import pytest
 from databases import FreshPostgres, FreshSqlite, Postgres
 
 from taxiphone.billing import holds, ledger_check
+from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.ledger import postings
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Billing, DatabaseSection, Platform, Trunk
@@ -147,7 +148,7 @@ def cel_line(event: str, at: Decimal, channel: str, extra: dict[str, Any] | None
         'taxiphone,"quoted"',
         json.dumps(extra) if extra else "",
     ]
-    return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
+    return format_row(columns)
 
 
 @pytest.fixture(scope="session")

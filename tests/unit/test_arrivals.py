@@ -10,6 +10,7 @@ import pytest
 
 from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import people
 from taxiphone.directory.callers import Caller
@@ -35,7 +36,7 @@ def lines(note: str, channel: str = CHANNEL, linked: str = "", began: int = 1_76
     for event, at, said, extra in rows:
         more = json.dumps(extra) if extra else ""
         columns = (event, f"{at}.000000", channel, linked or channel, "PJSIP/trunk-1", "", "", "", said, more)
-        written.append(",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n")
+        written.append(format_row(columns))
     return written
 
 
