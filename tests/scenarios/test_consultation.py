@@ -163,15 +163,15 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
 async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
     live, ears, database, monkeypatch
 ):
-    look, looks = database.look, []
+    query, queries = database.query, []
 
     async def fail_once(work):
-        looks.append(work)
-        if len(looks) == 1:
+        queries.append(work)
+        if len(queries) == 1:
             raise OperationalError("SELECT", {}, Exception("disk I/O error"))
-        return await look(work)
+        return await query(work)
 
-    monkeypatch.setattr(database, "look", fail_once)
+    monkeypatch.setattr(database, "query", fail_once)
     call = await live()
     assert (call.status, call.outcome, call.tariff) == (Status.CLOSED, Outcome.FAILED, None)
     assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]

@@ -12,7 +12,7 @@ from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.directory import people
+from taxiphone.directory import numbers
 from taxiphone.directory.callers import Caller
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CelRow, ClientNumber
@@ -149,4 +149,4 @@ def test_the_numbers_of_a_caller_are_kept_in_the_call_alone(house: Any) -> None:
     read(house)
     kept = house.database.do(lambda session: [repr(vars(row)) for row in session.query(CelRow)])
     assert CALLER not in "".join(kept)
-    assert people.home(house.settings) == "FR"
+    assert numbers.home_region(house.settings) == "FR"
