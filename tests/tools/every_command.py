@@ -144,7 +144,11 @@ def furnish(house: Any) -> Path:
     """Fill a house (the fixture of that name) so that every command has something to print; its settings file."""
     settings = house.settings
     file: Path = settings.file
-    file.write_text('[platform]\ncli = "+33199000000"\nname = "Allô"\n[trunk]\nhost = "127.0.0.1"\n')
+    file.write_text(
+        '[platform]\ncli = "+33199000000"\nname = "Allô"\n[trunk]\nhost = "127.0.0.1"\n'
+        f'[database]\nurl = "{settings.database.url}"\n'
+    )
+    file.chmod(0o600)
     (file.parent / "talk.txt").write_text("at 3: client hangs up\n")
     client = house.client()
     house.client(code="7002")
