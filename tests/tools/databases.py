@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, event, inspect, make_url
 from sqlalchemy.orm import Session
 
 from taxiphone.bench.postgres import PostgresServer
 from taxiphone.store.database import Database
 
-# No test cuts the power: what a server has confirmed need not be on the disk.
-NO_POWER_CUTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# No test cuts the power: what a server has confirmed need not be on the disk. Nothing is vacuumed at a moment of its own.
+NO_POWER_CUTS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
+_LARGE = 65_536  # bytes of a table whose dead rows would slow the next tests down
 
 
 class Postgres:
@@ -83,6 +89,9 @@ class FreshSqlite:
 class FreshPostgres:
     """The same with PostgreSQL.
 
+    The rows are replaced, not the database: to make one takes longer than most tests. A database whose schema a test has
+    changed is made anew.
+
     Args:
         postgres: the server.
         name: of the database; the prepared one is named after it.
@@ -95,12 +104,70 @@ class FreshPostgres:
         made = Database(postgres.server.url(f"prepared_{name}"))
         if fill is not None:
             made.do(fill)
+        with made.engine.begin() as connection:
+            for statement in _restoring(connection):
+                connection.exec_driver_sql(statement)
         made.close()
         self.database = Database(postgres.server.url(name))
+        self._restorer = create_engine(self.database.engine.url, isolation_level="AUTOCOMMIT")
+        self._make()
 
     def new(self) -> Database:
         """The database as it was prepared."""
+        with self._restorer.connect() as connection:
+            restored = connection.exec_driver_sql("SELECT prepared.restore()").scalar_one()
+        if not restored:
+            self._make()
+        return self.database
+
+    def close(self) -> None:
         self.database.close()
+        self._restorer.dispose()
+
+    def _make(self) -> None:
+        self.close()
         self._postgres._say(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
         self._postgres._say(f"CREATE DATABASE {self._name} TEMPLATE prepared_{self._name}")
-        return self.database
+
+
+def _restoring(connection: Connection) -> Iterator[str]:
+    """Statements that make `prepared.restore()`: it gives all tables and sequences back what is in them now.
+
+    It returns false where the schema was changed since. Connections that a test has left with a lock are ended.
+    """
+    tables = sorted(inspect(connection).get_table_names())
+    kept = [
+        table
+        for table in tables
+        if connection.exec_driver_sql(f'SELECT EXISTS (SELECT FROM "{table}")').scalar_one()  # noqa: S608
+    ]
+    numbers = connection.exec_driver_sql(
+        "SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL FROM pg_sequences"
+    ).all()
+    yield "CREATE SCHEMA prepared"
+    for table in kept:
+        yield f'CREATE TABLE prepared."{table}" AS TABLE public."{table}"'
+    lines = [
+        *(f'DELETE FROM public."{table}";' for table in tables),  # noqa: S608
+        *(f'INSERT INTO public."{table}" SELECT * FROM prepared."{table}";' for table in kept),  # noqa: S608
+        *(f"PERFORM setval('public.{name}', {last}, {used});" for name, last, used in numbers),
+    ]
+    yield f"""
+        CREATE FUNCTION prepared.restore() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+        IF EXISTS (SELECT FROM prepared.changed) THEN RETURN false; END IF;
+        PERFORM pg_terminate_backend(pid) FROM pg_stat_activity AS other
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+            AND (state <> 'idle' OR EXISTS (SELECT FROM pg_locks WHERE pid = other.pid AND locktype = 'advisory'));
+        SET LOCAL session_replication_role = replica;
+        IF (SELECT max(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'public'::regnamespace) > {_LARGE}
+            THEN TRUNCATE {", ".join(f'public."{table}"' for table in tables)};
+        END IF;
+        {"".join(lines)}
+        RETURN true; END $$
+    """  # noqa: S608 - the names are our own
+    yield "CREATE TABLE prepared.changed (by text)"
+    yield """
+        CREATE FUNCTION prepared.note() RETURNS event_trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO prepared.changed VALUES (tg_tag); END $$
+    """
+    yield "CREATE EVENT TRIGGER noted ON ddl_command_end EXECUTE FUNCTION prepared.note()"

@@ -162,7 +162,7 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshSqlite]:
 def postgresql(postgres: Postgres) -> Iterator[FreshPostgres]:
     made = FreshPostgres(postgres, "unit")
     yield made
-    made.database.close()
+    made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
