@@ -1,13 +1,41 @@
-"""PostgreSQL for all tests: one server for each process that runs them."""
+"""For all tests: PostgreSQL, one server for each process that runs them, and PINs that are hashed in no time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from argon2 import PasswordHasher
 from databases import NO_POWER_CUTS, Postgres
 
 from taxiphone.bench.postgres import PostgresServer
+from taxiphone.directory import pins
+
+_REAL_HASHER = pins._HASHER
+
+
+@contextmanager
+def _hashed_by(hasher: PasswordHasher) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pins, "_HASHER", hasher)
+        pins._nobodys.cache_clear()
+        yield
+    pins._nobodys.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_pins() -> Iterator[None]:
+    """A PIN's hash takes a tenth of a second, so that it can't be guessed; here it need not."""
+    with _hashed_by(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)):
+        yield
+
+
+@pytest.fixture
+def real_pins() -> Iterator[None]:
+    """As costly as they are."""
+    with _hashed_by(_REAL_HASHER):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,12 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
-from argon2 import PasswordHasher
 from databases import FreshPostgres, FreshSqlite
 from sqlalchemy import select, update
 
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import consultant_fields, people, pins
+from taxiphone.directory import consultant_fields, people
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
 from taxiphone.simulate.channel import What
@@ -85,22 +84,12 @@ def sqlite(tmp_path_factory):
 def postgresql(postgres):
     made = FreshPostgres(postgres, "scenario", _usual)
     yield made
-    made.database.close()
+    made.close()
 
 
 @pytest.fixture
 def database(request, backend):
     return request.getfixturevalue(backend).new()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cheap_pins():
-    """A PIN's hash takes a tenth of a second, so that it can't be guessed; here it need not."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pins, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        pins._nobodys.cache_clear()
-        yield
-    pins._nobodys.cache_clear()
 
 
 def fill(session, settings):

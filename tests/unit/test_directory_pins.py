@@ -42,6 +42,7 @@ def test_the_first_pins_that_somebody_would_try_are_refused(pin: str) -> None:
     assert pin not in str(refused.value)
 
 
+@pytest.mark.usefixtures("real_pins")
 def test_a_hash_is_argon2id_with_a_salt_and_knows_its_own_pin_only() -> None:
     first, second = pins.hash_pin("907134"), pins.hash_pin("907134")
     assert first != second
