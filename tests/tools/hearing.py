@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from taxiphone.speech import prompts_folder
 RATE = 8000
 _PIECE = 2000  # samples: a quarter of a second
 _LEAST = 600  # a last piece shorter than this is left to the one before it
+_BLOCK = 16_384  # samples of a recording that are looked through at a time,
+_STEP = _BLOCK - _PIECE - _LEAST  # ... and how far the next ones begin after them
 _HALVED = 2  # so often is a piece cut in two, where it is not found as a whole
 _ALIKE = 0.95  # a piece that is heard has this correlation at least; A-law, resampled twice, has 0.9995
 _PERHAPS = 0.75  # ... and half a sample beside it still this: there it is worth to look closer
@@ -232,7 +235,7 @@ class Heard:
         # Where the sound's own beginning is missing (the phone was not heard yet), its middle or end leads to it.
         for anchor in dict.fromkeys((0, len(sound.pieces) // 2, len(sound.pieces) - 1)):
             piece = sound.pieces[anchor]
-            for place in _peaks(self._phases[0].alike_everywhere(piece)):
+            for place in self._phases[0].peaks(piece):
                 span = self._follow(name, sound, place - piece.offset, whole_only=anchor > 0)
                 if span is not None and not any(abs(span.begin - other.begin) < _GAP for other in found):
                     found.append(span)
@@ -290,50 +293,59 @@ class _Track:
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
         self._power = np.concatenate(([0.0], np.cumsum(samples**2)))
-        self._size = 1 << max(len(samples) + _PIECE + _LEAST, 1).bit_length()
+        self._roots: dict[int, Samples] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
 
     @functools.cached_property
-    def _spectrum(self) -> Samples:
-        # Single precision is enough, and twice as quick.
-        return np.fft.rfft(self._samples.astype(np.float32), self._size)
+    def _spectra(self) -> Samples:
+        """Of its blocks, each of which overlaps the next by the longest piece (overlap-save)."""
+        count = -(-len(self._samples) // _STEP)
+        padded = np.zeros(count * _STEP + _BLOCK - _STEP, np.float32)
+        padded[: len(self._samples)] = self._samples
+        blocks = np.lib.stride_tricks.sliding_window_view(padded, _BLOCK)[::_STEP]
+        return np.fft.rfft(blocks)
 
-    def alike_everywhere(self, piece: _Piece) -> Samples:
-        """The correlation of a piece with every stretch that is as long."""
+    def peaks(self, piece: _Piece) -> list[int]:
+        """Where a piece is perhaps: the best place of each run of stretches that are like it."""
         places = len(self._samples) - len(piece.samples) + 1
         if places <= 0:
-            return np.zeros(0)
-        spectrum = np.fft.rfft(piece.samples.astype(np.float32), self._size)
-        product = np.fft.irfft(self._spectrum * np.conj(spectrum), self._size)
-        return _normalised(product[:places], self._energies(0, places, len(piece.samples)), piece)
+            return []
+        # Single precision is enough, and twice as quick; a block stays in the processor's cache.
+        spectrum = np.conj(np.fft.rfft(piece.samples.astype(np.float32), _BLOCK))
+        product = np.fft.irfft(self._spectra * spectrum, _BLOCK)[:, :_STEP].reshape(-1)[:places]
+        alike = product / self._root(len(piece.samples))
+        least = _PERHAPS * math.sqrt(piece.energy)
+        found = np.flatnonzero(alike >= least)
+        if not len(found):
+            return []
+        runs = np.split(found, np.flatnonzero(np.diff(found) > _PIECE // 4) + 1)
+        return [int(run[np.argmax(alike[run])]) for run in runs]
 
     def alike(self, piece: _Piece, low: int, high: int) -> tuple[int, Samples]:
-        """Likewise, from one place to another; and the first place that there is."""
+        """The normalised correlation of a piece with each stretch from one place to another; the first that there is."""
         length = len(piece.samples)
         low, high = max(0, low), min(len(self._samples) - length + 1, high)
         if high <= low:
             return 0, np.zeros(0)
         product = np.correlate(self._samples[low : high + length - 1], piece.samples, "valid")
-        return low, _normalised(product, self._energies(low, high, length), piece)
+        energies = np.maximum(self._energies(low, high, length), _quiet(length))
+        return low, product / np.sqrt(energies * piece.energy)
+
+    def _root(self, length: int) -> Samples:
+        """The root of the energy of every stretch of this length; nearly all pieces have the same."""
+        if length not in self._roots:
+            energies = self._energies(0, len(self._samples) - length + 1, length)
+            self._roots[length] = np.sqrt(np.maximum(energies, _quiet(length))).astype(np.float32)
+        return self._roots[length]
 
     def _energies(self, low: int, high: int, length: int) -> Samples:
         return self._power[low + length : high + length] - self._power[low:high]
 
 
-def _normalised(product: Samples, energies: Samples, piece: _Piece) -> Samples:
-    quiet = len(piece.samples) * _FAINT**2
-    return product / np.sqrt(np.maximum(energies, quiet) * piece.energy)
-
-
-def _peaks(alike: Samples) -> list[int]:
-    """The best place of each run of places that are alike enough."""
-    places = np.flatnonzero(alike >= _PERHAPS)
-    if not len(places):
-        return []
-    runs = np.split(places, np.flatnonzero(np.diff(places) > _PIECE // 4) + 1)
-    return [int(run[np.argmax(alike[run])]) for run in runs]
+def _quiet(length: int) -> float:
+    return length * _FAINT**2
 
 
 def _audible(library: Library, name: str) -> bool:
