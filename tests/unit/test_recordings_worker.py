@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import hashlib
-import math
 import os
 import stat
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
@@ -24,6 +23,7 @@ from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate
 from taxiphone.recordings import keeping
+from taxiphone.recordings.convert import Converter
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.store import types
 from taxiphone.store.models import Call, Recording
@@ -36,8 +36,8 @@ DEADLINE = 60  # seconds for a fact to come true
 class Studio:
     """A house with one consultant who allows recordings, and a client with credit."""
 
-    def __init__(self, house: Any) -> None:
-        self.house = house
+    def __init__(self, house: Any, converter: Converter) -> None:
+        self.house, self.converter = house, converter
         self.settings = house.settings
         self.settings.captured.mkdir(mode=0o700, parents=True)
         self.client = house.client()
@@ -73,14 +73,12 @@ class Studio:
         return path
 
     def capture(self, call_id: str, seconds: float = 1.0) -> Path:
-        samples = (
-            round(12_000 * math.sin(2 * math.pi * 440 * n / 8000)) for n in range(round(seconds * 8000))
-        )
+        samples = 12_000 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 8000)) / 8000)
         with wave.open(str(self.wav(call_id)), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(8000)
-            file.writeframes(array.array("h", samples).tobytes())
+            file.writeframes(samples.round().astype("<i2").tobytes())
         return self.wav(call_id)
 
     def recording(self, call_id: str) -> Recording:
@@ -103,8 +101,10 @@ class Studio:
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
     @asynccontextmanager
-    async def working(self, **options: Any) -> AsyncIterator[RecordingWorker]:
+    async def working(self, *, own_process: bool = False, **options: Any) -> AsyncIterator[RecordingWorker]:
         worker = RecordingWorker(self.settings, self.house.database, self.ready.append, **options)
+        if not own_process:
+            worker._converter = self.converter
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         try:
@@ -122,16 +122,31 @@ class Studio:
         await self.until(lambda: self.recording(call_id).status == status)
 
 
+class KeptConverter(Converter):
+    """Its process serves one test after the other: to start it takes longer than most of them."""
+
+    async def close(self) -> None:
+        if self._pool is not None and self._pool._pending_work_items:
+            await super().close()  # in the middle of a conversion
+
+
+@pytest.fixture(scope="module")
+def converter() -> Iterator[Converter]:
+    kept = KeptConverter()
+    yield kept
+    asyncio.run(Converter.close(kept))
+
+
 @pytest.fixture
-def studio(house: Any) -> Studio:
-    return Studio(house)
+def studio(house: Any, converter: Converter) -> Studio:
+    return Studio(house, converter)
 
 
 async def test_a_recording_becomes_ready_and_only_then_its_fee_is_posted(studio: Studio) -> None:
     call_id = studio.priced()
     assert studio.total(call_id) == 155
     wav = studio.capture(call_id, 2.5)
-    async with studio.working():
+    async with studio.working(own_process=True):
         await studio.until(lambda: studio.ready == [call_id] and not wav.exists())
     found = studio.recording(call_id)
     assert found.status == "ready"
@@ -254,12 +269,12 @@ async def test_a_recording_that_was_being_converted_is_taken_up_after_a_restart(
 async def test_a_stop_in_the_middle_leaves_it_for_the_next_run(studio: Studio) -> None:
     call_id = studio.priced()
     wav = studio.capture(call_id, 120)
-    async with studio.working():
+    async with studio.working(own_process=True):
         await studio.until_status(call_id, "converting")
     assert studio.recording(call_id).status == "converting"
     assert wav.exists()
     assert studio.ready == []
-    async with studio.working():
+    async with studio.working(own_process=True):
         await studio.until_status(call_id, "ready")
     assert len(studio.mp3s()) == 1
 
@@ -318,14 +333,14 @@ async def test_a_failed_try_is_repeated_and_then_works(
     wav = studio.capture(call_id)
     with monkeypatch.context() as patched:
         patched.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
-        async with studio.working(pauses=(0.1, 600)):
+        async with studio.working(own_process=True, pauses=(0.1, 600)):
             await studio.until(lambda: studio.recording(call_id).tries == 2)
     found = studio.recording(call_id)
     assert found.status == "captured"
     assert "can't be made" in (found.error or "")
     assert wav.exists()
     assert studio.total(call_id) == 155
-    async with studio.working(pauses=(0.1, 600)):
+    async with studio.working(own_process=True, pauses=(0.1, 600)):
         await studio.until_status(call_id, "ready")
     assert studio.recording(call_id).error is None
     assert studio.total(call_id) == 155 + FEE
@@ -337,7 +352,7 @@ async def test_after_the_last_try_it_has_failed_and_the_wav_is_kept(
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
     call_id = studio.priced()
     wav = studio.capture(call_id)
-    async with studio.working(pauses=(0.05, 0.05)):
+    async with studio.working(own_process=True, pauses=(0.05, 0.05)):
         await studio.until_status(call_id, "failed")
     assert studio.recording(call_id).tries == 3
     assert wav.exists()
@@ -404,9 +419,9 @@ async def test_an_expired_recording_that_cannot_be_deleted_keeps_only_itself(
 
 
 async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recording(
-    sqlite_house: Any, caplog: pytest.LogCaptureFixture
+    sqlite_house: Any, converter: Converter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    studio = Studio(sqlite_house)
+    studio = Studio(sqlite_house, converter)
     call_id = studio.priced()
     studio.capture(call_id)
 
