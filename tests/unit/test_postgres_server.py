@@ -16,7 +16,7 @@ from taxiphone.errors import SetupError
 
 PROGRAM = """
 import sys, time
-from taxiphone.demo.postgres import PostgresServer
+from taxiphone.bench.postgres import PostgresServer
 server = PostgresServer()
 print(server._process.pid, server._folder, flush=True)
 time.sleep(60)
