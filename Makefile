@@ -49,6 +49,7 @@ test-all: check ## the long ones too: a hundred processes killed in a storm of c
 
 docs: install ## write the generated pages of docs/
 	$(BIN)/python -m taxiphone.commands.settings_reference docs/settings.md
+	$(BIN)/python -m taxiphone.commands.call_flow_reference docs/call-flow.md
 
 bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)

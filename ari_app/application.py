@@ -9,16 +9,14 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app import recovery
+from taxiphone.ari_app import consultation, recovery
 from taxiphone.ari_app.client import path
-from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import Services
 from taxiphone.ari_app.incoming import IncomingCalls
+from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.port_check import check_ports
 from taxiphone.ari_app.ports import Ari, Event, MediaSignalling, RecordingControl
-from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.services import services
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -76,16 +74,13 @@ class Application:
     ) -> None:
         self._ari = ari
         self.router = Router(self._arrived)
-        self._rated_calls = RatedCalls()
-        self._services = Services(
-            settings=settings,
-            database=database,
+        self._services = services(
+            settings,
+            database,
+            self.router,
             ari=ari,
-            router=self.router,
-            lines=Lines(ari, self.router),
             recording_control=recording_control,
             signalling=signalling,
-            rated_calls=self._rated_calls,
             on_over=on_end,
         )
         self._incoming = IncomingCalls(self._services, self._start)
@@ -111,7 +106,7 @@ class Application:
 
     def call_rated(self, call_id: str) -> None:
         """The meter has priced a call: whoever is left on the line is told the amount. On the event loop."""
-        self._rated_calls.rated(call_id)
+        self._services.rated_calls.rated(call_id)
 
     async def check_ports(self) -> None:
         """Ask Asterisk whether SIP and AMI are up; to be called once `ready` is set.
@@ -208,8 +203,8 @@ class Application:
     def _arrived(self, leg: Leg, event: Event) -> None:
         self._incoming.arrived(leg, event)
 
-    def _resume(self, talk: Consultation) -> None:
-        self._start(talk.id, talk.resume())
+    def _resume(self, call: LiveCall, consultant_leg: Leg) -> None:
+        self._start(call.id, consultation.resume(call, consultant_leg))
 
     def _start(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(self._live(name, life), name=name)

@@ -11,7 +11,6 @@ from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
-from taxiphone.ari_app.rtp_watchdog import Earlier, Noted
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import postings
@@ -47,23 +46,6 @@ class Parties:
     consultant: Consultant | None
 
 
-@dataclass(frozen=True)
-class Talking:
-    """A talk that an earlier process began.
-
-    Attributes:
-        call: its row, with client and consultant.
-        accepted: what was fixed when the consultant accepted.
-        seconds: since the two were bridged, to the program's knowledge, by a clock that nobody can set.
-        recording_paused: somebody has paused the recording.
-    """
-
-    call: Call
-    accepted: holds.Accepted
-    seconds: float
-    recording_paused: bool
-
-
 class CallRecord:
     """One call's row.
 
@@ -81,9 +63,8 @@ class CallRecord:
 
         def work(session: Session) -> None:
             noted = session.scalar(select(Call).where(Call.client_channel == channel))
-            if (
-                noted is not None
-            ):  # hung up by now, and the meter has read of it first (billing/metering/arrivals.py)
+            # Hung up by now, and the meter has read of it first (billing/metering/arrivals.py).
+            if noted is not None:
                 session.execute(delete(CallEvent).where(CallEvent.call_id == noted.id))
                 session.delete(noted)
                 session.flush()
@@ -202,33 +183,6 @@ class CallRecord:
 
         return await self._database.run(work)
 
-    async def talking(self) -> Talking:
-        """What an earlier process knew of a talk that is still going on."""
-
-        def work(session: Session) -> Talking:
-            call = session.get_one(Call, self._id, options=holds.WITH_PEOPLE)
-            began = session.scalar(
-                select(CallEvent)
-                .where(CallEvent.call_id == self._id, CallEvent.what.in_((proof.BRIDGED, proof.BRIDGING)))
-                .order_by(CallEvent.id.desc())
-                .limit(1)
-            )
-            changed = session.scalar(
-                select(CallEvent.what)
-                .where(
-                    CallEvent.call_id == self._id,
-                    CallEvent.what.in_(("recording paused", "recording resumed")),
-                )
-                .order_by(CallEvent.id.desc())
-                .limit(1)
-            )
-            calls.add_event(session, self._id, "taken over")
-            accepted = holds.accept(session, self._settings, call)
-            seconds = 0.0 if began is None else proof.since(began).total_seconds()
-            return Talking(call, accepted, max(0.0, seconds), changed == "recording paused")
-
-        return await self._database.run_to_the_end(work)
-
     async def bridged(self, when: Moment) -> None:
         """Both had entered the bridge."""
         await self._database.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
@@ -282,26 +236,6 @@ class CallRecord:
         """
         detail = f"packets {packets[0]} {packets[1]}"
         await self._database.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
-
-    async def packets_before(self) -> Earlier:
-        """What an earlier process last noted of the client's packets, and of the consultant's; the latest first."""
-
-        def look(session: Session) -> list[tuple[datetime, str]]:
-            found = (
-                select(CallEvent)
-                .where(
-                    CallEvent.call_id == self._id,
-                    CallEvent.what == ALIVE,
-                    CallEvent.detail.startswith("packets "),
-                )
-                .order_by(CallEvent.id.desc())
-                .limit(2)
-            )
-            return [(proof.steadily(each), each.detail or "") for each in session.scalars(found)]
-
-        noted = [(at, detail.split()) for at, detail in await self._database.query(look)]
-        client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
-        return client, consultant
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object

@@ -1,8 +1,9 @@
 """One call's whole life, top-down: who calls, whom, at what price, recorded or not, reached or not, the talk, the bill.
 
-Each step (ari_app/steps) gives None, and the next one follows, or the outcome with which the call ends. The status is
-written before the command to Asterisk that it announces (store.calls). Every wait of the steps races against the caller's
-hang-up (`staying`); the talk itself ends when either leaves; and whatever happens, all legs are hung up at the end.
+Each step (ari_app/steps) takes the values that it needs and returns what it found out, or raises `NoTalkError`, and the
+call ends there. The status is written before the command to Asterisk that it announces (store.calls). Every wait of the
+steps before the talk races against the caller's hang-up (`staying`). The talk itself ends when either side leaves. All
+legs are hung up at the end, whatever happens.
 """
 
 from __future__ import annotations
@@ -10,107 +11,125 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app.call_record import Talking
-from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.agreement import Agreement, Identified, Request
+from taxiphone.ari_app.endings import NoTalkError
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.steps.after import after
 from taxiphone.ari_app.steps.agree import agree
+from taxiphone.ari_app.steps.bridge import bridge
+from taxiphone.ari_app.steps.farewell import apologize, farewell
 from taxiphone.ari_app.steps.price import choose_mode, tell_price
 from taxiphone.ari_app.steps.reach import reach
 from taxiphone.ari_app.steps.recording import offer_recording
-from taxiphone.ari_app.steps.talk import bridge, talk
+from taxiphone.ari_app.steps.talk import talk
 from taxiphone.ari_app.steps.who import identify
 from taxiphone.ari_app.steps.whom import choose, offer_to_go_on
+from taxiphone.ari_app.taken_over import TakenOver, talk_in_progress
 from taxiphone.ari_app.waiting import CallerGoneError, first_of, staying, to_the_end
-from taxiphone.errors import AriError, LedgerError, TaxiphoneError
+from taxiphone.directory.callers import Caller
+from taxiphone.errors import LedgerError, TaxiphoneError
 from taxiphone.store.calls import Outcome
 
 log = logging.getLogger(__name__)
 
-Step = Callable[[Conversation], Awaitable[Outcome | None]]
 
-A_NEW_ONE: tuple[Step, ...] = (choose, tell_price, choose_mode, offer_recording)
-REACHED: tuple[Step, ...] = (reach, agree)
+async def live(call: LiveCall, dialled: str, caller: Caller) -> Outcome:
+    """Live a call to its end.
+
+    Args:
+        call: it has just arrived.
+        dialled: the number dialled, as the trunk sent it.
+        caller: who calls, as far as the carrier says.
+    """
+    async with _to_its_end(call) as ended:
+        await call.record.received(call.client_leg.id, dialled, caller)
+        ended.outcome = await _from_answer_to_bill(call, caller)
+    return ended.outcome
 
 
-class Consultation(Conversation):
-    """The story; what it is told with is in `Conversation`."""
+async def _from_answer_to_bill(call: LiveCall, caller: Caller) -> Outcome:
+    try:
+        async with staying(call.client_leg):
+            try:
+                agreement = await _agreement(call, caller)
+            except NoTalkError as end:
+                await farewell(call, end)
+                return end.outcome
+        bridged_at = await bridge(call, agreement)
+    except CallerGoneError:
+        return Outcome.CALLER_GONE
+    except NoTalkError as end:
+        with contextlib.suppress(CallerGoneError):
+            async with staying(call.client_leg):
+                await farewell(call, end)
+        return end.outcome
+    await after(call, agreement, await talk(call, agreement, bridged_at))
+    return Outcome.TALKED
 
-    async def run(self) -> Outcome:
-        """Live the call to its end; whatever ends it, no leg and no bridge is left."""
-        outcome = Outcome.FAILED
-        try:
-            await self.record.received(self.client_leg.id, self.dialled, self.caller)
-            outcome = await self._until_bridged() or Outcome.TALKED
-            if self.bridged:
-                await after(self, await talk(self))
-        except (TaxiphoneError, SQLAlchemyError) as error:
-            log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
-            if not self.bridged:
-                await self._excuse()
-        except asyncio.CancelledError:
-            self.stopped = True
-            raise
-        finally:
-            await to_the_end(self.end(outcome))
-        return outcome
 
-    async def resume(self) -> Outcome:
-        """Take over a talk that is already going on, and see it to its end."""
-        self.bridged = True
-        try:
-            found = await self._what_was_known()
-            if found is None:  # nobody can be told anything; who leaves ends it
-                await first_of(self.client_leg.gone.wait(), self.consultant_leg.gone.wait())
-            else:
-                self.take_over(found)
-                await after(self, await talk(self, found.seconds))
-        except (AriError, SQLAlchemyError) as error:
-            log.error("call %s: %s The call is ended; what was talked is priced.", self.id, error)
-        except asyncio.CancelledError:
-            self.stopped = True
-            raise
-        finally:
-            await to_the_end(self.end(Outcome.TALKED))
-        return Outcome.TALKED
+async def _agreement(call: LiveCall, caller: Caller) -> Agreement:
+    """Everything before the two are bridged."""
+    await call.channels.answer(call.client_leg)
+    who = await identify(call, caller)
+    request = await offer_to_go_on(call, who) or await _new_request(call, who)
+    reached = await reach(call, request)
+    return await agree(call, request, reached)
 
-    async def _until_bridged(self) -> Outcome | None:
-        """Everything before the talk; the outcome where none comes of it."""
-        try:
-            async with staying(self.client_leg):
-                await self.lines.answer(self.client_leg)
-                outcome = await self._steps(identify, offer_to_go_on)
-                if outcome is None and self.continues is None:
-                    outcome = await self._steps(*A_NEW_ONE)
-                outcome = outcome or await self._steps(*REACHED)
-                if outcome is not None:
-                    await self.farewell(outcome)
-                    return outcome
-        except CallerGoneError:
-            return Outcome.CALLER_GONE
-        return await bridge(self)
 
-    async def _steps(self, *steps: Step) -> Outcome | None:
-        for step in steps:
-            outcome = await step(self)
-            if outcome is not None:
-                return outcome
+async def _new_request(call: LiveCall, who: Identified) -> Request:
+    consultant = await choose(call, who)
+    quote = await tell_price(call, who.client, consultant)
+    mode = await choose_mode(call, quote)
+    recorded = await offer_recording(call, quote, mode)
+    return Request(who.client, consultant, mode, recorded, quote)
+
+
+async def resume(call: LiveCall, consultant_leg: Leg) -> Outcome:
+    """Take over a talk that is already going on, and see it to its end."""
+    call.bridged = True
+    async with _to_its_end(call) as ended:
+        ended.outcome = Outcome.TALKED
+        found = await _found(call)
+        if found is None:  # nobody can be told anything; whoever leaves ends it
+            await first_of(call.client_leg.gone.wait(), consultant_leg.gone.wait())
+        else:
+            call.speech = call.services.speech(found.language)
+            agreement = found.agreement(consultant_leg)
+            await after(call, agreement, await talk(call, agreement, None, found))
+    return ended.outcome
+
+
+async def _found(call: LiveCall) -> TakenOver | None:
+    try:
+        return await talk_in_progress(call.settings, call.database, call.id)
+    except (LedgerError, SQLAlchemyError) as error:
+        log.error("call %s: %s The talk goes on until somebody hangs up.", call.id, error)
         return None
 
-    async def _what_was_known(self) -> Talking | None:
-        try:
-            return await self.record.talking()
-        except (LedgerError, SQLAlchemyError) as error:
-            log.error("call %s: %s The talk goes on until somebody hangs up.", self.id, error)
-            return None
 
-    async def _excuse(self) -> None:
-        """Say that it is our fault, to a caller who may not have been answered yet."""
-        with contextlib.suppress(CallerGoneError, AriError):
-            async with staying(self.client_leg):
-                await self.lines.answer(self.client_leg)
-                await self.speak(self.speech.language)
-                await self.farewell(Outcome.FAILED)
+class _Ended:
+    """How a call ended; FAILED until it is known."""
+
+    outcome = Outcome.FAILED
+
+
+@contextlib.asynccontextmanager
+async def _to_its_end(call: LiveCall) -> AsyncIterator[_Ended]:
+    """However the block ends: no leg and no bridge is left, and the row says how the call ended."""
+    ended = _Ended()
+    try:
+        yield ended
+    except (TaxiphoneError, SQLAlchemyError) as error:
+        log.error("call %s: %s The call is ended; what was talked is priced.", call.id, error)
+        if not call.bridged:
+            await apologize(call)
+    except asyncio.CancelledError:
+        call.stopped = True
+        raise
+    finally:
+        ended.outcome = await to_the_end(call.end(ended.outcome))

@@ -8,13 +8,14 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
+from taxiphone.ari_app import consultation
 from taxiphone.ari_app.call_rate import CallRate
-from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import Services
+from taxiphone.ari_app.channels import BUSY, CALL_REJECTED
 from taxiphone.ari_app.invites import NAMED, Invites
+from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import BUSY, CALL_REJECTED
+from taxiphone.ari_app.services import Services
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.billing.metering import arrivals
 from taxiphone.directory import callers
@@ -65,18 +66,18 @@ class IncomingCalls:
         elif self.draining:
             self._start(leg.id, self._turn_away(leg, dialled, caller))
         else:
-            consultation = Consultation(self._services, leg, dialled=dialled or _named(said), caller=caller)
-            self._start(consultation.id, consultation.run())
+            call = LiveCall(self._services, leg)
+            self._start(call.id, consultation.live(call, dialled or _named(said), caller))
 
     async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
         """Say that the service is unavailable. Nothing is charged; the meter notes the call (billing/metering/arrivals.py)."""
-        lines, language = self._services.lines, self._services.settings.platform.language
+        channels, language = self._services.channels, self._services.settings.platform.language
         try:
             note = arrivals.note_of("away", dialled, caller.number or "")
-            await lines.set_variable(leg, "CHANNEL(userfield)", note)
-            await lines.answer(leg)
-            await lines.speak_language(leg, language)
-            await lines.say(leg, *self._services.speech(language).prompt("unavailable"))
+            await channels.set_variable(leg, "CHANNEL(userfield)", note)
+            await channels.answer(leg)
+            await channels.set_language(leg, language)
+            await self._services.prompter.say(leg, *self._services.speech(language).prompt("unavailable"))
         finally:
             await to_the_end(self._hang_up(leg))
 
@@ -89,9 +90,9 @@ class IncomingCalls:
             cause: sent to the caller's network (ITU-T Q.850).
         """
         try:
-            await self._services.lines.set_variable(leg, "CHANNEL(userfield)", why)
+            await self._services.channels.set_variable(leg, "CHANNEL(userfield)", why)
         finally:
-            await self._services.lines.hang_up(leg, cause)
+            await self._services.channels.hang_up(leg, cause)
             self._services.router.close(leg)
 
     async def _end_both(self, leg: Leg, replaced: str) -> None:
@@ -102,12 +103,12 @@ class IncomingCalls:
         router = self._services.router
         known = router.has(replaced)
         before = router.open(replaced)
-        await asyncio.gather(self._hang_up(leg), self._services.lines.hang_up(before))
+        await asyncio.gather(self._hang_up(leg), self._services.channels.hang_up(before))
         if not known:
             router.close(before)
 
     async def _hang_up(self, leg: Leg) -> None:
-        await self._services.lines.hang_up(leg)
+        await self._services.channels.hang_up(leg)
         self._services.router.close(leg)
 
 

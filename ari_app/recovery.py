@@ -16,8 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import path
-from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import Services
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.services import Services
 from taxiphone.directory.consultant_fields import MOST_PHONES
 from taxiphone.errors import AriError, AriRequestError, NotFoundError
 from taxiphone.store.calls import CONSULTANT_LEG, OPEN, Outcome, Status, consultant_leg
@@ -96,12 +97,9 @@ async def reconcile(services: Services) -> None:
             log.info("%s was hung up while the connection was down", leg.id)
             leg.lost()
             continue
-        if living[leg.id].held:
-            leg.entered.set()
-        if living[leg.id].up:
-            leg.answered.set()
+        leg.confirm(entered=living[leg.id].held, answered=living[leg.id].up)
         if leg.joined:
-            await services.lines.look_whether_held(leg)
+            await services.channels.poll_hold(leg)
         for playback in leg.playing():
             try:
                 await ari.request("GET", path("playbacks", playback))
@@ -110,7 +108,7 @@ async def reconcile(services: Services) -> None:
     await _hang_up_strays(services, living)
 
 
-async def recover(services: Services, resume: Callable[[Consultation], None]) -> set[str]:
+async def recover(services: Services, resume: Callable[[LiveCall, Leg], None]) -> set[str]:
     """Close what can't go on, and hand each talk that can to `resume` as soon as it is found.
 
     Calls that arrive meanwhile are this process's own and are left alone: their legs are open in the router. Doing it
@@ -130,26 +128,21 @@ async def recover(services: Services, resume: Callable[[Consultation], None]) ->
     ):
         if router.has(client_channel):
             continue
-        phones = _phones(living, call_id)
-        if client_channel not in living and not phones:
+        if client_channel not in living and not _phones(living, call_id):
             gone.add(call_id)
         if status == Status.ENDED:
             continue
-        consultation = Consultation(services, router.open(client_channel), call_id=call_id)
-        consultation.take_over_phones(phones, consultant_channel)
-        legs = (consultation.client_leg, consultation.consultant_leg)
-        for leg in (consultation.client_leg, *consultation.phones):
-            leg.told = True
-            if leg.id not in living:
-                leg.lost()
+        call, consultant = _adopt(services, living, call_id, client_channel, consultant_channel)
         try:
-            goes_on = status != Status.OVER and await services.lines.bridged(consultation.bridge, *legs)
-        except BaseException:  # tried again later: as if it had not been looked at
-            consultation.let_go()
+            goes_on = status != Status.OVER and await services.channels.are_bridged(
+                call.bridge_id, call.client_leg, consultant
+            )
+        except BaseException:  # tried again later, as if it had not been examined
+            call.close()
             raise
         if goes_on:
             log.info("call %s: the talk is still going on and is taken over", call_id)
-            resume(consultation)
+            resume(call, consultant)
             continue
         log.info(
             "call %s: an earlier process left it at %r; it is ended and priced from Asterisk's log",
@@ -158,11 +151,30 @@ async def recover(services: Services, resume: Callable[[Consultation], None]) ->
         )
         try:
             talked = status in {Status.TALKING, Status.OVER}
-            await consultation.end(Outcome.TALKED if talked else Outcome.FAILED)
+            await call.end(Outcome.TALKED if talked else Outcome.FAILED)
         except (AriError, SQLAlchemyError) as error:
             log.error("call %s could not be closed yet: %s", call_id, error)
     await _hang_up_strays(services, living)
     return gone
+
+
+def _adopt(
+    services: Services,
+    living: dict[str, Living],
+    call_id: str,
+    client_channel: str,
+    consultant_channel: str | None,
+) -> tuple[LiveCall, Leg]:
+    """A call as an earlier process left it, with all legs that it has or had; and the consultant's leg."""
+    call = LiveCall(services, services.router.open(client_channel), call_id=call_id)
+    for channel in sorted(_phones(living, call_id)):
+        call.open_phone(channel)
+    consultant = call.open_phone(consultant_channel or consultant_leg(call_id))
+    for leg in (call.client_leg, *call.phones):
+        leg.confirm()
+        if leg.id not in living:
+            leg.lost()
+    return call, consultant
 
 
 async def without_legs(services: Services) -> set[str]:
@@ -203,7 +215,7 @@ async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None
         if found.held and not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
-            await services.lines.hang_up(leg)
+            await services.channels.hang_up(leg)
             router.close(leg)
 
 

@@ -35,7 +35,7 @@ class Leg:
         gone: set when it has been hung up.
         cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
         dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
-        told: whether Asterisk has said anything of it yet.
+        confirmed: whether Asterisk has told of it yet.
         joined: when it was told that the channel had entered a bridge, by the bridge's id.
         parted: likewise when it had left one.
         on_hold: set while its phone has the call on hold, and so sends nothing for good reason.
@@ -51,7 +51,7 @@ class Leg:
         self.gone = asyncio.Event()
         self.cause: int | None = None
         self.dialled = ""
-        self.told = False
+        self.confirmed = False
         self.on_hold, self.off_hold = asyncio.Event(), asyncio.Event()
         self.off_hold.set()
         self.sip_call_id: str | None = None
@@ -102,11 +102,24 @@ class Leg:
         """Whether a sound of a playback could not be played; to be asked before it is forgotten."""
         return playback in self._unheard
 
+    def confirm(self, *, entered: bool = False, answered: bool = False) -> None:
+        """Note what Asterisk said when it was asked: the channel exists, and perhaps more. Its events may have been missed.
+
+        Args:
+            entered: it is in the application.
+            answered: it is up.
+        """
+        self.confirmed = True
+        if entered:
+            self.entered.set()
+        if answered:
+            self.answered.set()
+
     # -- what the router tells ------------------------------------------------------------------------------------
 
     def take(self, event: Event) -> None:
         """Note what an event says of this channel."""
-        self.told = True
+        self.confirmed = True
         self._dialog(event)
         self._moved(event)
         match event["type"]:
@@ -156,7 +169,7 @@ class Leg:
         (self.off_hold.clear if held else self.off_hold.set)()
 
     def _dialog(self, event: Event) -> None:
-        """Note its SIP Call-ID where the event has it; else `Lines.packets` asks for it."""
+        """Note its SIP Call-ID where the event has it; else `Channels.rtp_count` asks for it."""
         if self.sip_call_id is None:
             told = event.get("channel") or event.get("peer") or {}
             self.sip_call_id = told.get("protocol_id") or None
@@ -217,7 +230,7 @@ class Router:
 
     def known(self) -> list[Leg]:
         """The legs that Asterisk has told of and has not ended."""
-        return [leg for leg in self._legs.values() if leg.told and not leg.gone.is_set()]
+        return [leg for leg in self._legs.values() if leg.confirmed and not leg.gone.is_set()]
 
     def has(self, channel: str) -> bool:
         """Whether somebody waits for events of this channel."""

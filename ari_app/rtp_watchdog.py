@@ -11,9 +11,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.ports import MediaSignalling
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import Lines
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.store.types import steady
 
@@ -81,7 +81,7 @@ class RtpWatchdog:
     """Looks at both sides of a talk from time to time.
 
     Args:
-        lines: the verbs.
+        channels: the verbs.
         signalling: tells which phone sends nothing for good reason.
         client: a leg of the talk.
         consultant: the other.
@@ -92,7 +92,7 @@ class RtpWatchdog:
 
     def __init__(
         self,
-        lines: Lines,
+        channels: Channels,
         signalling: MediaSignalling,
         client: Leg,
         consultant: Leg,
@@ -101,7 +101,7 @@ class RtpWatchdog:
         heard: bool = False,
         earlier: Earlier = ((), ()),
     ) -> None:
-        self._lines, self._signalling, self._taken_over = lines, signalling, heard
+        self._channels, self._signalling, self._taken_over = channels, signalling, heard
         since = steady() if heard else None
         self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
@@ -137,15 +137,15 @@ class RtpWatchdog:
         return self._sides[0].packets, self._sides[1].packets
 
     async def _look(self, side: _Side, clock: float, passed: float) -> None:
-        counted = await self._lines.packets(side.leg)
+        counted = await self._channels.rtp_count(side.leg)
         if counted is None:
             return
-        packets, reports = counted.packets, self._signalling.reports(side.leg.sip_call_id, counted.source)
+        packets, reports = counted.packets, self._signalling.reports(side.leg.sip_call_id, counted.ssrc)
         if not side.known:
             side.known, side.grew_at = True, clock
             if self._taken_over:
                 side.heard_until = _last_packet(side.earlier, packets)
-                await self._lines.look_whether_held(side.leg)
+                await self._channels.poll_hold(side.leg)
             elif packets > side.leg.packets_before_answer:
                 side.heard(clock, _BEFORE_SECONDS)
         elif packets > side.packets:
@@ -157,7 +157,7 @@ class RtpWatchdog:
         elif self._taken_over and not side.asked and clock - side.grew_at >= self._lost / 2:
             # What it has agreed to while no program was there to hear of it, its answer tells again (RFC 3261, section 14).
             side.asked = True
-            await self._lines.refresh(side.leg)
+            await self._channels.refresh_session(side.leg)
         side.packets, side.reports = packets, reports
 
     def _has_reason(self, side: _Side, reports: int) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import Lines
 from taxiphone.billing.evidence.two_clocks import TOLERANCE, passed, step
 from taxiphone.store.types import Moment, moment
 
@@ -41,13 +41,13 @@ class TalkTimeout:
     """Asterisk's own end of one talk.
 
     Args:
-        lines: to Asterisk.
+        channels: where the legs are.
         client: a leg of the talk.
         consultant: the other one, which Asterisk ends a little later.
     """
 
-    def __init__(self, lines: Lines, client: Leg, consultant: Leg) -> None:
-        self._lines, self._legs = lines, ((client, 0.0), (consultant, _CONSULTANT_LATER))
+    def __init__(self, channels: Channels, client: Leg, consultant: Leg) -> None:
+        self._channels, self._legs = channels, ((client, 0.0), (consultant, _CONSULTANT_LATER))
         self._set: _Set | None = None
         # When it was set again although Asterisk was perhaps ending the talk.
         self._past: Moment | None = None
@@ -67,7 +67,7 @@ class TalkTimeout:
             self._past = moment()
         now_set = _Set(moment(), timedelta(seconds=seconds))
         for leg, more in self._legs:
-            await self._lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
+            await self._channels.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
         self._set = now_set
 
     def stepped(self) -> timedelta | None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo import sound
 from taxiphone.demo.phone import RECORDED_AS, Phone
 from taxiphone.demo.ports import free_port, free_range
@@ -73,7 +73,7 @@ class PublicNetwork:
         self.captures: list[Path] = []  # of SIP; the last is being written
         self.router = Router(self._arrived)
         self.ari = AriClient(f"127.0.0.1:{self._http_port}", "network", self._password, "network")
-        self.lines = Lines(self.ari, self.router)
+        self._channels = Channels(self.ari)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -100,7 +100,7 @@ class PublicNetwork:
         if not tone.exists():
             self._tones.mkdir(parents=True, exist_ok=True)
             sound.write_tone(tone, hertz, _TONE_SECONDS)
-        phone = Phone(name, number, hertz, self.ari, self.router, self.lines, self._spool, self._tones)
+        phone = Phone(name, number, hertz, self.ari, self.router, self._channels, self._spool, self._tones)
         self._phones[number] = phone
         return phone
 
@@ -139,7 +139,7 @@ class PublicNetwork:
                 caller = event["channel"]["caller"]
                 self._phones[number].ring(leg, caller["number"], caller["name"], dialog)
             case _:
-                self._closing = asyncio.create_task(self.lines.hang_up(leg))
+                self._closing = asyncio.create_task(self._channels.hang_up(leg))
 
     def _files(self) -> dict[str, str]:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)

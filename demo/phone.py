@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.client import AriClient, path
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import Lines
 from taxiphone.demo.sound import Heard, find_tone
 from taxiphone.errors import AriError, ConflictError, NotFoundError
 
@@ -41,7 +41,7 @@ class Phone:
     hertz: int
     ari: AriClient
     router: Router
-    lines: Lines
+    channels: Channels
     spool: Path
     tones: Path
     leg: Leg | None = None
@@ -101,15 +101,15 @@ class Phone:
         async with asyncio.timeout(seconds):
             await self._rings.wait()
         self._rings.clear()
-        await self.lines.ringing(self._active)
+        await self.channels.start_ringing(self._active)
 
     async def answer(self) -> None:
         """Pick it up."""
-        await self.lines.answer(self._active)
+        await self.channels.answer(self._active)
 
     async def decline(self, reason: str = "busy") -> None:
         """Not pick it up: `busy`, `congestion`, `no_answer`, `normal`."""
-        await self.lines.command(
+        await self.channels.command(
             self._active, "DELETE", "channels", self._active.id, query={"reason": reason}
         )
 
@@ -131,7 +131,7 @@ class Phone:
         Who speaks is silent meanwhile: Asterisk sends no keys from a leg before the sound that it plays has ended.
         """
         speaks = await self._be_silent()
-        await self.lines.command(
+        await self.channels.command(
             self._active,
             *("POST", "channels", self._active.id, "dtmf"),
             query={"dtmf": keys, "duration": length, "between": pause},
@@ -145,7 +145,7 @@ class Phone:
         self._voices += 1
         self._voice = f"{self._active.id}.voice{self._voices}"
         self._spoken = self._active.expect_playback(self._voice)
-        await self.lines.command(
+        await self.channels.command(
             self._active,
             *("POST", "channels", self._active.id, "play", self._voice),
             query={"media": f"sound:{self.tones / str(self.hertz)}"},
@@ -160,13 +160,13 @@ class Phone:
         voice, self._voice = self._voice, ""
         speaks = voice.startswith(f"{self._active.id}.")
         if speaks:
-            await self.lines.command(self._active, "DELETE", "playbacks", voice)
+            await self.channels.command(self._active, "DELETE", "playbacks", voice)
             await self._fact(self._spoken, 5)
         return speaks
 
     async def drop(self, cause: int = TEMPORARY_FAILURE) -> None:
         """The network ends the call because the line broke: BYE with this Q.850 cause as its Reason (RFC 3326)."""
-        await self.lines.command(
+        await self.channels.command(
             self._active,
             *("DELETE", "channels", self._active.id),
             query={"reason_code": cause},
@@ -175,7 +175,7 @@ class Phone:
     async def hang_up(self) -> None:
         """Put it down; nothing to do where the call is over."""
         if self.leg is not None:
-            await self.lines.hang_up(self.leg)
+            await self.channels.hang_up(self.leg)
 
     async def ended(self, seconds: float = 20) -> None:
         """Wait until the call is over."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,20 +20,8 @@ from taxiphone.simulate import channel as causes
 from taxiphone.simulate.cel_log import CelLog
 from taxiphone.simulate.channel import Channel, What
 from taxiphone.simulate.core import Core
-from taxiphone.speech import prompts_folder
-from taxiphone.speech.sentences import FOLDER
+from taxiphone.simulate.sound_lengths import SoundLengths
 from taxiphone.store.types import now
-
-# Of the formats that Asterisk plays: bytes a second, and bytes of the header.
-_RATES = {
-    ".alaw": (8000, 0),
-    ".ulaw": (8000, 0),
-    ".g722": (8000, 0),
-    ".sln": (16000, 0),
-    ".wav": (16000, 44),
-    ".gsm": (1650, 0),
-}
-_SHIPPED: dict[str, dict[str, float]] = {}  # language -> sound -> seconds
 
 
 class SimulatedAsterisk:
@@ -49,7 +36,7 @@ class SimulatedAsterisk:
         on_event: called with each event; set before the first call.
         core: the channels and bridges.
         requests: what was asked, in order: "POST channels/1/answer".
-        missing: sounds that it can't play, though there are such.
+        sounds: how long each sound plays.
         lost: an event for which it is true never reaches the application.
     """
 
@@ -57,14 +44,12 @@ class SimulatedAsterisk:
         self.application = "taxiphone"
         self.on_event: Callable[[Event], None] = lambda _: None
         self.requests: list[str] = []
-        self.missing: set[str] = set()
+        self.sounds = SoundLengths(settings)
         self.lost: Callable[[Event], bool] = lambda _: False
-        self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._sounds: dict[str, dict[str, float]] = {}
         self.core = Core(
             CelLog(settings.cel_file, now, on_row),
-            self.seconds,
+            self.sounds.seconds,
             self._send,
         )
 
@@ -283,45 +268,11 @@ class SimulatedAsterisk:
     def _shown(self, bridge: str) -> dict[str, Any]:
         return {"id": bridge, "channels": list(self.core.bridges[bridge])}
 
-    # -- sounds and events ----------------------------------------------------------------------------------------
-
-    def seconds(self, sound: str, language: str) -> float:
-        """How long a sound plays; 0 where there is none, as Asterisk goes on with the next."""
-        if sound in self.missing:
-            return 0.0
-        if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):
-            folder = prompts_folder.own_sounds(self._settings)
-            files = folder.glob(f"{sound.removeprefix(FOLDER + '/')}.*")
-            return max((_seconds(path) for path in files if path.suffix in _RATES), default=0.0)
-        if language not in self._sounds:
-            self._sounds[language] = _lengths(self._settings, language)
-        return self._sounds[language].get(sound, 0.0)
+    # -- events ----------------------------------------------------------------------------------------
 
     def _send(self, event: Event) -> None:
         if not self.lost(event):
             self._loop.call_soon(self.on_event, event)
-
-
-def _lengths(settings: Settings, language: str) -> dict[str, float]:
-    """The length of each sound of a language, by its name as Asterisk knows it."""
-    own = (
-        prompts_folder.own_sounds(settings) / language,
-        prompts_folder.own_texts(settings) / f"{language}.toml",
-    )
-    if any(place.exists() for place in own):
-        return _named(prompts_folder.sounds(settings, language))
-    if language not in _SHIPPED:  # what the package brings does not change while it runs
-        _SHIPPED[language] = _named(prompts_folder.sounds(settings, language))
-    return _SHIPPED[language]
-
-
-def _named(sounds: Mapping[str, Path]) -> dict[str, float]:
-    return {f"{FOLDER}/{name}": _seconds(path) for name, path in sounds.items()}
-
-
-def _seconds(path: Path) -> float:
-    rate, header = _RATES[path.suffix]
-    return max(path.stat().st_size - header, 0) / rate
 
 
 def _shown_channel(channel: Channel) -> dict[str, Any]:

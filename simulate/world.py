@@ -8,13 +8,13 @@ import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from taxiphone.ari_app.consultation import Consultation
-from taxiphone.ari_app.conversation import Services
-from taxiphone.ari_app.rated_calls import RatedCalls
+from taxiphone.ari_app import consultation
+from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg, Router
-from taxiphone.ari_app.verbs import Lines
+from taxiphone.ari_app.services import services
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.directory import callers
+from taxiphone.directory.callers import Caller
 from taxiphone.settings import Settings
 from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.store.calls import Outcome
@@ -30,6 +30,30 @@ class Ended:
 
     call_id: str
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedCall:
+    """A call that has come in.
+
+    Attributes:
+        call: its legs.
+        dialled: the number dialled.
+        caller: who calls.
+    """
+
+    call: LiveCall
+    dialled: str
+    caller: Caller
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return self.call.id
+
+    async def run(self) -> Outcome:
+        """Live it to its end."""
+        return await consultation.live(self.call, self.dialled, self.caller)
 
 
 class SimulatedRecordingControl:
@@ -65,7 +89,7 @@ class SimulatedSignalling:
 
 
 class World:
-    """A house, its Asterisk, and its meter, which looks whenever Asterisk has written that a talk, or a call, is over.
+    """A platform, its Asterisk, and its meter, which reads whenever Asterisk has written that a talk, or a call, is over.
 
     Made by `world`.
     """
@@ -84,19 +108,16 @@ class World:
         """The program starts, perhaps anew: it knows of no leg, and Asterisk's channels are as they are."""
         self.router = Router(lambda *_: None)
         self.asterisk.on_event = self.router.route
-        rated_calls = RatedCalls()
-        self.on_rated = rated_calls.rated
-        self.services = Services(
-            settings=self.settings,
-            database=self.database,
+        self.services = services(
+            self.settings,
+            self.database,
+            self.router,
             ari=self.asterisk,
-            router=self.router,
-            lines=Lines(self.asterisk, self.router),
             recording_control=self.recording_control,
             signalling=SimulatedSignalling(),
-            rated_calls=rated_calls,
             on_over=self._over,
         )
+        self.on_rated = self.services.rated_calls.rated
 
     def _row(self, event: str) -> None:
         if event in _TELLING:
@@ -109,20 +130,19 @@ class World:
         # From the meter's thread: whoever waits is told before time goes on.
         self._loop.call_soon_threadsafe(self.on_rated, call_id)
 
-    def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> Consultation:
-        """A call comes in; the consultation that will live it, once it is run."""
+    def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> ArrivedCall:
+        """A call comes in; nothing happens in it until it is run."""
         channel = channel or f"client-{next(self._numbers)}"
         leg: Leg = self.router.open(channel)
         self.asterisk.arrives(channel, dialled=dialled, caller=caller)
-        leg.entered.set()
-        leg.told = True
-        return Consultation(self.services, leg, dialled=dialled, caller=callers.read(self.settings, caller))
+        leg.confirm(entered=True)
+        return ArrivedCall(LiveCall(self.services, leg), dialled, callers.read(self.settings, caller))
 
-    async def live(self, consultation: Consultation) -> Ended:
+    async def live(self, arrived: ArrivedCall) -> Ended:
         """Live a call to its end, and price it."""
-        outcome = await consultation.run()
+        outcome = await arrived.run()
         await self.price()
-        return Ended(consultation.id, outcome)
+        return Ended(arrived.id, outcome)
 
     async def price(self) -> None:
         """Let the meter read all that Asterisk has written."""

@@ -9,12 +9,13 @@ import logging
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import database_timeout, menu
-from taxiphone.ari_app.conversation import Conversation
-from taxiphone.ari_app.steps.talk import Ending, Why
-from taxiphone.ari_app.verbs import Sounds
+from taxiphone.ari_app.agreement import Agreement
+from taxiphone.ari_app.end_reasons import ALWAYS_SAID, CLIENT_HEARS, CONSULTANT_HEARS, Ending, EndReason
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.talk_sides import TalkSides
 from taxiphone.billing.summary import CallSummary, call_summary
 from taxiphone.errors import AriError
-from taxiphone.speech.sentences import Speech
+from taxiphone.speech.sentences import Sounds, Speech
 
 log = logging.getLogger(__name__)
 
@@ -25,50 +26,21 @@ _LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
 
 FAULT = "one-way audio"
 
-CLIENT_HEARS: dict[Why, str] = {
-    Why.CONSULTANT_LEFT: "consultant-hung-up",
-    Why.CLIENT_ENDED: "you-ended",
-    Why.PACKAGE_OVER: "package-over",
-    Why.CREDIT_USED_UP: "credit-used-up",
-    Why.FREE_MINUTES_OVER: "free-minutes-over",
-    Why.LIMIT_REACHED: "limit-used-up",
-    Why.LONGEST: "longest-reached",
-    Why.CLIENT_NOT_HEARD: "not-heard",
-    Why.CONSULTANT_NOT_HEARD: "other-not-heard",
-    Why.CLIENT_LINE_LOST: "call-cut",
-    Why.CONSULTANT_LINE_LOST: "line-lost",
-    Why.CUT_BY_CLOCK: "call-cut",
-}
-CONSULTANT_HEARS: dict[Why, str] = {
-    Why.CLIENT_LEFT: "client-hung-up",
-    Why.CLIENT_ENDED: "client-hung-up",
-    Why.PACKAGE_OVER: "package-over",
-    Why.CREDIT_USED_UP: "client-credit-used-up",
-    Why.FREE_MINUTES_OVER: "client-credit-used-up",
-    Why.LIMIT_REACHED: "client-credit-used-up",
-    Why.LONGEST: "longest-reached",
-    Why.CLIENT_NOT_HEARD: "other-not-heard",
-    Why.CONSULTANT_NOT_HEARD: "not-heard",
-    Why.CLIENT_LINE_LOST: "line-lost",
-    Why.CONSULTANT_LINE_LOST: "call-cut",
-    Why.CUT_BY_CLOCK: "line-lost",
-}
 
-# Ends that the platform makes: said even where the settings want no words after a talk.
-NEVER_SILENTLY = frozenset(CLIENT_HEARS) - {Why.CONSULTANT_LEFT, Why.CLIENT_ENDED}
-
-
-async def after(call: Conversation, ending: Ending) -> None:
-    """Stop the meter, have the talk priced, and tell both sides; who has gone hears nothing."""
+async def after(call: LiveCall, agreement: Agreement, ending: Ending) -> None:
+    """Stop the meter, have the talk priced, and tell both sides; whoever has gone hears nothing."""
+    sides = TalkSides(call, agreement)
     call.services.rated_calls.expect(call.id)
-    await _part(call, ending)
+    await _part(call, sides, ending)
     call.services.on_over(call.id)
-    for leg in (call.client_leg, call.consultant_leg):
+    for leg in sides.legs:
         with contextlib.suppress(AriError):  # the time-out of the talk is still there
             seconds = _LONGEST_SECONDS + call.settings.call.key_seconds
-            await call.lines.set_variable(leg, "TIMEOUT(absolute)", f"{seconds:.1f}")
+            await call.channels.set_variable(leg, "TIMEOUT(absolute)", f"{seconds:.1f}")
     for told in await asyncio.gather(
-        _tell_client(call, ending.why), _tell_consultant(call, ending.why), return_exceptions=True
+        _tell_client(call, sides, ending.reason),
+        _tell_consultant(call, sides, ending.reason),
+        return_exceptions=True,
     ):
         if isinstance(told, AriError):
             log.warning("call %s: who was left on the line was not told all: %s", call.id, told)
@@ -76,27 +48,28 @@ async def after(call: Conversation, ending: Ending) -> None:
             raise told
 
 
-async def _part(call: Conversation, ending: Ending) -> None:
-    """Note why the talk is over, and take both out of the bridge; a database that is slow now holds up nobody.
+async def _part(call: LiveCall, sides: TalkSides, ending: Ending) -> None:
+    """Note why the talk is over, and take both out of the bridge; a slow database holds up nobody.
 
-    Where the time is up, Asterisk's own cut is half a second away: whoever is to hear why must be out of the bridge by then.
+    If the time is up, Asterisk's own time-out is half a second away: whoever is to hear why must be out of the bridge by
+    then.
     """
     try:
         await call.note(
-            _noted(call, ending), seconds=_HASTE_SECONDS if ending.why.time_is_up else _NOTE_SECONDS
+            _note(call, ending), seconds=_HASTE_SECONDS if ending.reason.time_is_up else _NOTE_SECONDS
         )
     finally:
-        legs = (call.client_leg, call.consultant_leg)
         # Asterisk's log then says who left first: the one whose line is lost.
-        await call.lines.part(call.bridge, *(reversed(legs) if ending.why.consultants else legs))
+        legs = reversed(sides.legs) if ending.reason.consultants else sides.legs
+        await call.channels.unbridge(call.bridge_id, *legs)
 
 
-async def _noted(call: Conversation, ending: Ending) -> None:
-    """Note why the talk is over; where that comes late, the meter could not know before, and looks again."""
+async def _note(call: LiveCall, ending: Ending) -> None:
+    """Note why the talk is over. If that comes late, the meter could not know before, and reads again."""
     try:
         await call.record.over(
-            ending.why.value,
-            fault=FAULT if ending.why.one_way else None,
+            ending.reason.value,
+            fault=FAULT if ending.reason.one_way else None,
             heard_until=ending.heard_until,
             parted=ending.parted,
         )
@@ -104,38 +77,42 @@ async def _noted(call: Conversation, ending: Ending) -> None:
         call.services.on_over(call.id)
 
 
-async def _tell_client(call: Conversation, why: Why) -> None:
+async def _tell_client(call: LiveCall, sides: TalkSides, reason: EndReason) -> None:
     """Why it is over, how long it was, what it costs, what is left; then a rating by key."""
-    if call.client_leg.gone.is_set():
+    if sides.client.gone.is_set():
         return
-    if why in CLIENT_HEARS and (call.settings.call.tell_after or why in NEVER_SILENTLY):
-        await call.say(CLIENT_HEARS[why])
+    await call.say_sounds(*_why(call, reason, CLIENT_HEARS, sides.client_speech))
     if call.settings.call.tell_after:
-        due = await _priced(call)
+        due = await _due(call)
         if due is not None:
-            await call.tell(*_bill(call.speech, due))
+            await call.say_sounds(*_bill(sides.client_speech, due))
         if due is None or not due.network_fault:
-            await _rate(call)
+            await _ask_for_rating(call)
         await call.say("goodbye")
-    await call.lines.hang_up(call.client_leg)
+    await call.channels.hang_up(sides.client)
 
 
-async def _tell_consultant(call: Conversation, why: Why) -> None:
+async def _tell_consultant(call: LiveCall, sides: TalkSides, reason: EndReason) -> None:
     """Why it is over, how long it was, and their share."""
-    leg, speech = call.consultant_leg, call.consultants_speech
+    leg, speech = sides.consultant, sides.consultant_speech
     if leg.gone.is_set():
         return
-    if why in CONSULTANT_HEARS and (call.settings.call.tell_after or why in NEVER_SILENTLY):
-        await call.lines.say(leg, *speech.prompt(CONSULTANT_HEARS[why]))
+    await call.prompter.say(leg, *_why(call, reason, CONSULTANT_HEARS, speech))
     if call.settings.call.tell_after:
-        due = await _priced(call)
+        due = await _due(call)
         if due is not None:
             share = () if due.network_fault else speech.your_share(due.share, due.currency)
-            await call.lines.say(leg, *speech.talk_lasted(due.seconds), *share)
-    await call.lines.hang_up(leg)
+            await call.prompter.say(leg, *speech.talk_lasted(due.seconds), *share)
+    await call.channels.hang_up(leg)
 
 
-async def _priced(call: Conversation) -> CallSummary | None:
+def _why(call: LiveCall, reason: EndReason, hears: dict[EndReason, str], speech: Speech) -> Sounds:
+    """Why the talk is over, as one side hears it; nothing if it is not said to them."""
+    said = reason in hears and (call.settings.call.tell_after or reason in ALWAYS_SAID)
+    return speech.prompt(hears[reason]) if said else ()
+
+
+async def _due(call: LiveCall) -> CallSummary | None:
     await call.services.rated_calls.wait(call.id, _PRICE_SECONDS)
     with contextlib.suppress(SQLAlchemyError):
         return await call.database.query(lambda session: call_summary(session, call.id))
@@ -150,7 +127,7 @@ def _bill(speech: Speech, due: CallSummary) -> Sounds:
     return bill + speech.credit_left(due.wallet, due.currency)
 
 
-async def _rate(call: Conversation) -> None:
+async def _ask_for_rating(call: LiveCall) -> None:
     pressed = await call.ask(menu.STARS)
     if pressed.keys:
         with contextlib.suppress(SQLAlchemyError):

@@ -7,46 +7,48 @@ import contextlib
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.agreement import Agreement, Reached, Request
+from taxiphone.ari_app.endings import NoTalkError, may_end_with
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.steps.price import short_of
+from taxiphone.billing.holds import Accepted
 from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError, NoPackageError
 from taxiphone.store.calls import Outcome
 
 
-async def agree(call: Conversation) -> Outcome | None:
-    """Freeze, hold, and have MixMonitor ready where both want it; of what follows, only what is bridged is recorded."""
+@may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED, Outcome.PRICE_CHANGED)
+async def agree(call: LiveCall, request: Request, reached: Reached) -> Agreement:
+    """Freeze and hold, and start MixMonitor if both want it; it records only what is bridged later."""
     try:
-        call.accepted = await call.record.accepted(
-            recorded=call.recorded,
-            channel=call.consultant_leg.id,
-            continues=call.continues.id if call.continues else None,
-        )
-    except InsufficientFundsError as error:  # spent by another call of the same client's while this one rang
-        outcome = Outcome.LIMIT_REACHED if isinstance(error, LimitReachedError) else Outcome.NO_CREDIT
-        return _not_after_all(call, outcome)
-    except NoPackageError:  # withdrawn while the phone rang
-        return _not_after_all(call, Outcome.PRICE_CHANGED)
-    except SQLAlchemyError:
-        # The client is told that it failed; the consultant must not wait in silence meanwhile.
-        call.aside(_let_go(call))
+        accepted = await _accept(call, request, reached)
+    except (NoTalkError, SQLAlchemyError):
+        # The consultant, who has just accepted, is told that nothing comes of it while the client is told why.
+        call.dismiss(reached.leg, *call.speech_to(request.consultant).prompt("not-after-all"))
         raise
-    if call.quote is not None and call.quote.is_exceeded_by(call.accepted.tariff, call.mode):
-        return _not_after_all(call, Outcome.PRICE_CHANGED)
-    if call.recorded:
-        await call.lines.through_dialplan(call.consultant_leg, "consultant-record")
+    if reached.recorded:
+        await call.channels.through_dialplan(reached.leg, "consultant-record")
     tone = call.speech.prompt("tone-start")
     with contextlib.suppress(AriError):  # the bridge tells whether they are there
-        await asyncio.gather(*(call.lines.say(leg, *tone) for leg in (call.client_leg, call.consultant_leg)))
-    return None
+        await asyncio.gather(*(call.prompter.say(leg, *tone) for leg in (call.client_leg, reached.leg)))
+    return Agreement(request.client, request.consultant, reached.leg, reached.recorded, accepted)
 
 
-def _not_after_all(call: Conversation, outcome: Outcome) -> Outcome:
-    """The consultant, who has just accepted, is told that nothing comes of it, while the client is told why."""
-    call.aside(_let_go(call))
-    return outcome
+async def _accept(call: LiveCall, request: Request, reached: Reached) -> Accepted:
+    """Freeze the tariff and hold what the talk can cost.
 
-
-async def _let_go(call: Conversation) -> None:
+    Raises:
+        NoTalkError: the credit was spent, or the price raised, while the phone rang.
+    """
     try:
-        await call.lines.say(call.consultant_leg, *call.consultants_speech.prompt("not-after-all"))
-    finally:
-        await call.lines.hang_up(call.consultant_leg)
+        accepted = await call.record.accepted(
+            recorded=reached.recorded,
+            channel=reached.leg.id,
+            continues=request.continues.id if request.continues else None,
+        )
+    except InsufficientFundsError as error:
+        raise short_of(request.client, limit=isinstance(error, LimitReachedError)) from None
+    except NoPackageError:
+        raise NoTalkError(Outcome.PRICE_CHANGED) from None
+    if request.continues is None and request.quote.is_exceeded_by(accepted.tariff, request.mode):
+        raise NoTalkError(Outcome.PRICE_CHANGED)
+    return accepted

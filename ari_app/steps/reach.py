@@ -8,23 +8,29 @@ import logging
 from datetime import timedelta
 
 from taxiphone.ari_app import menu
-from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.agreement import Reached, Request
+from taxiphone.ari_app.dialer import Rang
+from taxiphone.ari_app.endings import NoTalkError, may_end_with
+from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg
-from taxiphone.ari_app.verbs import Rang, Sounds
+from taxiphone.ari_app.steps.recording import notice
 from taxiphone.billing.tariffs_in_force import PACKAGE
 from taxiphone.directory import dialling, people
 from taxiphone.errors import AriError
 from taxiphone.settings_sections import Platform
-from taxiphone.store.calls import Outcome
+from taxiphone.speech.sentences import Sounds
+from taxiphone.store.calls import Outcome, consultant_leg
+from taxiphone.store.models import Consultant
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-_WORDS_SECONDS = 60  # for what the client is told before the ringing and after it
+# For what the client is told before the ringing and after it.
+_WORDS_SECONDS = 60
 
 
 class Answer(enum.Enum):
-    """What became of one phone, the most telling first: where no phone accepts, the client is told of that."""
+    """What became of one phone, the most telling first: if no phone accepts, the client is told of that."""
 
     NOT_RECORDED = enum.auto()  # accepted, but not the recording
     ACCEPTED = enum.auto()
@@ -43,7 +49,7 @@ class Answer(enum.Enum):
 
     @property
     def final(self) -> bool:
-        """Whether the consultant has spoken: no other phone is asked any more."""
+        """Whether the consultant has decided: no other phone is asked any more."""
         return self.accepts or self in {Answer.REFUSED, Answer.PAUSED}
 
 
@@ -65,176 +71,171 @@ _OUTCOMES = {
 }
 
 
-async def reach(call: Conversation) -> Outcome | None:
+@may_end_with(*dict.fromkeys(_OUTCOMES.values()), Outcome.TOO_MANY_CALLS)
+async def reach(call: LiveCall, request: Request) -> Reached:
     """Ring while the client hears ringing, one phone after the other or all at once, until one accepts."""
-    phones = await _phones(call)
+    phones = await _phones(call, request.consultant)
     if not phones:
-        return Outcome.UNREACHABLE
+        raise NoTalkError(Outcome.UNREACHABLE)
     refused = await call.record.rings()
     if refused is not None:
-        return refused
-    longest = call.settings.call.phone_seconds * (1 if call.consultant.ring_at_once else len(phones))
-    await call.lines.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _WORDS_SECONDS))
+        raise NoTalkError(refused)
+    at_once = request.consultant.ring_at_once
+    longest = call.settings.call.phone_seconds * (1 if at_once else len(phones))
+    await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _WORDS_SECONDS))
     await call.say("connecting")
     await call.record.write(None, "ringing")  # just before the INVITE
-    await call.lines.ringing(call.client_leg)
-    ringing = [(call.phone(place), phone) for place, phone in enumerate(phones, 1)]
-    if call.consultant.ring_at_once:
-        answer = await _all_at_once(call, ringing)
-    else:
-        answer = await _one_after_the_other(call, ringing)
-    await call.lines.quiet(call.client_leg)
-    if answer.accepts:
-        if answer is Answer.NOT_RECORDED:
-            call.recorded = False
-            await call.record.write(None, "recording refused")
-            await call.say("consultant-refused-recording")
-        return None
-    return _OUTCOMES[answer]
+    await call.channels.start_ringing(call.client_leg)
+    ringing = _Ringing(call, request)
+    leg, answer = await (ringing.all_at_once(phones) if at_once else ringing.one_after_the_other(phones))
+    await call.channels.stop_ringing(call.client_leg)
+    if not answer.accepts:
+        raise NoTalkError(_OUTCOMES[answer])
+    if answer is Answer.NOT_RECORDED:
+        await call.record.write(None, "recording refused")
+        await call.say("consultant-refused-recording")
+    return Reached(leg, request.recorded and answer is not Answer.NOT_RECORDED)
 
 
-async def _phones(call: Conversation) -> list[str]:
+async def _phones(call: LiveCall, consultant: Consultant) -> list[str]:
     """Those that may be rung: the directory has checked them, but the settings may have changed since."""
-    found = await call.database.query(lambda session: people.phones(session, call.consultant))
+    found = await call.database.query(lambda session: people.phones(session, consultant))
     refused = {phone: dialling.refusal(phone, call.settings.platform) for phone in found}
     for place, phone in enumerate(found, 1):
         if refused[phone] is not None:
             log.error(
                 "call %s: phone %d of the consultant %s is not rung: it %s. Change the settings, or the phone: "
                 "taxiphone consultant set %s --help",
-                *(call.id, place, call.consultant.code, refused[phone], call.consultant.code),
+                *(call.id, place, consultant.code, refused[phone], consultant.code),
             )
     return [phone for phone in found if refused[phone] is None]
 
 
-async def _one_after_the_other(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
-    answers: dict[Leg, Answer] = {}
-    for leg, phone in ringing:
-        answers[leg] = await _ring(call, leg, phone)
-        if answers[leg].final:
-            break
-    return _most_telling(call, answers)
+class _Ringing:
+    """The ringing of one consultant's phones."""
 
+    def __init__(self, call: LiveCall, request: Request) -> None:
+        self._call, self._request = call, request
+        self._speech = call.speech_to(request.consultant)
 
-async def _all_at_once(call: Conversation, ringing: list[tuple[Leg, str]]) -> Answer:
-    legs = {asyncio.create_task(_ring(call, leg, phone)): leg for leg, phone in ringing}
-    asked, answers = set(legs), dict[Leg, Answer]()
-    try:
-        while asked and not any(answer.final for answer in answers.values()):
-            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            answers |= {legs[task]: task.result() for task in done}
-    finally:
-        for task in asked:
-            task.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
-    answer = _most_telling(call, answers)
-    for leg in legs.values():
-        if not answer.accepts or leg is not call.consultant_leg:
-            call.aside(_let_go(call, leg, taken=answer.accepts))
-    return answer
+    async def one_after_the_other(self, phones: list[str]) -> tuple[Leg, Answer]:
+        answers: dict[Leg, Answer] = {}
+        for leg, phone in self._legs(phones):
+            answers[leg] = await self._ring(leg, phone)
+            if answers[leg].final:
+                break
+        return _most_telling(answers)
 
+    async def all_at_once(self, phones: list[str]) -> tuple[Leg, Answer]:
+        legs = {asyncio.create_task(self._ring(leg, phone)): leg for leg, phone in self._legs(phones)}
+        asked, answers = set(legs), dict[Leg, Answer]()
+        try:
+            while asked and not any(answer.final for answer in answers.values()):
+                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                answers |= {legs[task]: task.result() for task in done}
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        chosen, answer = _most_telling(answers)
+        taken = self._speech.prompt("taken-elsewhere") if answer.accepts else ()
+        for leg in legs.values():
+            if not answer.accepts or leg is not chosen:
+                self._call.dismiss(leg, *taken)
+        return chosen, answer
 
-def _most_telling(call: Conversation, answers: dict[Leg, Answer]) -> Answer:
-    """What the client is told; the leg that accepts is the consultant's from now on."""
-    leg = min(answers, key=lambda each: answers[each].value)
-    if answers[leg].accepts:
-        call.consultant_leg = leg
-    return answers[leg]
+    def _legs(self, phones: list[str]) -> list[tuple[Leg, str]]:
+        opened = self._call.open_phone
+        return [
+            (opened(consultant_leg(self._call.id, place)), phone) for place, phone in enumerate(phones, 1)
+        ]
 
+    async def _ring(self, leg: Leg, phone: str) -> Answer:
+        """Ring one phone, and ask whoever answers; a leg that does not accept is hung up."""
+        try:
+            rang = await self._dial(leg, phone)
+            answer = _RANG.get(rang) or await self._ask(leg)
+        except AriError as error:
+            log.warning("%s: %s This phone counts as not reached.", leg.id, error)
+            answer = Answer.UNREACHABLE
+        if not answer.accepts:
+            await self._call.channels.hang_up(leg)
+        return answer
 
-async def _let_go(call: Conversation, leg: Leg, *, taken: bool) -> None:
-    """Stop another phone's ringing; who has picked it up is told why."""
-    try:
-        if taken and leg.answered.is_set():
-            await call.lines.say(leg, *call.consultants_speech.prompt("taken-elsewhere"))
-    except AriError as error:
-        log.warning("%s could not be told that another phone has the call: %s", leg.id, error)
-    finally:
-        await call.lines.hang_up(leg)
-
-
-async def _ring(call: Conversation, leg: Leg, phone: str) -> Answer:
-    """Ring one phone, and ask whoever answers; a leg that does not accept is hung up."""
-    try:
-        answer = await _rung(call, leg, phone)
-    except AriError as error:
-        log.warning("%s: %s This phone counts as not reached.", leg.id, error)
-        answer = Answer.UNREACHABLE
-    if not answer.accepts:
-        await call.lines.hang_up(leg)
-    return answer
-
-
-async def _rung(call: Conversation, leg: Leg, phone: str) -> Answer:
-    rang = await call.lines.ring(
-        leg,
-        f"PJSIP/{phone}@trunk",
-        seconds=call.settings.call.ring_seconds,
-        arguments=f"consultant,{call.id}",
-        originator=call.client_leg,
-        variables={
-            **_shown(call.settings.platform),
-            "TAXIPHONE_CALL": call.id,
-            "TIMEOUT(absolute)": str(call.settings.call.phone_seconds),  # where this program dies meanwhile
-            "CHANNEL(language)": call.consultant.language,
-        },
-    )
-    return _RANG.get(rang) or await _asked(call, leg)
-
-
-def _shown(platform: Platform) -> dict[str, str]:
-    """What the phone's display shows: the platform's own number, never the client's."""
-    # Of a channel that is dialled, the connected line is who calls; option i: no update is sent for the change.
-    return {"CONNECTEDLINE(all,i)": f'"{platform.name}" <{platform.cli}>'}
-
-
-async def _asked(call: Conversation, leg: Leg) -> Answer:
-    counted = await call.lines.packets(leg)
-    leg.packets_before_answer = counted.packets if counted else 0
-    await call.record.write(None, "consultant answered")
-    question = menu.ACCEPT_RECORDED if call.recorded else menu.ACCEPT
-    told = _told(call)
-    for _ in range(call.tries(question)):
-        sounds = (*told, *call.consultants_speech.prompt(question.name))
-        pressed = await call.lines.ask(
+    async def _dial(self, leg: Leg, phone: str) -> Rang:
+        call = self._call
+        return await call.services.dialer.ring(
             leg,
-            sounds,
-            seconds=call.seconds(question),
-            valid=question.valid,
-            must_be_heard=question.must_be_heard,
+            f"PJSIP/{phone}@trunk",
+            seconds=call.settings.call.ring_seconds,
+            arguments=f"consultant,{call.id}",
+            originator=call.client_leg,
+            variables={
+                **_caller_id(call.settings.platform),
+                "TAXIPHONE_CALL": call.id,
+                # In case this program dies meanwhile.
+                "TIMEOUT(absolute)": str(call.settings.call.phone_seconds),
+                "CHANNEL(language)": self._request.consultant.language,
+            },
         )
-        told = ()
-        if leg.gone.is_set():
-            break
-        if pressed.keys:
-            answer = _KEYS[pressed.keys]
-            if answer is Answer.PAUSED:
-                await _pause(call, leg)
-            return answer
-    return Answer.SILENT
+
+    async def _ask(self, leg: Leg) -> Answer:
+        call = self._call
+        counted = await call.channels.rtp_count(leg)
+        leg.packets_before_answer = counted.packets if counted else 0
+        await call.record.write(None, "consultant answered")
+        question = menu.ACCEPT_RECORDED if self._request.recorded else menu.ACCEPT
+        before = self._introduction()
+        for _ in range(call.tries(question)):
+            pressed = await call.prompter.ask(
+                leg,
+                (*before, *self._speech.prompt(question.name)),
+                seconds=call.seconds(question),
+                valid=question.valid,
+                must_be_heard=question.must_be_heard,
+            )
+            before = ()
+            if leg.gone.is_set():
+                break
+            if pressed.keys:
+                answer = _KEYS[pressed.keys]
+                if answer is Answer.PAUSED:
+                    await self._pause(leg)
+                return answer
+        return Answer.SILENT
+
+    def _introduction(self) -> Sounds:
+        """What the consultant hears before the keys: who calls, in which mode, and whether it is recorded."""
+        call, request, speech = self._call, self._request, self._speech
+        return (
+            *(speech.prompt("call-resumed") if request.continues else ()),
+            *speech.prompt("consultant-call"),
+            *speech.prompt("mode-package" if request.mode == PACKAGE else "mode-per-minute"),
+            *speech.call_from(call.name_of("client", request.client.code, speech)),
+            *(notice(call, speech, "talk-recorded") if request.recorded else ()),
+        )
+
+    async def _pause(self, leg: Leg) -> None:
+        """The consultant takes no calls for a while."""
+        call, consultant, minutes = (
+            self._call,
+            self._request.consultant,
+            self._call.settings.call.pause_minutes,
+        )
+        await call.database.run(
+            lambda session: people.pause(session, consultant.id, now() + timedelta(minutes=minutes))
+        )
+        await call.record.write(None, "consultant paused", f"{minutes} minutes")
+        await call.prompter.say(leg, *self._speech.paused_for(minutes))
 
 
-def _told(call: Conversation) -> Sounds:
-    """What the consultant hears before the keys: who, in which mode, and whether it is recorded."""
-    speech = call.consultants_speech
-    return (
-        *(speech.prompt("call-resumed") if call.continues else ()),
-        *speech.prompt("consultant-call"),
-        *speech.prompt("mode-package" if call.mode == PACKAGE else "mode-per-minute"),
-        *speech.call_from(call.name_of("client", call.client.code, speech)),
-        *(_recorded(call) if call.recorded else ()),
-    )
+def _most_telling(answers: dict[Leg, Answer]) -> tuple[Leg, Answer]:
+    """The phone whose answer the client is told; the one that accepts, if there is one."""
+    leg = min(answers, key=lambda each: answers[each].value)
+    return leg, answers[leg]
 
 
-def _recorded(call: Conversation) -> Sounds:
-    speech = call.consultants_speech
-    return (*speech.prompt("talk-recorded"), *speech.pause_key(call.settings.call.pause_key))
-
-
-async def _pause(call: Conversation, leg: Leg) -> None:
-    minutes = call.settings.call.pause_minutes
-    await call.database.run(
-        lambda session: people.pause(session, call.consultant.id, now() + timedelta(minutes=minutes))
-    )
-    await call.record.write(None, "consultant paused", f"{minutes} minutes")
-    await call.lines.say(leg, *call.consultants_speech.paused_for(minutes))
+def _caller_id(platform: Platform) -> dict[str, str]:
+    """What the phone's display shows: the platform's own number, never the client's."""
+    # Of a channel that is dialled, the connected line is the caller; option i: no update is sent for the change.
+    return {"CONNECTEDLINE(all,i)": f'"{platform.name}" <{platform.cli}>'}

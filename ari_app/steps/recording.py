@@ -1,17 +1,19 @@
-"""Whether the talk is recorded: only where the consultant allows it, and the client says yes by key."""
+"""Whether the talk is recorded: only if the consultant allows it, and the client says yes by key."""
 
 from __future__ import annotations
 
 from taxiphone.ari_app import menu
-from taxiphone.ari_app.conversation import Conversation
-from taxiphone.store.calls import Outcome
+from taxiphone.ari_app.endings import may_end_with
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.billing.announcement import AnnouncedQuote
+from taxiphone.speech.sentences import Sounds, Speech
 
 
-async def offer_recording(call: Conversation) -> Outcome | None:
-    """Tell the fee and the last day on which it is kept, then ask; only the key 1 says yes."""
-    quote = call.quote
-    if quote is None or quote.recording_fee is None or not quote.pays_for_recording(call.mode):
-        return None
+@may_end_with()
+async def offer_recording(call: LiveCall, quote: AnnouncedQuote, mode: str) -> bool:
+    """Tell the fee and how long the recording is kept, then ask; only the key 1 says yes."""
+    if quote.recording_fee is None or not quote.pays_for_recording(mode):
+        return False
     kept_until = await call.record.recording_offered()
     speech = call.speech
     pressed = await call.ask(
@@ -22,12 +24,20 @@ async def offer_recording(call: Conversation) -> Outcome | None:
         *speech.prompt("recording-kept-until"),
         *speech.date(kept_until),
     )
-    call.recorded = pressed.keys == "1"
-    if call.recorded:
-        await call.tell(*speech.prompt("recording-yes"), *speech.pause_key(call.settings.call.pause_key))
+    recorded = pressed.keys == "1"
+    if recorded:
+        await call.say_sounds(*client_notice(call))
     else:
         await call.say("recording-no")
-    await call.record.write(
-        None, "recording asked", "yes" if call.recorded else "no", recording_asked=call.recorded
-    )
-    return None
+    await call.record.write(None, "recording asked", "yes" if recorded else "no", recording_asked=recorded)
+    return recorded
+
+
+def client_notice(call: LiveCall) -> Sounds:
+    """To the client: the talk is recorded, and which key pauses the recording."""
+    return notice(call, call.speech, "recording-yes")
+
+
+def notice(call: LiveCall, speech: Speech, prompt: str) -> Sounds:
+    """A prompt that the talk is recorded, and which key pauses the recording."""
+    return (*speech.prompt(prompt), *speech.pause_key(call.settings.call.pause_key))

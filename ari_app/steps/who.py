@@ -5,55 +5,62 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taxiphone.ari_app import menu
-from taxiphone.ari_app.conversation import Conversation
+from taxiphone.ari_app.agreement import Identified
+from taxiphone.ari_app.endings import NoTalkError, may_end_with
+from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.menu import Question
-from taxiphone.ari_app.verbs import Pressed
+from taxiphone.ari_app.prompter import Pressed
 from taxiphone.directory import sign_in
+from taxiphone.directory.callers import Caller
 from taxiphone.directory.sign_in import Checked
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client
 from taxiphone.store.types import now
 
 
-async def identify(call: Conversation) -> Outcome | None:
-    """Which number was dialled, and who calls; a blocked client, or one whose account is closed, is told so."""
+@may_end_with(
+    Outcome.UNKNOWN_NUMBER,
+    Outcome.UNKNOWN_CALLER,
+    Outcome.WRONG_PIN,
+    Outcome.PAUSED,
+    Outcome.ACCOUNT_CLOSED,
+    Outcome.BLOCKED,
+    Outcome.TOO_MANY_CALLS,
+)
+async def identify(call: LiveCall, caller: Caller) -> Identified:
+    """Find out which number was dialled, and who calls."""
     parties = await call.record.identified()
     await call.speak(parties.language)
     if parties.did is None:
-        return Outcome.UNKNOWN_NUMBER
-    call.own_consultant = parties.consultant
-    client = parties.client or await _sign_in(call)
-    if isinstance(client, Outcome):
-        return client
+        raise NoTalkError(Outcome.UNKNOWN_NUMBER)
+    client = parties.client or await _sign_in(call, caller.number)
     if client.closed_at is not None:
-        return Outcome.ACCOUNT_CLOSED
+        raise NoTalkError(Outcome.ACCOUNT_CLOSED)
     if client.blocked:
-        return Outcome.BLOCKED
+        raise NoTalkError(Outcome.BLOCKED)
     if await call.record.too_many(client):
-        return Outcome.TOO_MANY_CALLS
-    call.client = client
+        raise NoTalkError(Outcome.TOO_MANY_CALLS)
     if parties.client is not None:
         await call.say("welcome")
-    return None
+    return Identified(client, parties.consultant)
 
 
-async def _sign_in(call: Conversation) -> Client | Outcome:
-    """Ask for a client code and PIN, and offer to know the caller by this number from now on."""
-    caller = call.caller.number
+async def _sign_in(call: LiveCall, caller: str | None) -> Client:
+    """Ask for a client code and PIN, and offer to add the caller's number to the account."""
     if await call.database.query(lambda session: sign_in.paused(session, caller, now())):
-        return Outcome.PAUSED
+        raise NoTalkError(Outcome.PAUSED)
     before = call.sounds("welcome", "number-not-known")
     tries = _Tries(call.tries(menu.CLIENT_CODE))
     while tries.left:
         code = await _keyed_in(call, menu.CLIENT_CODE, tries, *before)
         if not code.keys:
-            return Outcome.UNKNOWN_CALLER
+            raise NoTalkError(Outcome.UNKNOWN_CALLER)
         pin = await _keyed_in(call, menu.PIN, tries)
         checked, client = await call.services.sign_ins.check(
             call.services.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
         if checked is Checked.PAUSED:
-            return Outcome.PAUSED
+            raise NoTalkError(Outcome.PAUSED)
         if client is not None:
             await call.record.signed_in(client)
             await call.speak(client.language)
@@ -69,17 +76,17 @@ async def _sign_in(call: Conversation) -> Client | Outcome:
         tries.left -= 1
         before = call.sounds("wrong-pin")
     paused = await call.database.query(lambda session: sign_in.paused(session, caller, now()))
-    return Outcome.PAUSED if paused else Outcome.WRONG_PIN
+    raise NoTalkError(Outcome.PAUSED if paused else Outcome.WRONG_PIN)
 
 
 @dataclass
 class _Tries:
-    """How often code and PIN may still be asked for together: each question is asked no more than [call] code_tries times."""
+    """How often code and PIN may still be asked for together: each is asked for at most [call] code_tries times."""
 
     left: int
 
 
-async def _keyed_in(call: Conversation, question: Question, tries: _Tries, *before: str) -> Pressed:
+async def _keyed_in(call: LiveCall, question: Question, tries: _Tries, *before: str) -> Pressed:
     """The digits of an answer. Ended before the first digit, it costs a try and is asked again; silence is not."""
     pressed = await call.ask(question, *before)
     while pressed.end and not pressed.keys and tries.left > 1:
@@ -88,7 +95,7 @@ async def _keyed_in(call: Conversation, question: Question, tries: _Tries, *befo
     return pressed
 
 
-async def _offer_to_add(call: Conversation, client: Client, number: str) -> None:
+async def _offer_to_add(call: LiveCall, client: Client, number: str) -> None:
     pressed = await call.ask(menu.ADD_NUMBER)
     if pressed.keys == "1" and await call.database.run(
         lambda session: sign_in.add_number(session, call.settings, client.id, number)

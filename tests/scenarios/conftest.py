@@ -17,6 +17,7 @@ import pytest_asyncio
 from databases import FreshPostgres, FreshSqlite
 from sqlalchemy import select, update
 
+from taxiphone.ari_app import endings
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import consultant_fields, people
@@ -92,6 +93,13 @@ def database(request, backend):
     return request.getfixturevalue(backend).new()
 
 
+@pytest.fixture(autouse=True)
+def every_outcome_is_declared(caplog):
+    """A step ends a call only with an outcome that it declares, and that the document therefore has."""
+    yield
+    assert [each for each in caplog.get_records("call") if each.name == endings.__name__] == []
+
+
 def fill(session, settings):
     consultant = people.add_consultant(
         session,
@@ -161,7 +169,7 @@ async def world(settings, database, ears):
 
 @pytest.fixture
 def arrive(world):
-    """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> its consultation, to be run."""
+    """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> the call, to be run."""
     numbers, people = itertools.count(1), []
 
     def arrive(*script, dialled=OWN_DID, caller=CLIENT, between_keys=0.15):
@@ -238,11 +246,11 @@ def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
 
     async def live(*script, **more):
         wallets, before = database.read(balances), ears.talked
-        consultation = arrive(*script, **more)
+        arrived = arrive(*script, **more)
         async with asyncio.timeout(DAY):
-            await world.live(consultation)
+            await world.live(arrived)
         nothing_left()
-        return only_talk_was_charged(consultation.id, wallets, ears.talked - before)
+        return only_talk_was_charged(arrived.id, wallets, ears.talked - before)
 
     return live
 
@@ -276,7 +284,7 @@ def killed(world, arrive):
     """
 
     async def killed(when, *script, **more):
-        consultation = arrive(*script, **more)
+        arrived = arrive(*script, **more)
         usual = world.asterisk.request
 
         async def nothing(*_):
@@ -284,17 +292,17 @@ def killed(world, arrive):
 
         async def request(method, path, query=None, body=None):
             if when(method, path):
-                consultation.end = nothing  # a program that is killed does nothing any more
+                arrived.call.end = nothing  # a program that is killed does nothing any more
                 task.cancel()
                 await asyncio.Event().wait()
             return await usual(method, path, query, body)
 
         world.asterisk.request = request
-        task = asyncio.create_task(consultation.run())
+        task = asyncio.create_task(arrived.run())
         await asyncio.gather(task, return_exceptions=True)
         world.asterisk.request = usual
         world.start()
-        return consultation.id
+        return arrived.id
 
     return killed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taxiphone.billing import announcement
+from taxiphone.ari_app.steps import price
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.errors import LedgerError
@@ -350,7 +350,7 @@ async def without_a_talk(story, monkeypatch):
     def fails(*_):
         raise LedgerError("this is a test.")
 
-    monkeypatch.setattr(announcement, "tariff_for", fails)
+    monkeypatch.setattr(price, "quote_consultation", fails)
     await call("a fault", caller=DEE)
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from taxiphone.ari_app import recovery
-from taxiphone.ari_app.conversation import FAREWELLS
+from taxiphone.ari_app.endings import FAREWELLS
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.waiting import CallerGoneError, staying
 from taxiphone.billing.metering.meter import PROGRAM_SECONDS
@@ -97,8 +97,8 @@ async def test_a_whole_wallet_is_talked_to_its_last_second_and_no_cent_more(live
 async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_is_dead(
     arrive, world, ears, only_talk_was_charged, wallets
 ):
-    consultation = arrive()
-    task = asyncio.create_task(consultation.run())
+    arrived = arrive()
+    task = asyncio.create_task(arrived.run())
     while not world.asterisk.core.bridges or ears.talked:
         await asyncio.sleep(1)
     await asyncio.sleep(1)
@@ -113,7 +113,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
     await world.price()
     await asyncio.sleep(PROGRAM_SECONDS)  # so long the meter waits for the program's word
     await world.price()
-    call = only_talk_was_charged(consultation.id, wallets, ears.talked)
+    call = only_talk_was_charged(arrived.id, wallets, ears.talked)
     assert call.receipt.total <= 5000
     assert ears.talked <= call.max_seconds
     del world.asterisk.request
@@ -178,11 +178,11 @@ async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
 
 
 async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, world, ears):
-    consultation = arrive(ENDS)
+    arrived = arrive(ENDS)
     world.asterisk.lost = lambda event: (
         event["type"] == "PlaybackFinished" and "price-is" in ears.of("client")
     )
-    task = asyncio.create_task(consultation.run())
+    task = asyncio.create_task(arrived.run())
     while "recording-offer" not in ears.of("client"):
         await asyncio.sleep(60)
         world.asterisk.lost = lambda _: False

@@ -205,14 +205,14 @@ class Disturbed:
         return witness
 
     async def _call(self, *script, **more):
-        consultation = self.arrive(*script, dialled=self.story.dialled, caller=self.story.caller, **more)
-        witness = Witness(consultation.client_leg.id)
-        witness.call_id = consultation.id
+        arrived = self.arrive(*script, dialled=self.story.dialled, caller=self.story.caller, **more)
+        witness = Witness(arrived.call.client_leg.id)
+        witness.call_id = arrived.id
         listeners = self.world.asterisk.core.listeners
         listeners.append(witness)
         begin = asyncio.get_running_loop().time()
         async with asyncio.timeout(86_400):
-            await self.world.live(consultation)
+            await self.world.live(arrived)
         listeners.remove(witness)
         witness.length = asyncio.get_running_loop().time() - begin
         return witness

@@ -165,7 +165,7 @@ async def test_no_consultant_is_rung_where_a_price_could_not_be_told(
     if how == "refused":
         refusing(who, prompt)
     else:
-        world.asterisk.missing.add(f"taxiphone/{prompt}")
+        world.asterisk.sounds.missing.add(f"taxiphone/{prompt}")
     call = await live()
     assert call.outcome == Outcome.FAILED
     assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
@@ -175,7 +175,7 @@ async def test_no_consultant_is_rung_where_a_price_could_not_be_told(
 
 @pytest.mark.parametrize("prompt", ["accept-menu", "mode-per-minute"])
 async def test_nobody_accepts_what_was_not_heard(live, world, ears, prompt):
-    world.asterisk.missing.add(f"taxiphone/{prompt}")
+    world.asterisk.sounds.missing.add(f"taxiphone/{prompt}")
     call = await live("consultant rings: answer", f"consultant hears {prompt}: press 1")
     assert call.outcome == Outcome.FAILED
     assert call.receipt is None
@@ -184,13 +184,13 @@ async def test_nobody_accepts_what_was_not_heard(live, world, ears, prompt):
 
 @pytest.mark.parametrize("prompt", ["welcome", "connecting", "tone-start", "time-left", "goodbye"])
 async def test_a_prompt_that_tells_no_price_and_asks_for_nothing_may_be_missing(live, world, prompt):
-    world.asterisk.missing.add(f"taxiphone/{prompt}")
+    world.asterisk.sounds.missing.add(f"taxiphone/{prompt}")
     call = await live("talk 60: client hangs up")
     assert call.outcome == Outcome.TALKED
 
 
 async def test_a_hold_tone_that_is_missing_does_not_make_the_program_ask_for_it_without_a_pause(live, world):
-    world.asterisk.missing |= {"taxiphone/tone-hold", "taxiphone/silence"}
+    world.asterisk.sounds.missing |= {"taxiphone/tone-hold", "taxiphone/silence"}
     call = await live(
         "talk 10: consultant holds", "talk 40: consultant comes back", "talk 60: client hangs up"
     )

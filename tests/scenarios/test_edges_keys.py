@@ -100,15 +100,16 @@ async def test_a_talk_ends_with_the_package_though_asterisk_could_not_be_told_so
 
 
 async def test_a_database_that_blocks_holds_up_the_end_by_no_more_than_a_second(world, arrive, ears):
-    call = arrive("talk 60: client presses #*")
-    usual = call.record.over
+    arrived = arrive("talk 60: client presses #*")
+    record = arrived.call.record
+    usual = record.over
 
     async def slow(*args, **more):
         await asyncio.sleep(5)
         await usual(*args, **more)
 
-    call.record.over = slow
-    assert (await world.live(call)).outcome == Outcome.TALKED
+    record.over = slow
+    assert (await world.live(arrived)).outcome == Outcome.TALKED
     assert ears.talked < 61.5
     assert "talk-lasted" in ears.of("client")
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from taxiphone.ari_app import recovery
+from taxiphone.ari_app import consultation, recovery
 from taxiphone.ari_app.application import Application
 from taxiphone.errors import AriConnectionError, AriTimeoutError
 from taxiphone.simulate.people import ScriptedPeople
@@ -41,11 +41,11 @@ def taken_over(world):
 
     async def taken_over(found=None):
         resumed = []
-        await recovery.recover(world.services, resumed.append)
+        await recovery.recover(world.services, lambda *talk: resumed.append(talk))
         assert len(resumed) == 1
         if found is not None:
-            found(resumed[0])
-        assert await resumed[0].resume() == Outcome.TALKED
+            found(resumed[0][0])
+        assert await consultation.resume(*resumed[0]) == Outcome.TALKED
         await world.price()
 
     return taken_over
@@ -123,7 +123,7 @@ async def test_a_talk_of_which_asterisk_did_not_tell_at_once_is_asked_for_again_
 
     answering(fail_once)
     with pytest.raises(error):
-        await recovery.recover(world.services, lambda _: None)
+        await recovery.recover(world.services, lambda *_: None)
     await taken_over()
     nothing_left()
     assert row(call_id).billed_seconds == 600
@@ -149,7 +149,7 @@ async def test_a_talk_that_is_over_is_ended_and_not_taken_over_again(killed, wor
     call_id = await killed(parts, "talk 50: client presses #*")
     assert row(call_id).status == Status.OVER
     resumed = []
-    await recovery.recover(world.services, resumed.append)
+    await recovery.recover(world.services, lambda *talk: resumed.append(talk))
     assert resumed == []
     nothing_left()
     await world.price()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from taxiphone.ari_app import recovery
+from taxiphone.ari_app import consultation, recovery
 from taxiphone.errors import AriConnectionError, AriRequestError, AriTimeoutError, InsufficientFundsError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call
@@ -22,7 +22,7 @@ def row(database, call_id):
 async def test_a_call_that_is_cancelled_while_it_ends_ends_all_the_same(
     arrive, answering, database, nothing_left
 ):
-    consultation = arrive(ENDS)
+    arrived = arrive(ENDS)
 
     async def stop(method, path):
         if method == "DELETE" and path.endswith(".consultant"):
@@ -30,11 +30,11 @@ async def test_a_call_that_is_cancelled_while_it_ends_ends_all_the_same(
             await asyncio.sleep(0.02)
 
     answering(stop)
-    task = asyncio.create_task(consultation.run())
+    task = asyncio.create_task(arrived.run())
     with pytest.raises(asyncio.CancelledError):
         await task
     nothing_left()
-    assert row(database, consultation.id).outcome == Outcome.TALKED
+    assert row(database, arrived.id).outcome == Outcome.TALKED
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["playback's end first", "hang-up first"])
@@ -103,14 +103,14 @@ async def test_a_command_waits_for_a_lost_connection_to_come_back(live, answerin
 
 
 async def test_a_database_that_is_away_at_the_end_leaves_no_leg(arrive, nothing_left, monkeypatch):
-    consultation = arrive(ENDS)
+    arrived = arrive(ENDS)
 
     async def away(_outcome):
         raise OperationalError("UPDATE", {}, Exception("database is locked"))
 
-    monkeypatch.setattr(consultation.record, "ended", away)
+    monkeypatch.setattr(arrived.call.record, "ended", away)
     with pytest.raises(OperationalError):
-        await consultation.run()
+        await arrived.run()
     nothing_left()
 
 
@@ -142,11 +142,11 @@ async def test_a_talk_that_was_found_is_resumed_even_if_a_stray_cannot_be_hung_u
 
     answering(fail)
     resumed = []
-    await recovery.recover(world.services, resumed.append)
-    assert [talk.id for talk in resumed] == [call_id]
+    await recovery.recover(world.services, lambda *talk: resumed.append(talk))
+    assert [call.id for call, _ in resumed] == [call_id]
     assert "stray" in world.asterisk.core.known
     await recovery.reconcile(world.services)
-    assert await resumed[0].resume() == Outcome.TALKED
+    assert await consultation.resume(*resumed[0]) == Outcome.TALKED
     await world.price()
     nothing_left()
     assert only_talk_was_charged(call_id, wallets, ears.talked).billed_seconds == 75
@@ -163,10 +163,10 @@ async def test_a_list_of_channels_that_asterisk_cannot_write_stops_no_recovery(
 
     answering(unreadable)
     resumed = []
-    assert await recovery.recover(world.services, resumed.append) == set()
-    assert [talk.id for talk in resumed] == [call_id]
+    assert await recovery.recover(world.services, lambda *talk: resumed.append(talk)) == set()
+    assert [call.id for call, _ in resumed] == [call_id]
     await recovery.reconcile(world.services)
-    assert await resumed[0].resume() == Outcome.TALKED
+    assert await consultation.resume(*resumed[0]) == Outcome.TALKED
     await world.price()
     nothing_left()
     assert only_talk_was_charged(call_id, wallets, ears.talked).billed_seconds == 75
@@ -177,7 +177,7 @@ async def test_two_legs_that_were_never_bridged_are_not_left_in_silence(
 ):
     call_id = await killed(bridges)
     resumed = []
-    await recovery.recover(world.services, resumed.append)
+    await recovery.recover(world.services, lambda *talk: resumed.append(talk))
     assert resumed == []
     nothing_left()
     await world.price()
@@ -188,4 +188,4 @@ async def test_calls_without_a_leg_are_told_of(killed, world):
     call_id = await killed(looks_at_the_talk, "talk 15: client hangs up")
     for line in tuple(world.asterisk.core.known.values()):
         world.asterisk.core.known.pop(line.id)  # Asterisk has died, and could not write any more
-    assert await recovery.recover(world.services, lambda _: None) == {call_id}
+    assert await recovery.recover(world.services, lambda *_: None) == {call_id}

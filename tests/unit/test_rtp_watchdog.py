@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from taxiphone.ari_app import rtp_watchdog
+from taxiphone.ari_app.channels import RtpCount
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.rtp_watchdog import Noted, RtpWatchdog
-from taxiphone.ari_app.verbs import Counted
 from taxiphone.settings_sections import Call
 from taxiphone.store.types import now
 
@@ -59,17 +59,17 @@ class World:
         for name, phone in self.phones.items():
             self.legs[name].holds(phone.held[0] <= self.seconds < phone.held[1])
 
-    # as `Lines`
+    # as `Channels`
 
-    async def packets(self, leg):
+    async def rtp_count(self, leg):
         phone = self.phones[leg.id]
         begin, end = phone.sends
-        return Counted(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
+        return RtpCount(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
 
-    async def look_whether_held(self, leg):
+    async def poll_hold(self, leg):
         pass
 
-    async def refresh(self, leg):
+    async def refresh_session(self, leg):
         self.refreshed.append(leg.id)
         vars(self.phones[leg.id]).update(self.phones[leg.id].answer or {})
 

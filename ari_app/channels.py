@@ -1,0 +1,214 @@
+"""Commands to Asterisk about channels and bridges. A command whose channel has gone does nothing and says so.
+
+What a vanished channel, a lost connection or a late answer means is decided in `Channels.command` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taxiphone.ari_app.client import path
+from taxiphone.ari_app.ports import Ari
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.waiting import first_of
+from taxiphone.errors import AriConnectionError, AriError, AriRequestError, ConflictError, NotFoundError
+
+log = logging.getLogger(__name__)
+
+# Hang-up causes (ITU-T Q.850).
+NORMAL, BUSY, CALL_REJECTED, TEMPORARY_FAILURE = 16, 17, 21, 41
+
+GAP_SECONDS = 5.0
+"""How long a command waits for a lost connection to come back, and for a channel to enter the application."""
+
+# ARI's answers to addChannel for a channel that has gone; other requests answer 404 and 409.
+_LEG_HAS_GONE = {400, 422}
+
+
+@dataclass(frozen=True)
+class RtpCount:
+    """RTP that has come from a leg's phone.
+
+    Attributes:
+        packets: how many.
+        ssrc: the source (SSRC) of what Asterisk sends to it, if known.
+    """
+
+    packets: int
+    ssrc: int | None = None
+
+
+class Channels:
+    """Channels and bridges, over one connection to Asterisk.
+
+    Args:
+        ari: the connection.
+    """
+
+    def __init__(self, ari: Ari) -> None:
+        self._ari = ari
+
+    async def command(
+        self, leg: Leg, method: str, *parts: str, query: Mapping[str, Any] | None = None, body: Any = None
+    ) -> bool:
+        """Send a command about a leg: True if it was carried out, False if the leg has gone.
+
+        Raises:
+            AriError: it was neither; the call can't continue as planned.
+        """
+        # Tried once more after a gap in the connection: the first may have been carried out or not, but ids are ours.
+        tries = 2
+        while not leg.gone.is_set():
+            tries -= 1
+            try:
+                await self._ari.request(method, path(*parts), query, body)
+            except (NotFoundError, ConflictError) as error:
+                # 404: hung up a moment ago. 409: hung up and leaving the application, or the first try was carried
+                # out. If the leg has gone, the event follows.
+                log.debug("%s: %s", leg.id, error)
+                return False
+            except AriConnectionError:
+                if not tries:
+                    raise
+                await self._ari.wait_connected(GAP_SECONDS)
+            else:
+                return True
+        return False
+
+    # -- one leg --------------------------------------------------------------------------------------------------
+
+    async def answer(self, leg: Leg) -> bool:
+        """Answer an inbound leg."""
+        return await self.command(leg, "POST", "channels", leg.id, "answer")
+
+    async def set_language(self, leg: Leg, language: str) -> bool:
+        """Play the prompts of a language from now on."""
+        return await self.set_variable(leg, "CHANNEL(language)", language)
+
+    async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
+        """Set a channel variable or function."""
+        return await self.command(
+            leg, "POST", "channels", leg.id, "variable", query={"variable": name, "value": value}
+        )
+
+    async def start_ringing(self, leg: Leg) -> bool:
+        """Play the ringing tone until `stop_ringing`."""
+        return await self.command(leg, "POST", "channels", leg.id, "ring")
+
+    async def stop_ringing(self, leg: Leg) -> bool:
+        """Stop the ringing tone."""
+        return await self.command(leg, "DELETE", "channels", leg.id, "ring")
+
+    async def hang_up(self, leg: Leg, cause: int = NORMAL) -> None:
+        """Hang up a leg; nothing to do if it has gone. Waits for a lost connection, so that no leg is left behind.
+
+        Args:
+            leg: which.
+            cause: sent to its phone and written to Asterisk's log (ITU-T Q.850).
+        """
+        for _ in range(3):
+            if leg.gone.is_set():
+                return
+            try:
+                await self._ari.wait_connected(10)
+                await self.command(leg, "DELETE", "channels", leg.id, query={"reason_code": cause})
+            except AriError as error:
+                log.warning("%s could not be hung up yet: %s", leg.id, error)
+                continue
+            return
+        log.error("%s could not be hung up; Asterisk ends it at its time-out", leg.id)
+
+    async def through_dialplan(self, leg: Leg, context: str) -> bool:
+        """Send a leg through a context of the dialplan, which returns it; False if it did not come back.
+
+        Raises:
+            AriError: Asterisk refused for another reason than that the leg has gone.
+        """
+        leg.entered.clear()
+        if not await self.command(
+            leg,
+            *("POST", "channels", leg.id, "continue"),
+            query={"context": context, "extension": "s", "priority": 1},
+        ):
+            return False
+        await self.until_entered(leg)
+        return leg.entered.is_set() and not leg.gone.is_set()
+
+    async def until_entered(self, leg: Leg) -> None:
+        """Wait a while until a leg is in the application, or has gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GAP_SECONDS):
+                await first_of(leg.entered.wait(), leg.gone.wait())
+
+    # -- its media ------------------------------------------------------------------------------------------------
+
+    async def rtp_count(self, leg: Leg) -> RtpCount | None:
+        """How many RTP packets have come from a leg's phone (RFC 3550); None if Asterisk does not say."""
+        try:
+            if leg.sip_call_id is None:
+                found = await self._ari.request("GET", path("channels", leg.id))
+                leg.sip_call_id = str(found.get("protocol_id", ""))
+            found = await self._ari.request("GET", path("channels", leg.id, "rtp_statistics"))
+        except AriError:
+            return None
+        return RtpCount(int(found["rxcount"]), found.get("local_ssrc"))
+
+    async def poll_hold(self, leg: Leg) -> None:
+        """Ask Asterisk whether a leg's phone has the call on hold: the event may have been missed."""
+        with contextlib.suppress(AriError):
+            found = await self._ari.request(
+                "GET", path("channels", leg.id, "variable"), {"variable": "CHANNEL(rtp,hold)"}
+            )
+            leg.holds(str(found["value"]) == "1")
+
+    async def refresh_session(self, leg: Leg) -> None:
+        """Send a re-INVITE, so that the phone states again which way its audio flows."""
+        with contextlib.suppress(AriError):
+            await self.set_variable(leg, "PJSIP_SEND_SESSION_REFRESH()", "invite")
+
+    # -- bridges --------------------------------------------------------------------------------------------------
+
+    async def bridge(self, bridge: str, client: Leg, consultant: Leg) -> bool:
+        """Bridge two legs; False if one of them has gone.
+
+        Raises:
+            AriError: Asterisk refused for another reason.
+        """
+        both = f"{client.id},{consultant.id}"
+        try:
+            # Also False if the bridge exists already: a first try whose answer was lost has made it (409).
+            await self.command(client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge})
+            if client.gone.is_set() or consultant.gone.is_set():
+                return False
+            return await self.command(
+                client, "POST", "bridges", bridge, "addChannel", query={"channel": both}
+            )
+        except AriRequestError as error:
+            # 400: no such channel; 422: it has left the application. The event of its hang-up follows.
+            if error.status not in _LEG_HAS_GONE:
+                raise
+            return False
+
+    async def are_bridged(self, bridge: str, *legs: Leg) -> bool:
+        """Whether these legs are in a bridge now."""
+        try:
+            found = await self._ari.request("GET", path("bridges", bridge))
+        except NotFoundError:
+            return False
+        return {leg.id for leg in legs} <= set(found["channels"])
+
+    async def unbridge(self, bridge: str, *legs: Leg) -> None:
+        """Take legs out of a bridge, in this order. They stay up, and no longer hear each other."""
+        for leg in legs:
+            with contextlib.suppress(AriRequestError):  # 400, 409, 422: it has left by itself
+                await self.command(leg, "POST", "bridges", bridge, "removeChannel", query={"channel": leg.id})
+
+    async def destroy_bridge(self, bridge: str) -> None:
+        """Remove a bridge; nothing to do if there is none."""
+        with contextlib.suppress(NotFoundError):
+            await self._ari.request("DELETE", path("bridges", bridge))

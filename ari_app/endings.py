@@ -1,0 +1,83 @@
+"""How a call ends without a talk, and what the client is told then."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from taxiphone.store.calls import Outcome
+from taxiphone.store.models import Client
+
+log = logging.getLogger(__name__)
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+# What the client hears. Each says, in one prompt or another, that the call cost nothing.
+_REFUSAL = ("nothing-charged", "goodbye")
+FAREWELLS: dict[Outcome, tuple[str, ...]] = {
+    Outcome.BUSY: ("busy", *_REFUSAL),
+    Outcome.NO_ANSWER: ("no-answer", *_REFUSAL),
+    Outcome.NOT_ACCEPTED: ("not-accepted", *_REFUSAL),
+    Outcome.REFUSED: ("refused", *_REFUSAL),
+    Outcome.UNREACHABLE: ("unreachable", *_REFUSAL),
+    Outcome.UNAVAILABLE: ("consultant-unavailable", *_REFUSAL),
+    Outcome.NO_CHOICE: ("no-choice", *_REFUSAL),
+    Outcome.UNKNOWN_CODE: ("unknown-code", *_REFUSAL),
+    Outcome.UNKNOWN_NUMBER: ("unknown-number",),
+    Outcome.UNKNOWN_CALLER: ("unknown-caller",),
+    Outcome.WRONG_PIN: ("wrong-pin", *_REFUSAL),
+    Outcome.PAUSED: ("pin-paused",),
+    Outcome.BLOCKED: ("blocked",),
+    Outcome.ACCOUNT_CLOSED: ("account-closed",),
+    Outcome.NO_CREDIT: ("no-credit", "goodbye"),
+    Outcome.PRICE_CHANGED: ("price-changed", *_REFUSAL),
+    Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
+    Outcome.APOLOGY: ("unavailable",),
+    Outcome.TOO_MANY_CALLS: ("other-call", *_REFUSAL),
+    Outcome.FAILED: ("failed", *_REFUSAL),
+}
+
+
+class NoTalkError(Exception):
+    """Raised by a step: the call ends here, without a talk.
+
+    Attributes:
+        outcome: why.
+        client: who calls; given with NO_CREDIT, so that the client can be told the balance.
+    """
+
+    def __init__(self, outcome: Outcome, client: Client | None = None) -> None:
+        super().__init__(outcome)
+        self.outcome, self.client = outcome, client
+
+
+def may_end_with(
+    *outcomes: Outcome,
+) -> Callable[[Callable[Given, Coroutine[Any, Any, Result]]], Callable[Given, Coroutine[Any, Any, Result]]]:
+    """Declare the outcomes with which a step can end the call; docs/call-flow.md is written from them."""
+
+    def declare(
+        step: Callable[Given, Coroutine[Any, Any, Result]],
+    ) -> Callable[Given, Coroutine[Any, Any, Result]]:
+        @functools.wraps(step)
+        async def declared(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            try:
+                return await step(*args, **kwargs)
+            except NoTalkError as end:
+                if end.outcome not in outcomes:
+                    log.error(
+                        "%s ended a call with %s, which it does not declare", step.__name__, end.outcome
+                    )
+                raise
+
+        OUTCOMES[step.__name__] = outcomes
+        return declared
+
+    return declare
+
+
+OUTCOMES: dict[str, tuple[Outcome, ...]] = {}
+"""The outcomes that each step declares, by its name, in the order of the modules' import."""

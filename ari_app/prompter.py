@@ -1,0 +1,171 @@
+"""Plays prompts to a leg, and asks questions that are answered by keys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+
+from taxiphone.ari_app.channels import Channels
+from taxiphone.ari_app.router import Leg
+from taxiphone.errors import AriError, PromptError
+from taxiphone.speech.sentences import Sounds
+
+END_KEY_SECONDS = 1.0
+"""How long after the last digit the key that ends a number still belongs to it."""
+
+# When a leg hangs up, its playback fails a moment before the event of the hang-up.
+_GONE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """The keys that answered a question.
+
+    Attributes:
+        keys: empty if none came in time, or the leg has gone.
+        end: the key that ended them; empty if none did.
+    """
+
+    keys: str = ""
+    end: str = ""
+
+
+class Prompter:
+    """Plays and asks.
+
+    Args:
+        channels: where the legs are.
+    """
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._playbacks = itertools.count(1)
+
+    async def say(self, leg: Leg, *sounds: str, must_be_heard: bool = False) -> None:
+        """Play sounds one after the other, to their end.
+
+        Raises:
+            PromptError: they must be heard, and one of them could not be played.
+        """
+        async with self._playing(leg, sounds) as playing:
+            await playing.finished.wait()
+        if must_be_heard:
+            await _check_heard(leg, playing)
+
+    async def ask(
+        self,
+        leg: Leg,
+        sounds: Sounds,
+        *,
+        seconds: float,
+        end: str = "",
+        most: int = 1,
+        valid: str = "0123456789",
+        must_be_heard: bool = False,
+    ) -> Pressed:
+        """Ask for keys: the first valid one stops the sounds; `seconds` count from their end and anew from each key.
+
+        Args:
+            leg: who is asked.
+            sounds: the question.
+            seconds: how long to wait for the first key, and for each next one.
+            end: keys that end the input and are not part of it.
+            most: how many keys are enough.
+            valid: keys that count; others are ignored.
+            must_be_heard: the question states a price, or asks for consent.
+
+        Returns:
+            What was pressed; nothing if no valid key came in time.
+
+        Raises:
+            PromptError: it must be heard, and a sound of it could not be played.
+        """
+        leg.forget_keys()
+        async with self._playing(leg, sounds) as playing:
+            finished = playing.finished
+            first = asyncio.ensure_future(_next_of(leg, valid + end))
+            ended = asyncio.ensure_future(finished.wait())
+            try:
+                await asyncio.wait({first, ended}, return_when=asyncio.FIRST_COMPLETED)
+                key = await _within(seconds, first)
+            finally:
+                first.cancel()
+                ended.cancel()
+        if must_be_heard:
+            await _check_heard(leg, playing)
+        keys = ""
+        while key is not None and key not in end:
+            keys += key
+            if len(keys) >= most:
+                # A caller who was told to end with a key may press it all the same: it belongs to this answer.
+                key = await _within(min(seconds, END_KEY_SECONDS), _next_of(leg, end)) if end else ""
+                return Pressed(keys, key or "")
+            key = await _within(seconds, _next_of(leg, valid + end))
+        return Pressed(keys, key or "")
+
+    @contextlib.asynccontextmanager
+    async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[_Playing]:
+        """Play sounds during the block; what is still playing at its end is stopped."""
+        name = f"{leg.id}.say{next(self._playbacks)}"
+        finished = leg.expect_playback(name)
+        playing = _Playing(finished)
+        media = ",".join(f"sound:{sound}" for sound in sounds)
+        try:
+            started = bool(sounds) and await self._channels.command(
+                leg, "POST", "channels", leg.id, "play", name, query={"media": media}
+            )
+            if not started:
+                finished.set()
+                playing.failed = bool(sounds)
+            yield playing
+        finally:
+            playing.failed = playing.failed or leg.unheard(name)
+            leg.forget_playback(name)
+            if not finished.is_set():
+                with contextlib.suppress(AriError):
+                    await self._channels.command(leg, "DELETE", "playbacks", name)
+
+
+@dataclass
+class _Playing:
+    """A playback.
+
+    Attributes:
+        finished: set at its end.
+        failed: it did not begin, or a sound of it could not be played; known when it is over.
+    """
+
+    finished: asyncio.Event
+    failed: bool = False
+
+
+async def _check_heard(leg: Leg, playing: _Playing) -> None:
+    if not playing.failed:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_SECONDS):
+            await leg.gone.wait()
+    if not leg.gone.is_set():
+        raise PromptError(
+            f"a prompt that states a price or asks for consent could not be played to {leg.id}: a sound is missing, or "
+            "Asterisk refused it. Run `taxiphone doctor` for details."
+        )
+
+
+async def _next_of(leg: Leg, counting: str) -> str | None:
+    """The next key that counts; None when the leg has gone."""
+    while (key := await leg.key()) is not None:
+        if key in counting:
+            return key
+    return None
+
+
+async def _within(seconds: float, key: Awaitable[str | None]) -> str | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await key
+    except TimeoutError:
+        return None

@@ -1,0 +1,33 @@
+"""The two are bridged, and only now does the meter start."""
+
+from __future__ import annotations
+
+from taxiphone.ari_app.agreement import Agreement
+from taxiphone.ari_app.endings import NoTalkError, may_end_with
+from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.talk_timeout import TalkTimeout
+from taxiphone.ari_app.timetable import timetable
+from taxiphone.store.calls import Outcome, Status
+from taxiphone.store.types import Moment, moment
+
+# From Asterisk's time-out being set to the bridge, at most.
+_TONE_SECONDS = 2.0
+
+
+@may_end_with(Outcome.NOT_ACCEPTED, Outcome.CALLER_GONE)
+async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
+    """Bridge the two; when Asterisk had done it. Asterisk itself ends the talk where the credit does."""
+    times = timetable(agreement.accepted, call.settings)
+    # From here on, Asterisk's time-out must not say that nothing was charged (extension T of the dialplan).
+    await call.channels.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
+    timeout = TalkTimeout(call.channels, call.client_leg, agreement.leg)
+    await timeout.after(times.longest + _TONE_SECONDS)
+    await call.record.write(Status.TALKING, "bridging")
+    try:
+        call.bridged = await call.channels.bridge(call.bridge_id, call.client_leg, agreement.leg)
+    except BaseException:  # it may have been carried out, and then the meter runs
+        call.bridged = True
+        raise
+    if call.bridged:
+        return moment()
+    raise NoTalkError(Outcome.CALLER_GONE if call.client_leg.gone.is_set() else Outcome.NOT_ACCEPTED)

@@ -1,0 +1,108 @@
+"""What an earlier process noted of a talk that is still going on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.ari_app.agreement import Agreement
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.ari_app.router import Leg
+from taxiphone.ari_app.rtp_watchdog import Earlier, Noted
+from taxiphone.billing import holds
+from taxiphone.billing.evidence import proof
+from taxiphone.errors import LedgerError
+from taxiphone.settings import Settings
+from taxiphone.store import calls
+from taxiphone.store.calls import ALIVE
+from taxiphone.store.models import Call, CallEvent, Client, Consultant
+
+RECORDING_PAUSED, RECORDING_RESUMED = "recording paused", "recording resumed"
+"""Call events: the recording was paused by key, or resumed."""
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """A talk that an earlier process began.
+
+    Attributes:
+        client: who pays.
+        consultant: who is paid.
+        language: the client's.
+        recorded: the talk is recorded.
+        accepted: what was fixed when the consultant accepted.
+        seconds: since the two were bridged, as far as the program knows, by a clock that nobody can set.
+        muted: somebody has paused the recording.
+        packets: what was last noted of the RTP packets of both.
+    """
+
+    client: Client
+    consultant: Consultant
+    language: str
+    recorded: bool
+    accepted: holds.Accepted
+    seconds: float
+    muted: bool
+    packets: Earlier
+
+    def agreement(self, leg: Leg) -> Agreement:
+        """What the talk is held under; `leg` is the consultant's."""
+        return Agreement(self.client, self.consultant, leg, self.recorded, self.accepted)
+
+
+async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, call_id: str) -> TakenOver:
+    """What was noted of a talk.
+
+    Raises:
+        LedgerError: the call has no client or no consultant, or is over.
+        SQLAlchemyError: the database refused.
+    """
+
+    def work(session: Session) -> TakenOver:
+        call = session.get_one(Call, call_id, options=holds.WITH_PEOPLE)
+        if call.client is None or call.consultant is None:
+            raise LedgerError(f"call {call_id} has no client or no consultant.")
+        began = _latest(session, call_id, proof.BRIDGED, proof.BRIDGING)
+        changed = _latest(session, call_id, RECORDING_PAUSED, RECORDING_RESUMED)
+        packets = _packets(session, call_id)
+        calls.add_event(session, call_id, "taken over")
+        return TakenOver(
+            client=call.client,
+            consultant=call.consultant,
+            language=call.language,
+            recorded=call.recording_asked,
+            accepted=holds.accept(session, settings, call),
+            seconds=0.0 if began is None else max(0.0, proof.since(began).total_seconds()),
+            muted=changed is not None and changed.what == RECORDING_PAUSED,
+            packets=packets,
+        )
+
+    return await database.run_to_the_end(work)
+
+
+def _latest(session: Session, call_id: str, *whats: str) -> CallEvent | None:
+    found = (
+        select(CallEvent)
+        .where(CallEvent.call_id == call_id, CallEvent.what.in_(whats))
+        .order_by(CallEvent.id.desc())
+        .limit(1)
+    )
+    return session.scalar(found)
+
+
+def _packets(session: Session, call_id: str) -> Earlier:
+    """What was last noted of the client's packets, and of the consultant's; the latest first."""
+    found = (
+        select(CallEvent)
+        .where(CallEvent.call_id == call_id, CallEvent.what == ALIVE, CallEvent.detail.startswith("packets "))
+        .order_by(CallEvent.id.desc())
+        .limit(2)
+    )
+    noted: list[tuple[datetime, list[str]]] = [
+        (proof.steadily(each), (each.detail or "").split()) for each in session.scalars(found)
+    ]
+    client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
+    return client, consultant

@@ -1,0 +1,71 @@
+"""How long each sound plays, from the files that Asterisk would play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from taxiphone.settings import Settings
+from taxiphone.speech import prompts_folder
+from taxiphone.speech.sentences import FOLDER
+
+# Of the formats that Asterisk plays: bytes a second, and bytes of the header.
+_RATES = {
+    ".alaw": (8000, 0),
+    ".ulaw": (8000, 0),
+    ".g722": (8000, 0),
+    ".sln": (16000, 0),
+    ".wav": (16000, 44),
+    ".gsm": (1650, 0),
+}
+_SHIPPED: dict[str, dict[str, float]] = {}  # language -> sound -> seconds
+
+
+class SoundLengths:
+    """The lengths of all sounds.
+
+    Args:
+        settings: with the state folder in which the operator's own sounds are.
+
+    Attributes:
+        missing: sounds that can't be played, although their files exist.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._languages: dict[str, dict[str, float]] = {}
+        self.missing: set[str] = set()
+
+    def seconds(self, sound: str, language: str) -> float:
+        """How long a sound plays; 0 if there is none, as Asterisk then goes on with the next."""
+        if sound in self.missing:
+            return 0.0
+        if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):
+            folder = prompts_folder.own_sounds(self._settings)
+            files = folder.glob(f"{sound.removeprefix(FOLDER + '/')}.*")
+            return max((_seconds(path) for path in files if path.suffix in _RATES), default=0.0)
+        if language not in self._languages:
+            self._languages[language] = _lengths(self._settings, language)
+        return self._languages[language].get(sound, 0.0)
+
+
+def _lengths(settings: Settings, language: str) -> dict[str, float]:
+    """The length of each sound of a language, by its name as Asterisk knows it."""
+    own = (
+        prompts_folder.own_sounds(settings) / language,
+        prompts_folder.own_texts(settings) / f"{language}.toml",
+    )
+    if any(place.exists() for place in own):
+        return _named(prompts_folder.sounds(settings, language))
+    if language not in _SHIPPED:  # what the package brings does not change while it runs
+        _SHIPPED[language] = _named(prompts_folder.sounds(settings, language))
+    return _SHIPPED[language]
+
+
+def _named(sounds: Mapping[str, Path]) -> dict[str, float]:
+    return {f"{FOLDER}/{name}": _seconds(path) for name, path in sounds.items()}
+
+
+def _seconds(path: Path) -> float:
+    rate, header = _RATES[path.suffix]
+    return max(path.stat().st_size - header, 0) / rate
