@@ -10,14 +10,13 @@ import asyncio
 import fcntl
 import logging
 import os
-import re
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import IO
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.agi.apology import Apology
@@ -29,19 +28,14 @@ from taxiphone.ari_app.hep import HepListener
 from taxiphone.ari_app.recovery import APPLICATION
 from taxiphone.ari_app.waiting import first_of
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.dialplan import config, credentials
-from taxiphone.dialplan.asterisk import locate, sharing
-from taxiphone.dialplan.asterisk.home import outdated
-from taxiphone.dialplan.asterisk.log_keeper import Bounds
+from taxiphone.dialplan import credentials
 from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.dialplan.credentials import ARI_USER
 from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
-from taxiphone.server import forgotten
-from taxiphone.server.checks import check_asterisk
-from taxiphone.server.refused_summary import RefusedSummary
+from taxiphone.server.abandoned import AbandonedCalls
+from taxiphone.server.embedded_asterisk import Say, start_asterisk
 from taxiphone.settings import Settings
-from taxiphone.speech.prompts_folder import link_prompts
 from taxiphone.store import serving
 from taxiphone.store.calls import OPEN
 from taxiphone.store.database import Database
@@ -51,11 +45,42 @@ log = logging.getLogger(__name__)
 
 _READY_SECONDS = 15
 _PRICED_SECONDS = 5
-_AGAIN_SECONDS = 1.0
-_NO_CHANNEL = re.compile(r"^0 active channels$", re.MULTILINE)
-_AWAY_SECONDS = 5.0  # so long a stop waits for a connection to Asterisk that was lost
+# How long a stop waits for a lost connection to Asterisk.
+_AWAY_SECONDS = 5.0
 
-Say = Callable[[str], None]
+
+@dataclass
+class _Parts:
+    """What runs side by side.
+
+    Attributes:
+        application: the calls.
+        calls: its task.
+        meter: prices from Asterisk's log.
+        recordings: converts recordings.
+        abandoned: prices calls whose end Asterisk did not log.
+        lock: watches the lock on the database.
+        asterisk: waits for the end of the embedded Asterisk; None if it is the operator's own.
+    """
+
+    application: Application
+    calls: asyncio.Task[None]
+    meter: asyncio.Task[None]
+    recordings: asyncio.Task[None]
+    abandoned: asyncio.Task[None]
+    lock: asyncio.Task[None]
+    asterisk: asyncio.Task[None] | None
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """All of them; if one ends, the process ends."""
+        found = [self.calls, self.meter, self.recordings, self.abandoned, self.lock]
+        return [*found, self.asterisk] if self.asterisk else found
+
+    @property
+    def asterisk_died(self) -> bool:
+        """Whether the embedded Asterisk has ended by itself."""
+        return self.asterisk is not None and self.asterisk.done()
 
 
 class Process:
@@ -75,10 +100,9 @@ class Process:
         self._signalled_again = asyncio.Event()
         self._ended = asyncio.Event()
         self._up_once = False
-        self._abandoned: set[str] = set()  # calls of which Asterisk has no leg, and its log perhaps no end
-        self._pricing: set[asyncio.Task[None]] = set()
         self._worker = RecordingWorker(settings, database)
         self._meter = Meter(settings, database, on_rated=self._rated)
+        self._abandoned = AbandonedCalls(self._meter)
         self._call_rated: Callable[[str], None] = lambda _: None
 
     async def run(self) -> None:
@@ -99,29 +123,19 @@ class Process:
             )
             await agi.start()
             stack.push_async_callback(agi.stop)
-            asterisk = await self._start_asterisk(stack)
-            application = await self._application(stack)
-            tasks = [
-                asyncio.create_task(application.run(), name="application"),
-                asyncio.create_task(self._meter.run(self._ended), name="meter"),
-                asyncio.create_task(self._worker.run(self._ended), name="recordings"),
-            ]
-            tasks.append(
-                asyncio.create_task(
-                    forgotten.watch(application.without_legs, self._meter), name="forgotten calls"
-                )
+            asterisk = await start_asterisk(
+                self._settings, stack, say=self._say, was_up=lambda: self._up_once
             )
-            if asterisk is not None:
-                tasks.append(asyncio.create_task(asterisk.wait_ended(), name="asterisk"))
-            tasks.append(asyncio.create_task(serving.watch(alone), name="database lock"))
+            application = await self._application(stack)
+            parts = self._start(application, asterisk, alone)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._signal)
                 stack.callback(loop.remove_signal_handler, number)
             try:
-                await self._up(application, tasks)
-                await _first(asyncio.create_task(self._signalled.wait()), tasks)
+                await self._up(parts)
+                await _first(asyncio.create_task(self._signalled.wait()), parts.tasks)
             finally:
-                await self._down(application, tasks)
+                await self._down(parts)
 
     async def _application(self, stack: AsyncExitStack) -> Application:
         asterisk, secrets = self._settings.asterisk, credentials.load(self._settings)
@@ -135,10 +149,22 @@ class Process:
             recording_control=AmiRecordingControl(asterisk.ami_port, secrets.ami_secret),
             signalling=hep,
             on_end=lambda _: self._meter.nudge(),
-            on_gone=self._gone,
+            on_gone=self._abandoned.add,
         )
         self._call_rated = application.call_rated
         return application
+
+    def _start(self, application: Application, asterisk: AsteriskServer | None, lock: serving.Lock) -> _Parts:
+        start = asyncio.create_task
+        return _Parts(
+            application,
+            calls=start(application.run(), name="application"),
+            meter=start(self._meter.run(self._ended), name="meter"),
+            recordings=start(self._worker.run(self._ended), name="recordings"),
+            abandoned=start(self._abandoned.watch(application.without_legs), name="abandoned calls"),
+            lock=start(serving.watch(lock), name="database lock"),
+            asterisk=start(asterisk.wait_ended(), name="asterisk") if asterisk else None,
+        )
 
     def _rated(self, call_id: str) -> None:
         self._worker.nudge()
@@ -146,70 +172,18 @@ class Process:
 
     # -- up -------------------------------------------------------------------------------------------------------
 
-    async def _start_asterisk(self, stack: AsyncExitStack) -> AsteriskServer | None:
-        if not self._settings.asterisk.embedded:
-            # What was recorded since `asterisk config` is heard from this start on, as with an embedded one.
-            link_prompts(self._settings)
-            sharing.share(self._settings)
-            self._say("Asterisk: yours; its files come from `taxiphone asterisk config`")
-            return None
-        found = locate.find(self._settings)
-        bounds = Bounds(self._settings.asterisk.log_megabytes * 1_000_000)
-        server = AsteriskServer(found, self._settings.asterisk_home, bounds)
-        link_prompts(self._settings)
-        files = config.render(self._settings, credentials.load(self._settings), found)
-        if await self._take_over(server, files):
-            self._say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
-        else:
-            for port in check_asterisk.asterisk_ports(self._settings.asterisk):
-                if port.ok is False:
-                    raise SetupError(f"{port.what}. {port.advice}")
-            server.write(files)
-            await server.start()
-            self._say(f"Asterisk {found.version_text}: started")
-
-        async def leave() -> None:
-            # One that was there before, with its calls, is not taken down by a start that failed.
-            if server.adopted and not self._up_once:
-                server.release()
-            else:
-                await server.stop()
-
-        stack.push_async_callback(leave)
-        summary = asyncio.create_task(RefusedSummary(server.folders.log).run(), name="refused requests")
-        stack.callback(summary.cancel)
-        return server
-
-    async def _take_over(self, server: AsteriskServer, files: dict[str, str]) -> bool:
-        """Adopt an Asterisk that runs already. One without calls that was started with other files is stopped instead."""
-        if not await server.adopt():
-            return False
-        other, closed = outdated(server.folders.etc, files)
-        others = sorted([*other, *closed])
-        if not others:
-            return True
-        if _NO_CHANNEL.search(await server.rx("core show channels count")):
-            log.info("Asterisk is started anew, since its files have changed: %s", ", ".join(others))
-            await server.stop()
-            return False
-        self._say(
-            f"Asterisk: has calls, and runs with files of earlier settings or an earlier version: {', '.join(others)}. "
-            "New calls may fail until it has been started anew. When no call is on, restart `taxiphone serve`."
-        )
-        return True
-
-    async def _up(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
+    async def _up(self, parts: _Parts) -> None:
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                await _first(asyncio.create_task(application.ready.wait()), tasks)
+                await _first(asyncio.create_task(parts.application.ready.wait()), parts.tasks)
         except TimeoutError:
             raise AsteriskStartError(
                 f"Asterisk's ARI on 127.0.0.1:{self._settings.asterisk.http_port} did not answer within "
                 f"{_READY_SECONDS} s. `taxiphone asterisk check` tells more."
             ) from None
-        await application.check_ports()
+        await parts.application.check_ports()
         self._up_once = True
-        await self._price_abandoned()
+        await self._abandoned.price()
         asterisk, trunk = self._settings.asterisk, self._settings.trunk
         self._say(
             f"SIP:      udp {asterisk.sip_address}:{asterisk.sip_port}, trunk to {trunk.host}:{trunk.port}"
@@ -227,14 +201,14 @@ class Process:
         if self._signals > 1:
             self._signalled_again.set()
 
-    async def _down(self, application: Application, tasks: list[asyncio.Task[None]]) -> None:
+    async def _down(self, parts: _Parts) -> None:
+        application = parts.application
         if self._drain and application.calls and self._signals:
             self._say(f"Waiting for {application.calls} call(s) to end; once more to end them.")
-            await first_of(application.drain(), self._signalled_again.wait(), _any_ends(tasks))
+            await first_of(application.drain(), self._signalled_again.wait(), _any_ends(parts.tasks))
         if application.calls:
             self._say(f"Ending {application.calls} call(s); what was talked is priced.")
-        asterisk_died = any(task.done() for task in tasks if task.get_name() == "asterisk")
-        if asterisk_died:
+        if parts.asterisk_died:
             application.asterisk_has_gone()
         elif application.calls and not await application.connected(_AWAY_SECONDS):
             log.warning(
@@ -242,44 +216,21 @@ class Process:
             )
             application.asterisk_has_gone()
         await application.hang_up_all()
-        if asterisk_died:
-            self._abandoned.update(await self._database.query(_unfinished))
-            await self._price_abandoned()
+        if parts.asterisk_died:
+            self._abandoned.add(await self._database.query(_unfinished))
+            await self._abandoned.price()
         await self._priced()
         self._ended.set()
-        tasks[0].cancel()
-        results = await asyncio.gather(*tasks[:3], return_exceptions=True)
-        for task in (*tasks[3:], *self._pricing):
+        parts.calls.cancel()
+        # Meter and recordings end by themselves, with what they are doing.
+        finishing = (parts.calls, parts.meter, parts.recordings)
+        results = await asyncio.gather(*finishing, return_exceptions=True)
+        for task in parts.tasks:
             task.cancel()
         for result in results:
             if isinstance(result, TaxiphoneError):
                 log.error("%s", result)
         self._say("Stopped.")
-
-    def _gone(self, call_ids: set[str]) -> None:
-        """Calls have lost their legs without an end in the log: at the start they are priced before it goes on."""
-        self._abandoned.update(call_ids)
-        if self._up_once and self._abandoned:
-            pricing = asyncio.create_task(
-                self._price_abandoned_later(), name="calls that Asterisk's death cut off"
-            )
-            self._pricing.add(pricing)
-            pricing.add_done_callback(self._pricing.discard)
-
-    async def _price_abandoned_later(self) -> None:
-        while self._abandoned and not self._ended.is_set():
-            try:
-                await self._price_abandoned()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("calls that Asterisk's death cut off can't be priced yet: %s", error)
-                await asyncio.sleep(_AGAIN_SECONDS)
-
-    async def _price_abandoned(self) -> None:
-        """Price the calls whose end nobody will log any more, to the last proof of life."""
-        if call_ids := sorted(self._abandoned):
-            await asyncio.to_thread(self._meter.abandoned, call_ids)
-            self._abandoned.difference_update(call_ids)
-            self._meter.nudge()
 
     async def _priced(self) -> None:
         """Wait until the meter has dealt with every ended call; what it does not get to now, it does at the next start."""

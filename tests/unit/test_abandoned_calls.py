@@ -13,7 +13,7 @@ from clocks import TO_THE_BRIDGE, moment, noted
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.commands.console import App
 from taxiphone.commands.ledger import ledger as ledger_command
-from taxiphone.server import forgotten
+from taxiphone.server.abandoned import AbandonedCalls
 from taxiphone.store import types
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
@@ -38,9 +38,8 @@ async def watched(house: Any, until: Any, found: set[str]) -> None:
     async def without_legs() -> set[str]:
         return found
 
-    task = asyncio.create_task(
-        forgotten.watch(without_legs, Meter(house.settings, house.database), look_seconds=0.01)
-    )
+    calls = AbandonedCalls(Meter(house.settings, house.database), poll_seconds=0.01)
+    task = asyncio.create_task(calls.watch(without_legs))
     async with asyncio.timeout(60):
         while not until():
             await asyncio.sleep(0.01)
@@ -92,7 +91,7 @@ async def test_one_that_can_not_be_priced_is_tried_once_a_minute_and_nobody_is_t
         return {ended}
 
     meter = Meter(house.settings, house.database)
-    task = asyncio.create_task(forgotten.watch(without_legs, meter, look_seconds=0.01))
+    task = asyncio.create_task(AbandonedCalls(meter, poll_seconds=0.01).watch(without_legs))
     async with asyncio.timeout(60):
         while looks < 10:
             await asyncio.sleep(0.01)
@@ -103,6 +102,44 @@ async def test_one_that_can_not_be_priced_is_tried_once_a_minute_and_nobody_is_t
     assert caplog.text.count("can't be priced") == 1
     assert "what the program saw of it was priced" not in caplog.text
     assert meter.abandoned([ended]) == []
+
+
+async def test_one_whose_legs_are_known_to_have_gone_is_priced_without_being_polled_for(
+    house: Any, ended: str
+) -> None:
+    async def nobody() -> set[str]:
+        return set()
+
+    calls = AbandonedCalls(Meter(house.settings, house.database))
+    calls.add({ended})
+    task = asyncio.create_task(calls.watch(nobody))
+    async with asyncio.timeout(60):
+        while house.get(ended).status != Status.RATED:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert house.get(ended).receipt.total == 155
+
+
+async def test_one_that_can_not_be_priced_yet_is_tried_again(
+    house: Any, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(house.settings, house.database)
+    price, failures = meter.abandoned, [OSError("the log can't be read")]
+
+    def fails_once(call_ids: Any) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return price(call_ids)
+
+    monkeypatch.setattr(meter, "abandoned", fails_once)
+    calls = AbandonedCalls(meter)
+    calls.add({ended})
+    with pytest.raises(OSError, match="the log"):
+        await calls.price()
+    await calls.price()
+    assert house.get(ended).status == Status.RATED
 
 
 def release(house: Any, *arguments: str) -> str:
