@@ -29,7 +29,7 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.UNKNOWN_NUMBER: ("unknown-number",),
     Outcome.UNKNOWN_CALLER: ("unknown-caller",),
     Outcome.WRONG_PIN: ("wrong-pin", *_REFUSAL),
-    Outcome.PAUSED: ("pin-paused",),
+    Outcome.PIN_PAUSED: ("pin-paused",),
     Outcome.BLOCKED: ("blocked",),
     Outcome.ACCOUNT_CLOSED: ("account-closed",),
     Outcome.NO_CREDIT: ("no-credit", "goodbye"),

@@ -13,7 +13,7 @@ from taxiphone.billing.pricing import money
 from taxiphone.commands.client_rows import all_clients, client_row, show_client
 from taxiphone.commands.console import App, examples, json_option, out, pass_app, show, show_one
 from taxiphone.commands.options import NEGATIVE, amount, amount_or_none, given
-from taxiphone.directory import checks, people
+from taxiphone.directory import people, validation
 from taxiphone.errors import UsageError
 from taxiphone.speech import names
 
@@ -141,7 +141,7 @@ def client_top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_js
     Give the payment's own number as --key where there is one: then the command can be repeated without harm.
     """
     digits, currency = app.settings.currency_digits, app.settings.platform.currency
-    minor = money.to_minor(checks.amount("the amount", amount, digits), digits)
+    minor = money.to_minor(validation.amount("the amount", amount, digits), digits)
     if minor == 0:
         raise UsageError("the amount is nothing; give more than 0.")
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
@@ -164,7 +164,7 @@ def _limit(wanted: Decimal | str, digits: int) -> int | None:
     """In minor units, more than nothing."""
     if isinstance(wanted, str):
         return None
-    minor = money.to_minor(checks.amount("the daily limit", wanted, digits), digits)
+    minor = money.to_minor(validation.amount("the daily limit", wanted, digits), digits)
     if minor == 0:
         raise UsageError("a daily limit is more than 0. To refuse a client's calls: --block; no limit: none.")
     return minor

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import checks, numbers, ownership
+from taxiphone.directory import numbers, ownership, validation
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import Languages
@@ -69,18 +69,18 @@ def checked(session: Session, settings: Settings, fields: ConsultantFields) -> C
         )
     kept: ConsultantFields = {
         **fields,
-        "name": checks.name(fields["name"]),
+        "name": validation.name(fields["name"]),
         "phone": ownership.for_consultant(session, settings, fields["phone"]),
-        "language": checks.language(fields["language"], Languages.of_state(settings.state)),
-        "price_per_minute": checks.price("the price per minute", fields["price_per_minute"], digits),
-        "free_minutes": checks.minutes("free minutes", fields.get("free_minutes", 0), least=0),
+        "language": validation.language(fields["language"], Languages.of_state(settings.state)),
+        "price_per_minute": validation.price("the price per minute", fields["price_per_minute"], digits),
+        "free_minutes": validation.minutes("free minutes", fields.get("free_minutes", 0), least=0),
     }
     if package[0] is not None and package[1] is not None:
-        kept["package_price"] = checks.amount("the package's price", package[0], digits)
-        kept["package_minutes"] = checks.minutes("the package's minutes", package[1], least=1)
+        kept["package_price"] = validation.amount("the package's price", package[0], digits)
+        kept["package_minutes"] = validation.minutes("the package's minutes", package[1], least=1)
     commission = fields.get("commission")
     if commission is not None:
-        kept["commission"] = checks.share("the commission", commission)
+        kept["commission"] = validation.share("the commission", commission)
     return kept
 
 

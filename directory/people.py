@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import checks, consultant_fields, numbers, ownership
+from taxiphone.directory import consultant_fields, numbers, ownership, validation
 from taxiphone.directory.consultant_fields import ConsultantFields, ConsultantOptions
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
@@ -159,8 +159,8 @@ def add_consultant(
     checked = consultant_fields.checked(session, settings, fields)
     rung = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
     if code is None:
-        code = checks.draw_code(4, lambda drawn: consultant_by_code(session, drawn) is not None)
-    checks.code(code, shortest=2)
+        code = validation.draw_code(4, lambda drawn: consultant_by_code(session, drawn) is not None)
+    validation.code(code, shortest=2)
     taken = f"there is a consultant with the code {code} already. Choose another, or leave --code out."
     if consultant_by_code(session, code) is not None:
         raise UsageError(taken)
@@ -217,11 +217,13 @@ def add_client(
         UsageError: something of it can't be, or a number is another client's; nothing was added.
     """
     client = Client(
-        code=checks.draw_code(
+        code=validation.draw_code(
             8, lambda drawn: session.scalar(select(Client.id).where(Client.code == drawn)) is not None
         ),
-        name=checks.name(name),
-        language=checks.language(language or settings.platform.language, Languages.of_state(settings.state)),
+        name=validation.name(name),
+        language=validation.language(
+            language or settings.platform.language, Languages.of_state(settings.state)
+        ),
     )
     taken = [ownership.for_client(session, settings, phone) for phone in phones]
     _insert(session, client, "somebody else added a client at the same moment. Try again.")
@@ -244,8 +246,10 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
         if number not in has:
             raise UsageError(f"{number} is not a number of {client.name}'s.")
     new = [ownership.for_client(session, settings, phone, client) for phone in changes.get("add_phones", ())]
-    name = checks.name(changes.get("name", client.name))
-    language = checks.language(changes.get("language", client.language), Languages.of_state(settings.state))
+    name = validation.name(changes.get("name", client.name))
+    language = validation.language(
+        changes.get("language", client.language), Languages.of_state(settings.state)
+    )
     client.name, client.language = name, language
     client.blocked = changes.get("blocked", client.blocked)
     client.daily_limit = changes.get("daily_limit", client.daily_limit)
@@ -284,7 +288,9 @@ def add_number(
     added = Did(
         number=plain,
         consultant=consultant,
-        language=checks.language(language or settings.platform.language, Languages.of_state(settings.state)),
+        language=validation.language(
+            language or settings.platform.language, Languages.of_state(settings.state)
+        ),
     )
     _insert(session, added, f"{plain} was added at the same moment. See: taxiphone number list")
     return added
@@ -313,7 +319,7 @@ def set_number(
     elif everybody:
         found.consultant = None
     if language is not None:
-        found.language = checks.language(language, Languages.of_state(settings.state))
+        found.language = validation.language(language, Languages.of_state(settings.state))
     session.flush()
     return found
 

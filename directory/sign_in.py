@@ -55,7 +55,7 @@ class Checked(enum.Enum):
 
     RIGHT = "right"
     WRONG = "wrong"  # one of the two, nobody is told which
-    PAUSED = "paused"  # too many were wrong: nothing was looked at
+    PIN_PAUSED = "paused"  # too many were wrong: nothing was looked at
 
 
 class Desk:
@@ -101,7 +101,7 @@ class Desk:
         keys = _keys(code, caller)
         found = await database.query(lambda session: _look(session, keys, code))
         if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
-            return Checked.PAUSED, None
+            return Checked.PIN_PAUSED, None
         client_id, pin_hash = found
         good = pins.well_formed(pin)
         right = await pins.verify_in_turn(pin_hash if good else None, pin if good else "", hidden=hidden)
@@ -119,7 +119,7 @@ class Desk:
         return min(_SLOWEST_SECONDS, max(0, len(self._wrong_hidden) - _NOT_SLOWED) * _SLOWER_SECONDS)
 
 
-def paused(session: Session, caller: str | None, at: datetime) -> bool:
+def pin_paused(session: Session, caller: str | None, at: datetime) -> bool:
     """Whether no PIN is taken from this caller (E.164) at that time; a hidden number is never paused itself."""
     return _paused(session, _keys("", caller), at)
 
@@ -169,7 +169,7 @@ def forgive(session: Session, client: Client) -> None:
     _forget(session, keys_of(client))
 
 
-def paused_now(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
+def pins_paused_now(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
     """Every key that is paused at that time, or those of one client only; in their order."""
     found = select(SignIn).where(_in_force(at)).order_by(SignIn.key)
     if of is not None:

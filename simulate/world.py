@@ -60,15 +60,15 @@ class SimulatedRecordingControl:
     """Implements `ari_app.ports.RecordingControl`: recordings are paused and resumed at once.
 
     Attributes:
-        paused: the channels of which silence would be recorded.
+        muted: the channels of which silence would be recorded.
     """
 
     def __init__(self) -> None:
-        self.paused: set[str] = set()
+        self.muted: set[str] = set()
 
     async def mute(self, channel: str, muted: bool) -> bool:
         """Pause or resume."""
-        (self.paused.add if muted else self.paused.discard)(channel)
+        (self.muted.add if muted else self.muted.discard)(channel)
         return True
 
     async def unavailable(self) -> str | None:

@@ -51,7 +51,7 @@ class Outcome(enum.StrEnum):
     UNKNOWN_CALLER = "unknown_caller"
     UNKNOWN_CODE = "unknown_code"
     WRONG_PIN = "wrong_pin"  # or no such client's code
-    PAUSED = "paused"  # too many wrong PINs: later again
+    PIN_PAUSED = "paused"  # too many wrong PINs: later again
     BLOCKED = "blocked"
     ACCOUNT_CLOSED = "account_closed"
     NO_CREDIT = "no_credit"

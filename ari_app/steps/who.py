@@ -22,7 +22,7 @@ from taxiphone.store.types import now
     Outcome.UNKNOWN_NUMBER,
     Outcome.UNKNOWN_CALLER,
     Outcome.WRONG_PIN,
-    Outcome.PAUSED,
+    Outcome.PIN_PAUSED,
     Outcome.ACCOUNT_CLOSED,
     Outcome.BLOCKED,
     Outcome.TOO_MANY_CALLS,
@@ -47,8 +47,8 @@ async def identify(call: LiveCall, caller: Caller) -> Identified:
 
 async def _sign_in(call: LiveCall, caller: str | None) -> Client:
     """Ask for a client code and PIN, and offer to add the caller's number to the account."""
-    if await call.database.query(lambda session: sign_in.paused(session, caller, now())):
-        raise NoTalkError(Outcome.PAUSED)
+    if await call.database.query(lambda session: sign_in.pin_paused(session, caller, now())):
+        raise NoTalkError(Outcome.PIN_PAUSED)
     before = call.sounds("welcome", "number-not-known")
     tries = _Tries(call.tries(menu.CLIENT_CODE))
     while tries.left:
@@ -59,8 +59,8 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
         checked, client = await call.services.sign_ins.check(
             call.services.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
-        if checked is Checked.PAUSED:
-            raise NoTalkError(Outcome.PAUSED)
+        if checked is Checked.PIN_PAUSED:
+            raise NoTalkError(Outcome.PIN_PAUSED)
         if client is not None:
             await call.record.signed_in(client)
             await call.speak(client.language)
@@ -75,8 +75,8 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
         await call.record.write(None, "wrong PIN")
         tries.left -= 1
         before = call.sounds("wrong-pin")
-    paused = await call.database.query(lambda session: sign_in.paused(session, caller, now()))
-    raise NoTalkError(Outcome.PAUSED if paused else Outcome.WRONG_PIN)
+    paused = await call.database.query(lambda session: sign_in.pin_paused(session, caller, now()))
+    raise NoTalkError(Outcome.PIN_PAUSED if paused else Outcome.WRONG_PIN)
 
 
 @dataclass

@@ -46,7 +46,7 @@ async def test_the_end_waits_for_no_sentence(live, ears):
 async def test_the_key_of_a_recorded_talk_does_nothing_in_one_that_is_not(live, world, ears):
     await live("talk 20: client presses 09", "talk 60: client hangs up")
     assert not {"recording-paused", "recording-unchanged"} & set(ears.of("client"))
-    assert not world.recording_control.paused
+    assert not world.recording_control.muted
 
 
 async def test_a_recording_that_could_not_be_paused_is_said_to_both(live, world, ears, monkeypatch):

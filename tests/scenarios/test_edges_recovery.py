@@ -138,11 +138,11 @@ async def test_a_recording_that_was_paused_stays_so_over_a_takeover(killed, worl
         "talk 90: client hangs up",
     )
     assert ears.of("consultant")[-1] == "recording-paused"
-    assert world.recording_control.paused
+    assert world.recording_control.muted
     await taken_over()
     assert "recording-resumed" in ears.of("consultant")
     assert ears.of("client").count("recording-paused") == 1
-    assert not world.recording_control.paused
+    assert not world.recording_control.muted
 
 
 async def test_a_talk_that_is_over_is_ended_and_not_taken_over_again(killed, world, row, nothing_left):

@@ -88,7 +88,7 @@ def test_another_pin_makes_the_one_before_void_and_ends_the_pause(house: Any, ru
     assert first.keys() == {"code", "name", "pin"}
     for _ in range(3):
         signs_in(house, "0")
-    assert signs_in(house, first["pin"]) is Checked.PAUSED
+    assert signs_in(house, first["pin"]) is Checked.PIN_PAUSED
     second = printed(run, "client", "pin", CODE)["pin"]
     assert signs_in(house, first["pin"]) is Checked.WRONG
     assert signs_in(house, second) is Checked.RIGHT

@@ -57,7 +57,7 @@ class Door:
 
     def paused(self, caller: str | None = NUMBER) -> bool:
         with self.database.reading() as session:
-            return sign_in.paused(session, caller, now())
+            return sign_in.pin_paused(session, caller, now())
 
     def rows(self) -> dict[str, SignIn]:
         with self.database.reading() as session:
@@ -131,7 +131,7 @@ def test_the_last_try_begins_the_pause_and_in_it_the_right_pin_is_not_looked_at(
     assert not door.paused()
     door.fail(1)
     assert door.paused()
-    assert door.check() is Checked.PAUSED
+    assert door.check() is Checked.PIN_PAUSED
     assert {row.failures for row in door.rows().values()} == {3}
 
 
@@ -171,8 +171,8 @@ def test_the_pause_ends_at_its_second_not_before(door: Door) -> None:
     until = door.rows()[f"number:{NUMBER}"].paused_until
     assert until is not None
     with door.database.reading() as session:
-        assert sign_in.paused(session, NUMBER, until - timedelta(microseconds=1))
-        assert not sign_in.paused(session, NUMBER, until)
+        assert sign_in.pin_paused(session, NUMBER, until - timedelta(microseconds=1))
+        assert not sign_in.pin_paused(session, NUMBER, until)
 
 
 def test_the_pause_doubles_to_an_hour_for_the_code_and_a_day_for_the_number(door: Door) -> None:
@@ -212,12 +212,12 @@ def test_a_pause_never_shrinks_never_passes_its_longest_and_begins_with_the_last
 def test_a_number_is_paused_across_codes_and_a_code_across_numbers(door: Door) -> None:
     for code in ("9001", "9002", "9003"):
         door.fail(1, code=code)
-    assert door.check() is Checked.PAUSED
+    assert door.check() is Checked.PIN_PAUSED
     assert door.check(caller="+33144556677") is Checked.RIGHT
     for caller in ("+33144556601", "+33144556602", None):
         door.fail(1, caller=caller)
-    assert door.check(caller="+33144556677") is Checked.PAUSED
-    assert door.check(caller=None) is Checked.PAUSED
+    assert door.check(caller="+33144556677") is Checked.PIN_PAUSED
+    assert door.check(caller=None) is Checked.PIN_PAUSED
     assert not door.paused("+33144556677")
 
 
@@ -228,12 +228,12 @@ def test_a_caller_without_a_known_number_is_never_paused_but_the_code_is(
     door.fail(3, caller=caller)
     assert set(door.rows()) == {f"code:{CODE}"}
     assert not door.paused(caller)
-    assert door.check(caller=caller) is Checked.PAUSED
+    assert door.check(caller=caller) is Checked.PIN_PAUSED
 
 
 def test_a_pause_does_not_tell_which_codes_exist(door: Door) -> None:
     door.fail(3, code="9001", caller=None)
-    assert door.check(code="9001", caller=None) is Checked.PAUSED
+    assert door.check(code="9001", caller=None) is Checked.PIN_PAUSED
 
 
 def test_what_is_older_than_thirty_days_is_forgotten(door: Door) -> None:
@@ -265,7 +265,7 @@ def test_many_wrong_pins_at_once_are_no_more_tries_than_one_after_the_other(door
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: door.check(pin="907135"), range(16)))
     assert answers.count(Checked.WRONG) == 3
-    assert answers.count(Checked.PAUSED) == 13
+    assert answers.count(Checked.PIN_PAUSED) == 13
     assert {row.failures for row in door.rows().values()} == {3}
 
 

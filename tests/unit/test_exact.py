@@ -17,7 +17,7 @@ from taxiphone import settings as settings_file
 from taxiphone.billing.pricing.quote_file import parse_tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.commands import options
-from taxiphone.directory import checks
+from taxiphone.directory import validation
 from taxiphone.errors import UsageError
 from taxiphone.exact import exact, finer_than
 from taxiphone.store.types import ExactDecimal
@@ -135,10 +135,10 @@ def test_what_is_no_whole_number_is_refused(written: str) -> None:
 # -- minus zero ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("check", [checks.price, checks.amount])
+@pytest.mark.parametrize("check", [validation.price, validation.amount])
 def test_a_price_of_minus_zero_is_kept_as_zero(check: Any) -> None:
     assert str(check("the price", Decimal("-0"), 2)) == "0.00"
-    assert str(checks.share("the commission", Decimal("-0.0"))) == "0.00"
+    assert str(validation.share("the commission", Decimal("-0.0"))) == "0.00"
 
 
 def test_shares_of_minus_zero_in_the_settings_are_zero(tmp_path: Path) -> None:

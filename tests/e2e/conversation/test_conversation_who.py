@@ -95,10 +95,10 @@ async def test_three_wrong_pins_end_the_call_and_the_next_one_has_to_wait(in_bot
             if number < tries - 1:
                 await call.hears("wrong-pin")
         ended = await call.finished()
-        assert ended.outcome in {Outcome.WRONG_PIN, Outcome.PAUSED}
+        assert ended.outcome in {Outcome.WRONG_PIN, Outcome.PIN_PAUSED}
         await call.dial(caller_id=elsewhere(call))
         await call.hears("pin-paused")
-        assert (await call.finished()).outcome == Outcome.PAUSED
+        assert (await call.finished()).outcome == Outcome.PIN_PAUSED
 
     await in_both_languages(story)
 
