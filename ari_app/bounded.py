@@ -1,4 +1,4 @@
-"""Memory that a stranger can't make grow: of what is kept, the latest so many."""
+"""A cache of the latest values, bounded so that strangers can't make it grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keep a value as the latest; beyond `most`, the one that was kept longest ago goes."""
+    """Keep a value as the latest; beyond `most` values, drop the oldest."""
     kept[key] = value
     kept.move_to_end(key)
     if len(kept) > most:

@@ -1,4 +1,4 @@
-"""How often one number may call: whoever redials in a loop is refused before the call is answered."""
+"""Limits how often one number may call: a number that redials in a loop is refused before the call is answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import OrderedDict, deque
 from taxiphone.ari_app.bounded import keep
 
 _SECONDS = 60.0
-_NUMBERS = 10_000  # remembered at most; of those, the one that has not called for longest is forgotten first
+# Maximum number of numbers that are remembered.
+_NUMBERS = 10_000
 
 
 class CallRate:
@@ -22,10 +23,10 @@ class CallRate:
         self._calls: OrderedDict[str, deque[float]] = OrderedDict()
 
     def takes(self, number: str, at: float) -> bool:
-        """Whether a call from this number is taken, and count it if so. Hidden callers are not told apart: always.
+        """Whether a call from this number is taken; counts it if so. Callers with a withheld number are always taken.
 
         Args:
-            number: the caller's; empty where it is withheld.
+            number: the caller's; empty if it is withheld.
             at: the time, in seconds of a clock that never steps.
         """
         if not number:

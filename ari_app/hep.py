@@ -1,8 +1,8 @@
-"""What Asterisk's events don't tell of a call's sound: which way it was agreed to flow, and whether the phone still reports.
+"""Receives what Asterisk's events don't say about a call's audio: the agreed direction, and whether RTCP still arrives.
 
 Asterisk sends a copy of each SIP message and RTCP report to this program's UDP port on loopback (HEP version 3, hep.conf).
-Of the SIP messages only the direction is kept that the far end gave its audio (RFC 3264: `recvonly`, `inactive` ...), and
-of the reports (RFC 3550) only when they came. Everything else is dropped at once.
+Of the SIP messages, only the direction of the far end's audio is kept (RFC 3264: `recvonly`, `inactive` ...); of the
+reports (RFC 3550), only how many came. Everything else is dropped at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from taxiphone.errors import SetupError
 
 log = logging.getLogger(__name__)
 
-_MOST = 10_000  # of what is kept of each kind: what was not asked for, or told, for longest goes
+# Maximum number of entries of each kind; the least recently used one is dropped.
+_MOST = 10_000
 _MAGIC, _HEADER, _CHUNK = b"HEP3", 6, 6
 _KEY, _PAYLOAD, _CALL_ID, _PROTOCOL = 0x0E, 0x0F, 0x11, 0x0B  # chunk types
 _SIP, _RTCP = 1, 5  # protocol types
@@ -29,7 +30,7 @@ _SENDS = frozenset({"sendrecv", "sendonly"})
 _DIRECTION = re.compile(rb"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
 _AUDIO = re.compile(rb"^m=audio ", re.MULTILINE)
 _MEDIA = re.compile(rb"^m=", re.MULTILINE)
-# What our own messages call themselves (pjsip.conf): they tell our direction, not the far end's.
+# How our own messages identify themselves (pjsip.conf): they have our direction, not the far end's.
 _OWN = re.compile(
     rb"^(?:User-Agent|Server):\s*" + USER_AGENT.encode() + rb"\s*$", re.MULTILINE | re.IGNORECASE
 )
@@ -39,27 +40,27 @@ _RESPONSE = b"SIP/2.0 "
 
 
 class HepListener(asyncio.DatagramProtocol):
-    """The copies of what passes between Asterisk and the phones.
+    """Listens for copies of what passes between Asterisk and the phones. Implements `ports.MediaSignalling`.
 
     Args:
-        secret: with which Asterisk proves that a copy is its own.
+        secret: sent by Asterisk with each copy, to prove that it is its own.
     """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
         # Call-ID -> a direction in which its phone sends nothing
         self._silent: OrderedDict[str, str] = OrderedDict()
-        # (Call-ID, CSeq) -> a direction that was asked for and is not agreed yet
+        # (Call-ID, CSeq) -> a direction that was offered and is not agreed yet
         self._offered: OrderedDict[tuple[str, int], str] = OrderedDict()
         # Call-ID -> source -> how many reports
         self._reports: OrderedDict[str, dict[int, int]] = OrderedDict()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def listen(self, port: int) -> None:
-        """Take copies on this port of loopback.
+        """Listen for copies on this port of loopback.
 
         Raises:
-            SetupError: it is taken.
+            SetupError: the port is taken.
         """
         try:
             self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -72,36 +73,36 @@ class HepListener(asyncio.DatagramProtocol):
             ) from None
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop listening."""
         if self._transport is not None:
             self._transport.close()
 
-    # -- what is asked --------------------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------------------
 
     def sends_nothing(self, call_id: str | None) -> bool:
-        """Whether the far end of a SIP call has said that it sends no sound: it only listens, or holds.
+        """Whether the far end of a SIP call has agreed to send no audio: it only listens, or holds.
 
         Args:
-            call_id: the SIP Call-ID; None: it is not known.
+            call_id: the SIP Call-ID; None if it is not known.
         """
         if call_id is None or call_id not in self._silent:
             return False
-        self._silent.move_to_end(call_id)  # anybody may send SIP: what a talk asks for is not driven out
+        self._silent.move_to_end(call_id)  # anybody may send SIP: what a talk asks for is not displaced
         return True
 
     def reports(self, call_id: str | None, ours: int | None) -> int:
         """How many RTCP reports have come from the far end of a SIP call.
 
         Args:
-            call_id: the SIP Call-ID; None: it is not known.
-            ours: the source (SSRC) of our own reports, which are copied too.
+            call_id: the SIP Call-ID; None if it is not known.
+            ours: the SSRC of our own reports, which are copied too.
         """
         return sum(count for source, count in self._reports.get(call_id or "", {}).items() if source != ours)
 
-    # -- what comes -----------------------------------------------------------------------------------------------
+    # -- packets -----------------------------------------------------------------------------------------------
 
     def datagram_received(self, data: bytes, _: tuple[str | None, int]) -> None:
-        """A copy has come, or something that is none: nothing that is sent here may disturb a call."""
+        """Handle a copy, or anything else that was sent here: it must never disturb a call."""
         try:
             chunks = _chunks(data)
             if not hmac.compare_digest(chunks.get(_KEY, b""), self._secret):
@@ -113,7 +114,7 @@ class HepListener(asyncio.DatagramProtocol):
             elif protocol == _RTCP:
                 self._rtcp(call_id, payload)
         except (ValueError, TypeError, struct.error, LookupError, AttributeError) as error:
-            log.debug("a copy of Asterisk's could not be read: %r", error)
+            log.debug("a HEP packet could not be read: %r", error)
 
     def _sip(self, call_id: str, message: bytes) -> None:
         head, _, body = message.partition(b"\r\n\r\n")
@@ -152,7 +153,7 @@ class HepListener(asyncio.DatagramProtocol):
 
 
 def _chunks(data: bytes) -> dict[int, bytes]:
-    """The chunks of a packet by their type; those of a vendor's own are left out."""
+    """The chunks of a packet by type, without vendor-specific ones."""
     if data[:4] != _MAGIC:
         return {}
     found, place = {}, _HEADER
@@ -167,9 +168,9 @@ def _chunks(data: bytes) -> dict[int, bytes]:
 
 
 def _direction(sdp: bytes) -> str | None:
-    """The direction of the first audio stream by who wrote the SDP (RFC 4566); None where there is no such stream.
+    """The direction of the first audio stream, as the author of the SDP sees it (RFC 4566); None if there is no audio.
 
-    A stream on hold in the old manner has the address 0.0.0.0 (RFC 3264, section 8.4); one that is refused, port 0.
+    The old way to put a stream on hold is the address 0.0.0.0 (RFC 3264, section 8.4). A rejected stream has port 0.
     """
     audio = _AUDIO.search(sdp)
     if audio is None:

@@ -1,4 +1,4 @@
-"""One INVITE makes one call, on however many ways it comes, and however late a copy of it (RFC 3261, 8.2.2.2)."""
+"""Detects copies of an INVITE: however it is routed, and however late, one INVITE makes one call (RFC 3261, 8.2.2.2)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from taxiphone.ari_app.ports import Event
 
 _REMEMBERED = 20_000
 
-# Of the arguments after the number dialled (dialplan/config.py), those after the five of `directory.callers.Said`: the From tag
-# with the CSeq, and what stands where the number dialled should.
+# Positions among the arguments after the number dialled (dialplan/config.py), following the five of
+# `directory.callers.Said`: the From tag with the CSeq, and what stands in place of the number dialled.
 MARK, NAMED = 5, 6
 
 
 class Invites:
-    """The INVITEs that have made a call, the latest 20,000 of them.
+    """The latest 20,000 INVITEs that have made a call.
 
-    Asterisk answers a merged request while the first is being answered, but takes a copy that comes after the ACK for a call
-    of its own.
+    Asterisk rejects a merged request while the first is being answered, but takes a copy that comes after the ACK for a
+    new call.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Invites:
         """Whether the INVITE behind this StasisStart has made a call before: same Call-ID, From tag and CSeq.
 
         Args:
-            event: where its arguments have no From tag and CSeq, nothing is known of the INVITE.
+            event: if its arguments have no From tag and CSeq, nothing is known of the INVITE.
         """
         call_id, mark = event["channel"].get("protocol_id", ""), "".join(event["args"][2:][MARK : MARK + 1])
         if not call_id or not mark:

@@ -1,8 +1,8 @@
-"""One press of a key is one key: the copies that a carrier sends of it are dropped.
+"""Counts each key press once, dropping the copies that a carrier sends of it.
 
-A carrier may send a press twice, as RTP events (RFC 4733) and as SIP INFO, or with several end packets whose time stamps
+A carrier may send a press twice, as RTP events (RFC 4733) and as SIP INFO, or with several end packets whose timestamps
 differ. Asterisk makes an event of each copy, and plays some of them out later: at least 45 ms after the one before, for as
-long as the press took. So the copies of one press are spread over some 300 ms, but their times overlap, or nearly do.
+long as the press took. The copies of one press are therefore spread over some 300 ms, but they overlap, or nearly do.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _MILLISECOND = timedelta(milliseconds=1)
-# Between the end of a key and the begin of its copy. Asterisk keeps two keys of one method at least 45 ms apart.
+# Between the end of a key and the beginning of its copy. Asterisk keeps two keys of one method at least 45 ms apart.
 _GAP = 44 * _MILLISECOND
-# Likewise, where the two last differently long: then they come by different methods.
+# The same if the two have different lengths: then they come by different methods.
 _OTHER_METHOD_GAP = 60 * _MILLISECOND
 # From the first event to the last copy, once a leg is known to send copies.
 _COPIES_WITHIN = 300 * _MILLISECOND
@@ -34,12 +34,12 @@ class Keypad:
     _last: datetime | None = None  # event of it, a copy perhaps
 
     def presses(self, digit: str, ended: datetime | None, milliseconds: int) -> bool:
-        """Whether an event is a press of its own, and no copy of the one before.
+        """Whether an event is a new press, and not a copy of the one before.
 
         Args:
             digit: the key.
-            ended: the event's time by Asterisk's clock; None where it tells none: then it is a press.
-            milliseconds: how long the key was pressed, as the event tells.
+            ended: the event's time by Asterisk's clock; None if the event has none, which makes it a press.
+            milliseconds: how long the key was pressed, by the event.
         """
         length = milliseconds * _MILLISECOND
         copy = digit == self._digit and ended is not None and self._is_copy(ended, length)

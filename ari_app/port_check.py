@@ -1,4 +1,4 @@
-"""Whether Asterisk really listens where it should: without SIP no call comes, without AMI no recording can be paused."""
+"""Checks that Asterisk listens where it should: without SIP no call comes, without AMI no recording can be paused."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ async def check_ports(ari: Ari, recording_control: RecordingControl, settings: A
 def _sentence(name: str, protocol: str, address: str, port: int, key: str) -> str:
     return (
         f"Asterisk does not listen for {name} at {protocol} {address}:{port}, so no calls are taken: another program "
-        f"holds the port, or the address is not this machine's. See who holds it (ss -lunpt 'sport = :{port}'), or "
-        f"choose another: [asterisk] {key}"
+        f"uses the port, or the address is not this machine's. Find the program (ss -lunpt 'sport = :{port}'), or "
+        f"set another port: [asterisk] {key}"
     )

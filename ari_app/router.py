@@ -1,8 +1,8 @@
-"""Each event of Asterisk's goes to the leg that it is about; it decides nothing.
+"""Routes each of Asterisk's events to the leg that it is about. Nothing is decided here.
 
-A `Leg` is the inbox of one channel: it keeps what was heard of it (answered, keys, finished playbacks, gone), in the
-order in which Asterisk said it. It is open before the request that makes the channel goes out, so no event is too
-early; and the verbs wait on it.
+A `Leg` is the inbox of one channel: it keeps what events said of it (answered, keys, finished playbacks, gone), in
+Asterisk's order. It is opened before the request that makes the channel is sent, so no event comes too early. Commands
+wait on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = timedelta(milliseconds=50)  # no sound is so short
+# No sound is this short.
+_AT_ONCE = timedelta(milliseconds=50)
 
 Arrival = Callable[["Leg", Event], None]
 
@@ -33,15 +34,15 @@ class Leg:
         entered: set when it is in the application (StasisStart).
         answered: set when the phone that it rings has been picked up.
         gone: set when it has been hung up.
-        cause: why, by Q.850 (ISDN) cause number; None before, or where nobody said it.
-        dialled: how far the far end's phone has come: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
+        cause: why, as a Q.850 cause; None before that, or if it was not sent.
+        dialled: status of the dialling: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         confirmed: whether Asterisk has told of it yet.
-        joined: when it was told that the channel had entered a bridge, by the bridge's id.
-        parted: likewise when it had left one.
-        on_hold: set while its phone has the call on hold, and so sends nothing for good reason.
+        joined: when an event said that the channel had entered a bridge, by the bridge's id.
+        parted: the same for leaving one.
+        on_hold: set while its phone has the call on hold, and may send nothing.
         off_hold: set while it has not.
-        sip_call_id: of its SIP dialog; None: it was neither told nor asked for yet.
-        packets_before_answer: RTP packets that came before it answered, such as the far end's ringing.
+        sip_call_id: of its SIP dialog; None if it is not known yet.
+        packets_before_answer: RTP packets that came before it answered, such as early media.
     """
 
     def __init__(self, channel: str) -> None:
@@ -73,10 +74,10 @@ class Leg:
         """Whether its phone has put the call on hold."""
         return self.on_hold.is_set()
 
-    # -- what the verbs wait for ----------------------------------------------------------------------------------
+    # -- what commands wait for ----------------------------------------------------------------------------------
 
     async def key(self) -> str | None:
-        """The next key (DTMF, RFC 4733) that was pressed and not yet taken; None when the leg has gone."""
+        """The next key (DTMF, RFC 4733) that was pressed and not read yet; None when the leg has gone."""
         while not self._keys:
             if self.gone.is_set():
                 return None
@@ -85,21 +86,21 @@ class Leg:
         return self._keys.popleft()
 
     def forget_keys(self) -> None:
-        """Drop what was pressed before: an answer belongs to a question that was asked."""
+        """Drop keys that were pressed earlier: an answer belongs to the question that was asked."""
         self._keys.clear()
 
     def expect_playback(self, playback: str) -> asyncio.Event:
-        """The fact that a playback has finished; ask before the request goes out."""
+        """An event that is set when a playback has finished; get it before the request is sent."""
         return self._playbacks.setdefault(playback, asyncio.Event())
 
     def forget_playback(self, playback: str) -> None:
-        """It is over, or never began."""
+        """Stop tracking a playback that is over or never began."""
         self._playbacks.pop(playback, None)
         self._sound_began.pop(playback, None)
         self._unheard.discard(playback)
 
     def unheard(self, playback: str) -> bool:
-        """Whether a sound of a playback could not be played; to be asked before it is forgotten."""
+        """Whether a sound of a playback could not be played; call this before `forget_playback`."""
         return playback in self._unheard
 
     def confirm(self, *, entered: bool = False, answered: bool = False) -> None:
@@ -146,8 +147,8 @@ class Leg:
     def _plays(self, event: Event) -> None:
         """A sound of a playback has begun, or has ended.
 
-        Asterisk goes on with the next sound where one does not exist, and says so of the last one only. One of those before
-        has ended within a millisecond.
+        If a sound does not exist, Asterisk goes on with the next and reports a failure for the last one only. A missing
+        sound before the last ends within a millisecond.
         """
         playback, at = event["playback"]["id"], _time_of(event)
         if playback not in self._playbacks:
@@ -164,7 +165,7 @@ class Leg:
             self.played(playback)
 
     def holds(self, held: bool) -> None:
-        """Its phone has put the call on hold, or has come back."""
+        """Its phone has put the call on hold, or resumed it."""
         (self.on_hold.set if held else self.on_hold.clear)()
         (self.off_hold.clear if held else self.off_hold.set)()
 
@@ -182,35 +183,35 @@ class Leg:
             self.parted[str(event["bridge"]["id"])] = moment()
 
     def lost(self) -> None:
-        """The channel is no more; whoever waits for a playback of it need not."""
+        """The channel has gone; nobody needs to wait for its playbacks."""
         self.gone.set()
         self._key_came.set()
         for finished in self._playbacks.values():
             finished.set()
 
     def playing(self) -> list[str]:
-        """The playbacks whose end was not told yet."""
+        """The playbacks that have not ended, as far as events say."""
         return [name for name, finished in self._playbacks.items() if not finished.is_set()]
 
     def played(self, playback: str) -> None:
-        """A playback has ended, or its end was missed."""
+        """A playback has ended, or the event of its end was missed."""
         if playback in self._playbacks:
             self._playbacks[playback].set()
 
 
 class Router:
-    """Knows every leg by its channel's id, and hands a channel that it does not know to `on_arrival`."""
+    """Finds legs by channel id, and passes a channel that it does not know to `on_arrival`."""
 
     def __init__(self, on_arrival: Arrival) -> None:
         self._on_arrival = on_arrival
         self._legs: dict[str, Leg] = {}
 
     def open(self, channel: str) -> Leg:
-        """The leg of a channel; made where there is none, so that its inbox is open before it exists."""
+        """The leg of a channel; created if there is none, so that the inbox is open before the channel exists."""
         return self._legs.setdefault(channel, Leg(channel))
 
     def close(self, leg: Leg) -> None:
-        """Nobody waits for this leg any more."""
+        """Drop a leg that nobody waits for any more."""
         self._legs.pop(leg.id, None)
 
     def route(self, event: Event) -> None:
@@ -229,7 +230,7 @@ class Router:
         leg.take(event)
 
     def known(self) -> list[Leg]:
-        """The legs that Asterisk has told of and has not ended."""
+        """The legs that Asterisk has confirmed and not ended."""
         return [leg for leg in self._legs.values() if leg.confirmed and not leg.gone.is_set()]
 
     def has(self, channel: str) -> bool:
@@ -246,12 +247,12 @@ def _channel_of(event: Event) -> str | None:
         kind, _, name = str(playback.get("target_uri", "")).partition(":")
         return name if kind == "channel" else None
     channel = event.get("channel") or event.get("peer")  # Dial events call the called party "peer"
-    # What a carrier's registration or a qualified contact does is told with a "peer" that is no channel.
+    # Events about a registration or a qualified contact have a "peer" that is not a channel.
     return None if channel is None or "id" not in channel else str(channel["id"])
 
 
 def _time_of(event: Event) -> datetime | None:
-    """When Asterisk made an event, by its clock; None where it does not say."""
+    """When Asterisk made an event, by its clock; None if the event has no time."""
     try:
         return datetime.fromisoformat(str(event.get("timestamp")))
     except ValueError:

@@ -1,8 +1,9 @@
-"""Whether both sides of a talk are heard: RTP packets counted (RFC 3550), not sound, for a silent room sends packets too.
+"""Watches whether RTP packets (RFC 3550) still come from both sides of a talk.
 
-A side counts as heard once a packet has come since it answered: sound, comfort noise, or a key (RFC 4733), in the menu too.
-One that was heard may send nothing for good reason: its phone holds the call, has agreed only to listen, or still sends
-RTCP reports. Any of them begins the time-out anew.
+Packets are counted, not sound: a silent room sends packets too. A side counts as heard once a packet has come since it
+answered: sound, comfort noise, or a key (RFC 4733), even in the menu. A side that was heard may send nothing for good
+reason: its phone holds the call, has agreed only to listen, or still sends RTCP reports. Each of these restarts the
+time-out.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.store.types import steady
 
-_LOOK_SECONDS = 2.0
-_BEFORE_SECONDS = 1.0  # before the first look: if nothing follows, the last packet came before the talk
-_PACKET_SECONDS = 0.02  # the usual length of a packet's sound (RFC 3551)
+_POLL_SECONDS = 2.0
+# Before the first poll: if nothing follows, the last packet came before the talk.
+_BEFORE_SECONDS = 1.0
+# The usual length of a packet's sound (RFC 3551).
+_PACKET_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Silence:
     Attributes:
         leg: whose phone sends nothing.
         from_the_start: nothing has come since it answered.
-        heard_until: when its last packet came, or it last was silent for good reason; None where neither was.
+        heard_until: when its last packet came, or it was last silent for good reason; None if neither happened.
     """
 
     leg: Leg
@@ -39,23 +42,23 @@ class Silence:
 
 @dataclass(frozen=True)
 class Noted:
-    """How many packets had come from a leg at a time, as an earlier process noted it."""
+    """How many packets had come from a leg at a given time, as an earlier process noted it."""
 
     at: datetime
     packets: int
 
 
 Earlier = tuple[tuple[Noted, ...], tuple[Noted, ...]]
-"""What was noted of the client's packets, and of the consultant's; of each the latest first."""
+"""What was noted of the client's packets, and of the consultant's; the latest first."""
 
 
 @dataclass
 class _Side:
-    """One leg, as far as it was heard.
+    """What is known of one leg's packets.
 
     Attributes:
-        earlier: what an earlier process noted, the latest first; empty: this process has begun the talk.
-        asked: its phone was asked for its direction.
+        earlier: what an earlier process noted, the latest first; empty if this process has begun the talk.
+        asked: its phone was asked for the direction of its audio.
     """
 
     leg: Leg
@@ -63,9 +66,10 @@ class _Side:
     earlier: tuple[Noted, ...] = ()
     asked: bool = False
     known: bool = False  # its packets were counted
-    packets: int = 0  # at the last look
-    reports: int = 0  # likewise
-    # Of the loop's clock: the look at which there were more packets than before, or good reason.
+    # At the last poll.
+    packets: int = 0
+    reports: int = 0
+    # By the loop's clock: the last poll that found more packets than before, or good reason.
     grew_at: float = 0.0
 
     @property
@@ -105,16 +109,16 @@ class RtpWatchdog:
         since = steady() if heard else None
         self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
-        self._pause = min(_LOOK_SECONDS, self._one_way / 4, self._lost / 4)
+        self._pause = min(_POLL_SECONDS, self._one_way / 4, self._lost / 4)
 
     async def until_silence(self) -> Silence:
-        """Return when one side is not heard for longer than the settings allow; of two, the one that was silent first."""
+        """Return when one side is silent for longer than the settings allow; of two, the one that fell silent first."""
         loop = asyncio.get_running_loop()
         began = before = loop.time()
         while True:
             clock = loop.time()
             for side in self._sides:
-                await self._look(side, clock, clock - before)
+                await self._poll(side, clock, clock - before)
             found = self._silent(clock, began)
             if found is not None:
                 return found
@@ -122,7 +126,7 @@ class RtpWatchdog:
             await asyncio.sleep(self._pause)
 
     def silent_for(self, leg: Leg) -> float:
-        """Seconds since a leg's last packet, as far as one has looked; 0.0 where nothing is known."""
+        """Seconds since a leg's last packet, by the last poll; 0.0 if nothing is known."""
         side = next(side for side in self._sides if side.leg is leg)
         if not side.known or leg.held or self._signalling.sends_nothing(leg.sip_call_id):
             return 0.0
@@ -133,10 +137,10 @@ class RtpWatchdog:
         return next(side for side in self._sides if side.leg is leg).heard_until
 
     def counts(self) -> tuple[int, int]:
-        """How many packets had come from the client, and from the consultant, at the last look."""
+        """How many packets had come from the client, and from the consultant, at the last poll."""
         return self._sides[0].packets, self._sides[1].packets
 
-    async def _look(self, side: _Side, clock: float, passed: float) -> None:
+    async def _poll(self, side: _Side, clock: float, passed: float) -> None:
         counted = await self._channels.rtp_count(side.leg)
         if counted is None:
             return
@@ -149,13 +153,13 @@ class RtpWatchdog:
             elif packets > side.leg.packets_before_answer:
                 side.heard(clock, _BEFORE_SECONDS)
         elif packets > side.packets:
-            # It may have stopped at any moment since the look before: by the number of packets, when.
+            # It may have stopped at any moment since the last poll; the number of packets tells when.
             came = min((packets - side.packets) * _PACKET_SECONDS, passed)
             side.heard(clock, passed - came)
         elif side.ever and self._has_reason(side, reports):
             side.heard(clock, 0.0)
         elif self._taken_over and not side.asked and clock - side.grew_at >= self._lost / 2:
-            # What it has agreed to while no program was there to hear of it, its answer tells again (RFC 3261, section 14).
+            # Its answer states again what it agreed to while no program was there (RFC 3261, section 14).
             side.asked = True
             await self._channels.refresh_session(side.leg)
         side.packets, side.reports = packets, reports
@@ -177,7 +181,7 @@ class RtpWatchdog:
 
 
 def _last_packet(earlier: tuple[Noted, ...], packets: int) -> datetime:
-    """When the last of so many packets came, by how many there had been when, and by their pace then; now at the latest."""
+    """When the last of `packets` came, extrapolated from what was noted; now at the latest."""
     if not earlier:
         return steady()
     last, pace = earlier[0], timedelta(seconds=_PACKET_SECONDS)

@@ -1,7 +1,7 @@
-"""Asterisk's own end of a talk, TIMEOUT(absolute): for when this program is dead.
+"""Asterisk's own time-out of a talk, TIMEOUT(absolute), for when this program is dead.
 
-It is a time of day. Where somebody sets the wall clock forward past it, Asterisk ends the talk at once, which nobody can
-prevent; where the clock is set back, the talk would go on beyond its credit. So it is set again after each step.
+It is a time of day. If the wall clock is set forward past it, Asterisk ends the talk at once, which can't be prevented. If
+the clock is set back, the talk would go on beyond its credit. The time-out is therefore set again after each step.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.billing.evidence.two_clocks import TOLERANCE, passed, step
 from taxiphone.store.types import Moment, moment
 
-# Asterisk frees the consultant's leg a little later: the client's ends the talk, and both would be one too many.
+# The consultant's leg times out a little later: the client's leg ends the talk.
 _CONSULTANT_LATER = 5.0
-_ON_ITS_WAY = timedelta(seconds=3)  # from Asterisk's end of a leg until this program is told of it, at most
+# From Asterisk's hang-up of a leg to its event, at most.
+_ON_ITS_WAY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
 class _Set:
-    """What Asterisk was told.
+    """A time-out as it was set.
 
     Attributes:
-        at: when.
-        seconds: so long after that it ends the talk, by the wall clock.
+        at: when it was set.
+        seconds: how long after that Asterisk ends the talk, by the wall clock.
     """
 
     at: Moment
     seconds: timedelta
 
     def is_past_too_early(self) -> bool:
-        """Whether its time has come by the wall clock, and not by the monotonic one."""
+        """Whether it has passed by the wall clock, but not by the monotonic clock."""
         now = moment()
         return now.at - self.at.at >= self.seconds and passed(self.at, now) < self.seconds - TOLERANCE
 
 
 class TalkTimeout:
-    """Asterisk's own end of one talk.
+    """Asterisk's own time-out of one talk.
 
     Args:
         channels: where the legs are.
         client: a leg of the talk.
-        consultant: the other one, which Asterisk ends a little later.
+        consultant: the other leg, which times out a little later.
     """
 
     def __init__(self, channels: Channels, client: Leg, consultant: Leg) -> None:
@@ -58,10 +59,10 @@ class TalkTimeout:
         return self._set is not None
 
     async def after(self, seconds: float) -> None:
-        """Let Asterisk end both legs so many seconds from now, whether this program lives or not.
+        """Let Asterisk hang up both legs this many seconds from now, whether this program lives or not.
 
         Raises:
-            AriError: it was not carried out; what was set before may still be there.
+            AriError: it was not carried out; an earlier time-out may still be set.
         """
         if self._set is not None and self._set.is_past_too_early():
             self._past = moment()
@@ -71,12 +72,12 @@ class TalkTimeout:
         self._set = now_set
 
     def stepped(self) -> timedelta | None:
-        """By how much the wall clock was set since Asterisk was told; None where it was not."""
+        """By how much the wall clock was stepped since the time-out was set; None if it was not."""
         found = None if self._set is None else step(self._set.at, moment())
         return found if found is not None and abs(found) > TOLERANCE else None
 
     def came_too_early(self) -> bool:
-        """Whether a talk that ends now was ended by Asterisk because the wall clock was set forward."""
+        """Whether a talk that ends now was ended by Asterisk because the wall clock was stepped forward."""
         if self._past is not None and passed(self._past, moment()) < _ON_ITS_WAY:
             return True
         return self._set is not None and self._set.is_past_too_early()

@@ -1,4 +1,4 @@
-"""When what is due in a talk: the warnings, the end of the package, the end of the credit. Pure: no clock."""
+"""When the warnings, the end of the package and the end of the credit are due in a talk. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from decimal import Decimal
 from taxiphone.billing.holds import Accepted, EndsBy
 from taxiphone.settings import Settings
 
-# The program ends a talk a little before the last paid second is over, so that there is a word, and so that the way of the
-# commands does not start another second. Asterisk's own cut, at that second, is for when the program is dead.
+# The program ends a talk a little before the last paid second is over, so that both can be told, and so that the delay of
+# the commands does not start another second. Asterisk's own time-out, at that second, is for when the program is dead.
 _EARLY = 0.5
-_WORTH_IT = (
-    5  # seconds by the minute after the package, below which the credit is said to end with the package
-)
+# If fewer seconds than this can be paid after the package, the credit counts as ending with the package.
+_WORTH_IT = 5
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,14 @@ class Timetable:
 
     Attributes:
         longest: Asterisk itself ends the talk here.
-        end: the program does, with a word.
+        end: the program ends it here, and tells both.
         ends_by: what ends it there: the credit, the client's own limit, or the longest talk (billing.holds).
-        warning: both are told that it ends soon; None: too late for that when it begins.
+        warning: both are told that it ends soon; None if it is too late for that when the talk begins.
         warned_seconds: how much is left at a warning.
-        package: where the package ends; None: there is none, or nothing comes after it.
-        package_warning: both are told of that.
+        package: where the package ends; None if there is none, or nothing comes after it.
+        package_warning: both are told that the package ends soon.
         then_per_minute: the price after the package.
-        patience: a warning that was due so long before a talk was taken over is not said any more.
+        patience: a warning that was due this long before the talk was taken over is not played.
     """
 
     longest: float
@@ -44,12 +43,12 @@ class Timetable:
 
     @property
     def package_end(self) -> float:
-        """Where a talk that ends with the package is ended: before its last second is over."""
+        """Where a talk that ends with the package is ended: before its last paid second is over."""
         return (self.package or 0.0) - _EARLY
 
 
 def timetable(accepted: Accepted, settings: Settings) -> Timetable:
-    """The timetable of a talk by what was fixed when the consultant accepted."""
+    """The timetable of a talk, from what was fixed when the consultant accepted."""
     longest, before = float(accepted.max_seconds), settings.call.warning_seconds
     package, then = _package(accepted)
     if package is not None and longest - package < _WORTH_IT:
@@ -67,7 +66,7 @@ def timetable(accepted: Accepted, settings: Settings) -> Timetable:
 
 
 def _package(accepted: Accepted) -> tuple[float | None, Decimal]:
-    """Where the package's time is over, in seconds of this talk, and the price per minute after it."""
+    """The second of this talk at which the package ends, and the price per minute after it."""
     tariff = accepted.tariff
     if not tariff.fee or len(tariff.segments) == 1:
         return None, Decimal(0)

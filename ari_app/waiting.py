@@ -1,4 +1,4 @@
-"""Two ways of waiting that asyncio lacks: until a leg has gone, and to the end whatever is cancelled meanwhile."""
+"""Ways of waiting that asyncio lacks: until a leg has gone, and to the end despite cancellation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Result = TypeVar("Result")
 
 
 class CallerGoneError(Exception):
-    """Raised by `staying` in place of whatever was being waited for: the leg has gone."""
+    """Raised by `staying` out of whatever was being waited for: the leg has gone."""
 
 
 @contextlib.asynccontextmanager
 async def staying(leg: Leg) -> AsyncIterator[None]:
-    """Every wait in the block races against the hang-up of `leg`: it wins, the block is left.
+    """Let every wait in the block race against the hang-up of `leg`. If the hang-up wins, the block is left.
 
     Raises:
         CallerGoneError: it hung up.
@@ -30,7 +30,7 @@ async def staying(leg: Leg) -> AsyncIterator[None]:
 
     def stop(_: asyncio.Task[bool]) -> None:
         nonlocal hung_up
-        # It may have been scheduled before the block was left by itself, in the same turn of the loop.
+        # It may have been scheduled just before the block ended, in the same turn of the loop.
         if inside and leg.gone.is_set():
             hung_up = True
             task.cancel()
@@ -49,10 +49,10 @@ async def staying(leg: Leg) -> AsyncIterator[None]:
 
 
 async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do `work` to its end; a cancellation that comes meanwhile is heeded only then.
+    """Do `work` to its end; a cancellation takes effect only then.
 
     Raises:
-        asyncio.CancelledError: the work is done, and somebody has cancelled the one who waited for it.
+        asyncio.CancelledError: the work is done, and the waiting task was cancelled meanwhile.
     """
     doing = asyncio.ensure_future(work)
     cancelled = False
@@ -70,7 +70,7 @@ async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Wait until the first of these is done; the others are given up."""
+    """Wait until the first of these is done, and cancel the others."""
     tasks = {asyncio.ensure_future(wait) for wait in waits}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
