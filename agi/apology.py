@@ -1,6 +1,7 @@
-"""The apology: a call came while the Stasis application was away. The caller is told; the meter notes the call later.
+"""The apology: a call came while the Stasis application was away. The caller is told, and the meter notes the call later.
 
-The note is made from Asterisk's event log (billing/metering/arrivals.py), which has it too where this program is dead.
+The note is made from Asterisk's event log (billing/metering/arrivals.py), which also has calls that came while the program
+was dead.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class Apology:
-    """The line `apology`.
+    """The script `apology`.
 
     Args:
         settings: checked.
-        database: where the caller's language is.
+        database: has the caller's language.
 
     Raises:
         SettingsError: a password's file can't be read.
@@ -36,7 +37,7 @@ class Apology:
         self.secret = credentials.load(settings).agi_secret
 
     async def __call__(self, request: Request) -> None:
-        """Apologise in the caller's language; in the platform's where the database can't say which that is."""
+        """Apologize in the caller's language, or in the platform's if the database does not answer."""
         headers: dict[str, str] = request.headers
         try:
             language = await self._database.query(lambda session: self._language(session, headers))

@@ -1,7 +1,7 @@
-"""Pauses and resumes a recording: MixMonitorMute over AMI, which ARI has no command for (panoramisk).
+"""Pauses and resumes recordings with AMI's MixMonitorMute (panoramisk); ARI has no such command.
 
-A connection is made for each use: it is rare, and panoramisk 1.4 reconnects by itself and then sends once more what was
-not answered, which for a stale "resume" would be wrong.
+A connection is made for each use, which is rare. panoramisk 1.4 reconnects by itself and then replays unanswered actions,
+which would be wrong for a stale "resume".
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class AmiRecordingControl:
-    """AMI's use.
+    """Controls recordings over AMI. Implements `ports.RecordingControl`.
 
     Args:
         port: of AMI on loopback.
-        secret: of its user.
+        secret: the password of its user.
         answer_seconds: how long an action may take.
     """
 
@@ -30,10 +30,10 @@ class AmiRecordingControl:
         self._port, self._secret, self._seconds = port, secret, answer_seconds
 
     async def mute(self, channel: str, muted: bool) -> bool:
-        """Record silence from a channel from now on, or its sound again; False where Asterisk did not.
+        """Record silence from now on, or sound again; False if Asterisk refused or did not answer.
 
         Args:
-            channel: its unique id, which is ours: nothing that a caller sent.
+            channel: its unique id, which is ours and never what a caller sent.
             muted: whether silence is recorded.
         """
         answer = await self._action(
@@ -59,7 +59,7 @@ class AmiRecordingControl:
         return None if answer.response == "Success" else str(answer.message)
 
     async def _action(self, action: dict[str, Any]) -> Any:
-        """Asterisk's answer to an action; a sentence where there was none."""
+        """Asterisk's answer to an action; a message if there was none."""
         manager = _Once(
             host="127.0.0.1", port=self._port, username=AMI_USER, secret=self._secret, events="off"
         )
@@ -74,7 +74,7 @@ class AmiRecordingControl:
 
 
 class _Once(Manager):  # type: ignore[misc]  # panoramisk has no types
-    """A manager that connects once: what could not be done now is not done later."""
+    """A manager that connects only once: an action that fails now must not be done later."""
 
     _tried = False
 

@@ -1,4 +1,4 @@
-"""The Stasis application: connects to Asterisk, gives each arriving call a task of its own, and waits for them."""
+"""The Stasis application: connects to Asterisk, runs each call in a task of its own, and waits for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-# Asterisk sends no others: an event that nobody reads costs two processes their time. The filter applies to the
+# Asterisk sends no other events: one that nobody reads costs time in two processes. The filter applies to the
 # answers of REST over WebSocket too: without RESTResponse in it, every request is carried out and none answered.
 _EVENTS = (
     "RESTResponse",
@@ -34,7 +34,7 @@ _EVENTS = (
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",
-    # These two say how long a talk was, by a clock that nobody can set.
+    # These two tell how long a talk was, by the monotonic clock.
     "ChannelEnteredBridge",
     "ChannelLeftBridge",
     "ChannelHold",
@@ -43,7 +43,8 @@ _EVENTS = (
 )
 
 _AGAIN_SECONDS = 1.0
-_TAKING_OVER_SECONDS = 5.0  # of a recovery under way when the program is ended
+# How long a stop waits for a recovery that is in progress.
+_TAKING_OVER_SECONDS = 5.0
 
 
 class Application:
@@ -109,37 +110,37 @@ class Application:
         self._services.rated_calls.rated(call_id)
 
     async def check_ports(self) -> None:
-        """Ask Asterisk whether SIP and AMI are up; to be called once `ready` is set.
+        """Ask Asterisk whether SIP and AMI are up. Call it once `ready` is set.
 
         Raises:
-            AsteriskStartError: one is not; names the port and its setting.
+            AsteriskStartError: one is not; the message names the port and its setting.
             AriError: Asterisk did not say.
         """
         await check_ports(self._ari, self._services.recording_control, self._services.settings.asterisk)
 
     async def without_legs(self) -> set[str]:
-        """The calls that are not priced, and that neither this program nor Asterisk has any more.
+        """The unpriced calls that neither this program nor Asterisk has any more.
 
         Raises:
             AriError: Asterisk did not say.
         """
-        return await recovery.forgotten(self._services) if self._recovered else set()
+        return await recovery.lost_calls(self._services) if self._recovered else set()
 
     async def drain(self) -> None:
-        """Take no new call, and wait for those in progress."""
+        """Take no new calls, and wait for those in progress."""
         self._incoming.draining = True
         while self._calls:
             await asyncio.wait(set(self._calls))
 
     async def hang_up_all(self) -> None:
-        """Take no new call, and end those in progress: both legs are hung up, what was talked is priced."""
+        """Take no new calls, and end those in progress: all legs are hung up, and talks are priced."""
         self._incoming.draining = True
         if self._setting_up is not None:
-            # It may be taking over a talk just now, which would be left to itself: that one is ended too.
+            # It may be taking over a talk just now, which must be ended too.
             await asyncio.wait({self._setting_up}, timeout=_TAKING_OVER_SECONDS)
             self._setting_up.cancel()
             await asyncio.gather(self._setting_up, return_exceptions=True)
-        await asyncio.sleep(0)  # a call that has just come begins, so that it can also end
+        await asyncio.sleep(0)  # lets a call that has just arrived begin, so that it can end
         for call in self._calls:
             call.cancel()
         await self.drain()
@@ -153,12 +154,12 @@ class Application:
         return True
 
     def asterisk_has_gone(self) -> None:
-        """There is no leg any more: nothing is waited for, and nobody is hung up."""
+        """Asterisk has ended, and all legs with it: nothing is waited for, and nobody is hung up."""
         self._ari.asterisk_has_gone()
         for leg in self.router.known():
             leg.lost()
 
-    # -- what Asterisk brings ---------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------
 
     def _on_connect(self) -> None:
         if self._setting_up is not None:
@@ -166,7 +167,7 @@ class Application:
         self._setting_up = asyncio.create_task(self._set_up(), name="after the connection")
 
     async def _set_up(self) -> None:
-        """What has to be done on each (re)connection; tried until it is done or the connection is lost again."""
+        """Do what each (re)connection needs; retried until it is done or the connection is lost again."""
         while True:
             try:
                 await self._ari.request(
@@ -178,9 +179,7 @@ class Application:
                 if self._recovered:
                     await recovery.reconcile(self._services)
                     if restarted:
-                        log.warning(
-                            "Asterisk was started anew; calls that it had are closed, and talks priced"
-                        )
+                        log.warning("Asterisk was restarted; calls that it had are closed, and talks priced")
                         self._on_gone(await recovery.without_legs(self._services))
                 else:
                     self._on_gone(await recovery.recover(self._services, self._resume))
@@ -195,7 +194,7 @@ class Application:
                 return
 
     async def _restarted(self) -> bool:
-        """Whether this is another life of Asterisk's than at the last connection: none of its channels is left then."""
+        """Whether Asterisk has been restarted since the last connection: none of its channels is left then."""
         info = await self._ari.request("GET", path("asterisk", "info"), {"only": "status"})
         before, self._started_at = self._started_at, str(info["status"]["startup_time"])
         return before not in {None, self._started_at}
@@ -212,7 +211,7 @@ class Application:
         task.add_done_callback(self._calls.discard)
 
     async def _live(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
-        """One call's life; whatever goes wrong in it is this call's own misfortune."""
+        """Run one call; a fault in it affects no other call."""
         try:
             await life
         except (TaxiphoneError, SQLAlchemyError) as error:

@@ -1,4 +1,4 @@
-"""A call's row and its marks, as the consultation writes them: each step in one transaction, before the command."""
+"""A call's row and its call events, as the steps write them: each in one transaction, before the command to Asterisk."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
 
 @dataclass(frozen=True)
 class Parties:
-    """Who is in the call, as far as its two numbers tell.
+    """Who is in the call, judging by its two numbers.
 
     Attributes:
-        language: to speak with the client: their own, else the dialled number's, else the platform's.
-        did: the number dialled, where it is one of the platform's.
-        client: who calls, where the number is known.
+        language: for the client: their own, else the dialled number's, else the platform's.
+        did: the number dialled, if it is one of the platform's.
+        client: who calls, if the number is known.
         consultant: whose own number was dialled.
     """
 
@@ -59,7 +59,7 @@ class CallRecord:
         self._settings, self._database, self._id = settings, database, call_id
 
     async def received(self, channel: str, dialled: str, caller: Caller) -> None:
-        """Make the row: a call has arrived on `channel`, for this number as the trunk sent it."""
+        """Create the row of a call that has arrived on `channel`; `dialled` is the number as the trunk sent it."""
 
         def work(session: Session) -> None:
             noted = session.scalar(select(Call).where(Call.client_channel == channel))
@@ -86,7 +86,7 @@ class CallRecord:
         await self._database.run(work)
 
     async def identified(self) -> Parties:
-        """Find out, and note, who calls and whose number was dialled."""
+        """Find out and note who calls and whose number was dialled."""
 
         def work(session: Session) -> Parties:
             call = self._row(session)
@@ -101,11 +101,11 @@ class CallRecord:
         return await self._database.run(work)
 
     async def signed_in(self, client: Client) -> None:
-        """Note who keyed in the right PIN."""
+        """Note who has signed in by PIN."""
         await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
 
     async def recording_offered(self) -> date:
-        """Note that a recording is offered; the last day on which it would be kept."""
+        """Note that a recording is offered; returns the last day on which it would be kept."""
 
         def work(session: Session) -> date:
             calls.add_event(session, self._id, "recording offered")
@@ -125,7 +125,7 @@ class CallRecord:
         return await self._database.query(work)
 
     async def rings(self) -> Outcome | None:
-        """The consultant's phones are about to be rung; the outcome where they may not be any more."""
+        """The consultant's phones are about to be rung; returns an outcome if they may not be rung any more."""
 
         def work(session: Session) -> Outcome | None:
             call = self._row(session)
@@ -137,7 +137,7 @@ class CallRecord:
             )
             if session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client:
                 return Outcome.TOO_MANY_CALLS
-            # Locked, so that of two calls that come at once one sees the other.
+            # Locked, so that of two simultaneous calls one sees the other.
             consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
             if not people.takes_calls(consultant, now()):
                 return Outcome.UNAVAILABLE
@@ -184,7 +184,7 @@ class CallRecord:
         return await self._database.run(work)
 
     async def bridged(self, when: Moment) -> None:
-        """Both had entered the bridge."""
+        """Note when both had entered the bridge."""
         await self._database.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
 
     async def over(
@@ -195,13 +195,13 @@ class CallRecord:
         heard_until: datetime | None = None,
         parted: Moment | None = None,
     ) -> None:
-        """The talk is over: the meter may price it, whoever is still on the line.
+        """The talk is over: the meter may price it, even if somebody is still on the line.
 
         Args:
-            why: in one word or two.
-            fault: of the network; the talk is not billed.
-            heard_until: when the last packet came of a side that fell silent, by `store.types.steady`.
-            parted: when the first left the bridge, or is taken out of it; None where nobody saw that.
+            why: the reason, in a few words.
+            fault: a network fault; the talk is not billed.
+            heard_until: when the last packet of a side that fell silent came, by `store.types.steady`.
+            parted: when the first left the bridge, or was about to be taken out of it; None if nobody saw that.
         """
 
         def work(session: Session) -> None:
@@ -211,7 +211,7 @@ class CallRecord:
             if heard_until is not None:
                 call.heard_until = proof.in_talk(session, call, heard_until)
             if fault or heard_until:
-                # The meter knows from Asterisk's log when a talk is over, and may have been quicker than this.
+                # The meter knows from Asterisk's log when a talk is over, and may have priced it already.
                 session.flush()
                 corrections.correct(
                     session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
@@ -223,12 +223,12 @@ class CallRecord:
         await self._database.run(work)
 
     async def ended(self, outcome: Outcome) -> None:
-        """Both legs are free; the meter has the last word on what it cost. Nobody waits on the line for this write."""
+        """All legs are hung up; the meter has the last word on the price. Nobody waits on the line for this write."""
         work = self._step_of(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
         await self._database.run_to_the_end(work)
 
     async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
-        """At this moment, or later, Asterisk had both in the bridge.
+        """Note that Asterisk had both in the bridge at this moment or later.
 
         Args:
             when: the moment.
@@ -240,7 +240,7 @@ class CallRecord:
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
     ) -> None:
-        """Note a step: the status, where it is one, columns that change with it, and a mark."""
+        """Write a call event, and with it a status and other columns."""
         await self._database.run(self._step_of(status, what, detail, **columns))
 
     def _step_of(
@@ -268,6 +268,6 @@ class CallRecord:
 
 
 def _step(call: Call, status: Status) -> None:
-    """The call's next status; where the meter has finished it meanwhile, that stays."""
+    """Move the call to a status, unless the meter has finished the call meanwhile."""
     if not calls.advance(call, status) and Status(call.status) not in FINAL:
-        log.error("call %s: it stands at %r and can't go to %r", call.id, call.status, status)
+        log.error("call %s: status %r can't be followed by %r", call.id, call.status, status)

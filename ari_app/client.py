@@ -1,7 +1,7 @@
-"""ARI over one websocket: events come in, requests go out and are answered, on the same connection.
+"""ARI over one websocket: events, requests and answers share a connection.
 
-Asterisk carries its REST interface over the event websocket since 20.14 and 22.4 ("REST over WebSocket"); it
-spares a TCP connection and an HTTP exchange for each command. docs/adr/0001 says why this is our own.
+Asterisk carries its REST interface over the event websocket since 20.14 and 22.4 ("REST over WebSocket"), which saves a
+TCP connection and an HTTP exchange for each command. docs/adr/0001 says why this client is our own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNAUTHORIZED = 401
 
 
 class AriClient:
-    """A connection to Asterisk's ARI that comes back by itself.
+    """A connection to Asterisk's ARI that reconnects by itself. Implements `ports.Ari`.
 
     Args:
         address: host and port of Asterisk's HTTP server, such as `127.0.0.1:8088`.
@@ -55,7 +55,7 @@ class AriClient:
         answer_seconds: float = 5.0,
     ) -> None:
         self.application = application
-        # Every channel of this Asterisk is ours: subscribing to all spares a request, and a race, for each leg.
+        # Every channel of this Asterisk is ours: subscribing to all saves a request, and a race, for each leg.
         query = urlencode({"app": application, "subscribeAll": "true"})
         self._address = address
         self._url = f"ws://{address}/ari/events?{query}"
@@ -69,7 +69,7 @@ class AriClient:
         self._gone = False
 
     async def wait_connected(self, seconds: float) -> None:
-        """Wait until requests can go out.
+        """Wait until requests can be sent.
 
         Raises:
             AriConnectionError: not within `seconds`.
@@ -124,8 +124,8 @@ class AriClient:
                 if self._up.is_set():
                     missed = str(error)
                 elif missed is not None and not told and not self._gone:
-                    # Not before a second failure: a connection that is back at once needs no alarm, and whoever
-                    # has started Asterisk knows by then that it has died.
+                    # Not before a second failure: a connection that is back at once needs no alarm, and a process
+                    # that started Asterisk knows by then that it has died.
                     log.error(
                         "Asterisk's ARI at %s is away (%s). No calls are taken until it is back; a talk that goes on "
                         "there is billed from its event log. Is that Asterisk running? See: taxiphone doctor",
@@ -149,8 +149,8 @@ class AriClient:
             try:
                 on_event(event)
             except Exception:
-                # One event that we can't digest must not take every call's connection with it.
-                log.exception("an event of Asterisk's could not be handled: %s", event.get("type"))
+                # One event that can't be handled must not end the connection of all calls.
+                log.exception("an event of Asterisk could not be handled: %s", event.get("type"))
 
     def _lost(self) -> None:
         self._up.clear()
@@ -208,7 +208,7 @@ class AriClient:
 
 
 def path(*parts: str) -> str:
-    """A request's path from its parts, each quoted (RFC 3986)."""
+    """The path of a request, with each part quoted (RFC 3986)."""
     return "/".join(quote(part, safe="") for part in parts)
 
 

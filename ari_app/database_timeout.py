@@ -1,4 +1,4 @@
-"""The database as a call waits for it: no longer than a caller can be left in silence."""
+"""Database access with a time-out: a caller can't be left in silence for long."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SECONDS = 5.0
 
 
 class DatabaseWithTimeout:
-    """What a call reads and writes, within `SECONDS`.
+    """Reads and writes for one call, with a time-out.
 
-    A write that takes longer goes on in its thread, and may still be committed: `settled` waits for it, so that the last
-    word on a call comes after all others.
+    A write that takes longer continues in its thread, and may still be committed. `settled` waits for it, so that the last
+    write of a call comes after all others.
 
     Args:
-        database: which.
-        seconds: how long an answer is waited for.
+        database: the database.
+        seconds: the time-out.
     """
 
     def __init__(self, database: Database, seconds: float = SECONDS) -> None:
@@ -43,12 +43,12 @@ class DatabaseWithTimeout:
         """Do `work` in a transaction.
 
         Raises:
-            SQLAlchemyError: the database refused, or did not answer in time: it may do it later all the same.
+            SQLAlchemyError: the database refused, or did not answer in time; the work may still be done later.
         """
         return await self._in_time(asyncio.create_task(self._database.run(work)))
 
     async def run_to_the_end(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction, after all that was late, and for as long as it takes.
+        """Do `work` in a transaction, after all late work, and without a time-out.
 
         Raises:
             SQLAlchemyError: the database refused.
@@ -57,7 +57,7 @@ class DatabaseWithTimeout:
         return await self._database.run(work)
 
     async def settled(self) -> None:
-        """Wait until nothing is late any more, whatever became of it."""
+        """Wait until no work is late any more, whether it succeeded or not."""
         if self._late:
             await asyncio.gather(*self._late, return_exceptions=True)
 

@@ -1,7 +1,7 @@
-"""Every question that a call asks: what is said before it, which keys count, how long is waited, what silence means.
+"""Every question that a call asks: which keys count, how long they are waited for, and what silence means.
 
-The steps ask with these objects and no others, and docs/call-flow.md is held against them by a test. A question is never
-answered by silence in a way that costs more: where the keys choose a price, silence chooses nothing.
+The steps ask no other questions, and docs/call-flow.md is generated from these. Silence never chooses what costs more: if
+the keys choose a price, silence chooses nothing.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class Question:
     """A question that is answered by keys.
 
     Attributes:
-        name: in docs/call-flow.md, and of the prompt that ends it.
+        name: the name of the prompt that asks it, and in docs/call-flow.md.
         who: whom it is asked.
-        keys: each key that counts, with what it means; every other key changes nothing. Empty: a number is keyed in.
-        silence: what no key in time means, after the last try.
-        wait: the setting of [call] that says how many seconds are waited for a key, after the sounds and after each key.
-        tries: how often it is asked at most; 0: as often as [call] code_tries says.
+        keys: the keys that count, with their meaning; other keys are ignored. Empty if a number is keyed in.
+        silence: what it means if no key comes in time, after the last try.
+        wait: the setting of [call] with the seconds that a key is waited for, after the sounds and after each key.
+        tries: how often it is asked at most; 0 for [call] code_tries.
         ends: keys that end a number that is keyed in.
-        most: so many digits are enough.
-        must_be_heard: it tells a price, or asks for consent: a call in which it can't be played ends as failed.
+        most: how many digits are enough.
+        must_be_heard: it states a price, or asks for consent. If it can't be played, the call ends as failed.
     """
 
     name: str

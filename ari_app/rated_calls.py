@@ -1,4 +1,4 @@
-"""Tells a call that it has been priced: the meter says so, and whoever is left on the line is told the amount."""
+"""Tells a call that the meter has priced it, so that whoever is left on the line can be told the amount."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import contextlib
 
 
 class RatedCalls:
-    """Calls that wait for their price."""
+    """Calls that wait to be priced."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Event] = {}
 
     def expect(self, call_id: str) -> None:
-        """Begin to listen; before the meter is asked to look."""
+        """Start waiting; call this before the meter is told to read its log."""
         self._waiting.setdefault(call_id, asyncio.Event())
 
     def rated(self, call_id: str) -> None:
@@ -22,12 +22,12 @@ class RatedCalls:
             self._waiting[call_id].set()
 
     async def wait(self, call_id: str, seconds: float) -> None:
-        """Return when the call is priced, or after so many seconds."""
+        """Return when the call is priced, or after this many seconds."""
         self.expect(call_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._waiting[call_id].wait()
 
     def forget(self, call_id: str) -> None:
-        """Nobody waits any more."""
+        """Stop waiting."""
         self._waiting.pop(call_id, None)

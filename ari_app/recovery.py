@@ -1,7 +1,7 @@
-"""After a restart: what Asterisk still has, against the calls that an earlier process left open.
+"""After a restart or a gap in the connection: compares Asterisk's channels with the calls that are open.
 
-Talks go on in Asterisk while no program is there. One whose two legs are both up is taken over; of all others the
-legs are hung up, and the meter prices from the event log what was talked.
+Talks go on in Asterisk while no program is there. A talk whose two legs are still bridged is taken over. The legs of all
+other calls are hung up, and the meter prices from the event log what was talked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,7 +36,7 @@ class Living:
 
     Attributes:
         up: it has been answered.
-        held: it is in an application, and that is ours.
+        held: it is in our application.
     """
 
     up: bool = False
@@ -44,10 +44,10 @@ class Living:
 
 
 async def living_channels(services: Services) -> dict[str, Living]:
-    """All channels that Asterisk has, as far as they can concern us, by their unique ids.
+    """All channels that Asterisk has and that may be ours, by their unique ids.
 
-    One channel whose Call-ID is no UTF-8 makes Asterisk refuse the whole list (500). Then each that may be ours is asked for
-    by itself; one that can't be read is there all the same.
+    One channel whose Call-ID is not UTF-8 makes Asterisk refuse the whole list (500). Each channel that may be ours is then
+    queried by itself; one that can't be read exists all the same.
 
     Raises:
         AriError: it did not say.
@@ -58,7 +58,7 @@ async def living_channels(services: Services) -> dict[str, Living]:
     except AriRequestError as error:
         if error.status < _UNREADABLE:
             raise
-        log.warning("%s One of its channels can't be read; ours are looked for one by one.", error)
+        log.warning("%s One of its channels can't be read; ours are queried one by one.", error)
     ours = {leg.id for leg in services.router.known()}
     ours |= await services.database.query(_channels_of_unfinished_calls)
     found = {}
@@ -75,7 +75,7 @@ async def living_channels(services: Services) -> dict[str, Living]:
 
 
 def _living(shown: dict[str, Any]) -> Living:
-    """A channel as ARI shows it. One that ARI has created has no dialplan, and is the application's."""
+    """A channel as ARI describes it. A channel that was created over ARI has no dialplan, and is the application's."""
     application = shown.get("dialplan", {}).get("app_name", "")
     return Living(
         up=shown["state"] == "Up",
@@ -84,13 +84,15 @@ def _living(shown: dict[str, Any]) -> Living:
 
 
 async def reconcile(services: Services) -> None:
-    """After a gap in the connection: find out what the events would have said that were missed.
+    """After a gap in the connection: find out what the missed events would have said.
 
     Raises:
         AriError: Asterisk did not say.
     """
     ari = services.ari
-    known = services.router.known()  # asked before Asterisk is: a leg that comes meanwhile is not missing
+    known = (
+        services.router.known()
+    )  # read before Asterisk is queried: a leg that comes meanwhile is not missing
     living = await living_channels(services)
     for leg in known:
         if leg.id not in living:
@@ -109,13 +111,13 @@ async def reconcile(services: Services) -> None:
 
 
 async def recover(services: Services, resume: Callable[[LiveCall, Leg], None]) -> set[str]:
-    """Close what can't go on, and hand each talk that can to `resume` as soon as it is found.
+    """Close the calls that can't go on, and pass each talk that can to `resume` as soon as it is found.
 
-    Calls that arrive meanwhile are this process's own and are left alone: their legs are open in the router. Doing it
-    again after a failure goes on where it was.
+    Calls that arrive meanwhile belong to this process and are left alone: their legs are open in the router. A second try
+    after a failure continues where the first stopped.
 
     Returns:
-        The ids of calls that are not priced and of which Asterisk has no leg any more.
+        The ids of unpriced calls of which Asterisk has no leg any more.
 
     Raises:
         AriError: Asterisk did not answer.
@@ -178,7 +180,7 @@ def _adopt(
 
 
 async def without_legs(services: Services) -> set[str]:
-    """The ids of calls that are not priced and of which Asterisk has no leg: those that its death has cut off.
+    """The ids of unpriced calls of which Asterisk has no leg: those that its restart has cut off.
 
     Raises:
         AriError: Asterisk did not say.
@@ -186,30 +188,32 @@ async def without_legs(services: Services) -> set[str]:
     return await _without_legs(services, await services.database.query(unfinished_calls))
 
 
-async def forgotten(services: Services) -> set[str]:
-    """Of the calls without a leg those that nobody here lives. Of most the log has the end, or will have it in a moment.
+async def lost_calls(services: Services) -> set[str]:
+    """The calls without a leg that this process does not run. The log has the end of most, or will have it in a moment.
 
     Raises:
         AriError: Asterisk did not say.
     """
     router = services.router
-    left = [row for row in await services.database.query(unfinished_calls) if not router.has(row[1])]
+    left = [
+        row for row in await services.database.query(unfinished_calls) if not router.has(row.client_channel)
+    ]
     return await _without_legs(services, left) if left else set()
 
 
-async def _without_legs(services: Services, calls: list[tuple[str, str, str | None, str]]) -> set[str]:
-    """Of calls that were looked up a moment ago, those of which Asterisk has no leg."""
+async def _without_legs(services: Services, calls: list[UnfinishedCall]) -> set[str]:
+    """Of calls that were queried a moment ago, those of which Asterisk has no leg."""
     living = await living_channels(services)
-    return {row[0] for row in calls if row[1] not in living and not _phones(living, row[0])}
+    return {row.id for row in calls if row.client_channel not in living and not _phones(living, row.id)}
 
 
 def _phones(living: Iterable[str], call_id: str) -> set[str]:
-    """The channels of a call's consultant's phones."""
+    """The channels of the consultant's phones in a call."""
     return {channel for channel in living if channel.startswith(consultant_leg(call_id))}
 
 
 async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None:
-    """Channels in our application that belong to no open call: nobody would ever hang them up."""
+    """Hang up channels in our application that belong to no open call: nobody else would."""
     router = services.router
     for channel, found in living.items():
         if found.held and not router.has(channel):
@@ -219,20 +223,36 @@ async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None
             router.close(leg)
 
 
-def unfinished_calls(session: Session) -> list[tuple[str, str, str | None, str]]:
-    """Id, client's channel, consultant's channel and status of each call that is neither priced nor closed, the oldest first."""
+class UnfinishedCall(NamedTuple):
+    """A call that is neither priced nor closed.
+
+    Attributes:
+        id: the call's.
+        client_channel: the client's.
+        consultant_channel: of the phone that accepted; None if none has.
+        status: of the call's row.
+    """
+
+    id: str
+    client_channel: str
+    consultant_channel: str | None
+    status: str
+
+
+def unfinished_calls(session: Session) -> list[UnfinishedCall]:
+    """The calls that are neither priced nor closed, oldest first."""
     rows = session.execute(
         select(Call.id, Call.client_channel, Call.consultant_channel, Call.status)
         .where(Call.status.in_(OPEN))
         .order_by(Call.arrived_at)
     )
-    return [(row.id, row.client_channel, row.consultant_channel, row.status) for row in rows]
+    return [UnfinishedCall(*row) for row in rows]
 
 
 def _channels_of_unfinished_calls(session: Session) -> set[str]:
-    """Every channel that an unfinished call can have."""
+    """Every channel that an unfinished call may have."""
     found = set()
-    for call_id, client_channel, _, _ in unfinished_calls(session):
-        found.add(client_channel)
-        found |= {consultant_leg(call_id, number) for number in range(1, MOST_PHONES + 1)}
+    for call in unfinished_calls(session):
+        found.add(call.client_channel)
+        found |= {consultant_leg(call.id, number) for number in range(1, MOST_PHONES + 1)}
     return found

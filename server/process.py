@@ -1,7 +1,7 @@
-"""`taxiphone serve`: one process that brings up Asterisk, the application, the lines, the meter and the recordings.
+"""`taxiphone serve`: one process that runs Asterisk, the application, FastAGI, the meter and the recordings.
 
-Order matters twice. Up: Asterisk first, since all others talk to it. Down: calls first, then the meter reads
-Asterisk's log to its end, so that what was talked until the last moment is priced before the process ends.
+The order matters. On start, Asterisk comes first, since everything else needs it. On stop, the calls end first; then the
+meter reads Asterisk's log to its end, so that every talk is priced before the process ends.
 """
 
 from __future__ import annotations
@@ -204,10 +204,12 @@ class Process:
     async def _down(self, parts: _Parts) -> None:
         application = parts.application
         if self._drain and application.calls and self._signals:
-            self._say(f"Waiting for {application.calls} call(s) to end; once more to end them.")
+            self._say(
+                f"Waiting for {application.calls} call(s) to end. Send the signal again to end them now."
+            )
             await first_of(application.drain(), self._signalled_again.wait(), _any_ends(parts.tasks))
         if application.calls:
-            self._say(f"Ending {application.calls} call(s); what was talked is priced.")
+            self._say(f"Ending {application.calls} call(s); talks are priced.")
         if parts.asterisk_died:
             application.asterisk_has_gone()
         elif application.calls and not await application.connected(_AWAY_SECONDS):
@@ -233,7 +235,7 @@ class Process:
         self._say("Stopped.")
 
     async def _priced(self) -> None:
-        """Wait until the meter has dealt with every ended call; what it does not get to now, it does at the next start."""
+        """Wait until the meter has priced every ended call; what remains is priced at the next start."""
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
@@ -241,11 +243,11 @@ class Process:
                     self._meter.nudge()
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            log.warning("calls have ended whose end Asterisk has not logged yet; the next start prices them")
+            log.warning("Asterisk has not logged the end of some calls yet; the next start prices them")
 
 
 def awaited(session: Session) -> bool:
-    """Whether a call still waits for its price; one that can't be priced is told of elsewhere, and holds up no stop."""
+    """Whether a call still waits to be priced. One that can't be priced is reported elsewhere, and delays no stop."""
     open_calls = select(Call.id).where(Call.status.in_(OPEN), Call.unpriced.is_(None))
     return session.scalars(open_calls.limit(1)).first() is not None
 
@@ -255,7 +257,7 @@ def _unfinished(session: Session) -> set[str]:
 
 
 def _lock(settings: Settings) -> IO[str]:
-    """One process for each state folder: two would both answer the calls."""
+    """Lock the state folder: two processes would both answer the calls."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = open(  # noqa: SIM115 - held open as long as the process lives
         settings.state / "serve.lock",
@@ -274,7 +276,7 @@ def _lock(settings: Settings) -> IO[str]:
 
 
 async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for `wanted`; a task that ends before it takes the process with it, with its own error or ours."""
+    """Wait for `wanted`. If a task ends before, raise its error, or one that names it."""
     try:
         done, _ = await asyncio.wait({wanted, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -285,7 +287,7 @@ async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) ->
         if error := task.exception():
             raise error
         raise AsteriskStartError(
-            f"{task.get_name()} has ended by itself; see the log. Calls can't be taken any more."
+            f"{task.get_name()} ended unexpectedly; see the log. Calls can't be taken any more."
         )
 
 
