@@ -23,12 +23,12 @@ from taxiphone.ari_app.steps.after import after
 from taxiphone.ari_app.steps.agree import agree
 from taxiphone.ari_app.steps.bridge import bridge
 from taxiphone.ari_app.steps.farewell import apologize, farewell
-from taxiphone.ari_app.steps.price import choose_mode, tell_price
+from taxiphone.ari_app.steps.price import announce_price, choose_mode
 from taxiphone.ari_app.steps.reach import reach
 from taxiphone.ari_app.steps.recording import offer_recording
 from taxiphone.ari_app.steps.talk import talk
 from taxiphone.ari_app.steps.who import identify
-from taxiphone.ari_app.steps.whom import choose, offer_to_go_on
+from taxiphone.ari_app.steps.whom import choose_consultant, offer_continuation
 from taxiphone.ari_app.taken_over import TakenOver, talk_in_progress
 from taxiphone.ari_app.waiting import CallerGoneError, first_of, staying, to_the_end
 from taxiphone.directory.callers import Caller
@@ -76,14 +76,14 @@ async def _agreement(call: LiveCall, caller: Caller) -> Agreement:
     """Everything before the two are bridged."""
     await call.channels.answer(call.client_leg)
     who = await identify(call, caller)
-    request = await offer_to_go_on(call, who) or await _new_request(call, who)
+    request = await offer_continuation(call, who) or await _new_request(call, who)
     reached = await reach(call, request)
     return await agree(call, request, reached)
 
 
 async def _new_request(call: LiveCall, who: Identified) -> Request:
-    consultant = await choose(call, who)
-    quote = await tell_price(call, who.client, consultant)
+    consultant = await choose_consultant(call, who)
+    quote = await announce_price(call, who.client, consultant)
     mode = await choose_mode(call, quote)
     recorded = await offer_recording(call, quote, mode)
     return Request(who.client, consultant, mode, recorded, quote)

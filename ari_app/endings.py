@@ -47,11 +47,13 @@ class NoTalkError(Exception):
     Attributes:
         outcome: why.
         client: who calls; given with NO_CREDIT, so that the client can be told the balance.
+        step: the name of the step that ended the call.
     """
 
     def __init__(self, outcome: Outcome, client: Client | None = None) -> None:
         super().__init__(outcome)
         self.outcome, self.client = outcome, client
+        self.step = ""
 
 
 def may_end_with(
@@ -67,6 +69,7 @@ def may_end_with(
             try:
                 return await step(*args, **kwargs)
             except NoTalkError as end:
+                end.step = step.__name__
                 if end.outcome not in outcomes:
                     log.error(
                         "%s ended a call with %s, which it does not declare", step.__name__, end.outcome

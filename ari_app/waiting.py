@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class CallerGoneError(Exception):
-    """Raised by `staying` out of whatever was being waited for: the leg has gone."""
+    """The caller has hung up. `staying` raises it out of whatever was being waited for."""
 
 
 @contextlib.asynccontextmanager

@@ -29,9 +29,9 @@ from taxiphone.store.calls import Outcome
 
 STEPS: tuple[tuple[Callable[..., object], str, str], ...] = (
     (who.identify, "identify: who calls", "client, not blocked"),
-    (whom.offer_to_go_on, "offer_to_go_on: was the line cut?", "no, or another one"),
-    (whom.choose, "choose: whom", ""),
-    (price.tell_price, "tell_price: all prices", "can pay"),
+    (whom.offer_continuation, "offer_continuation: was the line cut?", "no, or another one"),
+    (whom.choose_consultant, "choose_consultant: whom", ""),
+    (price.announce_price, "announce_price: all prices", "can pay"),
     (price.choose_mode, "choose_mode: per minute, or package", ""),
     (recording.offer_recording, "offer_recording", ""),
     (reach.reach, "reach: the consultant's phones", "1: accepted"),
@@ -69,7 +69,7 @@ def diagram() -> str:
     for (step, _, how), (following, _) in zip(STEPS, boxes[1:-1], strict=True):
         arrow = "==>" if step is bridge.bridge else "-->"
         lines.append(f"    {step.__name__} {_arrow(arrow, how)} {following}")
-        if step is whom.offer_to_go_on:
+        if step is whom.offer_continuation:
             lines.append(f"    {step.__name__} {_arrow('-->', '1: goes on')} reach")
     lines += [f"    talk {_arrow('==>', 'costs to here')} after", "    after --> talked", ""]
     lines += [f"    {name} --> {' & '.join(OUTCOMES[name])}" for name in names if OUTCOMES[name]]

@@ -7,6 +7,7 @@ from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.ari_app.timetable import timetable
+from taxiphone.ari_app.waiting import CallerGoneError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import Moment, moment
 
@@ -14,9 +15,13 @@ from taxiphone.store.types import Moment, moment
 _TONE_SECONDS = 2.0
 
 
-@may_end_with(Outcome.NOT_ACCEPTED, Outcome.CALLER_GONE)
+@may_end_with(Outcome.NOT_ACCEPTED)
 async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
-    """Bridge the two; when Asterisk had done it. Asterisk itself ends the talk where the credit does."""
+    """Bridge the two, and set Asterisk's own time-out to the end of the credit; returns when they were bridged.
+
+    Raises:
+        CallerGoneError: the client hung up at the tone.
+    """
     times = timetable(agreement.accepted, call.settings)
     # From here on, Asterisk's time-out must not say that nothing was charged (extension T of the dialplan).
     await call.channels.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
@@ -30,4 +35,6 @@ async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
         raise
     if call.bridged:
         return moment()
-    raise NoTalkError(Outcome.CALLER_GONE if call.client_leg.gone.is_set() else Outcome.NOT_ACCEPTED)
+    if call.client_leg.gone.is_set():
+        raise CallerGoneError
+    raise NoTalkError(Outcome.NOT_ACCEPTED)

@@ -19,7 +19,7 @@ SKIP_SECONDS = 0.5
 
 
 @may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
-async def tell_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
+async def announce_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
     """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
     quote = await call.database.query(
         lambda session: quote_consultation(session, call.settings, client, consultant)

@@ -23,7 +23,7 @@ _PRICE_SECONDS = 3.0
 
 
 @may_end_with(Outcome.UNAVAILABLE, Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
-async def offer_to_go_on(call: LiveCall, who: Identified) -> Request | None:
+async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
     """If this client's line was cut a moment ago, offer to continue that consultation; None for a new one."""
     client, own = who.client, who.own_consultant
     silent = call.services.talks.get(client.id)
@@ -68,7 +68,7 @@ async def _tell_what_going_on_costs(
 
 
 @may_end_with(Outcome.NO_CHOICE, Outcome.UNKNOWN_CODE, Outcome.UNAVAILABLE)
-async def choose(call: LiveCall, who: Identified) -> Consultant:
+async def choose_consultant(call: LiveCall, who: Identified) -> Consultant:
     """The dialled number is one consultant's own, or the consultant's code is keyed in."""
     consultant = who.own_consultant or await _ask_code(call, who.client)
     await _note(call, consultant, PER_MINUTE)

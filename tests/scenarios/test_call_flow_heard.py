@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from taxiphone.ari_app import consultation
+from taxiphone.ari_app.endings import OUTCOMES
 from taxiphone.ari_app.steps import price
 from taxiphone.billing.ledger import postings
 from taxiphone.directory import people, pins
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import SHIPPED
+from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client, Consultant
 
 OWN_DID, SHARED_DID, PACKAGE_DID = "+33199001234", "+33199001235", "+33199001236"
@@ -37,6 +40,19 @@ ENDS_SOON = TEXTS.templates["package-ends"][0]
 NEVER_HEARD_HERE = {
     "unavailable"
 }  # said where there is no consultation: by Asterisk, by a program that stops
+
+
+NOT_LIVED_HERE = {
+    ("identify", Outcome.TOO_MANY_CALLS),
+    ("offer_continuation", Outcome.UNAVAILABLE),
+    ("offer_continuation", Outcome.NO_CREDIT),
+    ("offer_continuation", Outcome.LIMIT_REACHED),
+    ("reach", Outcome.TOO_MANY_CALLS),
+    ("agree", Outcome.NO_CREDIT),
+    ("agree", Outcome.LIMIT_REACHED),
+    ("bridge", Outcome.NOT_ACCEPTED),
+}
+"""Outcomes that a step declares and that no call below ends with; most are lived in test_edges_*.py and test_left_behind.py."""
 
 
 def told(who):
@@ -357,6 +373,14 @@ async def without_a_talk(story, monkeypatch):
 async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_order_and_nothing_else(
     story, everybody, monkeypatch
 ):
+    ended = set()
+
+    async def farewell(call, end):
+        ended.add((end.step, end.outcome))
+        await usual(call, end)
+
+    usual = consultation.farewell
+    monkeypatch.setattr(consultation, "farewell", farewell)
     await talks_by_the_minute(story, monkeypatch)
     await who_and_whom(story, everybody)
     await with_a_package(story)
@@ -365,6 +389,8 @@ async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_orde
     assert heard.wrong == []
     assert {name for _, name in CLIENT} - heard.client == NEVER_HEARD_HERE
     assert {name for _, name in CONSULTANT} - heard.consultant == set()
+    declared = {(step, outcome) for step, outcomes in OUTCOMES.items() for outcome in outcomes}
+    assert declared - ended == NOT_LIVED_HERE
 
 
 @pytest.mark.parametrize("tell_after", [False])

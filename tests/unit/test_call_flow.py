@@ -131,7 +131,7 @@ def test_what_comes_after_a_step_names_its_outcomes(name):
     (title,) = re.findall(rf"^## ({number}\. .*)$", TEXT, re.MULTILINE)
     following = section(title).partition("\nNext: ")[2]
     # Those of the bridge are told together with the step before it.
-    with_it = {*OUTCOMES[NAMES[-1]]} - {Outcome.CALLER_GONE} if name == NAMES[-2] else set()
+    with_it = {*OUTCOMES[NAMES[-1]]} if name == NAMES[-2] else set()
     assert {each for each in quoted(following) if each in {*Outcome}} == {*OUTCOMES[name]} | with_it
 
 
