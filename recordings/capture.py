@@ -69,18 +69,6 @@ def ask(session: Session, call: Call, kept_until: date) -> Recording:
     return found
 
 
-def captured(session: Session, call_id: str) -> None:
-    """Note that the consultant's leg is gone, and with it MixMonitor; nothing where no recording was asked for."""
-    found = session.get(Recording, call_id)
-    if found is not None and found.status == RecordingStatus.ASKED:
-        found.status = RecordingStatus.CAPTURED
-
-
-def whole(path: Path) -> bool:
-    """Whether the file is a closed WAV: every size in its RIFF header agrees with the file's."""
-    return read(path) is not None
-
-
 def read(path: Path) -> Wav | None:
     """What a WAV of 16-bit PCM holds; None where it is missing, unfinished or something else.
 

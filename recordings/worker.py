@@ -48,7 +48,6 @@ class RecordingWorker:
     Args:
         settings: the platform's.
         database: where the recordings are.
-        on_ready: called in the event loop with the call's id, once its MP3 is there and its fee is posted.
         pauses: seconds between the tries; after the last, the recording has failed.
         wav_wait: how long its WAV may be missing or unfinished after the first look.
     """
@@ -57,12 +56,10 @@ class RecordingWorker:
         self,
         settings: Settings,
         database: Database,
-        on_ready: Callable[[str], None] | None = None,
         *,
         pauses: Sequence[float] = PAUSES,
         wav_wait: timedelta = WAV_WAIT,
     ) -> None:
-        self.on_ready = on_ready
         self._settings = settings
         self._database = database
         self._pauses = pauses
@@ -161,8 +158,6 @@ class RecordingWorker:
             return
         if done:
             await asyncio.to_thread(self._unlink, job.wav)
-            if self.on_ready is not None:
-                self.on_ready(call_id)
         else:  # somebody deleted the recording meanwhile
             await asyncio.to_thread(self._unlink, job.folder / job.name)
 

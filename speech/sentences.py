@@ -231,10 +231,5 @@ class Speech:
         return "".join(words)
 
 
-def as_text(names: Iterable[str], language: str) -> str:
-    """The words of composed sounds in a language; see `Speech.text`."""
-    return Speech(language).text(names)
-
-
 def _sounds(names: Iterable[str]) -> Sounds:
     return tuple(f"{FOLDER}/{name}" for name in names)

@@ -225,11 +225,6 @@ def price(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> 
     )
 
 
-def most(tariff: Tariff, seconds: int, *, recorded: bool = False) -> int:
-    """The most that a talk of up to so many seconds can cost, in minor units: a price never falls with length."""
-    return price(tariff, seconds, recorded=recorded).total
-
-
 def longest_talk(tariff: Tariff, credit: int, *, recorded: bool = False) -> int | None:
     """The longest talk in whole seconds that a credit pays for; one second more costs more than there is.
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.recordings import capture
 from taxiphone.recordings.capture import RecordingStatus, Wav
-from taxiphone.store.models import Call, Recording
+from taxiphone.store.models import Call
 
 
 @pytest.fixture
@@ -26,7 +26,6 @@ def wav(tmp_path: Path) -> Path:
 
 
 def test_a_closed_wav_is_whole_and_its_length_is_known(wav: Path) -> None:
-    assert capture.whole(wav)
     assert capture.read(wav) == Wav(rate=8000, frames=8000)
     assert Wav(rate=8000, frames=8004).milliseconds == 1000
 
@@ -35,26 +34,26 @@ def test_a_wav_whose_header_is_not_final_is_not_whole(wav: Path) -> None:
     data = bytearray(wav.read_bytes())
     data[4:8] = data[40:44] = bytes(4)  # as MixMonitor begins it
     wav.write_bytes(data)
-    assert not capture.whole(wav)
+    assert capture.read(wav) is None
 
 
 @pytest.mark.parametrize("cut", [0, 3, 12, 20, 43, 44, 45, 8000, 16043])
 def test_a_wav_that_is_cut_off_is_not_whole(wav: Path, cut: int) -> None:
     wav.write_bytes(wav.read_bytes()[:cut])
-    assert not capture.whole(wav)
+    assert capture.read(wav) is None
 
 
 def test_a_wav_that_has_grown_since_its_header_is_not_whole(wav: Path) -> None:
     with wav.open("ab") as file:
         file.write(b"\0\0")
-    assert not capture.whole(wav)
+    assert capture.read(wav) is None
 
 
 def test_only_the_data_chunks_size_is_wrong_and_it_is_not_whole(wav: Path) -> None:
     data = bytearray(wav.read_bytes())
     data[40:44] = struct.pack("<I", 15998)
     wav.write_bytes(data)
-    assert not capture.whole(wav)
+    assert capture.read(wav) is None
 
 
 def test_a_header_without_sound_is_whole_and_empty(tmp_path: Path) -> None:
@@ -85,10 +84,10 @@ def test_what_is_no_wav_of_16_bit_pcm_is_not_read(wav: Path, at: int, value: byt
 
 
 def test_a_missing_file_is_not_whole(tmp_path: Path) -> None:
-    assert not capture.whole(tmp_path / "none.wav")
+    assert capture.read(tmp_path / "none.wav") is None
 
 
-def test_a_recording_is_asked_for_once_and_captured_when_the_leg_is_gone(house: Any) -> None:
+def test_a_recording_is_asked_for_once(house: Any) -> None:
     call_id = house.call(house.client(), house.consultant())
 
     def ask_twice(session: Session) -> None:
@@ -101,21 +100,3 @@ def test_a_recording_is_asked_for_once_and_captured_when_the_leg_is_gone(house: 
     assert found is not None
     assert (found.status, found.wav) == (RecordingStatus.ASKED, f"{call_id}.wav")
     assert found.kept_until == date(2027, 2, 20), "the day that was told first"
-    house.database.do(lambda session: capture.captured(session, call_id))
-    found = house.get(call_id).recording
-    assert found is not None
-    assert found.status == RecordingStatus.CAPTURED
-
-
-def test_a_recording_that_is_further_on_stays_where_it_is(house: Any) -> None:
-    call_id = house.call(house.client(), house.consultant(), recorded=True)
-
-    def ready(session: Session) -> None:
-        session.get_one(Recording, call_id).status = RecordingStatus.READY
-        capture.captured(session, call_id)
-        capture.captured(session, "no-call")
-
-    house.database.do(ready)
-    found = house.get(call_id).recording
-    assert found is not None
-    assert found.status == RecordingStatus.READY

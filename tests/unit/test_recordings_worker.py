@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.call_record import CallRecord
@@ -42,7 +43,6 @@ class Studio:
         self.settings.captured.mkdir(mode=0o700, parents=True)
         self.client = house.client()
         self.consultant = house.consultant(recording_allowed=True)
-        self.ready: list[str] = []
 
     def call(self) -> str:
         call_id: str = self.house.call(self.client, self.consultant, recorded=True)
@@ -81,6 +81,13 @@ class Studio:
             file.writeframes(samples.round().astype("<i2").tobytes())
         return self.wav(call_id)
 
+    @property
+    def ready(self) -> list[str]:
+        """The calls whose recording is ready."""
+        found = select(Recording.call_id).where(Recording.status == "ready").order_by(Recording.call_id)
+        calls: list[str] = self.house.database.read(lambda session: list(session.scalars(found)))
+        return calls
+
     def recording(self, call_id: str) -> Recording:
         found: Recording = self.house.get(call_id).recording
         return found
@@ -102,7 +109,7 @@ class Studio:
 
     @asynccontextmanager
     async def working(self, *, own_process: bool = False, **options: Any) -> AsyncIterator[RecordingWorker]:
-        worker = RecordingWorker(self.settings, self.house.database, self.ready.append, **options)
+        worker = RecordingWorker(self.settings, self.house.database, **options)
         if not own_process:
             worker._converter = self.converter
         stop = asyncio.Event()

@@ -13,10 +13,14 @@ from num2words import num2words
 from taxiphone.errors import UsageError
 from taxiphone.speech import synthesis
 from taxiphone.speech.prompt_texts import SHIPPED
-from taxiphone.speech.sentences import Speech, UnknownPromptError, as_text
+from taxiphone.speech.sentences import Speech, UnknownPromptError
 
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "CAD", "JPY", "TND")
 LANGUAGES = st.sampled_from(SHIPPED.codes)
+
+
+def as_text(sounds: tuple[str, ...], language: str) -> str:
+    return Speech(language).text(sounds)
 
 
 def test_french_and_english_are_there() -> None:
