@@ -1,4 +1,4 @@
-"""A consultation whose line was cut and is taken up again: its calls, what they sum to, and which one may go on."""
+"""Consultations that continue after a dropped line: their calls, what they add up to, and which call may be continued."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from taxiphone.store.types import now
 def interrupted(
     session: Session, settings: Settings, client: Client, at: datetime | None = None
 ) -> Call | None:
-    """The client's latest talk, where its line was cut a moment ago and nobody has taken it up again.
+    """The client's latest talk, if its line dropped a moment ago and no other call continues it.
 
     Args:
         session: where.
-        settings: how long a cut line may be taken up again.
+        settings: how long after a dropped line a consultation may be continued.
         client: who calls.
         at: the time that counts as now.
 
     Returns:
-        the call, its consultant loaded; None where there is nothing to go on with.
+        the call, its consultant loaded; None if there is nothing to continue.
     """
     latest = session.scalars(
         select(Call)
@@ -47,7 +47,7 @@ def interrupted(
         return None
     found = proof.talk_of(session, latest)
     ended = found.end if found is not None else latest.talk_to
-    # What is billed may end before the line did, where one side fell silent first.
+    # The billed talk may end before the line dropped, if one side fell silent first.
     if ended is None:
         return None
     ago = proof.ended_ago(session, latest) if at is None else None
@@ -59,7 +59,7 @@ def interrupted(
 
 
 def earlier(session: Session, call: Call) -> list[Call]:
-    """The calls that this one goes on with, the first of them first; none for most calls."""
+    """The calls that this one continues, oldest first; none for most calls."""
     found: list[Call] = []
     while call.continues_id is not None:
         call = session.get_one(Call, call.continues_id)
@@ -68,12 +68,12 @@ def earlier(session: Session, call: Call) -> list[Call]:
 
 
 def has_later(session: Session, call: Call) -> bool:
-    """Whether another call has gone on with this one, or does so now."""
+    """Whether another call has continued this one, or is doing so now."""
     return _next(session, call) is not None
 
 
 def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
-    """What the calls sum to that this one goes on with.
+    """What the calls that this one continues add up to.
 
     Args:
         session: where.
@@ -89,7 +89,7 @@ def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
 
 
 def others(session: Session, call: Call) -> Subtotal:
-    """What all other calls of the consultation sum to, which can't change until the transaction ends."""
+    """What all other calls of the consultation add up to, locked until the transaction ends."""
     behind, last = [], call
     while (following := _next(session, last)) is not None:
         behind.append(following)
@@ -102,29 +102,29 @@ def others(session: Session, call: Call) -> Subtotal:
 
 
 def so_far(session: Session, call: Call) -> Subtotal:
-    """What the consultation sums to up to this call, with it."""
+    """What the consultation adds up to, including this call."""
     return _summed(session, [*earlier(session, call), call])
 
 
 def terms(session: Session, settings: Settings, call: Call) -> Tariff:
-    """The tariff of a call that goes on with another: a copy of what was frozen for the first.
+    """The tariff of a call that continues another one: a copy of what was frozen for the first call.
 
     The fee of a recording is in it only where no part before has one; free minutes only where this consultation still
     has them, or can have them again. To be called with the client's wallet locked.
 
     Raises:
-        LedgerError: there is nothing that this call could go on with.
+        LedgerError: the earlier call can't be continued.
     """
     calls = earlier(session, call)
     first, last = calls[0], calls[-1]
     same = (last.client_id, last.consultant_id) == (call.client_id, call.consultant_id)
     if first.tariff is None or last.status != Status.RATED or not same or not last.dropped:
         raise LedgerError(
-            f"call {call.id} can't go on with call {last.id}, which is not a priced talk of the same two whose line "
-            "was cut. Nothing was held."
+            f"call {call.id} can't continue call {last.id}, which is not a priced talk of the same two people whose line "
+            "dropped. Nothing was held."
         )
     if (taken := _next(session, last)) is not None and taken.id != call.id:
-        raise LedgerError(f"call {last.id} goes on in call {taken.id} already. Nothing was held.")
+        raise LedgerError(f"call {last.id} is continued by call {taken.id} already. Nothing was held.")
     tariff = _copy(session, calls)
     if (
         tariff.free_seconds
@@ -137,7 +137,7 @@ def terms(session: Session, settings: Settings, call: Call) -> Tariff:
 
 
 def preview(session: Session, settings: Settings, last: Call) -> Tariff:
-    """The tariff that a call would have which goes on with `last`; nothing is claimed."""
+    """The tariff that a call continuing `last` would have; nothing is claimed."""
     calls = [*earlier(session, last), last]
     tariff = _copy(session, calls)
     if not tariff.free_seconds or _claimed(session, calls):
@@ -162,7 +162,7 @@ def _claimed(session: Session, calls: list[Call]) -> bool:
 
 
 def _next(session: Session, call: Call) -> Call | None:
-    """The call that has gone on with this one, or does so now; one that came to nothing does not count."""
+    """The call that continues this one; one in which nobody talked does not count."""
     return session.scalars(select(Call).where(Call.continues_id == call.id, _went_on(Call)).limit(1)).first()
 
 
@@ -171,7 +171,7 @@ def _went_on(call: type[Call]) -> ColumnElement[bool]:
 
 
 def _lock(session: Session, first: Call) -> None:
-    """Hold the consultation still: whoever changes an amount in it locks the first call's receipt before."""
+    """Lock the consultation: whoever changes an amount in it locks the first call's receipt first."""
     session.execute(select(Receipt.number).where(Receipt.call_id == first.id).with_for_update())
 
 

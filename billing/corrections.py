@@ -1,8 +1,7 @@
-"""What became known of a call after it was priced settles it again, whatever happened to it meanwhile.
+"""Corrects the price of a call when a fault, or a row of Asterisk's log, becomes known only after it was priced.
 
-A fault that was noted late, for the database was slow; a row of Asterisk's that came late. Where nothing else has happened
-to the price, the call is rated again. Where something was refunded, the receipt stays as it is, and what is still too much
-is credited, never charged.
+The call is re-rated. If something was refunded meanwhile, the receipt stays as it is and the excess is refunded too; a
+correction then never charges more.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ FELL_SILENT = "one side had fallen silent before the end"
 
 
 def correct(session: Session, call: Call, reason: str) -> None:
-    """Settle a rated call by what its row and Asterisk's log say now; in the transaction in which that became known.
+    """Settle a rated call again, in the transaction in which the new fact becomes known.
 
-    What can't be settled leaves the price as it is, and the call to be looked at: the caller's own writing goes on.
+    If that is not possible, the price stays as it is and the call is marked for review; nothing is raised.
 
     Args:
         session: one that writes.
@@ -41,14 +40,14 @@ def correct(session: Session, call: Call, reason: str) -> None:
         with session.begin_nested():
             _correct(session, call, reason)
     except (LedgerError, ValueError) as error:
-        log.warning("call %s was priced before all was known of it: %s", call.id, error)
+        log.warning("call %s was priced before everything was known: %s", call.id, error)
         call.review = (
-            f"priced before it was known that {reason}; the price stands, see call rate --again and refund"
+            f"priced before it was known that {reason}; the price stands. See: call rate --again, refund"
         )
     except DBAPIError as error:
         if not isinstance(error, IntegrityError):
             raise  # the whole transaction is done again
-        log.exception("call %s was priced before all was known of it, and can't be settled again", call.id)
+        log.exception("call %s was priced before everything was known, and can't be re-rated", call.id)
 
 
 def _correct(session: Session, call: Call, reason: str) -> None:
@@ -60,7 +59,7 @@ def _correct(session: Session, call: Call, reason: str) -> None:
         rerate(session, call, reason)
         return
     if continuation.has_later(session, call):
-        raise LedgerError("another call has gone on with it, whose price rests on this one")
+        raise LedgerError("another call continues it, and its price depends on this one")
     _, settlement = settle_again(session, call, receipt)
     total = settlement.price.total
     if not settlement.pending_fee and receipt.recording_pending:

@@ -53,13 +53,13 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     """Fix the call's tariff and hold what the call can cost. In one transaction, when the consultant has accepted.
 
     The recording's fee is held too where the client asked for one. The call's status is the caller's to move. Called
-    again for the same call, it answers the same and holds nothing more. A call that goes on with another
-    (`continues_id`) has that one's tariff and mode, and what was paid there counts.
+    again for the same call, it returns the same and holds nothing more. A call that continues another one
+    (`continues_id`) has that call's tariff and mode, and what was paid there counts.
 
     Raises:
         InsufficientFundsError: the wallet does not pay for the first minute, or for the package.
         LimitReachedError: the wallet does, the client's own limit of the day does not.
-        LedgerError: the call is over already, has no client or consultant, or can't go on with the other one.
+        LedgerError: the call is over already, has no client or consultant, or can't continue the other one.
     """
     if Status(call.status) in FINAL:
         raise LedgerError(f"call {call.id} is over already. Nothing was held.")
@@ -80,13 +80,13 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     needed = needed_to_begin(tariff, recorded=recorded, earlier=before)
     if wallet < needed:
         raise InsufficientFundsError(
-            f"the wallet of client {call.client.code} holds {amount_in(wallet, currency)}, and "
+            f"the wallet of client {call.client.code} has {amount_in(wallet, currency)}, but "
             f"{amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     if limit is not None and limit < needed:
         raise LimitReachedError(
-            f"client {call.client.code} may spend {amount_in(limit, currency)} more today, by the client's own "
-            f"limit, and {amount_in(needed, currency)} are needed to begin. Nothing was held."
+            f"client {call.client.code} may spend only {amount_in(limit, currency)} more today, by the client's own "
+            f"limit, but {amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     longest = settings.call.longest_minutes * _MINUTE
     credit = wallet if limit is None else min(wallet, limit)

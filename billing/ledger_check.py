@@ -47,9 +47,9 @@ def check(session: Session) -> list[Problem]:
     """Everything that is wrong; an empty list is the proof that nothing is.
 
     Every posting sums to zero over two entries or more; every balance is the sum of its entries; no wallet and no hold
-    is below zero; every priced call was posted as its receipt says, and exactly once; what was given back was posted as
-    its credit note says, and is no more than was paid; what was held for a call that is over has gone where it belongs; no
-    call is over and can't be priced.
+    is below zero; every priced call was posted exactly once, as its receipt says; every refund was posted as its credit
+    note says, and is no more than was paid; nothing is still held for a call that is over; every call that is over could
+    be priced.
     """
     return [
         *_unbalanced(session),
@@ -149,7 +149,7 @@ def _receipts(session: Session) -> Iterator[Problem]:
 
 
 def _credit_notes(session: Session) -> Iterator[Problem]:
-    """What was given back, against its postings and against what was paid."""
+    """Credit notes against their postings and against what was paid."""
 
     def moved(kind: str) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((Account.kind == kind, Entry.amount), else_=0)), 0)
@@ -168,7 +168,7 @@ def _credit_notes(session: Session) -> Iterator[Problem]:
             yield Problem("credit note", note.call_id, text + f"posted were {wallet}, {-earnings}, {-vat}")
     alone = select(Posting.key).where(Posting.kind == REFUND, ~exists().where(CreditNote.key == Posting.key))
     for (key,) in session.execute(alone):
-        yield Problem("credit note", key, "money was given back without a credit note")
+        yield Problem("credit note", key, "a refund was posted without a credit note")
     above = (
         select(Receipt.call_id, Receipt.total, func.sum(CreditNote.amount))
         .join(CreditNote, CreditNote.call_id == Receipt.call_id)
@@ -176,7 +176,7 @@ def _credit_notes(session: Session) -> Iterator[Problem]:
         .having(func.sum(CreditNote.amount) > Receipt.total)
     )
     for call_id, total, amount in session.execute(above):
-        yield Problem("credit note", call_id, f"{amount} were given back of {total}")
+        yield Problem("credit note", call_id, f"{amount} were refunded of {total}")
 
 
 def _unpriced(session: Session) -> Iterator[Problem]:

@@ -147,7 +147,7 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
 def _unbilled(call: Call, talk: Talk) -> str | None:
     """Why a person should look at a call that is closed although a talk of it is known."""
     if call.tariff is None:
-        return "they talked, but the call was never accepted: there is no tariff to price it by"
+        return "they talked, but the call was never accepted, so there is no tariff to price it"
     doubt = talk.doubt or (None if talk.complete else NO_END)
     return None if doubt is None else f"{doubt[:170]}; nothing was charged"
 

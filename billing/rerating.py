@@ -42,12 +42,11 @@ class Rerated:
 
 
 def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
-    """Settle a rated call by what Asterisk's log says of it now, under the tariff that was frozen then.
+    """Settle a rated call again, by what Asterisk's log says now and under its frozen tariff.
 
-    Where the price is the same, nothing is posted. Else the call's charges are reversed and posted anew, and the receipt
-    becomes its next version. The limits of the call hold as on the first day: no more is charged than was held for it
-    when it was accepted. What is dearer now comes from the wallet; what is cheaper goes back there. In either case the
-    call is marked for review, or no longer marked, as the settlement says.
+    If the price is the same, nothing is posted. Otherwise the call's charges are reversed and posted again, and the
+    receipt gets a new version. No more is charged than was held when the call was accepted. A higher price is taken from
+    the client's wallet, and a lower one is released to it. In both cases the review is set or cleared.
 
     Raises:
         UsageError: the call has no receipt, or the reason is not one line.
@@ -59,18 +58,18 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
     receipt = lock_receipt(session, call)
     if receipt is None or call.tariff is None or call.status != Status.RATED:
         raise UsageError(
-            f"call {call.id} was never priced, so it can't be priced again. `taxiphone call show {call.id}` says more."
+            f"call {call.id} was never priced, so it can't be re-rated. See: taxiphone call show {call.id}"
         )
     if back := refunded(session, call.id):
         said = amount_in(back, receipt.currency)
         raise LedgerError(
-            f"{said} of call {call.id} were refunded, on the price as it stands. Nothing was posted; "
-            f"what is still too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
+            f"{said} of call {call.id} were refunded, so its price can't change. Nothing was posted. "
+            f"To refund more: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
     if continuation.has_later(session, call):
         raise LedgerError(
-            f"the line of call {call.id} was cut and another call goes on with it, whose price rests on this one. "
-            f"Nothing was posted; what is too much is given back by: taxiphone refund {call.id} AMOUNT --reason TEXT"
+            f"another call continues call {call.id}, and its price depends on this one. Nothing was posted. "
+            f"To refund what is too much: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
     known, settlement = settle_again(session, call, receipt)
     before, changed = receipt.total, not _same(receipt, settlement)
@@ -120,12 +119,12 @@ def _post(session: Session, call: Call, settlement: Settlement, currency: str, v
         .order_by(Posting.id)
     ).all()
     for key in charges:
-        postings.reverse(session, key, f"{key}:reversed", memo=f"rated again, version {version}")
+        postings.reverse(session, key, f"{key}:reversed", memo=f"re-rated, version {version}")
     held = postings.balance(session, postings.HOLD, call.id, currency)
     missing = settlement.price.total + settlement.pending_fee - held
     if missing > wallet:
         raise InsufficientFundsError(
-            f"call {call.id} costs {amount_in(missing, currency)} more now, and the client's wallet holds "
+            f"call {call.id} costs {amount_in(missing, currency)} more now, but the client's wallet has only "
             f"{amount_in(wallet, currency)}. Nothing was posted; the call keeps its price."
         )
     if missing > 0:

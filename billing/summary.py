@@ -1,4 +1,4 @@
-"""What is due when a talk has just ended: told at once to whoever is left on the line."""
+"""The summary of a call that is announced to whoever is still on the line when the talk has ended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class CallSummary:
-    """A priced call, for the ears of both; amounts in minor units.
+    """What is announced of a priced call; amounts in minor units.
 
     Attributes:
-        seconds: of talk, rounded up once; where the line was cut before and the consultation taken up again, of all of it.
-            A talk that was not billed for a fault of the network is told with its length too.
-        total: what the client pays for the talk, tax included; of a consultation that was taken up again, all of it.
+        seconds: of talk, rounded up once; of a continued consultation, of all its calls. A talk that was not billed
+            because of a network fault has its length too.
+        total: what the client pays, tax included; for a continued consultation, for all its calls.
         recording_fee: what follows once the recording can be played; 0 where nothing does.
         share: the consultant's part of all that was paid.
         wallet: the client's credit that is left.
@@ -44,9 +44,9 @@ class CallSummary:
 
 
 def call_summary(session: Session, call_id: str) -> CallSummary | None:
-    """What to tell of a call; None where it is not priced yet, so that one asks again in a moment.
+    """The summary of a call, read from its receipts; None while it is not priced yet.
 
-    Only reads. A call that was closed because nobody talked is due nothing.
+    Only reads. A call that was closed because nobody talked costs nothing.
     """
     call = session.get(Call, call_id, populate_existing=True)
     if call is None or Status(call.status) not in FINAL or call.tariff is None:

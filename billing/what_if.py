@@ -1,8 +1,8 @@
-"""A month rated again under another tariff, on paper only: it reads, reckons, and posts nothing.
+"""A period settled under another tariff. It only reads; nothing is posted.
 
-The calls come from the database one after the other, in the order of their clients, so that no more than one client is in
-hand at a time: a hundred thousand calls take no more memory than a hundred. A consultation whose line was cut is priced as
-one, its parts one after the other; a part whose beginning lies before the period, as a talk of its own.
+Calls are read one by one, ordered by client, so memory does not grow with their number. The calls of a consultation that
+continued after a dropped line are priced as one consultation; one whose first call lies before the period is priced by
+itself.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class WhatIf:
     """A period as it was and as it would have been.
 
     Attributes:
-        calls: how many were rated again.
+        calls: how many were settled.
         now: as they were priced.
         then: as they would have been.
         more: clients who would have paid more.
@@ -173,7 +173,7 @@ def changed(changes: dict[str, str]) -> Rule:
 
 
 def calls_in(session: Session, period: Period) -> int:
-    """How many calls the what-if will rate again."""
+    """How many calls the what-if will settle."""
     counted = select(func.count()).select_from(Call).join(Receipt, Receipt.call_id == Call.id)
     return session.execute(counted.where(*period.where())).scalar_one()
 
@@ -186,7 +186,7 @@ def run(
     top: int = 10,
     progress: Callable[[int], None] = lambda _calls: None,
 ) -> WhatIf:
-    """Rate the calls of a period by the rule. Only reads.
+    """Settle the calls of a period by the rule. Only reads.
 
     Args:
         session: of `Database.reading`.

@@ -58,7 +58,7 @@ def check(app: App, /, as_json: bool) -> None:
 @json_option
 @pass_app
 def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
-    """Give back what is held for calls that will not be priced any more, as `ledger check` names them.
+    """Release what is held for calls that will not be priced any more, as `ledger check` names them.
 
     Such a call ended more than ten minutes ago, or began more than a day ago, and Asterisk's log has no end of it. Where the
     two seem to have talked, the hold stays until it is named: then what is proven of the talk is charged and the rest is

@@ -25,14 +25,14 @@ class Status(enum.StrEnum):
     """Where a call stands."""
 
     RECEIVED = "received"  # it is in the application
-    OFFERED = "offered"  # client and consultant are known, the price is being told
+    OFFERED = "offered"  # client and consultant are known, the price is being announced
     RINGING = "ringing"  # the consultant's phone is being called
     ACCEPTED = "accepted"  # the tariff is frozen, what it may cost is held
     TALKING = "talking"  # the two are being bridged
-    OVER = "over"  # the talk is over; who is still on the line is told what is due to them
+    OVER = "over"  # the talk is over; whoever is still on the line hears the summary
     ENDED = "ended"  # the program has let both legs go; the meter has not priced it yet
     RATED = "rated"  # priced, posted, receipt written
-    CLOSED = "closed"  # nobody talked; nothing was charged, what was held is given back
+    CLOSED = "closed"  # nobody talked; nothing was charged, and what was held was released
 
 
 class Outcome(enum.StrEnum):
@@ -55,7 +55,7 @@ class Outcome(enum.StrEnum):
     BLOCKED = "blocked"
     ACCOUNT_CLOSED = "account_closed"
     NO_CREDIT = "no_credit"
-    PRICE_CHANGED = "price_changed"  # between its being told and the consultant's acceptance
+    PRICE_CHANGED = "price_changed"  # between its announcement and the consultant's acceptance
     LIMIT_REACHED = "limit_reached"  # the client's own limit per day
     APOLOGY = "apology"  # the program was away, or being stopped: Asterisk, or what was left of it, said so
     TOO_MANY_CALLS = "too_many_calls"  # of this client, at once

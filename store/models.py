@@ -176,7 +176,7 @@ class Call(Base):
     ]  # seconds without a packet after which Asterisk itself ended a leg of this call
     continues_id: Mapped[str | None] = mapped_column(
         ForeignKey("call.id"), index=True
-    )  # the call whose line was cut: one consultation with it
+    )  # the call whose line dropped: one consultation with it
     arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
     ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
     talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
@@ -248,7 +248,7 @@ class CelPosition(Base):
 
 
 class LogGap(Base):
-    """Rows of Asterisk's event log that are lost, or may be: an alarm until a person has looked at it."""
+    """Rows of Asterisk's event log that are lost, or may be: an alarm until a person has settled it."""
 
     __tablename__ = "log_gap"
 
@@ -354,9 +354,7 @@ class Receipt(Base):
         BigInteger, default=0, server_default="0"
     )  # contained in total; borne by the platform
     recording_pending: Mapped[bool] = mapped_column(default=False)
-    former: Mapped[list[Any]] = mapped_column(
-        default=list, server_default="[]"
-    )  # what it said before it was rated again
+    former: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")  # its earlier versions
 
     call: Mapped[Call] = relationship(back_populates="receipt")
 
@@ -364,7 +362,7 @@ class Receipt(Base):
 
 
 class CreditNote(Base):
-    """What was given back of a receipt; amounts in minor units, all of them taken off."""
+    """A refund of a receipt; amounts in minor units, all of them deducted."""
 
     __tablename__ = "credit_note"
 

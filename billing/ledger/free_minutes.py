@@ -1,9 +1,9 @@
 """Free minutes, once: for each client and consultant, or for each client, as the setting has it.
 
-Only a client who is new has them: one with no billed talk before, in any mode. The call that is accepted first claims
-them, in the transaction that freezes its tariff; the database keeps a second claim out. A call that came to nothing, and a
-fault of the network, give them back. So does a talk shorter than the threshold, but twice at most: else short talks would
-be free without end. What a longer talk left of them is gone.
+Only a new client has them: one without an earlier billed talk, in any mode. The first call that is accepted claims them, in
+the transaction that freezes its tariff; a unique constraint prevents a second claim. A call without a talk, or with a network
+fault, releases them. So does a talk shorter than the threshold, but at most twice, or short talks would be free without
+end. A longer talk uses them up, even if it leaves some of them unused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from taxiphone.store.models import Call, Client, Consultant, FreeMinutes, Receip
 from taxiphone.store.types import now
 
 SPARED = 2
-"""So many talks shorter than the threshold leave the free minutes unused; the next one uses them."""
+"""This many talks shorter than the threshold leave the free minutes unused; the next one uses them."""
 
 _PLATFORM = "platform"
 
@@ -41,7 +41,7 @@ def used(session: Session, settings: Settings, consultant: Consultant, client: C
 
 
 def claim(session: Session, settings: Settings, call: Call) -> bool:
-    """Take them for this call; False where another call was quicker."""
+    """Claim them for this call; False if another call was faster."""
     scope = settings.billing.free_minutes_scope
     where = _PLATFORM if scope == _PLATFORM else str(call.consultant_id)
     claims = {
@@ -63,9 +63,9 @@ def claim(session: Session, settings: Settings, call: Call) -> bool:
 
 
 def release(session: Session, call: Call, talked: Decimal | None = None) -> None:
-    """Leave them unused: the call came to nothing or was a fault, or its talk of so many seconds was too short.
+    """Release the claim of a call without a talk or with a fault, or whose talk of so many seconds was too short.
 
-    A short talk keeps its claim where two before it were spared.
+    A short talk keeps its claim if two before it released theirs.
     """
     claim = session.scalar(select(FreeMinutes).where(FreeMinutes.call_id == call.id))
     if claim is None:

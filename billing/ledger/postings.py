@@ -8,7 +8,7 @@ Accounts, by kind and owner (amounts in minor units, credit positive):
     commission       the platform's part of the talks, its tax taken off
     recording_fees   the platform's part of the recordings' fees, its tax taken off
     vat              the tax inside what clients paid, owed to the state
-    refunds          the platform's part of what was given back
+    refunds          the platform's part of refunds
     payouts          the outside world: what went out to consultants
     top_ups          the outside world: what came in is negative here
 

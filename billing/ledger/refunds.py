@@ -1,4 +1,4 @@
-"""Money given back to a client: out of the same pockets that the price went into, never more than was paid."""
+"""Refunds: taken from the accounts that the price was paid into, never more than was paid."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NOT_PAID = (
 def refund(
     session: Session, call: Call, amount: int | None, reason: str, key: str | None = None
 ) -> CreditNote:
-    """Give back a part of what a call cost, or (None) all that is left of it, to the client's wallet.
+    """Refund a part of what a call cost, or (None) all that is left of it, to the client's wallet.
 
-    Consultant, platform and tax each give back in the proportion in which they hold what was paid; the parts sum to
-    the amount, and when all is given back each has given back exactly what it got. A consultant who was paid out
-    already owes it: the earnings fall below zero. The same key again finds the credit note that was made. Where all is
-    given back before the recording is ready, its fee is not charged any more.
+    Consultant, platform and tax each refund in proportion to what they hold of the price. The parts add up to the
+    amount, and after a full refund each has refunded exactly what it received. The earnings of a consultant who was paid
+    out already fall below zero. The same key again returns the existing credit note. After a full refund, the fee of a
+    recording that is not ready yet is no longer charged.
 
     Args:
         session: in a transaction that writes.
@@ -52,7 +52,7 @@ def refund(
         _one_line("a key", key, _LONGEST_KEY)
     receipt = lock_receipt(session, call)
     if receipt is None or call.tariff is None:
-        raise UsageError(f"call {call.id} has no receipt: nothing was paid that could be given back.")
+        raise UsageError(f"call {call.id} has no receipt, so there is nothing to refund.")
     posting_key = str(CallKey(call.id, Purpose.REFUND, name=key or secrets.token_hex(8)))
     made = session.scalar(select(CreditNote).where(CreditNote.key == posting_key))
     if made is not None:
@@ -65,7 +65,7 @@ def refund(
     left, currency = sum(paid.values()), receipt.currency
     amount = left if amount is None else amount
     if amount <= 0:
-        raise LedgerError(f"nothing is left to be given back of call {call.id}. Nothing was posted.")
+        raise LedgerError(f"nothing is left to refund of call {call.id}. Nothing was posted.")
     if amount > left:
         raise LedgerError(
             f"{amount_in(left, currency)} are left of what was paid for call {call.id}, "
@@ -104,10 +104,10 @@ def refund(
 
 
 def waive_recording(session: Session, call: Call) -> int:
-    """Give back what is held for the fee of a recording that is not ready yet: the recording will cost nothing.
+    """Release what is held for the fee of a recording that is not ready yet: the recording will cost nothing.
 
     Returns:
-        what was given back, in minor units; 0 where no fee was to come.
+        what was released, in minor units; 0 if no fee was pending.
     """
     receipt = lock_receipt(session, call)
     if receipt is None or not receipt.recording_pending or call.tariff is None:
@@ -126,19 +126,19 @@ def _recording_key(call: Call) -> CallKey:
 
 
 def fee_was_released(session: Session, call: Call) -> bool:
-    """Whether the fee of the call's recording was given back without having been charged."""
+    """Whether the fee of the call's recording was released without having been charged."""
     released = exists().where(Posting.key == str(_recording_key(call)), Posting.kind == postings.RELEASE)
     return bool(session.execute(select(released)).scalar_one())
 
 
 def refunded_whole(session: Session, call: Call) -> bool:
-    """Whether all that was paid for a call was given back, and something was."""
+    """Whether a call was refunded in full."""
     back = refunded(session, call.id)
     return back > 0 and call.receipt is not None and back >= call.receipt.total
 
 
 def lock_receipt(session: Session, call: Call) -> Receipt | None:
-    """The call's receipt, held still until the transaction ends: refunds, ratings and recordings wait for each other."""
+    """The call's receipt, locked until the transaction ends, so that refunds, re-ratings and recordings wait for each other."""
     return session.execute(
         select(Receipt)
         .where(Receipt.call_id == call.id)
@@ -148,7 +148,7 @@ def lock_receipt(session: Session, call: Call) -> Receipt | None:
 
 
 def paid_shares(session: Session, call_id: str) -> dict[str, int]:
-    """Who holds how much of what was paid for a call and not given back, by kind of account, in minor units."""
+    """How much of what was paid for a call, less refunds, each kind of account holds; in minor units."""
     rows = session.execute(
         select(Account.kind, func.sum(Entry.amount))
         .join(Entry, Entry.account_id == Account.id)
@@ -162,7 +162,7 @@ def paid_shares(session: Session, call_id: str) -> dict[str, int]:
 
 
 def refunded(session: Session, call_id: str) -> int:
-    """What was given back of a call, in minor units."""
+    """What was refunded of a call, in minor units."""
     found = select(func.coalesce(func.sum(CreditNote.amount), 0)).where(CreditNote.call_id == call_id)
     return int(session.execute(found).scalar_one())
 
@@ -174,7 +174,7 @@ def owed_back(session: Session, call: Call) -> int:
 
 
 def part(amount: int, held: int, left: int) -> int:
-    """A pocket's part of a refund; the last refund empties it, since amount is all that is left then."""
+    """An account's part of a refund. The last refund empties it, since the amount is then all that is left."""
     return half_up(amount * held, left)
 
 

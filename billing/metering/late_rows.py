@@ -1,7 +1,7 @@
-"""Asterisk's row of a hang-up that came after the call was priced, and what it says of the end of the talk.
+"""Hang-up rows that are read after the call was priced.
 
-A talk that is over is priced as soon as a leg has left the bridge. The row with the cause of its hang-up follows within
-milliseconds, perhaps a read later; where the cause is a fault of the line, the call's row and price must still hear of it.
+A talk is priced as soon as a leg has left the bridge. The row with the hang-up cause follows within milliseconds, perhaps in
+a later read. If the cause is a fault of the line, the call and its price are corrected.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from taxiphone.store.models import Call
 
 
 def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Look at the calls that were priced before these rows (columns of `CelRow`) were read; most have none such.
+    """Correct the calls that were priced before these rows (columns of `CelRow`) were read; usually there are none.
 
-    Where the talk was cut, the call says so from now on; where it was billed into a silence, it is rated again.
+    A call whose line dropped is marked as dropped. One that was billed into a silence is re-rated.
     """
     for row in rows:
         if row["event"] != HANGUP or asked_for(row["extra"].get("hangupcause")):

@@ -1,8 +1,8 @@
-"""Money that is still held for a call which will not be priced any more: found, named, and given back.
+"""Stale holds: money that is still held for a call that nothing will price any more.
 
-A call's hold goes when the call is priced or closed, in the same transaction. One that stays tells that something was lost:
-Asterisk's log, say, or a row. It is never given back while the two may still be talking, nor where they did talk: that
-is for a person to decide.
+A call's hold is released in the transaction that prices or closes the call. One that remains means that something was lost,
+such as rows of Asterisk's log. It is never released by itself while the two may still be talking, nor if they did talk:
+a person decides that.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _SETTLED = ("ready", "failed", "empty", "deleted")
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A hold that nothing will take any more.
+    """A hold that nothing will charge or release any more.
 
     Attributes:
         call_id: whose; the account's owner.
         amount: what is held, in minor units.
         currency: ISO 4217.
         why: one clause.
-        talked: they may have talked, so it is not given back without being told to.
+        talked: they may have talked, so it is released only on request.
         unpriced: the call is over and can't be priced: an alarm of its own (billing/metering/unpriced.py).
     """
 
@@ -77,11 +77,13 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
 
 
 def release(session: Session, stale: Stale, *, although_talked: bool = False) -> int:
-    """Close the call where it is open, and put what is held back into the wallet; what was given back, in minor units.
+    """Close the call if it is open, and release what is held to the wallet.
 
-    A talk that can be priced, by Asterisk's log or by what the program saw of it, is priced and only the rest given back: it
-    is what the next start of the program would do. 0 where the call is gone, where they talked (unless
-    `although_talked`), or where it is no longer stale, as when it was priced meanwhile.
+    A talk that can be priced, by Asterisk's log or by the call events, is priced and only the rest is released.
+
+    Returns:
+        what was released, in minor units. 0 if the call is gone, if they talked (unless `although_talked`), or if the
+        hold is no longer stale.
     """
     call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
     if call is None or call.client_id is None or (stale.talked and not although_talked):
@@ -92,7 +94,7 @@ def release(session: Session, stale: Stale, *, although_talked: bool = False) ->
     if Status(call.status) not in FINAL and (receipt := _priced(session, call)) is not None:
         return before - receipt.total - postings.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
-        call.review = f"{stale.why[:130]}; what was held was given back, and nothing was charged"
+        call.review = f"{stale.why[:130]}; what was held was released, and nothing was charged"
         rate(session, call, None)
     elif call.receipt is not None and call.receipt.recording_pending:
         recording = session.get(Recording, call.id)
@@ -113,7 +115,7 @@ def _priced(session: Session, call: Call) -> Receipt | None:
         with session.begin_nested():
             return abandoned.finish(session, call, found)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
-        # `taxiphone call rate` tells why; whoever named this call wants it given back all the same.
+        # `taxiphone call rate` says why. Whoever named this call wants the hold released all the same.
         return None
 
 

@@ -1,6 +1,6 @@
-"""Talks that are over and can't be priced: noted in the call's row, told once, and an alarm until they are settled.
+"""Calls that are over and can't be priced: the reason is kept in the call's row, logged once, and reported until it is gone.
 
-What was held for such a call stays held. The meter tries again every minute; `taxiphone call rate ID` does at once.
+What was held for such a call stays held. The meter tries again every minute; `taxiphone call rate ID` tries at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def find(session: Session) -> list[Unpriced]:
 
 
 def note(session: Session, call_id: str, error: Exception) -> None:
-    """Keep in the call's row why it could not be priced. It goes when the call is priced or closed."""
+    """Keep in the call's row why it could not be priced, until it is priced or closed."""
     call = session.get_one(Call, call_id)
     why = reason(error)
     if call.unpriced != why:
@@ -82,22 +82,20 @@ def settle(session: Session, call: Call) -> Receipt | None:
     """
     call = session.get_one(Call, call.id, with_for_update=True, populate_existing=True)
     if call.status == Status.RATED:
-        raise UsageError(f"call {call.id} has its price already; --again prices it anew.")
+        raise UsageError(f"call {call.id} has its price already; --again re-rates it.")
     if call.status == Status.CLOSED:
-        raise UsageError(
-            f"call {call.id} came to nothing, and nothing was charged: there is nothing to price."
-        )
+        raise UsageError(f"nobody talked in call {call.id}, so there is nothing to price.")
     try:
         with session.begin_nested():
             receipt = call_end.price_if_over(session, call)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError) as error:
         raise LedgerError(
-            f"call {call.id} still can't be priced: {reason(error)}. Nothing was posted; what was held stays held. "
-            f"To give that back and charge nothing: taxiphone ledger release-holds --call {call.id}"
+            f"call {call.id} still can't be priced: {reason(error)}. Nothing was posted, and the hold stays. "
+            f"To release it and charge nothing: taxiphone ledger release-holds --call {call.id}"
         ) from None
     if Status(call.status) not in FINAL:
         raise LedgerError(
-            f"call {call.id} is not over by Asterisk's log (it is {call.status}). It is priced by itself when it is."
+            f"call {call.id} is not over by Asterisk's log (it is {call.status}). It will be priced when it is."
         )
     return receipt
 
@@ -133,8 +131,8 @@ class DeferredCalls:
             self._told[call_id] = why
             known = isinstance(error, TaxiphoneError | ValueError | DBAPIError)
             log.error(
-                "call %s is over and can't be priced: %s. What was held for it stays held; it is tried again every "
-                "minute. Once the cause is gone: taxiphone call rate %s",
+                "call %s is over and can't be priced: %s. Its hold stays; the meter tries again every minute. "
+                "To try at once: taxiphone call rate %s",
                 call_id,
                 why,
                 call_id,

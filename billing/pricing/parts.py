@@ -1,4 +1,4 @@
-"""What a further part of a consultation costs whose line was cut. Pure: tariff and sums in, a price out.
+"""The price of a later part of a consultation that continued after a dropped line. Pure: tariff and subtotals in, a price out.
 
 The parts of a consultation are one talk: their exact lengths add up and are rounded up once, and the talk as a whole is
 priced. A part costs what the whole costs by then, less what the parts before it cost. Commission and tax go the same way,

@@ -138,7 +138,7 @@ def _with_recording(facts: Facts, talk: Price, fee: int) -> Price:
 def _review(facts: Facts, audible: Talk, allowed: Decimal) -> str | None:
     """Why a person should look at a priced talk of which `allowed` seconds are priced."""
     if facts.fault is not None:
-        return f"{facts.fault}: a fault of the network, the talk was not billed"
+        return f"{facts.fault}: a network fault, so the talk was not billed"
     if not facts.talk.complete:
         at = f", at {audible.end:%Y-%m-%d %H:%M:%S} UTC"
         return (facts.talk.doubt or NO_END)[: _LONGEST_REVIEW - len(at)] + at
@@ -146,5 +146,5 @@ def _review(facts: Facts, audible: Talk, allowed: Decimal) -> str | None:
         return facts.talk.doubt[:_LONGEST_REVIEW]
     overrun = audible.seconds - allowed
     if overrun > _OVERRUN_SECONDS:
-        return f"the talk went on {overrun:f} s beyond what was held for it; they were not charged"
+        return f"the talk went on for {overrun:f} s beyond the credit that was held; they were not charged"
     return None

@@ -23,13 +23,11 @@ def explain_settlement(
     """
     steps = [*_silence(facts, settlement)]
     if facts.fault is not None:
-        text = f"A fault of the network was seen in the talk ({facts.fault}): nothing is charged."
+        text = f"A network fault was seen during the talk ({facts.fault}): nothing is charged."
         return (*steps, Step("fault", text, 0))
     audible = settlement.heard.seconds
     if settlement.seconds < audible:
-        text = (
-            f"The talk was {audible:f} s long; it was held for, and is priced to, {settlement.seconds:f} s."
-        )
+        text = f"The talk lasted {audible:f} s; credit was held for {settlement.seconds:f} s, and only these are priced."
         steps.append(Step("length", text))
     if facts.earlier.parts and settlement.seconds:
         return (*steps, *_part(facts, settlement, continues))
@@ -50,7 +48,7 @@ def _silence(facts: Facts, settlement: Settlement) -> list[Step]:
 
 
 def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> list[Step]:
-    """A part of a consultation whose line dropped: the sum of the whole, less what was paid."""
+    """A later part of a consultation: the price of the whole, less what was paid."""
     tariff, earlier, price = facts.tariff, facts.earlier, settlement.price
 
     def money(minor: int) -> str:
@@ -60,8 +58,8 @@ def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> lis
     steps = [
         Step(
             "continues",
-            f"Continues call {', '.join(continues)}, whose line was cut: {earlier.seconds:f} s were talked there and "
-            f"{seconds:f} s here, one consultation of {together:f} s.",
+            f"Continues call {', '.join(continues)}, whose line dropped: {earlier.seconds:f} s of talk there and "
+            f"{seconds:f} s here are one consultation of {together:f} s.",
         )
     ]
     whole_lines = [line for line in settlement.talk.lines if line.what != EARLIER]

@@ -279,10 +279,10 @@ def test_only_a_cut_talk_of_the_same_two_goes_on(house: Any) -> None:
     with pytest.raises(LedgerError, match="of the same two"):
         go_on(house, first, consultant=house.consultant(code="102"))
     second = go_on(house, first)
-    with pytest.raises(LedgerError, match=f"goes on in call {second}"):
+    with pytest.raises(LedgerError, match=f"is continued by call {second}"):
         go_on(house, first)
     talk(house, second, "60", cause=NORMAL)
-    with pytest.raises(LedgerError, match="whose line was cut"):
+    with pytest.raises(LedgerError, match="whose line dropped"):
         go_on(house, second)
     assert house.problems() == []
 
@@ -441,7 +441,7 @@ def test_the_explanation_tells_the_sum_of_the_parts(house: Any, chain: tuple[str
     assert "difference" not in what
     assert (what[0], story["continues"], story["total"]) == ("continues", first, "1.55")
     text = " ".join(CliRunner().invoke(call_command, ["explain", second], obj=app).stdout.split())
-    assert f"Continues call {first}, whose line was cut: 3000.000000 s were talked there" in text
+    assert f"Continues call {first}, whose line dropped: 3000.000000 s of talk there" in text
     assert "Paid for the talk before: 60.00; so this call's talk costs 61.55 - 60.00 = 1.55 EUR." in text
     shown = json.loads(CliRunner().invoke(call_command, ["show", first, "--json"], obj=app).stdout)
     assert shown["dropped"] is True
@@ -451,7 +451,7 @@ def test_a_part_is_rated_again_only_where_no_later_one_rests_on_it(
     house: Any, chain: tuple[str, str]
 ) -> None:
     first, second = chain
-    with pytest.raises(LedgerError, match="another call goes on with it"):
+    with pytest.raises(LedgerError, match="another call continues"):
         house.database.do(lambda s: rerate(s, s.get_one(Call, first)))
     assert not house.database.do(lambda s: rerate(s, s.get_one(Call, second))).changed
     heard = house.get(second).talk_from + timedelta(seconds=630)

@@ -60,7 +60,7 @@ def test_a_talk_with_one_way_audio_is_not_billed_and_names_why(house: Any) -> No
     call = talked(house, call_id, "600")
     assert (call.status, call.billed_seconds, call.dropped) == (Status.RATED, 0, True)
     assert (call.receipt.total, call.receipt.lines, call.receipt.recording_pending) == (0, [], False)
-    assert call.review == "one-way audio: a fault of the network, the talk was not billed"
+    assert call.review == "one-way audio: a network fault, so the talk was not billed"
     assert (house.balance("wallet", 1), house.balance("hold", call_id)) == (10_000, 0)
     steps = explained(house, call_id)["steps"]
     assert [step["what"] for step in steps] == ["fault"]

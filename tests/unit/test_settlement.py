@@ -320,4 +320,7 @@ def test_a_settlement_by_hand() -> None:
     assert [(line.what, line.amount) for line in found.price.lines] == [("talk", 155), ("recording", 500)]
     assert (found.talk.total, found.price.total, found.price.billed_seconds) == (155, 655, 60)
     assert (found.price.commission, found.price.consultant, found.price.vat) == (197, 458, 109)
-    assert found.review == "the talk went on 40.000000 s beyond what was held for it; they were not charged"
+    assert (
+        found.review
+        == "the talk went on for 40.000000 s beyond the credit that was held; they were not charged"
+    )

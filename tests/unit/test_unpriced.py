@@ -145,7 +145,7 @@ def test_a_call_that_goes_on_or_came_to_nothing_is_not_priced_by_the_command(hou
     client = house.get(nothing).client_channel
     house.write(*[row for row in house.talk(nothing) if row.startswith('"CHAN_END"') and client in row])
     Meter(house.settings, house.database).read_once()
-    with pytest.raises(UsageError, match="came to nothing"):
+    with pytest.raises(UsageError, match="nobody talked"):
         run(app, call, "rate", nothing)
     with pytest.raises(UsageError, match="--reason goes with --again"):
         run(app, call, "rate", nothing, "--reason", "x")
