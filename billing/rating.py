@@ -121,9 +121,9 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
         return receipt
     tariff = from_json(call.tariff)
     fee, key = fee_of(tariff), CallKey(call.id, Purpose.RECORDING)
-    receipt.recording_pending = False
     if not ready or call.fault is not None or refunds.refunded_whole(session, call):
         postings.release(session, key, call.client_id or 0, fee, tariff.currency)
+        receipt.recording_pending = False
         return receipt
     total, commission, vat = with_fee(tariff, continuation.others(session, call), receipt.total, fee)
     consultant = total - commission
@@ -139,7 +139,7 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
     )
     receipt.lines = [*receipt.lines, asdict(Line(RECORDING, 0, fee))]
     receipt.total, receipt.commission, receipt.consultant_share = total, commission, consultant
-    receipt.vat = vat
+    receipt.vat, receipt.recording_pending = vat, False
     session.flush()
     return receipt
 
