@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from taxiphone.billing import continuation, facts
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import postings
-from taxiphone.billing.ledger.keys import CallKey, Purpose
+from taxiphone.billing.ledger.keys import CallKey, Purpose, reversal_key
 from taxiphone.billing.ledger.refunds import lock_receipt, refunded
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.settlement import Facts, Settlement, settle
@@ -119,7 +119,7 @@ def _post(session: Session, call: Call, settlement: Settlement, currency: str, v
         .order_by(Posting.id)
     ).all()
     for key in charges:
-        postings.reverse(session, key, f"{key}:reversed", memo=f"re-rated, version {version}")
+        postings.reverse(session, key, reversal_key(key), memo=f"re-rated, version {version}")
     held = postings.balance(session, postings.HOLD, call.id, currency)
     missing = settlement.price.total + settlement.pending_fee - held
     if missing > wallet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _CALL, _REVERSED = "call", "reversed"
 
@@ -18,6 +18,11 @@ class Purpose(enum.StrEnum):
     LEFT = "left"  # what was still held for a call that nothing prices any more
     REFUND = "refund"
     TAX = "tax"  # the tax inside older charges, posted by migration 0003
+
+
+def reversal_key(key: str) -> str:
+    """The key of the posting that reverses the one of `key`."""
+    return f"{key}:{_REVERSED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,6 @@ class CallKey:
         parts += [str(self.version)] if self.version > 1 else []
         parts += [_REVERSED] if self.reversed else []
         return ":".join(parts)
-
-    def reversal(self) -> CallKey:
-        """The key of the posting that reverses the one of this key."""
-        return replace(self, reversed=True)
 
     @classmethod
     def parse(cls, text: str) -> CallKey | None:

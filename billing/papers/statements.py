@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.days import UTC_ZONE, begin_of, end_of, iso
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.payouts import PAYOUT
 from taxiphone.billing.pricing.money import digits_of, from_minor
 from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
@@ -284,25 +285,25 @@ def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) 
 
 
 def _what(posting: Posting) -> str:
-    """A posting's key says what for: `call:ID:talk`, `call:ID:talk:2`, `call:ID:talk:reversed`."""
+    """What a posting is for, by its kind and key."""
     if posting.kind in {PAYOUT, postings.REFUND}:
         return posting.kind
     if posting.kind == postings.REVERSAL:
         return CORRECTION
-    if posting.kind != postings.CHARGE:
+    key = CallKey.parse(posting.key)
+    if posting.kind != postings.CHARGE or key is None:
         return OTHER
-    _, _, what, *version = posting.key.split(":")
-    return AGAIN if version else what
+    return AGAIN if key.version > 1 else str(key.purpose)
 
 
 def _seconds(posting: Posting, call: Call | None, receipt: Receipt | None) -> int | None:
-    """The billed seconds of the version of the receipt that a posting belongs to; taken back with it."""
+    """The billed seconds of the version of the receipt that a posting belongs to; below zero where it reverses them."""
+    key = CallKey.parse(posting.key)
     if call is None or receipt is None or posting.kind not in {postings.CHARGE, postings.REVERSAL}:
         return None
-    _, _, what, *rest = posting.key.split(":")
-    if what != TALK:
+    if key is None or key.purpose is not Purpose.TALK:
         return None
-    version = int(rest[0]) if rest and rest[0].isdecimal() else 1
     former = receipt.former
-    seconds = former[version - 1]["billed_seconds"] if version <= len(former) else call.billed_seconds
+    is_former = key.version <= len(former)
+    seconds = former[key.version - 1]["billed_seconds"] if is_former else call.billed_seconds
     return None if seconds is None else -seconds if posting.kind == postings.REVERSAL else seconds
