@@ -1,1 +1,1 @@
-"""A call without a telephone: a simulated Asterisk, people who behave as a script says, and time that jumps."""
+"""Calls without a telephone: a simulated Asterisk, people who follow a script, and virtual time."""

@@ -1,8 +1,8 @@
-"""A simulated Asterisk: it takes the application's ARI requests, answers them as Asterisk does, and sends its events.
+"""A simulated Asterisk: it answers the application's ARI requests as Asterisk does, and sends its events.
 
-`docs/adr/0001` says how the real one is spoken to; the statuses of its refusals are those of its source
-(res/ari/resource_*.c): 404 for a channel that is not there, 409 for one that is not in the application, and of the
-requests about bridges 400 and 422 for the same.
+`docs/adr/0001` describes how the real one is used. The status codes of refusals are those of its source
+(res/ari/resource_*.c): 404 for a channel that does not exist, 409 for one that is not in the application; requests about
+bridges answer 400 and 422 for the same.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SimulatedAsterisk:
             self._send,
         )
 
-    # -- what the people do ---------------------------------------------------------------------------------------
+    # -- people ---------------------------------------------------------------------------------------
 
     def arrives(self, channel_id: str, *, dialled: str, caller: str) -> Channel:
         """A call comes in over the trunk, and into the application."""
@@ -73,7 +73,7 @@ class SimulatedAsterisk:
         self.core.tell_dial(channel, "ANSWER")
 
     def does_not_answer(self, channel: Channel, cause: int) -> None:
-        """The phone that is ringing, or its network, says no."""
+        """The phone that is ringing, or its network, refuses."""
         if self._is_ringing(channel):
             statuses = {causes.BUSY: "BUSY", causes.NO_ANSWER: "NOANSWER", causes.NO_USER: "NOANSWER"}
             self.core.tell_dial(channel, statuses.get(cause, "CHANUNAVAIL"))
@@ -84,13 +84,13 @@ class SimulatedAsterisk:
         self.core.end(channel, causes.NORMAL, "person")
 
     def line_drops(self, channel: Channel) -> None:
-        """The network gives the line up, and says so."""
+        """The network drops the line, and signals it."""
         self.core.end(channel, causes.OUT_OF_ORDER, "network")
 
     def _is_ringing(self, channel: Channel) -> bool:
         return self.core.known.get(channel.id) is channel and not channel.up
 
-    # -- what the application asks --------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------
 
     async def run(
         self, on_event: Callable[[Event], None], on_connect: Callable[[], None] = lambda: None
@@ -101,10 +101,10 @@ class SimulatedAsterisk:
         await asyncio.Event().wait()
 
     def asterisk_has_gone(self) -> None:
-        """It never goes."""
+        """It never ends."""
 
     async def wait_connected(self, seconds: float) -> None:
-        """It is always there."""
+        """It is always connected."""
         if seconds <= 0:
             raise ValueError("it must be waited for a while")
 
@@ -115,16 +115,16 @@ class SimulatedAsterisk:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Carry a request out, and answer it; see `AriClient.request`.
+        """Carry out a request and answer it; see `ports.Ari.request`.
 
         Raises:
-            AriRequestError: as Asterisk refuses it.
+            AriRequestError: the request is refused, as Asterisk would.
         """
-        await asyncio.sleep(0)  # who is cancelled here has not asked ...
+        await asyncio.sleep(0)  # cancelled here: the request was not sent ...
         self.requests.append(f"{method} {path}")
         parts = [unquote(part) for part in path.split("/")]
         answer = self._do(method, parts, query or {}, body or {})
-        await asyncio.sleep(0)  # ... and here, has asked and does not know the answer
+        await asyncio.sleep(0)  # ... and here: it was sent, and the answer is lost
         return answer
 
     def _do(self, method: str, parts: list[str], query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -140,7 +140,7 @@ class SimulatedAsterisk:
             case "GET", ("asterisk" | "channels"), *_:
                 answer = self._state(parts)
             case "PUT", "applications", _, "eventFilter":
-                answer = None  # it sends what it has; who is not interested does not listen
+                answer = None  # all events are sent; the application ignores the rest
             case (("GET" | "DELETE"), "playbacks", playback):
                 if not (self.core.playing(playback) if method == "GET" else self.core.stop(playback)):
                     raise NotFoundError("Playback not found", 404)

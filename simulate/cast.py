@@ -1,4 +1,4 @@
-"""Who is who in a simulated call: copied from the platform's database into a throw-away one, or a small made-up cast."""
+"""The people of a simulated call: copied from the platform's database into a temporary one, or made up."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _WHO_IS_WHO: tuple[type[Base], ...] = (Consultant, ConsultantPhone, Client, Clie
 _RECENT = timedelta(days=2)  # enough for a limit per day, and for a line that was cut
 _AT_ONCE = 500
 
-# Numbers that the French regulator keeps free for fiction.
+# Numbers that the French regulator reserves for fiction.
 _CLI, _SHARED, _OWN = "+33199001200", "+33199001235", "+33199001234"
 _CLIENT, _PHONES = "+33639980001", ("+33639980002", "+33639980012")
 
 
 def made_up(settings: Settings | None) -> Settings:
-    """Settings for the made-up cast: the platform's own, as far as there are any, with numbers kept for fiction."""
+    """Settings for the made-up people: the platform's own, if there are any, with numbers reserved for fiction."""
     if settings is None:
         return Settings(platform=Platform(cli=_CLI, language="en"), trunk=Trunk(host="127.0.0.1"))
     mine = {"cli": _CLI, "dial_regions": ("FR",), "dial_prefixes": (), "dial_types": ("fixed", "mobile")}
@@ -51,7 +51,7 @@ def made_up(settings: Settings | None) -> Settings:
 
 
 def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
-    """The same settings with another state folder, and an empty database in it. Languages and sounds are those of the real one."""
+    """The same settings with another state folder and an empty database, but the same languages and sounds."""
     heard = [settings.state / name for name in ("sounds", "prompts")]
     copy = settings.model_copy(
         update={
@@ -70,7 +70,7 @@ def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
 
 
 def is_there(settings: Settings) -> bool:
-    """Whether the platform has a database yet; SQLite's is not made by looking."""
+    """Whether the platform has a database yet; the check creates none."""
     if settings.database.url is not None and not settings.database.url.startswith("sqlite"):
         return True
     database = Database(settings.database_url)
@@ -81,7 +81,7 @@ def is_there(settings: Settings) -> bool:
 
 
 def copy(source: Database, target: Database, settings: Settings) -> None:
-    """Copy who is who, each wallet's balance, and what earlier calls mean for the next one. The source is only read."""
+    """Copy people, wallet balances, and the earlier calls that matter for the next one. The source is only read."""
     with source.reading() as reading, target.transaction() as session:
         for table in _WHO_IS_WHO:
             _copy_all(reading, session, table)
@@ -121,16 +121,16 @@ def make_up(session: Session, settings: Settings) -> None:
 
 
 def speak(session: Session, language: str) -> None:
-    """Everybody is spoken to in one language, in place of their own."""
+    """Set one language for everybody."""
     for table in (Client, Consultant, Did):
         session.execute(update(table).values(language=language))
 
 
 def dialled(session: Session, number: str | None, settings: Settings) -> str:
-    """The number that is dialled: the one given, else everybody's, else the first that there is.
+    """The number that is dialled: the one given, else a shared one, else the first.
 
     Raises:
-        UsageError: the platform has no number yet.
+        UsageError: the platform has no numbers yet.
     """
     if number is not None:
         return people.did_dialled(session, settings, number)[0]
@@ -141,7 +141,7 @@ def dialled(session: Session, number: str | None, settings: Settings) -> str:
 
 
 def calling(session: Session, who: str | None, settings: Settings) -> str:
-    """The number that a client calls from: of the one named by code or number, else of the first who may call.
+    """The number that a client calls from: the client's with this code or number, else the first who may call.
 
     Raises:
         UsageError: there is no such client, or none with a number.
@@ -170,7 +170,7 @@ def _copy_all(reading: Session, session: Session, table: type[Base], calls: set[
 
 
 def _calls_that_count(reading: Session) -> list[dict[str, object]]:
-    """Calls that are over and still mean something: recent ones, each client's latest, those with free minutes."""
+    """Finished calls that matter for the next one: recent ones, each client's latest, those with free minutes."""
     latest = (
         select(Call.client_id, func.max(Call.arrived_at))
         .where(Call.outcome == Outcome.TALKED)
@@ -187,7 +187,7 @@ def _calls_that_count(reading: Session) -> list[dict[str, object]]:
         for row in reading.execute(select(table).where(counts, Call.status.in_(FINAL))).mappings()
     }
     wanted = {row["continues_id"] for row in found.values()} - {None, *found}
-    while wanted:  # a consultation that was cut is one with those before it
+    while wanted:  # a continued consultation includes the calls before it
         more = reading.execute(select(table).where(Call.id.in_(wanted))).mappings()
         found |= {row["id"]: dict(row) for row in more}
         wanted = {row["continues_id"] for row in found.values()} - {None, *found}
@@ -195,7 +195,7 @@ def _calls_that_count(reading: Session) -> list[dict[str, object]]:
 
 
 def _copy_rows(reading: Session, session: Session, call: dict[str, object]) -> None:
-    """Asterisk's rows of a call whose line was cut: when it was cut, they say."""
+    """Copy the CEL rows of a call whose line dropped: they say when."""
     table = CelRow.__table__
     rows = reading.execute(select(table).where(CelRow.linked == call["client_channel"])).mappings()
     if copied := [dict(row) for row in rows]:

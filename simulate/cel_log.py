@@ -1,4 +1,4 @@
-"""Asterisk's channel event log as the simulated Asterisk writes it: the same columns that billing/evidence/cel.py reads."""
+"""The event log (CEL) of the simulated Asterisk, with the columns that billing/evidence/cel.py reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class CelLog:
-    """Appends rows to a file, each later than the one before, as Asterisk does.
+    """Appends rows to a file, each later than the previous one, as Asterisk does.
 
     Args:
         file: `settings.cel_file`; its folder is made.
@@ -31,15 +31,15 @@ class CelLog:
     def write(
         self, event: str, channel: str, linked: str, name: str, *, note: str = "", **extra: Any
     ) -> None:
-        """One row.
+        """Write a row.
 
         Args:
             event: such as BRIDGE_ENTER.
             channel: the unique id of the channel.
             linked: the id of the first channel of the same call.
             name: the channel's name.
-            note: of the dialplan's, who called whom.
-            extra: of the last column.
+            note: written by the dialplan: who called whom.
+            extra: contents of the last column.
         """
         self._last = at = max(self._clock(), self._last + _MICROSECOND)
         microseconds = (at - _EPOCH) // _MICROSECOND

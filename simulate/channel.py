@@ -1,4 +1,4 @@
-"""A channel of the simulated Asterisk, what can happen to it, and the causes with which it can end."""
+"""A channel of the simulated Asterisk, what can happen to it, and hang-up causes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Happening:
 
     Attributes:
         at: seconds of virtual time.
-        what: what.
-        channel: to which.
+        what: the kind.
+        channel: the channel.
         sounds: of SAID and HEARD, their names without `sound:`.
         key: of PRESSED.
         cause: of ENDED, by Q.850.
-        by: of ENDED, who ended it: "person", "application", "asterisk" or "network".
+        by: of ENDED, what ended it: "person", "application", "asterisk" or "network".
     """
 
     at: float
@@ -74,7 +74,7 @@ class Channel:
         variables: set on it.
         bridge: the bridge that it is in.
         up_at: when it was answered, in seconds of virtual time.
-        dead_at: when the last packet came from it; None: they come.
+        dead_at: when the last packet came from it; None while they come.
     """
 
     id: str

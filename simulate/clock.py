@@ -1,7 +1,7 @@
-"""An event loop whose time jumps: where everybody waits, it goes on at the next timer at once instead of sleeping.
+"""An event loop with virtual time: when every task waits, time jumps to the next timer instead of passing.
 
-So an hour of talk takes milliseconds, and every time-out of the program keeps its true length. Time stands still while
-work is under way in a thread (the database, a person at the terminal): how long that takes decides nothing.
+An hour of talk takes milliseconds, and every time-out keeps its length. Time stands still while a thread works (the
+database, a person at the terminal): how long that takes has no effect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop in virtual time, counted in seconds from 0.
 
     Attributes:
-        before_jump: asked before time goes on; True: something was begun instead, and time stands still.
+        before_jump: called before time jumps; True if something was started instead, and time must stand still.
     """
 
     def __init__(self) -> None:
@@ -45,18 +45,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @property
     def working(self) -> bool:
-        """Whether a thread is at work, so that time stands still."""
+        """Whether a thread works, so that time stands still."""
         return self._working > 0
 
     def jump(self, seconds: float) -> None:
-        """Let time go on at once."""
+        """Advance time."""
         self._seconds += seconds
         if self._seconds + _RESOLUTION == self._seconds:
-            # After some months a float has no such small steps any more: the timer's own second must be past.
+            # After some months a float can't represent such small steps: the timer's time must have passed.
             self._seconds = math.nextafter(self._seconds, math.inf)
 
     def stand_still(self, task: asyncio.Future[Any]) -> None:
-        """Time waits until this is done, though nothing else may be: a person is asked."""
+        """Stop time until this is done, even if nothing else is running: a person is asked."""
         self._working += 1
         task.add_done_callback(lambda _: self._worked())
 
@@ -66,11 +66,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         func: Callable[[Unpack[Arguments]], Result],
         *args: *Arguments,
     ) -> asyncio.Future[Result]:
-        """As asyncio's (so `asyncio.to_thread` too); time stands still until the thread is done."""
+        """As in asyncio (also for `asyncio.to_thread`), but time stands still until the thread is done."""
         self._working += 1
         work = (executor or self._pool).submit(func, *args)
         waiting: asyncio.Future[Result] = asyncio.wrap_future(work, loop=self)
-        # After asyncio's own callback: when time may go on, whoever waited has been told already.
+        # After asyncio's own callback: when time continues, the waiting task has been notified.
         work.add_done_callback(lambda _: self._from_thread(self._worked))
         return waiting
 
@@ -89,7 +89,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for what is real (a thread, a file), and jumps where only a timer is left to wait for."""
+    """Waits for real events (a thread, a file), and jumps if only timers are left."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
@@ -109,9 +109,9 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextlib.contextmanager
 def wall_clock(loop: VirtualTimeLoop, begin: datetime | None = None) -> Iterator[Callable[[], datetime]]:
-    """In the block the program's wall clock goes with the loop's virtual time, from `begin` on (else from now).
+    """Let the program's wall clock follow the loop's virtual time in the block, from `begin` (default: now).
 
-    Only one at a time in a process, for the program has one wall clock.
+    Only one at a time in a process, since the program has one wall clock.
     """
     zero = (begin or datetime.now(UTC)) - timedelta(seconds=loop.time())
 
@@ -123,7 +123,7 @@ def wall_clock(loop: VirtualTimeLoop, begin: datetime | None = None) -> Iterator
 
 
 def run(main: Callable[[VirtualTimeLoop], Any]) -> Any:
-    """Run `main(loop)`, a coroutine function, in virtual time, with the wall clock going along."""
+    """Run the coroutine function `main(loop)` in virtual time, with the wall clock following it."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         loop = runner.get_loop()
         if not isinstance(loop, VirtualTimeLoop):

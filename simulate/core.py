@@ -1,6 +1,6 @@
-"""The channels and bridges of the simulated Asterisk: what happens to them, told as events, CEL rows and happenings.
+"""The channels and bridges of the simulated Asterisk: what happens to them becomes events, CEL rows and happenings.
 
-Everything goes through here, whoever causes it: a request of the application's, a person at a telephone, or time.
+Everything goes through here, whether a request, a person at a telephone, or time causes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
 
 
 class Core:
-    """All of them.
+    """The channels and bridges.
 
     Args:
         cel: the event log.
@@ -37,12 +37,13 @@ class Core:
         self.known: dict[str, Channel] = {}
         self.bridges: dict[str, list[str]] = {}
         self.listeners: list[Callable[[Happening], None]] = []
-        self.tells_playback_first = True  # as Asterisk does; after a gap it is the other way round
+        # As Asterisk does; after a gap in the connection it is the other way round.
+        self.tells_playback_first = True
         self._cel, self._length, self._send = cel, length, send
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
 
-    # -- a channel's life --------------------------------------------------------------------------------------------
+    # -- channels --------------------------------------------------------------------------------------------
 
     def start(self, channel_id: str, number: str, linked: str = "") -> Channel:
         """A new channel."""
@@ -52,25 +53,25 @@ class Core:
         return channel
 
     def answered(self, channel: Channel) -> None:
-        """It is answered, by the application or by a person."""
+        """A channel is answered, by the application or by a person."""
         if not channel.up:
             channel.up, channel.up_at = True, self._loop.time()
             self._write("ANSWER", channel)
             self.happen(What.ANSWERED, channel)
 
     def enter(self, channel: Channel, *args: str) -> None:
-        """It comes into the application."""
+        """A channel enters the application."""
         channel.held = True
         self.tell("StasisStart", channel, args=list(args))
 
     def leave(self, channel: Channel) -> None:
-        """It goes back to the dialplan."""
+        """A channel returns to the dialplan."""
         self.part(channel)
         channel.held = False
         self.tell("StasisEnd", channel)
 
     def end(self, channel: Channel, cause: int, by: str) -> None:
-        """It is hung up; nothing to do where it has been."""
+        """A channel is hung up; nothing to do if it has been."""
         if self.known.get(channel.id) is not channel:
             return
         self.tell("ChannelHangupRequest", channel, cause=cause)
@@ -94,7 +95,7 @@ class Core:
         self.happen(What.ENDED, channel, cause=cause, by=by)
 
     def end_after(self, channel: Channel, seconds: float) -> None:
-        """Asterisk's TIMEOUT(absolute): it is hung up so long from now; 0 takes that back."""
+        """TIMEOUT(absolute): hang up this many seconds from now; 0 cancels it."""
         if (before := channel.timers.pop("absolute", None)) is not None:
             before.cancel()
         if seconds > 0:
@@ -103,7 +104,7 @@ class Core:
             )
 
     def die(self, channel: Channel, *, never_sent: bool = False) -> None:
-        """No packet comes from it any more; `never_sent`: nor has one ever come, since its keys came by SIP INFO."""
+        """No packet comes from it any more. `never_sent`: none has ever come, since its keys came by SIP INFO."""
         if never_sent:
             channel.up_at = math.inf
         if channel.dead_at is None:
@@ -111,19 +112,19 @@ class Core:
             self.happen(What.DIED, channel)
 
     def hold(self, channel: Channel, *, held: bool) -> None:
-        """Its phone puts the call on hold, or comes back."""
+        """Its phone puts the call on hold, or resumes it."""
         if self.known.get(channel.id) is channel:
             channel.variables["CHANNEL(rtp,hold)"] = str(int(held))
             self.tell("ChannelHold" if held else "ChannelUnhold", channel)
 
     def press(self, channel: Channel, key: str) -> None:
-        """A key is pressed; nothing comes of it where the channel has gone, died, or is not up."""
+        """A key is pressed; it has no effect if the channel has gone, died, or is not up."""
         if self.known.get(channel.id) is channel and channel.up and channel.dead_at is None:
             self.happen(What.PRESSED, channel, key=key)
             self.tell("ChannelDtmfReceived", channel, digit=key, duration_ms=100)
 
     def packets(self, channel: Channel) -> dict[str, int]:
-        """How many packets have come and gone."""
+        """How many packets have come and were sent."""
         now = self._loop.time()
         until = now if channel.dead_at is None else channel.dead_at
         begin = channel.up_at if channel.up else now
@@ -149,7 +150,7 @@ class Core:
                 self.happen(What.TALKS, self.known[channel_id])
 
     def part(self, channel: Channel) -> None:
-        """A channel leaves its bridge, where it is in one."""
+        """A channel leaves its bridge, if it is in one."""
         if channel.bridge is None:
             return
         bridge, channel.bridge = channel.bridge, None
@@ -161,13 +162,13 @@ class Core:
     # -- sounds ---------------------------------------------------------------------------------------------------
 
     def play(self, channel: Channel, playback: str, sounds: tuple[str, ...]) -> None:
-        """Play sounds after those that are playing."""
+        """Play sounds after those that are already playing."""
         channel.playbacks.append(Playback(playback, sounds))
         if len(channel.playbacks) == 1:
             self._begin(channel)
 
     def stop(self, playback: str) -> bool:
-        """Stop a playback; False where there is none of this name."""
+        """Stop a playback; False if there is none of this name."""
         for channel in self.known.values():
             for each in channel.playbacks:
                 if each.id == playback:
@@ -177,7 +178,7 @@ class Core:
         return False
 
     def playing(self, playback: str) -> bool:
-        """Whether it is playing, or waits for its turn."""
+        """Whether a playback is playing or queued."""
         return any(each.id == playback for channel in self.known.values() for each in channel.playbacks)
 
     def _begin(self, channel: Channel) -> None:
@@ -193,7 +194,7 @@ class Core:
         playback.at += 1
         seconds = self._length(sound, channel.language)
         if not seconds:
-            # There is no such sound: Asterisk goes on with the next, and says so of the last only.
+            # There is no such sound: Asterisk goes on with the next, and reports a failure for the last one only.
             playback.failed = playback.at == len(playback.sounds)
             for kind in ("PlaybackStarted", "PlaybackContinuing"):
                 self._tell_playback(kind, channel, playback)
@@ -220,7 +221,7 @@ class Core:
         told = {"id": playback.id, "target_uri": f"channel:{channel.id}", "state": state}
         self._send({"type": kind, "timestamp": now().isoformat(), "playback": told})
 
-    # -- what is told ---------------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------------
 
     def tell(self, kind: str, channel: Channel, **more: Any) -> None:
         """Send the application an event about a channel."""
@@ -233,11 +234,11 @@ class Core:
         self._send({"type": kind, "channel": shown, **more})
 
     def tell_dial(self, channel: Channel, status: str) -> None:
-        """Send the application how far the dialling of a channel has come."""
+        """Send the application the status of dialling a channel."""
         self._send({"type": "Dial", "peer": {"id": channel.id, "name": channel.name}, "dialstatus": status})
 
     def happen(self, what: What, channel: Channel, **more: Any) -> None:
-        """Tell whoever listens: the people, and who writes down what they hear."""
+        """Notify the listeners: the people, and whoever records what they hear."""
         happening = Happening(self._loop.time(), what, channel, **more)
         for listener in tuple(self.listeners):
             listener(happening)

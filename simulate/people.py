@@ -1,4 +1,4 @@
-"""People at the simulated Asterisk's telephones, who do what their deeds say, when it is time for each."""
+"""People at the telephones of the simulated Asterisk, who do each deed of a script when it is due."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class ScriptedPeople:
     """The client and the consultant of one call.
 
     Args:
-        asterisk: where their telephones are.
-        deeds: what they do; who has nothing to do is silent, and a phone that no deed speaks of rings in vain.
+        asterisk: with their telephones.
+        deeds: what they do. Somebody without a deed is silent, and a phone without a deed is not answered.
         channel: the client's.
         between_keys: seconds from one key to the next.
 
@@ -64,7 +64,7 @@ class ScriptedPeople:
         asterisk.core.listeners.append(self)
 
     def leave(self) -> None:
-        """The call is over, and what happens now is another's."""
+        """The call is over; stop listening."""
         self._asterisk.core.listeners.remove(self)
 
     def __call__(self, happening: Happening) -> None:
@@ -105,7 +105,7 @@ class ScriptedPeople:
             self._do(deed, self._channels[deed.who])
 
     def _next(self, who: str, phone: int, prompt: str | None) -> Deed | None:
-        """The deed that is due: those of this very phone first; each in turn, and the last one holds."""
+        """The deed that is due: those of this phone first, in turn; the last one is repeated."""
         ours = [
             each
             for each in self._deeds

@@ -1,15 +1,15 @@
-"""What the people of a simulated call do, in words: read from a text of one deed a line.
+"""Parses what the people of a simulated call do: a text with one deed on each line.
 
     client hears enter-code: press 1234#
     consultant rings: answer                    or: busy, decline, ignore, unreachable; "consultant 2 rings" is
-    consultant hears accept-menu: press 1       the second phone, "consultant" alone is any
+    consultant hears accept-menu: press 1       the second phone, "consultant" alone is any phone
     talk 75: client hangs up                    75 seconds after the two were connected
     ringing 5: client hangs up                  5 seconds after the consultant's phone began to ring
     at 12: client hangs up                      12 seconds after the call came in
-    client calls again after 20                 what follows is the next call's
+    client calls again after 20                 what follows belongs to the next call
 
-A deed may wait: `after 2, press 1`. A comment begins with // or with ; (# is a key). Where several lines are about one
-and the same prompt they come in turn, and the last of them holds from then on.
+A deed may wait: `after 2, press 1`. A comment begins with // or ; (# is a key). Several lines about the same prompt are
+used in turn, and the last of them is repeated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Does(enum.StrEnum):
 
 
 class Since(enum.StrEnum):
-    """From when the seconds of a deed count."""
+    """The moment from which the seconds of a deed count."""
 
     ARRIVAL = "at"
     RINGING = "ringing"
@@ -63,10 +63,10 @@ class Deed:
         does: what.
         keys: of PRESS.
         hears: the prompt at which it is done.
-        since: else, from when `after` counts; where both are None, it is done when the consultant's phone rings.
-        phone: which of the consultant's phones; None: any.
-        after: seconds that it waits; 0: as long as a person does.
-        line: where it stands in the script.
+        since: otherwise, the moment from which `after` counts. If both are None, it is done when the consultant's phone rings.
+        phone: which of the consultant's phones; None for any.
+        after: seconds to wait; 0 for a person's usual reaction time.
+        line: its line number in the script.
     """
 
     who: str
@@ -81,7 +81,7 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What happens in one call; `pause` is how many seconds after the call before it begins."""
+    """What happens in one call; it begins `pause` seconds after the previous call."""
 
     deeds: tuple[Deed, ...] = ()
     pause: float = 0.0
@@ -109,10 +109,10 @@ def parse(text: str, prompts: Collection[str]) -> list[Part]:
 
     Args:
         text: the script.
-        prompts: the names that there are.
+        prompts: the names of all prompts.
 
     Raises:
-        UsageError: naming the first line that can't be understood.
+        UsageError: the message names the first line that can't be parsed.
     """
     parts: list[list[Deed]] = [[]]
     pauses = [0.0]
@@ -140,16 +140,16 @@ def deed(line: str, prompts: Collection[str] | None = None) -> Deed:
     if found := _HEARS.fullmatch(line):
         who, phone, prompt, rest = found.groups()
         if prompts is not None and prompt not in prompts:
-            raise UsageError(f"there is no prompt {prompt!r}. They stand in speech/prompts/en.toml.")
+            raise UsageError(f"there is no prompt {prompt!r}. `taxiphone prompts list` shows them all.")
         if who == CLIENT and phone:
-            raise UsageError("there is one client; only the consultant's phones have numbers.")
+            raise UsageError("there is only one client; only the consultant's phones have numbers.")
         done = _done(rest, LISTENING)
         return replace(done, who=who, hears=prompt, phone=int(phone) if phone else None)
     if found := _RINGS.fullmatch(line):
         return replace(_done(found[2], RINGING), phone=int(found[1]) if found[1] else None)
     if found := _TIMED.fullmatch(line):
         return replace(_at_a_time(found[3]), since=Since(found[1]), after=float(found[2]))
-    raise UsageError(f"it can't be understood; {_FORMS}.")
+    raise UsageError(f"it can't be parsed; {_FORMS}.")
 
 
 def _done(text: str, possible: Collection[Does]) -> Deed:
@@ -161,14 +161,14 @@ def _done(text: str, possible: Collection[Does]) -> Deed:
     if text in possible and text != Does.PRESS:
         return Deed(CONSULTANT, Does(text), after=after)
     names = ", ".join("press KEYS" if does is Does.PRESS else does for does in possible)
-    raise UsageError(f"{text!r} can't be done there, but: {names}.")
+    raise UsageError(f"{text!r} is not possible there. Possible are: {names}.")
 
 
 def _at_a_time(text: str) -> Deed:
     found = _AT_A_TIME.fullmatch(text)
     if found is None:
         raise UsageError(
-            f"{text!r} can't be done then, but (by the client or the consultant): client hangs up, "
+            f"{text!r} is not possible then. Possible are, for client or consultant: client hangs up, "
             "client presses KEYS, client holds, client comes back, client's line drops, client's line dies."
         )
     who, line, hangs_up, keys = found.groups()

@@ -1,4 +1,4 @@
-"""What everybody heard and did in a simulated call, in words, with the time."""
+"""A transcript of a simulated call: what everybody heard and did, and when."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TOGETHER = 1.0  # seconds: keys that come closer are told as one
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A line of the story.
+    """A line of the transcript.
 
     Attributes:
         at: seconds of virtual time.
         who: `client`, `consultant`, `consultant 2` ... or `both`.
         what: `hears`, `presses`, or what else happened.
-        text: what is heard, in its language; the keys.
+        text: what is heard, in its language; or the keys.
         sounds: of `hears`, their names.
     """
 
@@ -35,11 +35,11 @@ class Told:
 
 
 class Story:
-    """Listens to the channels and writes down.
+    """Writes the transcript.
 
     Args:
         languages: with the texts of what is heard.
-        tell: called with each line of the story once it is complete.
+        tell: called with each line once it is complete.
     """
 
     def __init__(self, languages: Languages, tell: Callable[[Told], None] = lambda _: None) -> None:
@@ -61,7 +61,7 @@ class Story:
             self._add(told)
 
     def flush(self) -> None:
-        """Tell what was held back: keys that might have been followed by more."""
+        """Emit what was held back: keys that might have been followed by more."""
         keys, self._keys = self._keys, None
         if keys is not None:
             self._add(keys)
@@ -108,7 +108,7 @@ def name(channel: Channel) -> str:
 
 
 def text(sounds: tuple[str, ...], texts: Texts) -> str:
-    """What sounds say; the name of a sound that has no text, such as a person's recorded name, in brackets."""
+    """The words of sounds. A sound without text, such as a person's recorded name, is shown by its name in brackets."""
     words = []
     for sound in sounds:
         clip = texts.clips.get(sound.removeprefix("taxiphone/"))

@@ -1,7 +1,7 @@
-"""A person at a terminal is client and consultant at once: asked where the call waits for one of them, and time waits too.
+"""A person at a terminal plays client and consultant: asked when the call waits for one of them, while time stands still.
 
-Nobody is asked while something is being said: what is pressed then counts as well after it. In the talk one says how
-long it goes on, or what happens.
+Nobody is asked while a prompt is playing: a key counts just as well after it. During the talk, the person says how long it
+goes on, or what happens.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class PersonAtTerminal:
     """Plays all people of one call.
 
     Args:
-        asterisk: where the telephones are.
+        asterisk: with the telephones.
         channel: the client's.
         loop: whose time waits for the person.
-        ask: asks (who, what can be said) and gives the line typed; None: nobody is there any more.
+        ask: asks (who, possible answers) and returns the line typed; None at the end of input.
     """
 
     def __init__(self, asterisk: SimulatedAsterisk, channel_id: str, loop: VirtualTimeLoop, ask: Ask) -> None:
         self._asterisk, self._channel_id, self._loop, self._ask = asterisk, channel_id, loop, ask
-        self._due: list[Channel] = []  # who heard or noticed something, and was not asked since
+        self._due: list[Channel] = []  # who heard or noticed something, and has not been asked since
         self._talking: dict[str, Channel] = {}
         asterisk.core.listeners.append(self)
         loop.before_jump = self._before_jump
 
     def leave(self) -> None:
-        """The call is over."""
+        """The call is over; stop listening."""
         self._asterisk.core.listeners.remove(self)
         self._loop.before_jump = lambda: False
 

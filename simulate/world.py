@@ -1,4 +1,4 @@
-"""A simulated call from its arrival to its receipt: the program's own consultation and meter on a simulated Asterisk."""
+"""Simulated calls from arrival to receipt: the program's own steps and meter, on a simulated Asterisk."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from taxiphone.simulate.asterisk import SimulatedAsterisk
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 
-_TELLING = {"BRIDGE_EXIT", "LINKEDID_END"}  # rows after which the meter may have something to do
-_AGAIN_SECONDS = 2.0  # between two looks at a talk whose program has not said how it ended
+# Rows after which the meter may have something to do.
+_TELLING = {"BRIDGE_EXIT", "LINKEDID_END"}
+# Between two polls for a talk whose end the program has not noted.
+_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that is over, its price made."""
+    """A call that is over and priced."""
 
     call_id: str
     outcome: Outcome
@@ -52,7 +54,7 @@ class ArrivedCall:
         return self.call.id
 
     async def run(self) -> Outcome:
-        """Live it to its end."""
+        """Run it to its end."""
         return await consultation.live(self.call, self.dialled, self.caller)
 
 
@@ -72,7 +74,7 @@ class SimulatedRecordingControl:
         return True
 
     async def unavailable(self) -> str | None:
-        """It is always there."""
+        """It is always available."""
         return None
 
 
@@ -89,7 +91,7 @@ class SimulatedSignalling:
 
 
 class World:
-    """A platform, its Asterisk, and its meter, which reads whenever Asterisk has written that a talk, or a call, is over.
+    """A platform, its Asterisk, and its meter, which reads the log whenever a talk or a call is over.
 
     Made by `world`.
     """
@@ -105,7 +107,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """The program starts, perhaps anew: it knows of no leg, and Asterisk's channels are as they are."""
+        """Start or restart the program: it knows no leg, and Asterisk's channels stay as they are."""
         self.router = Router(lambda *_: None)
         self.asterisk.on_event = self.router.route
         self.services = services(
@@ -127,7 +129,7 @@ class World:
         self._written.set()
 
     def _rated(self, call_id: str) -> None:
-        # From the meter's thread: whoever waits is told before time goes on.
+        # Called from the meter's thread: whoever waits is told before time continues.
         self._loop.call_soon_threadsafe(self.on_rated, call_id)
 
     def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> ArrivedCall:
@@ -139,7 +141,7 @@ class World:
         return ArrivedCall(LiveCall(self.services, leg), dialled, callers.read(self.settings, caller))
 
     async def live(self, arrived: ArrivedCall) -> Ended:
-        """Live a call to its end, and price it."""
+        """Run a call to its end, and price it."""
         outcome = await arrived.run()
         await self.price()
         return Ended(arrived.id, outcome)
@@ -150,10 +152,10 @@ class World:
         await asyncio.to_thread(self.meter.read_once)
 
     async def measure(self) -> None:
-        """Price what is over as soon as Asterisk has written it, until cancelled. Time stands still meanwhile."""
+        """Price talks as soon as Asterisk has logged their end, until cancelled. Time stands still meanwhile."""
         while True:
             with contextlib.suppress(TimeoutError):
-                # The real meter looks all the time. Here it looks again only where it waits for something.
+                # The real meter polls all the time. Here it polls only while it waits for something.
                 async with asyncio.timeout(_AGAIN_SECONDS if self.meter.awaits_program else None):
                     await self._written.wait()
             await self.price()
@@ -161,7 +163,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(settings: Settings, database: Database) -> AsyncIterator[World]:
-    """A world in which calls can be lived, one after the other or at the same time."""
+    """A world in which calls can be run, one after the other or at the same time."""
     made = World(settings, database)
     measuring = asyncio.create_task(made.measure(), name="meter")
     try:

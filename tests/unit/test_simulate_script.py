@@ -29,14 +29,14 @@ LINES = {
 
 WRONG = {
     "client hears welcom: press 1": "there is no prompt 'welcom'",
-    "client hears enter-code: press A": "can't be done there, but: press KEYS",
-    "client hears enter-code: answer": "can't be done there",
-    "client 2 hears enter-code: press 1": "there is one client",
-    "consultant rings: press 1": "can't be done there, but: answer, busy",
-    "client rings: answer": "can't be understood; a line is one of",
-    "talk 75: everybody sings": "can't be done then",
-    "talk: client hangs up": "can't be understood",
-    "# a comment": "can't be understood",
+    "client hears enter-code: press A": "is not possible there. Possible are: press KEYS",
+    "client hears enter-code: answer": "is not possible there",
+    "client 2 hears enter-code: press 1": "there is only one client",
+    "consultant rings: press 1": "is not possible there. Possible are: answer, busy",
+    "client rings: answer": "can't be parsed; a line is one of",
+    "talk 75: everybody sings": "is not possible then",
+    "talk: client hangs up": "can't be parsed",
+    "# a comment": "can't be parsed",
 }
 
 
