@@ -51,14 +51,15 @@ docs: install ## write the generated pages of docs/
 	$(BIN)/python -m taxiphone.commands.settings_reference docs/settings.md
 	$(BIN)/python -m taxiphone.commands.call_flow_reference docs/call-flow.md
 
-bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--help")
+bench: install ## what the application costs per call beside a plain Dial(), in three minutes (BENCH="--append docs/benchmarks.md")
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
 	@$(BIN)/python -m taxiphone.bench.billing
 
 bench-billing: install ## prices and postings a second, against what the databases can do, in a minute
 	@$(BIN)/python -m taxiphone.bench.billing
 
-lock: ## resolve setup.cfg's bounds anew into requirements.lock
+lock: ## resolve setup.cfg's bounds again into requirements.lock
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra dev setup.cfg requirements-build.in -o requirements.lock
 

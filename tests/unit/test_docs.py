@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def commands(text: str) -> Iterator[str]:
     for _, line in sorted(found, key=lambda each: each[0]):
         for part in re.split(r" {2,}(?=taxiphone )", re.sub(r"\s*\n\s*", " ", line).strip()):
             command = re.split(r" {2,}", part.removeprefix("$ ").rpartition("/bin/")[2])[0]
-            if command.startswith("taxiphone "):
+            if command.startswith("taxiphone ") and "$" not in command:
                 yield LAST.sub("", command)
 
 
@@ -118,13 +119,35 @@ def test_every_command_without_the_programs_name_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_path_of_a_page_exists(page: str) -> None:
-    for path in PATH.findall(TEXTS[page]):
+    present = TEXTS[page].partition("## Former words")[0]
+    for path in PATH.findall(present):
         if ELSEWHERE.search(path):
             continue
         below = f"tests/{path}" if re.match("unit|scenarios|e2e", path) else path
         number = "*" if re.search(r"adr/\d{4}$", below) else ""
         anywhere = "**/" if "/" not in below else ""
         assert next(ROOT.glob(f"{anywhere}{below.rstrip('/')}{number}"), None), path
+
+
+def test_the_pages_draw_the_rooms_in_the_order_of_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = [layer.split(" | ") for layer in contracts[0]["layers"]]
+    level = {room: number for number, rooms in enumerate(layers) for room in rooms}
+    rooms = {room for room in level if (ROOT / room).is_dir()}
+    table = re.findall(
+        r"^\| `([a-z_]+)/?(?:\.py)?`(?:, `([a-z_]+)/?`)?",
+        TEXTS["README.md"].partition("## The code")[2],
+        re.MULTILINE,
+    )
+    listed = [room for row in table for room in row if room in level]
+    assert rooms <= set(listed)
+    assert [level[room] for room in listed] == sorted(level[room] for room in listed)
+    drawn = re.findall(r"^    (\w+)(?:\[.*?\])? --> (\w+)", TEXTS["docs/architecture.md"], re.MULTILINE)
+    arrows = [(level[above], level[below]) for above, below in drawn if above in level and below in level]
+    assert rooms <= {room for arrow in drawn for room in arrow}
+    assert all(above < below for above, below in arrows)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
