@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from taxiphone.billing.papers import receipts
+from taxiphone.billing.papers import receipt_paper
 from taxiphone.commands.asterisk import installed
 from taxiphone.commands.console import err, json_option, out, print_json
 from taxiphone.demo import report, story
@@ -95,7 +95,9 @@ def _show(everyone: Set, written: Report) -> None:
     out.print()
     out.print(
         everyone.platform.database.read(
-            lambda session: receipts.client_receipt_text(session, written.call["id"])
+            lambda session: receipt_paper.receipt_text(
+                session, everyone.platform.settings, written.call["id"]
+            )
         )
     )
     out.print()

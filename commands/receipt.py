@@ -8,7 +8,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.papers import receipts
+from taxiphone.billing.papers import receipt_paper, receipts
 from taxiphone.commands.call import find_call
 from taxiphone.commands.console import (
     App,
@@ -46,7 +46,7 @@ def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
 
     def work(session: Session) -> tuple[str, str]:
         found = find_call(session, call_id).id
-        client_text = receipts.client_receipt_text(session, found, app.settings)
+        client_text = receipt_paper.receipt_text(session, app.settings, found)
         return client_text, receipts.statement_line_text(session, found, app.settings)
 
     client_text, consultant_text = app.database.read(work)
@@ -104,11 +104,11 @@ def _written(session: Session, settings: Settings, call_id: str, form: str) -> t
         found = receipts.client_receipt(session, call_id, settings)
         return (json_text(found) + "\n").encode(), []
     if form == "text":
-        return (receipts.client_receipt_text(session, call_id, settings) + "\n").encode(), []
-    from taxiphone.billing.papers import paper_names, paper_pdf, receipt_paper  # noqa: PLC0415 - fonts are read for a PDF only
+        return (receipt_paper.receipt_text(session, settings, call_id) + "\n").encode(), []
+    from taxiphone.billing.papers import paper_names, paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
 
     paper = receipt_paper.receipt_paper(session, settings, call_id)
-    return paper_pdf.draw(paper), paper_names.told(paper)
+    return paper_pdf.draw(paper), paper_names.replaced_names(paper)
 
 
 def _both(session: Session, settings: Settings, call_id: str) -> dict[str, Any]:

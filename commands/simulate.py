@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from taxiphone.billing.papers import paper_text, receipt_paper, receipts
+from taxiphone.billing.papers import receipt_paper, receipts
 from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json
 from taxiphone.errors import SettingsError, UsageError
 from taxiphone.settings import Settings
@@ -237,13 +237,12 @@ def _result(settings: Settings, ended: Ended) -> Callable[[Any], dict[str, Any]]
     def work(session: Any) -> dict[str, Any]:
         priced = session.get_one(Call, ended.call_id).receipt is not None
         receipt = receipts.client_receipt(session, ended.call_id, settings) if priced else None
-        paper = receipt_paper.receipt_paper(session, settings, ended.call_id) if priced else None
         return {
             "call": ended.call_id,
             "outcome": str(ended.outcome),
             "receipt": receipt,
             "consultant": receipts.statement_line_text(session, ended.call_id, settings) if priced else None,
-            "paper": None if paper is None else paper_text.write(paper),
+            "paper": receipt_paper.receipt_text(session, settings, ended.call_id) if priced else None,
         }
 
     return work

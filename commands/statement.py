@@ -105,4 +105,4 @@ def _written(settings: Settings, found: statements.Statement, form: str) -> tupl
         return (paper_text.write(paper) + "\n").encode(), []
     from taxiphone.billing.papers import paper_names, paper_pdf  # noqa: PLC0415 - fonts are read for a PDF only
 
-    return paper_pdf.draw(paper), paper_names.told(paper)
+    return paper_pdf.draw(paper), paper_names.replaced_names(paper)

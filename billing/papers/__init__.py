@@ -1,1 +1,1 @@
-"""What people are shown: receipts, statements and the explanation of a price, as text, PDF and data."""
+"""Receipts, statements and price explanations, as text, PDF and data."""

@@ -1,4 +1,4 @@
-"""Why this price: everything that a call's sum rests on, from Asterisk's rows to the postings."""
+"""Explains the price of a call: everything it is based on, from Asterisk's rows to the postings."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SOURCE_LOG, _SOURCE_PROGRAM = "asterisk", "program"
 
 
 def explain(session: Session, call: Call) -> dict[str, Any]:
-    """A call's events with their times and source, the tariff that was frozen, each step of the sum, the postings.
+    """Return a call's events with time and source, its frozen tariff, each step of the calculation, and its postings.
 
-    Amounts are exact decimals. Where the call is not priced, there is no sum yet.
+    Amounts are exact decimals. A call that is not priced has no steps.
     """
     rows = proof.rows_of(session, call)
     found = proof.talk_of(session, call, rows)
@@ -56,7 +56,7 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
 
 
 def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
-    """The frozen tariff, and why it can't be read where it can't."""
+    """Return the frozen tariff, or None and the reason why it can't be read."""
     try:
         return (None if call.tariff is None else from_json(call.tariff)), None
     except ValueError as error:
@@ -64,7 +64,7 @@ def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
 
 
 def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
-    """Asterisk's rows and the program's call events, in the order of their times."""
+    """Return Asterisk's rows and the program's call events, ordered by time."""
     legs = dict(zip(proof.legs(call), ("client", "consultant"), strict=True))
     logged = [
         {
@@ -112,7 +112,7 @@ def _talk(found: Talk) -> dict[str, Any]:
 
 
 def _steps(session: Session, call: Call, found: Talk) -> list[dict[str, Any]]:
-    """The sum of a priced call, settled again from the rows: so it is a proof of the receipt, not a copy of it."""
+    """Settle the call again from the rows, so that the steps prove the receipt instead of copying it."""
     receipt: Receipt | None = call.receipt
     if receipt is None:
         return []
@@ -121,7 +121,7 @@ def _steps(session: Session, call: Call, found: Talk) -> list[dict[str, Any]]:
     names = [each.id for each in continuation.earlier(session, call)]
     steps = list(explain_settlement(known, settlement, names))
     if settlement.price.total != receipt.total:
-        text = "The receipt says another total than this sum. Run: taxiphone ledger check"
+        text = "The total on the receipt differs from this calculation. Run: taxiphone ledger check"
         steps.append(Step("difference", text, receipt.total - settlement.price.total))
     return [
         {
@@ -134,7 +134,7 @@ def _steps(session: Session, call: Call, found: Talk) -> list[dict[str, Any]]:
 
 
 def _since(session: Session, call: Call) -> dict[str, Any]:
-    """What became of the price later: ratings anew, refunds, and what is left as paid."""
+    """Return later changes of the price: re-ratings, refunds, and the amount that remains paid."""
     if call.receipt is None:
         return {"former": [], "refunds": [], "paid": None}
     receipt = receipts.client_receipt(session, call.id)

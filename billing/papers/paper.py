@@ -1,4 +1,4 @@
-"""A paper that is sent to a person, before it is drawn: who to whom, which table, which sums, which small print."""
+"""The content of a document sent to a client or consultant, before it is rendered as text or PDF."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Column:
     """A column of the table.
 
     Attributes:
-        label: its heading.
-        width: its part of the paper's width, in hundredths.
-        numeric: set to the right.
+        label: the heading.
+        width: percentage of the table's width.
+        numeric: whether the cells are right-aligned.
     """
 
     label: str
@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A line under the table; the one that matters is `strong`."""
+    """A total below the table. The most important one is `strong`."""
 
     label: str
     amount: str
@@ -35,7 +35,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings, and their sums; a long one is `dense`."""
+    """Rows under headings, and their totals. Long tables are `dense`: their rows have less padding."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[str, ...]]
@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whom a paper names, and the code that stands for them where the name can't be printed."""
+    """A person named in a document, and the code printed instead of a name that the font can't show."""
 
     name: str
     code: str
@@ -55,21 +55,22 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """Everything that is printed; texts are in the reader's language.
+    """Everything that is printed, in the reader's language.
 
     Attributes:
-        language: of the texts, `en` or `fr`.
-        title: what it is.
-        sender: the operator: the name first, then the address and the VAT id.
-        recipient: the name first.
-        recipient_label: what the recipient is.
-        facts: number, date and the like, each with its label.
+        language: `en` or `fr`.
+        title: the kind of document.
+        sender: the operator's name, then the address and the VAT number.
+        recipient: the name, then further lines.
+        recipient_label: the recipient's role.
+        facts: labels and values such as number and date.
         intro: sentences above the first table.
-        tables: the first one is what the paper is about.
-        notes: sentences below.
-        footer: the legal lines of every page.
-        made_at: the date in the file; not the time of drawing, so that the same paper is the same file.
-        people: whoever is named in it.
+        tables: the main table first.
+        notes: sentences below the tables.
+        footer: legal lines, printed on every page.
+        made_at: the creation date stored in the PDF. It is not the time of rendering, so that the same document always
+            gives the same file.
+        people: everyone named in the document.
     """
 
     language: str
@@ -87,7 +88,7 @@ class Paper:
 
 
 def sender(settings: Settings, language: str) -> tuple[str, ...]:
-    """Who the operator is, as [invoice] says it."""
+    """Return the operator's name, address and VAT number from the settings' [invoice] section."""
     invoice = settings.invoice
     vat = (WORDS[language]["vat_id"].format(vat_id=invoice.vat_id),) if invoice.vat_id else ()
     return (invoice.name or settings.platform.name, *invoice.address, *vat)

@@ -1,4 +1,4 @@
-"""People's names on a PDF: as they are where its font has their letters, else the person's code in their place."""
+"""Names in PDFs: printed if the font has their letters, otherwise replaced by the person's code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
 
 
 def with_codes(paper: Paper) -> Paper:
-    """The paper with a code in the place of each name that can't be printed."""
+    """Return the document with each name that can't be printed replaced by the person's code."""
     codes = {who.name: who.code for who in paper.people if not printable(who.name)}
     if not codes:
         return paper
@@ -35,17 +35,17 @@ def with_codes(paper: Paper) -> Paper:
     )
 
 
-def told(paper: Paper) -> list[str]:
-    """A sentence for each name that a PDF of the paper has the code for."""
+def replaced_names(paper: Paper) -> list[str]:
+    """Return a sentence for each name that the PDF shows as a code."""
     return [
-        f"The name {who.name} is not in Latin, Greek or Cyrillic letters: the PDF has the code {who.code} in its place."
+        f"The name {who.name} is not in Latin, Greek or Cyrillic letters: the PDF shows the code {who.code} instead."
         for who in paper.people
         if not printable(who.name)
     ]
 
 
 def printable(name: str) -> bool:
-    """Whether a name is in Latin, Greek or Cyrillic letters, and the font has all of them."""
+    """Tell whether a name is in Latin, Greek or Cyrillic letters that the font has."""
     return all(
         ord(letter) in glyphs()
         and (not letter.isalpha() or unicodedata.name(letter, "").startswith(_SCRIPTS))
@@ -55,7 +55,7 @@ def printable(name: str) -> bool:
 
 @functools.cache
 def glyphs() -> frozenset[int]:
-    """What both weights of the font can show."""
+    """Return the code points that both weights of the font can show."""
     folder = resources.files("taxiphone.billing.papers").joinpath("fonts")
     known: list[frozenset[int]] = []
     for name in FONT_FILES.values():

@@ -1,4 +1,4 @@
-"""A paper drawn as PDF, A4: the way an invoice looks. The same paper is always the same file, to the byte."""
+"""Renders a document as an A4 PDF. The same document always gives the same file, byte for byte."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ _INK, _GREY, _RULE, _BAND, _ACCENT = (
     (243, 245, 248),
     (24, 78, 119),
 )
-_MARGIN, _TOP, _BOTTOM = 20, 18, 24  # mm; the bottom without the legal lines
-_LINE = 5.2  # mm, of running text
-_SMALL = 4.2
-_PAD, _DENSE = 2.2, 0.9  # mm above and below a row's text
-_SUMS = 92  # mm, the width of the sums' block
-_FACTS = 72  # mm, the width of number, date and the like
+# All lengths are in mm. The bottom margin does not include the legal lines.
+_MARGIN, _TOP, _BOTTOM = 20, 18, 24
+# Line heights of running text and of small print.
+_LINE, _SMALL = 5.2, 4.2
+# Padding above and below the text of a row.
+_PAD, _DENSE = 2.2, 0.9
+# Widths of the block of totals and of the block with number and date.
+_SUMS, _FACTS = 92, 72
 
 
 class _Sheet(FPDF):
-    """The pages: a footer with the legal lines and the page's number."""
+    """A PDF whose pages have a footer with the legal lines and the page number."""
 
     def __init__(self, paper: Paper) -> None:
         super().__init__(format="A4")
@@ -50,42 +52,42 @@ class _Sheet(FPDF):
         self.alias_nb_pages()
 
     def footer(self) -> None:
-        """The small print of each page."""
+        """Draw the footer; called by FPDF at the end of each page."""
         lines = [readable(line) for line in self._paper.footer]
         self.set_y(-12 - _SMALL * (len(lines) + 1))
         self._rule(_RULE)
         self.ln(1.6)
-        self.write_in(7.5, _GREY)
+        self.set_pen(7.5, _GREY)
         for line in lines:
             self.cell(0, _SMALL, line, align=Align.C, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         page = WORDS[self._paper.language]["page"].format(page=self.page_no(), pages="{nb}")
         self.cell(0, _SMALL, page, align=Align.C)
 
-    def write_in(self, size: float, colour: tuple[int, int, int] = _INK, *, bold: bool = False) -> None:
-        """Take up another pen."""
+    def set_pen(self, size: float, color: tuple[int, int, int] = _INK, *, bold: bool = False) -> None:
+        """Set the font size, color and weight."""
         self.set_font(_FONT, "B" if bold else "", size)
-        self.set_text_color(*colour)
+        self.set_text_color(*color)
 
-    def _rule(self, colour: tuple[int, int, int], width: float = 0.2) -> None:
-        self.set_draw_color(*colour)
+    def _rule(self, color: tuple[int, int, int], width: float = 0.2) -> None:
+        self.set_draw_color(*color)
         self.set_line_width(width)
         self.line(_MARGIN, self.get_y(), self.w - _MARGIN, self.get_y())
 
-    # -- the parts of a paper, from the top down ------------------------------------------------------------------
+    # -- the parts of a document, from top to bottom -------------------------------------------------------------
 
     def head(self) -> None:
-        """Who sends it, and what it is."""
+        """Draw the sender and the title."""
         paper, half = self._paper, self.epw / 2
         self.set_y(_TOP)
-        self.write_in(20, _ACCENT, bold=True)
+        self.set_pen(20, _ACCENT, bold=True)
         self.set_x(_MARGIN + half)
         self.cell(half, 9, readable(paper.title), align=Align.R)
         self.set_x(_MARGIN)
-        self.write_in(13, bold=True)
+        self.set_pen(13, bold=True)
         self.multi_cell(
             half, 7, readable(paper.sender[0]), align=Align.L, new_x=XPos.LMARGIN, new_y=YPos.NEXT
         )
-        self.write_in(8.5, _GREY)
+        self.set_pen(8.5, _GREY)
         for line in paper.sender[1:]:
             self.multi_cell(half, _SMALL, readable(line), align=Align.L, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self.set_y(max(self.get_y(), _TOP + 12) + 4)
@@ -93,13 +95,13 @@ class _Sheet(FPDF):
         self.ln(7)
 
     def parties(self) -> None:
-        """To whom, and the number, the date and the like beside it."""
+        """Draw the recipient, with number and date beside it."""
         paper, top = self._paper, self.get_y()
         left = self.epw - _FACTS - 8
-        self.write_in(7.5, _GREY)
+        self.set_pen(7.5, _GREY)
         self.cell(left, _SMALL, paper.recipient_label.upper(), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         for number, line in enumerate(paper.recipient):
-            self.write_in(11 if number == 0 else 9, bold=number == 0)
+            self.set_pen(11 if number == 0 else 9, bold=number == 0)
             self.multi_cell(
                 left,
                 5.8 if number == 0 else _LINE,
@@ -112,33 +114,33 @@ class _Sheet(FPDF):
         self.set_y(top)
         for label, value in paper.facts:
             self.set_x(self.w - _MARGIN - _FACTS)
-            self.write_in(8.5, _GREY)
+            self.set_pen(8.5, _GREY)
             self.cell(24, _LINE, readable(label))
-            self.write_in(9)
+            self.set_pen(9)
             self.multi_cell(
                 _FACTS - 24, _LINE, readable(value), align=Align.R, new_x=XPos.LMARGIN, new_y=YPos.NEXT
             )
         self.set_y(max(below, self.get_y()) + 7)
 
-    def sentences(self, lines: list[str], colour: tuple[int, int, int] = _INK) -> None:
-        """Running text."""
-        self.write_in(9, colour)
+    def sentences(self, lines: list[str], color: tuple[int, int, int] = _INK) -> None:
+        """Draw running text."""
+        self.set_pen(9, color)
         for line in lines:
             self.multi_cell(0, _LINE, readable(line), align=Align.L, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         if lines:
             self.ln(3)
 
     def tabulate(self, table: Table) -> None:
-        """Rows under a band of headings, which comes again on every page; then the sums."""
+        """Draw a table, with its headings repeated on every page, then its totals."""
         if table.title:
             self._keep(30)
-            self.write_in(10.5, _ACCENT, bold=True)
+            self.set_pen(10.5, _ACCENT, bold=True)
             self.cell(0, 7, readable(table.title), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self._band(table.columns)
         for row in table.rows:
             self._row(table.columns, row, _DENSE if table.dense else _PAD)
         if not table.rows and table.empty:
-            self.write_in(9, _GREY)
+            self.set_pen(9, _GREY)
             self.ln(_PAD)
             self.cell(0, _LINE, readable(table.empty), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
             self.ln(_PAD)
@@ -147,7 +149,7 @@ class _Sheet(FPDF):
         self.ln(6)
 
     def _keep(self, height: float) -> bool:
-        """Begin another page where so much does not fit on this one any more."""
+        """Start a new page if the given height does not fit on this one; return whether it did."""
         if self.get_y() + height <= self.page_break_trigger:
             return False
         self.add_page()
@@ -155,19 +157,19 @@ class _Sheet(FPDF):
 
     def _band(self, columns: tuple[Column, ...]) -> None:
         self.set_fill_color(*_BAND)
-        self.write_in(8, _GREY, bold=True)
+        self.set_pen(8, _GREY, bold=True)
         for column in columns:
             align = Align.R if column.numeric else Align.L
             self.cell(self._width(column), 7.4, readable(column.label), align=align, fill=True)
         self.ln(7.4)
 
     def _row(self, columns: tuple[Column, ...], row: tuple[str, ...], pad: float) -> None:
-        self.write_in(9)
+        self.set_pen(9)
         lines = max(self._lines(column, text) for column, text in zip(columns, row, strict=True))
         height = lines * _LINE + 2 * pad
         if self._keep(height):
             self._band(columns)
-            self.write_in(9)
+            self.set_pen(9)
         x, y = float(_MARGIN), self.get_y()
         for column, text in zip(columns, row, strict=True):
             self.set_xy(x, y + pad)
@@ -178,7 +180,7 @@ class _Sheet(FPDF):
         self._rule(_RULE)
 
     def _lines(self, column: Column, text: str) -> int:
-        """How many lines a text takes in a column."""
+        """Return the number of lines a text takes in a column."""
         broken = self.multi_cell(self._width(column), _LINE, readable(text), dry_run=True, output="LINES")
         return len(broken) if isinstance(broken, list) else 1
 
@@ -186,29 +188,31 @@ class _Sheet(FPDF):
         self._keep(len(sums) * 8 + 4)
         self.ln(3)
         labels, amounts = _SUMS * 0.62, _SUMS * 0.38
-        for each in sums:  # as wide as the longest of them
-            self._write_sum_in(each)
+        # Widen the block to fit the longest label and amount.
+        for each in sums:
+            self._set_sum_pen(each)
             labels = max(labels, self.get_string_width(readable(each.label)) + 2 * self.c_margin)
             amounts = max(amounts, self.get_string_width(readable(each.amount)) + 2 * self.c_margin)
         for each in sums:
             height = 8.4 if each.strong else 6.2
             self.set_x(self.w - _MARGIN - labels - amounts)
             self.set_fill_color(*_BAND)
-            self._write_sum_in(each)
+            self._set_sum_pen(each)
             self.cell(labels, height, readable(each.label), fill=each.strong)
             self.cell(amounts, height, readable(each.amount), align=Align.R, fill=each.strong)
             self.ln(height)
 
-    def _write_sum_in(self, each: Sum) -> None:
-        self.write_in(10.5 if each.strong else 9, bold=each.strong)
+    def _set_sum_pen(self, each: Sum) -> None:
+        self.set_pen(10.5 if each.strong else 9, bold=each.strong)
 
     def _width(self, column: Column) -> float:
         return self.epw * column.width / 100
 
 
 def draw(paper: Paper) -> bytes:
-    """The paper as a PDF file; a name that the font has no letters for is replaced by the person's code."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table that it leaves out
+    """Render a document as a PDF file. A name that the font can't show is replaced by the person's code."""
+    # At level INFO, fontTools logs every font table that it drops.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     paper = with_codes(paper)
     sheet = _Sheet(paper)
     sheet.add_page()
@@ -222,9 +226,9 @@ def draw(paper: Paper) -> bytes:
 
 
 def readable(text: str) -> str:
-    """The text in letters that the font has; a word in any other script is written in Latin ones, a symbol left out."""
+    """Return the text in letters that the font has: other scripts are transliterated to Latin, symbols are omitted."""
     known = glyphs()
-    # The narrow no-break space that French puts before a unit is in the font; line breaks are not text.
+    # Split at spaces only: the font has the narrow no-break space that French puts before a unit.
     return " ".join(
         word if all(ord(letter) in known for letter in word) else _in_latin(word)
         for word in unicodedata.normalize("NFC", text).split(" ")

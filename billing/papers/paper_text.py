@@ -1,4 +1,4 @@
-"""A paper as plain text, for a terminal or a mail."""
+"""Renders a document as plain text, for a terminal or an e-mail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ _GAP = "  "
 
 
 def write(paper: Paper) -> str:
-    """The paper as lines of text."""
-    facts = [f"{label}: {value}" for label, value in paper.facts]
+    """Render a document as plain text."""
+    colon = " : " if paper.language == "fr" else ": "
+    facts = [f"{label}{colon}{value}" for label, value in paper.facts]
     lines = [*paper.sender, "", paper.title, *facts, "", *paper.recipient, ""]
     if paper.intro:
         lines += [*paper.intro, ""]

@@ -1,17 +1,17 @@
-"""A receipt as the paper that is sent to the client."""
+"""The receipt document that is sent to the client."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.papers import paper_words, receipts
+from taxiphone.billing.papers import paper_text, paper_words, receipts
 from taxiphone.billing.papers.paper import Column, Paper, Person, Sum, Table, sender
 from taxiphone.billing.papers.receipts import ReceiptView
 from taxiphone.settings import Settings
 
 
 def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
-    """The receipt of a call, with what was given back since.
+    """Build the receipt of a call, with the credit notes issued since.
 
     Raises:
         UsageError: the call has no receipt.
@@ -40,13 +40,22 @@ def receipt_paper(session: Session, settings: Settings, call_id: str) -> Paper:
         recipient=client,
         recipient_label=words["client"],
         facts=facts,
-        intro=[*_call(shown), *shown.story(), *shown.replaced()],
+        intro=[*_call(shown), *shown.summary(), *shown.replaced()],
         tables=tables,
         notes=[*notes, words["prepaid"]],
         footer=settings.invoice.footer,
         people=tuple(Person(who.name, who.code) for who in (call.client, call.consultant) if who is not None),
         made_at=max([shown.issued_at, *(note.issued_at for note in shown.credits)]),
     )
+
+
+def receipt_text(session: Session, settings: Settings, call_id: str) -> str:
+    """Return the receipt of a call as plain text.
+
+    Raises:
+        UsageError: the call has no receipt.
+    """
+    return paper_text.write(receipt_paper(session, settings, call_id))
 
 
 def _call(shown: ReceiptView) -> list[str]:

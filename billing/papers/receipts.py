@@ -1,4 +1,4 @@
-"""What the client is shown of a priced call, and the consultant's line of it: as data and as text, in their language."""
+"""Receipts of priced calls and the consultant's line of each, as data and in the reader's language."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import days
 from taxiphone.billing.days import UTC_ZONE
 from taxiphone.billing.papers import paper_words
-from taxiphone.billing.papers.paper import sender
 from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.pricing.money import from_minor
 from taxiphone.billing.pricing.tariff import Segment, Tariff
@@ -25,20 +24,18 @@ from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Call, CreditNote, Receipt
 
-_WIDTH = 64
-
 
 @dataclass(frozen=True, slots=True)
 class ReceiptView:
-    """A receipt with all that its forms need.
+    """A receipt with everything needed to render it.
 
     Attributes:
-        receipt: as it stands now.
+        receipt: the current version.
         call: its call.
-        tariff: the one that was frozen.
-        credits: what was given back since, the oldest first.
-        language: the client's, as far as there are words.
-        zone: the platform's; the paper's days and times are its.
+        tariff: the tariff frozen in the call.
+        credits: credit notes issued since, oldest first.
+        language: the client's language, or English if it is not supported.
+        zone: the platform's time zone, used for dates and times.
     """
 
     receipt: Receipt
@@ -50,56 +47,56 @@ class ReceiptView:
 
     @property
     def words(self) -> dict[str, str]:
-        """The words of its language."""
+        """The texts in the receipt's language."""
         return WORDS[self.language]
 
     @property
     def number(self) -> str:
-        """Its number; with the version where it was rated again: `12-2`."""
+        """The receipt number, with the version if the call was re-rated: `12-2`."""
         version = len(self.receipt.former) + 1
         return str(self.receipt.number) if version == 1 else f"{self.receipt.number}-{version}"
 
     @property
     def issued_at(self) -> datetime:
-        """When this version was written."""
+        """When this version was issued."""
         former = self.receipt.former
         return datetime.fromisoformat(former[-1]["replaced_at"]) if former else self.receipt.issued_at
 
     @property
     def net(self) -> int:
-        """The total without its tax, in minor units."""
+        """The total excluding tax, in minor units."""
         return self.receipt.total - self.receipt.vat
 
     @property
     def refunded(self) -> int:
-        """What was given back, in minor units."""
+        """The sum of the credit notes, in minor units."""
         return sum(note.amount for note in self.credits)
 
     def money(self, minor_units: int) -> str:
-        """An amount as the client writes it."""
+        """Format an amount in the client's language."""
         return paper_words.money(minor_units, self.receipt.currency, self.language)
 
     def label(self, what: str) -> str:
-        """What a line is for."""
+        """Return the description of a line."""
         suffix = "_package" if self.call.mode == PACKAGE else ""
         return self.words.get(what + suffix) or self.words[what]
 
     def unit_prices(self) -> list[Decimal | None]:
-        """Of each line: the price per minute where it counts seconds, else None."""
+        """Return the price per minute of each line; None for a line that is not priced by time."""
         segments = itertools.chain(self.tariff.segments, itertools.repeat(self.tariff.segments[-1]))
         return [_price_of(line, segments) for line in self.receipt.lines]
 
     def day(self, at: datetime) -> str:
-        """The day of a moment, as the client writes it."""
+        """Format the date of a moment in the client's language."""
         return paper_words.day(days.day_of(at, self.zone), self.language)
 
     def call_day(self) -> str:
-        """The day of the call: when the talk began, else when the call arrived."""
+        """Format the date of the call: when the talk began, or when the call arrived if there was none."""
         return self.day(self.call.talk_from or self.call.arrived_at)
 
-    def story(self) -> list[str]:
-        """When they talked, or why nothing is charged."""
-        # Without a threshold a talk is never too short: then, too, one side could not be heard.
+    def summary(self) -> list[str]:
+        """Say when the talk took place, or why nothing is charged."""
+        # Without a short-call threshold, a receipt without lines also means that one side could not be heard.
         unheard = self.call.fault is not None or not self.tariff.short_call_seconds
         if not self.receipt.lines and unheard:
             return [self.words["fault_seen"]]
@@ -111,30 +108,31 @@ class ReceiptView:
         times = {"start": days.clock(begun, self.zone), "end": days.clock(ended, self.zone)}
         times["zone"] = days.zone_text(self.zone, begun, ended)
         billed = paper_words.length(self.call.billed_seconds or 0)
-        told = [self.words["talked"].format(length=billed, **times)]
+        sentences = [self.words["talked"].format(length=billed, **times)]
         if self.call.continues_id is not None:
-            told.append(self.words["continues"].format(call=self.call.continues_id))
-        return told
+            sentences.append(self.words["continues"].format(call=self.call.continues_id))
+        return sentences
 
     def replaced(self) -> list[str]:
-        """What this version replaces, and why."""
-        told = []
+        """Name the versions that this one replaces, and why."""
+        sentences = []
         for version, old in enumerate(self.receipt.former, 1):
             day = self.day(datetime.fromisoformat(old["issued_at"]))
-            told.append(f"{self.words['replaces'].format(version=version, day=day)} {old['reason']}".rstrip())
-        return told
+            replaced = self.words["replaces"].format(version=version, day=day)
+            sentences.append(f"{replaced} {old['reason']}".rstrip())
+        return sentences
 
 
 def find(session: Session, call_id: str, settings: Settings | None = None) -> ReceiptView:
-    """The receipt of a call; in the platform's time zone, or in UTC where there are no settings.
+    """Return the receipt of a call, in the platform's time zone, or in UTC without settings.
 
     Raises:
-        UsageError: the call has none.
+        UsageError: the call has no receipt.
     """
     receipt = session.execute(select(Receipt).where(Receipt.call_id == call_id)).scalar_one_or_none()
     if receipt is None or receipt.call.tariff is None:
         raise UsageError(
-            f"call {call_id} has no receipt: it was not priced. `taxiphone call show {call_id}` says more."
+            f"call {call_id} has no receipt, because it was not priced. To see why: taxiphone call show {call_id}"
         )
     call = receipt.call
     notes = select(CreditNote).where(CreditNote.call_id == call_id).order_by(CreditNote.number)
@@ -150,7 +148,10 @@ def find(session: Session, call_id: str, settings: Settings | None = None) -> Re
 
 
 def client_receipt(session: Session, call_id: str, settings: Settings | None = None) -> dict[str, Any]:
-    """A call's receipt. Times are in UTC, `timezone` is the platform's. Amounts are exact decimals, and whole minor units in the keys that end in `minor`.
+    """Return a call's receipt as data.
+
+    Times are in UTC; `timezone` is the platform's. Amounts are exact decimals, or whole minor units in keys that end in
+    `minor`.
 
     Raises:
         UsageError: the call has no receipt.
@@ -198,51 +199,8 @@ def client_receipt(session: Session, call_id: str, settings: Settings | None = N
     }
 
 
-def client_receipt_text(session: Session, call_id: str, settings: Settings | None = None) -> str:
-    """The same for a person, in the client's language; with the operator's name and address where settings are given.
-
-    Raises:
-        UsageError: the call has no receipt.
-    """
-    shown = find(session, call_id, settings)
-    receipt, call, words = shown.receipt, shown.call, shown.words
-
-    def row(label: str, minor_units: int) -> str:
-        amount = shown.money(minor_units)
-        return f"{label} {'.' * max(2, _WIDTH - len(label) - len(amount) - 2)} {amount}"
-
-    consultant = call.consultant.name if call.consultant else "-"
-    lines = [] if settings is None else [*sender(settings, shown.language), ""]
-    lines += [
-        words["receipt_no"].format(number=shown.number),
-        words["call"].format(call=call.id, day=shown.call_day(), consultant=consultant),
-        *shown.story(),
-        *shown.replaced(),
-        "",
-    ]
-    for line, price in zip(receipt.lines, shown.unit_prices(), strict=True):
-        lines.append(row(_line_text(shown, line, price), line["amount"]))
-    lines.append(row(words["total"], receipt.total))
-    if shown.tariff.vat:
-        rate = paper_words.rate(shown.tariff.vat, shown.language)
-        lines.append(row(words["net"], shown.net))
-        lines.append(row(words["vat"].format(rate=rate), receipt.total - shown.net))
-    if shown.credits:
-        lines += ["", words["credits"]]
-        for note in shown.credits:
-            named = words["credit"].format(number=note.number, day=shown.day(note.issued_at))
-            tax = f" ({words['credit_tax'].format(vat=shown.money(note.vat))})" if note.vat else ""
-            lines += [row(named + tax, -note.amount), f"  {note.reason}"]
-        lines.append(row(words["left"], receipt.total - shown.refunded))
-    if receipt.recording_pending:
-        lines += ["", words["pending"]]
-    if settings is not None and settings.invoice.footer:
-        lines += ["", *settings.invoice.footer]
-    return "\n".join(lines)
-
-
 def statement_line(session: Session, call_id: str) -> dict[str, Any]:
-    """The consultant's line of a priced call; nothing in it tells who the client is.
+    """Return the consultant's line of a priced call as data, without anything that identifies the client.
 
     Raises:
         UsageError: the call has no receipt.
@@ -266,7 +224,7 @@ def statement_line(session: Session, call_id: str) -> dict[str, Any]:
 
 
 def statement_line_text(session: Session, call_id: str, settings: Settings | None = None) -> str:
-    """The same for a person, in the consultant's language.
+    """Format the consultant's line of a priced call in the consultant's language.
 
     Raises:
         UsageError: the call has no receipt.
@@ -284,7 +242,7 @@ def statement_line_text(session: Session, call_id: str, settings: Settings | Non
 
 
 def credit_note(note: CreditNote, digits: int) -> dict[str, Any]:
-    """A credit note, its amounts as exact decimals."""
+    """Return a credit note as data, with amounts as exact decimals."""
     return {
         "number": note.number,
         "call": note.call_id,
@@ -307,7 +265,7 @@ def _former(old: dict[str, Any], digits: int) -> dict[str, Any]:
 
 
 def _price_of(line: dict[str, Any], segments: Any) -> Decimal | None:
-    """The lines that count seconds stand in the order of the tariff's segments."""
+    """Return a line's price per minute; lines priced by time follow the order of the tariff's segments."""
     if line["what"] not in {"included", "talk"}:
         return None
     segment: Segment = next(segments)

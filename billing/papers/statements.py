@@ -1,7 +1,7 @@
-"""A consultant's account over some days: each call, what was taken back, what was paid out, from balance to balance.
+"""Statements: a consultant's calls, corrections, refunds and payouts over a period, from opening to closing balance.
 
-It is read from the entries of the consultant's earnings in the ledger, so it can't say anything else than they do.
-Nothing in it tells who the clients are.
+A statement is read from the ledger entries of the consultant's earnings, so it always agrees with the ledger. It contains
+nothing that identifies a client.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ COLUMNS = ("at", "what", "call", "mode", "billed_seconds", "total", "commission"
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One posting, as the consultant sees it; amounts in minor units, what is taken off below zero.
+    """One posting as the consultant sees it. Amounts are in minor units; deductions are negative.
 
     Attributes:
         at: when it was posted.
-        what: `talk`, `recording`, `correction` (the old price taken back), `again` (the new one), `refund`, `payout`.
+        what: `talk`, `recording`, `correction` (reversal of the old price), `again` (the new price), `refund`, `payout`.
         call: the call's id.
         mode: the call's mode.
-        seconds: billed seconds, where it is about a talk.
-        total: what the client paid by it.
-        commission: the platform's part of the total, tax included.
-        share: what it adds to the earnings.
-        payout: what was paid out by it.
-        reason: of a refund, a correction or a payout.
-        posting: its key in the ledger; None for a call that cost nothing.
-        continues: of a talk, the call whose line was cut and which it goes on with.
+        seconds: billed seconds; None unless the line is for talk time.
+        total: what the client paid.
+        commission: the platform's part of the total, including tax.
+        share: what is added to the consultant's earnings.
+        payout: what was paid out.
+        reason: the reason for a refund, correction or payout.
+        posting: the posting's key in the ledger; None for a call that cost nothing.
+        continues: the call that this one continues after it was cut off.
     """
 
     at: datetime
@@ -63,11 +63,11 @@ class StatementLine:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The account of a consultant from the first day to the last, both included; amounts in minor units.
+    """A consultant's account from the first day to the last, both included. Amounts are in minor units.
 
-    The days are those of `zone`, and a line belongs to the day on which it was posted.
+    Days are in the time zone `zone`. A line belongs to the day on which it was posted.
 
-    Opening balance, shares, corrections (refunds among them) and payouts sum to the closing balance.
+    Opening balance + shares + corrections (including refunds) - payouts = closing balance.
     """
 
     consultant: Consultant
@@ -81,27 +81,27 @@ class Statement:
 
     @property
     def calls(self) -> list[StatementLine]:
-        """What was earned."""
+        """Lines of talk and recordings."""
         return [line for line in self.lines if line.what in {TALK, RECORDING}]
 
     @property
     def corrections(self) -> list[StatementLine]:
-        """What was taken back, and what came instead of it."""
+        """Lines that change an earlier price: reversals, new prices and refunds."""
         return [line for line in self.lines if line.what not in {TALK, RECORDING, PAYOUT}]
 
     @property
     def shares(self) -> int:
-        """What the calls brought."""
+        """Total earned from calls."""
         return sum(line.share for line in self.calls)
 
     @property
     def corrected(self) -> int:
-        """What corrections and refunds changed in it."""
+        """Total change from corrections and refunds."""
         return sum(line.share for line in self.corrections)
 
     @property
     def paid_out(self) -> int:
-        """What was paid out."""
+        """Total of the payouts."""
         return sum(line.payout for line in self.lines)
 
 
@@ -113,10 +113,10 @@ def statement(
     last: date,
     zone: ZoneInfo = UTC_ZONE,
 ) -> Statement:
-    """The account of a consultant over some days of a time zone, both included.
+    """Return a consultant's statement for a period in a time zone, first and last day included.
 
-    It goes by the time of posting, so that statements which meet have neither gap nor overlap: a talk over midnight is in
-    the one of the day on which it was priced.
+    Lines are selected by the time of posting, so consecutive statements have no gap and no overlap. A talk across midnight
+    is in the statement of the day on which it was priced.
     """
     begin, end = begin_of(first, zone), end_of(last, zone)
     return Statement(
@@ -138,7 +138,7 @@ def statement(
 
 
 def as_json(found: Statement) -> dict[str, Any]:
-    """For programs; amounts are exact decimals."""
+    """Return a statement as data, with amounts as exact decimals."""
     digits = digits_of(found.currency)
     amounts = {
         "opening": found.opening,
@@ -164,7 +164,7 @@ def as_json(found: Statement) -> dict[str, Any]:
 
 
 def as_csv(found: Statement) -> str:
-    """For a spreadsheet: a heading, one row for each line, opening and closing balance around them (RFC 4180)."""
+    """Return a statement as CSV (RFC 4180): a header, the opening balance, one row per line, and the closing balance."""
     digits = digits_of(found.currency)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -201,7 +201,7 @@ def _row(line: StatementLine, digits: int) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """A spreadsheet takes a cell that begins so for a formula."""
+    """Quote text that a spreadsheet would take for a formula."""
     return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
 
 
@@ -223,7 +223,7 @@ def _balance(session: Session, consultant_id: int, currency: str, before: dateti
 def _posted(
     session: Session, consultant_id: int, currency: str, begin: datetime, end: datetime
 ) -> Iterator[StatementLine]:
-    """The postings of this consultant's calls and earnings."""
+    """Yield a line for each posting of the consultant's calls and earnings."""
     own = (Account.kind == postings.EARNINGS) & (Account.owner == str(consultant_id))
     outside = Account.kind.in_((postings.WALLET, postings.HOLD, postings.EARNINGS, postings.PAYOUTS))
     share = func.coalesce(func.sum(case((own, Entry.amount), else_=0)), 0)
@@ -259,7 +259,7 @@ def _posted(
 
 
 def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) -> Iterator[StatementLine]:
-    """Priced calls that cost nothing: the ledger has no posting of them, the consultant talked all the same."""
+    """Yield a line for each priced call that cost nothing and therefore has no posting."""
     charged = exists().where(Posting.call_id == Call.id, Posting.kind == postings.CHARGE)
     rows = session.execute(
         select(Receipt, Call)

@@ -1,4 +1,4 @@
-"""A settlement in words: why a call costs what it costs. Pure; no amount is worked out here."""
+"""Explains a settlement: why a call costs what it costs. No amount is calculated here."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from taxiphone.billing.pricing.tariff_explained import Step, explain, talk_steps
 def explain_settlement(
     facts: Facts, settlement: Settlement, continues: Sequence[str] = ()
 ) -> tuple[Step, ...]:
-    """Each step from the length of the talk to the shares of its price.
+    """List the steps from the talk time to the shares of its price.
 
     Args:
-        facts: what was settled.
-        settlement: of these facts.
-        continues: the ids of the calls before this one in its consultation.
+        facts: the facts of the call.
+        settlement: their settlement.
+        continues: the ids of the earlier calls of the consultation.
     """
     steps = [*_silence(facts, settlement)]
     if facts.fault is not None:
-        text = f"A network fault was seen during the talk ({facts.fault}): nothing is charged."
+        text = f"A network fault was detected during the talk ({facts.fault}): nothing is charged."
         return (*steps, Step("fault", text, 0))
     audible = settlement.heard.seconds
     if settlement.seconds < audible:
-        text = f"The talk lasted {audible:f} s; credit was held for {settlement.seconds:f} s, and only these are priced."
+        text = f"The talk lasted {audible:f} s. The held credit covered {settlement.seconds:f} s, so only these are priced."
         steps.append(Step("length", text))
     if facts.earlier.parts and settlement.seconds:
         return (*steps, *_part(facts, settlement, continues))
@@ -35,20 +35,20 @@ def explain_settlement(
 
 
 def _silence(facts: Facts, settlement: Settlement) -> list[Step]:
-    """How far the talk was heard, where that is not to its end."""
+    """Explain a talk that is priced only up to its last packet."""
     talk, audible = facts.talk, settlement.heard
     if audible.seconds == talk.seconds:
         return []
     if facts.heard_until is not None:
-        why = f"One side fell silent, its last packet came at {facts.heard_until:%H:%M:%S.%f}"
+        why = f"One side fell silent; its last packet arrived at {facts.heard_until:%H:%M:%S.%f}"
     else:
         why = f"Asterisk hung up a leg that had sent no packet for {facts.rtp_timeout} s (cause {RTP_TIMED_OUT})"
-    text = f"{why}: of the talk's {talk.seconds:f} s the {audible.seconds:f} s before the silence are priced."
+    text = f"{why}. Of the {talk.seconds:f} s of talk, only the {audible.seconds:f} s before the silence are priced."
     return [Step("heard", text)]
 
 
 def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> list[Step]:
-    """A later part of a consultation: the price of the whole, less what was paid."""
+    """Explain a call that continues another: the price of the whole consultation less what was already paid."""
     tariff, earlier, price = facts.tariff, facts.earlier, settlement.price
 
     def money(minor: int) -> str:
@@ -58,8 +58,8 @@ def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> lis
     steps = [
         Step(
             "continues",
-            f"Continues call {', '.join(continues)}, whose line dropped: {earlier.seconds:f} s of talk there and "
-            f"{seconds:f} s here are one consultation of {together:f} s.",
+            f"Continues call {', '.join(continues)}, which was cut off: {earlier.seconds:f} s there and {seconds:f} s here "
+            f"make one consultation of {together:f} s.",
         )
     ]
     whole_lines = [line for line in settlement.talk.lines if line.what != EARLIER]
@@ -70,20 +70,26 @@ def _part(facts: Facts, settlement: Settlement, continues: Sequence[str]) -> lis
     steps.append(
         Step(
             "earlier",
-            f"Paid for the talk before: {money(earlier.talk)}; so this call's talk costs {money(whole)} - "
+            f"Already paid for the consultation: {money(earlier.talk)}. The talk in this call costs {money(whole)} - "
             f"{money(earlier.talk)} = {money(settlement.talk.total)} {tariff.currency}.",
             settlement.talk.total - whole,
         )
     )
     if settlement.fee:
-        text = f"Recording: {money(settlement.fee)}; with it {money(price.total)}."
+        text = f"Recording: {money(settlement.fee)}. Total with the recording: {money(price.total)}."
         steps.append(Step("line", text, settlement.fee))
     if tariff.vat:
         taxes = f"{money(earlier.vat + price.vat)} - {money(earlier.vat)} = {money(price.vat)}"
-        steps.append(Step("tax", f"Tax inside it, of the whole less that of before: {taxes}."))
+        steps.append(
+            Step("tax", f"Tax included, for the whole consultation less the earlier calls: {taxes}.")
+        )
     both = f"{money(earlier.commission + price.commission)} - {money(earlier.commission)} = {money(price.commission)}"
     steps.append(
-        Step("commission", f"Commission, of the whole less that of before: {both}.", price.commission)
+        Step(
+            "commission",
+            f"Commission, for the whole consultation less the earlier calls: {both}.",
+            price.commission,
+        )
     )
     rest = f"{money(price.total)} - {money(price.commission)} = {money(price.consultant)}"
     steps.append(Step("consultant", f"Consultant's share: {rest}.", price.consultant))

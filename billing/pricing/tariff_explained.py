@@ -1,4 +1,4 @@
-"""Why this price: every step of the sum, in words and values. Pure; the amounts are those of `tariff.price`."""
+"""Explains a price: every step of the calculation, as text and amounts. The amounts are those of `tariff.price`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SHOWN_DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the sum.
+    """A step of the calculation.
 
     Attributes:
         what: `length`, `segment`, `line`, `total`, `commission`, `consultant`, `tax` or `nothing`.
         text: one sentence.
-        amount: in minor units, where the step has one.
+        amount: in minor units; None for a step without an amount.
     """
 
     what: str
@@ -36,7 +36,7 @@ class Step:
 
 
 def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, ...]:
-    """Each step from the talk's length to the shares of its price.
+    """List the steps from the talk time to the shares of its price.
 
     Args:
         tariff: of the talk.
@@ -44,7 +44,7 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
         cost: `price(tariff, seconds)`, perhaps with the fee of a recording.
 
     Raises:
-        ValueError: the seconds are negative or no number.
+        ValueError: the seconds are negative or not a number.
         TypeError: the seconds are a float.
     """
     seconds = duration(seconds)
@@ -53,8 +53,8 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
         return tuple(steps)
     total = _money(tariff, cost.total)
     if tariff.vat:
-        tax = f"{total} / (1 + {tariff.vat:f}) = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} of tax"
-        steps.append(Step("tax", f"Tax of {_percent(tariff.vat)} inside it: {tax}."))
+        tax = f"{total} / (1 + {tariff.vat:f}) = {_money(tariff, cost.net)} net and {_money(tariff, cost.vat)} tax"
+        steps.append(Step("tax", f"Tax of {_percent(tariff.vat)} included: {tax}."))
     fee = sum(line.amount for line in cost.lines if line.what == "recording")
     base = cost.total if tariff.commission_on_recording else cost.total - fee
     exact = _exact(tariff.commission, base, 10**tariff.digits)
@@ -62,7 +62,7 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
         Step(
             "commission",
             f"Commission: {_percent(tariff.commission)} of {_money(tariff, base)} = {exact}, "
-            f"half up {_money(tariff, cost.commission)}.",
+            f"rounded half up to {_money(tariff, cost.commission)}.",
             cost.commission,
         )
     )
@@ -74,10 +74,12 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
 def talk_steps(tariff: Tariff, seconds: Decimal, lines: Sequence[Line], *, network_fault: bool) -> list[Step]:
     """The steps from the talk's length to the total of its lines."""
     if not seconds:
-        return [Step("nothing", "Nothing was talked, so nothing is charged.", 0)]
-    talked = f"Talked {_plain(seconds)} s"
+        return [Step("nothing", "There was no talk, so nothing is charged.", 0)]
+    talked = f"Talk time {_plain(seconds)} s"
     if network_fault:
-        reason = f"shorter than {tariff.short_call_seconds} s, a network fault: nothing is charged."
+        reason = (
+            f"shorter than {tariff.short_call_seconds} s: treated as a network fault, nothing is charged."
+        )
         return [Step("nothing", f"{talked}, {reason}", 0)]
     whole = whole_seconds(seconds)
     rounded = "a whole number of seconds." if seconds == whole else f"rounded up once to {whole} s."
@@ -99,32 +101,36 @@ def talk_steps(tariff: Tariff, seconds: Decimal, lines: Sequence[Line], *, netwo
 
 
 def _fixed(tariff: Tariff, line: Line, name: str, amount: Decimal) -> Step:
-    return Step("line", f"{name}: {amount:f}, once, half up {_money(tariff, line.amount)}.", line.amount)
+    return Step(
+        "line",
+        f"{name}: {amount:f}, charged once, rounded half up to {_money(tariff, line.amount)}.",
+        line.amount,
+    )
 
 
 def _counted(segment: Segment, whole: int, billed: int) -> Step:
     used = whole - segment.start
-    how = f"at least {segment.first} s, then steps of {segment.step} s"
+    how = f"minimum {segment.first} s, then increments of {segment.step} s"
     return Step(
         "segment",
-        f"From second {segment.start} on at {segment.price_per_minute:f} a minute ({how}): "
-        f"of the talk's {used} s from there, {billed} s are billed here.",
+        f"From second {segment.start} at {segment.price_per_minute:f} per minute ({how}): "
+        f"{used} s of talk from there, {billed} s billed in this segment.",
     )
 
 
 def _priced(tariff: Tariff, line: Line, segment: Segment) -> Step:
     if line.what == "included":
-        return Step("line", f"{line.seconds} s at no price: {_money(tariff, 0)}.", 0)
+        return Step("line", f"{line.seconds} s free of charge: {_money(tariff, 0)}.", 0)
     exact = _exact(segment.price_per_minute, line.seconds, 60)
     return Step(
         "line",
-        f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, half up {_money(tariff, line.amount)}.",
+        f"{line.seconds} s x {segment.price_per_minute:f} / 60 = {exact}, rounded half up to {_money(tariff, line.amount)}.",
         line.amount,
     )
 
 
 def _exact(number: Decimal, times: int, divisor: int) -> str:
-    """The quotient (number x times) / divisor, cut after six decimals and marked so where it goes on."""
+    """Format (number x times) / divisor, truncated to six decimals; `...` marks a truncated value."""
     top, bottom = number.as_integer_ratio()
     scaled, rest = divmod(top * times * 10**_SHOWN_DECIMALS, bottom * divisor)
     digits = amount_text(scaled, _SHOWN_DECIMALS)
@@ -132,7 +138,7 @@ def _exact(number: Decimal, times: int, divisor: int) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    """Without trailing zeros."""
+    """Format a number without trailing zeros."""
     return _trimmed(f"{number:f}")
 
 
@@ -142,7 +148,7 @@ def _trimmed(digits: str) -> str:
 
 def _percent(share: Decimal) -> str:
     sign, digits, exponent = share.as_tuple()
-    return f"{_plain(Decimal((sign, digits, int(exponent) + 2)))} %"
+    return f"{_plain(Decimal((sign, digits, int(exponent) + 2)))}%"
 
 
 def _money(tariff: Tariff, minor: int) -> str:

@@ -20,8 +20,8 @@ from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import statements
 from taxiphone.billing.papers.paper_words import WORDS
-from taxiphone.billing.papers.receipt_paper import receipt_paper
-from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
+from taxiphone.billing.papers.receipt_paper import receipt_paper, receipt_text
+from taxiphone.billing.papers.receipts import client_receipt
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
@@ -399,7 +399,7 @@ def test_the_receipt_tells_what_was_paid_before_the_line_was_cut(
 ) -> None:
     first, second = chain
     house.database.do(lambda s: s.execute(update(Client).values(language=language)))
-    text = house.database.read(lambda s: client_receipt_text(s, second))
+    text = house.database.read(lambda s: receipt_text(s, house.settings, second))
     amount = {"fr": "-60,00", "en": "-€60.00"}[language]
     assert WORDS[language]["earlier"] in text
     assert amount in text
@@ -441,8 +441,11 @@ def test_the_explanation_tells_the_sum_of_the_parts(house: Any, chain: tuple[str
     assert "difference" not in what
     assert (what[0], story["continues"], story["total"]) == ("continues", first, "1.55")
     text = " ".join(CliRunner().invoke(call_command, ["explain", second], obj=app).stdout.split())
-    assert f"Continues call {first}, whose line dropped: 3000.000000 s of talk there" in text
-    assert "Paid for the talk before: 60.00; so this call's talk costs 61.55 - 60.00 = 1.55 EUR." in text
+    assert f"Continues call {first}, which was cut off: 3000.000000 s there" in text
+    assert (
+        "Already paid for the consultation: 60.00. The talk in this call costs 61.55 - 60.00 = 1.55 EUR."
+        in text
+    )
     shown = json.loads(CliRunner().invoke(call_command, ["show", first, "--json"], obj=app).stdout)
     assert shown["dropped"] is True
 

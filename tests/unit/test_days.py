@@ -19,8 +19,8 @@ from taxiphone.billing import days, what_if
 from taxiphone.billing.ledger import payouts
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import paper_text, statements
-from taxiphone.billing.papers.receipt_paper import receipt_paper
-from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text, statement_line_text
+from taxiphone.billing.papers.receipt_paper import receipt_paper, receipt_text
+from taxiphone.billing.papers.receipts import client_receipt, statement_line_text
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.console import App
 from taxiphone.commands.what_if import billing
@@ -131,8 +131,8 @@ def test_the_last_hour_of_the_month_in_utc_is_of_the_next_one_in_paris(house: An
 
 
 def test_papers_show_local_time_with_its_zone(house: Any, talk: str) -> None:
-    text = house.database.read(lambda s: client_receipt_text(s, talk, house.settings))
-    assert "Conversation de 23:59:00 à 00:01:00 (Europe/Paris, UTC+1)" in text
+    text = house.database.read(lambda s: receipt_text(s, house.settings, talk))
+    assert "Consultation de 23:59:00 à 00:01:00 (Europe/Paris, UTC+1)" in text
     assert f"Appel {talk} du 31 octobre 2026" in text
     paper = house.database.read(lambda s: receipt_paper(s, house.settings, talk))
     assert ("Date", "1 novembre 2026") in paper.facts
@@ -147,7 +147,7 @@ def test_a_statement_shows_local_days_with_their_zone(house: Any, talk: str) -> 
     found = month(house, date(2026, 11, 1), date(2026, 11, 30))
     paper = statement_paper(house.settings, found)
     assert paper.intro == [
-        "Les jours sont ceux de Europe/Paris, bornes comprises ; chaque ligne est au jour de sa comptabilisation."
+        "Dates selon le fuseau Europe/Paris, premier et dernier jours inclus. Chaque ligne porte la date de sa comptabilisation."
     ]
     assert paper.tables[0].rows[0][0] == "01/11/2026"
     assert ("Période", "du 01/11/2026 au 30/11/2026") in paper.facts

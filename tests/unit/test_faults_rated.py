@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.papers.receipts import client_receipt, client_receipt_text
+from taxiphone.billing.papers.receipt_paper import receipt_text
+from taxiphone.billing.papers.receipts import client_receipt
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
 from taxiphone.billing.summary import CallSummary, call_summary
@@ -67,8 +68,8 @@ def test_a_talk_with_one_way_audio_is_not_billed_and_names_why(house: Any) -> No
     assert "one-way audio" in steps[0]["text"]
     receipt = house.database.read(lambda s: client_receipt(s, call_id))
     assert (receipt["network_fault"], receipt["fault"]) == (True, "one-way audio")
-    assert "L'un des deux n'était pas entendu" in house.database.read(
-        lambda s: client_receipt_text(s, call_id)
+    assert "L'un des correspondants ne pouvait pas être entendu" in house.database.read(
+        lambda s: receipt_text(s, house.settings, call_id)
     )
     again = house.call(1, consultant)
     assert talked(house, again, "600").receipt.total == 0  # the free minutes were left unused
@@ -102,7 +103,7 @@ def test_a_talk_is_billed_to_the_last_packet_of_who_fell_silent(house: Any) -> N
     assert (call.receipt.total, call.billed_seconds, call.dropped) == (217, 84, True)
     assert call.talk_to == BEGIN + timedelta(seconds=83.4)
     told = [step["text"] for step in explained(house, call_id)["steps"]]
-    assert told[0].startswith("One side fell silent, its last packet came at 21:21:23.400000")
+    assert told[0].startswith("One side fell silent; its last packet arrived at 21:21:23.400000")
 
 
 @pytest.mark.parametrize(

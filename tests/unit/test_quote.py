@@ -143,7 +143,7 @@ def test_a_recording_takes_its_fee_from_the_credit_first(file: Any) -> None:
 def test_people_get_a_table_and_for_one_length_every_step_of_the_sum(file: Any) -> None:
     one = run("--tariff", file(FORFAIT), "--seconds", "3661").stdout
     assert "fee 60.00 + 3600 s included 0.00 + 61 s talk 1.58" in one
-    assert "61 s x 1.55 / 60 = 1.575833..., half up 1.58" in one
+    assert "61 s x 1.55 / 60 = 1.575833..., rounded half up to 1.58" in one
     many = run("--tariff", file(FORFAIT), "--seconds", "10,3600").stdout
     assert "nothing is charged" in many
     assert "x 1.55" not in many

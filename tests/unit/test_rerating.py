@@ -143,7 +143,7 @@ def test_again_and_again_makes_versions_of_one_receipt_and_every_balance_is_that
     assert [old["total"] for old in shown["replaces"]] == ["6.55", "8.10", "5.78"]
     assert [old["reason"] for old in shown["replaces"]] == ["120 s", "30 s", "61 s"]
     text = invoke(house, receipt_command, "show", call_id).stdout
-    assert "Reçu n° 1-4" in text
+    assert "Numéro : 1-4" in text
     assert "Remplace la version 3 du " in text
 
 

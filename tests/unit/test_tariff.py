@@ -93,7 +93,7 @@ def test_a_tax_and_a_commission_of_any_number_of_decimals_stay_exact() -> None:
     below = replace(half, commission=D("0.4" + "9" * 40))
     assert price(below, 60).commission == 1  # 1.4999...
     assert any(
-        f"Commission: 49.{'9' * 39} % of" in step.text for step in explain(below, 60, price(below, 60))
+        f"Commission: 49.{'9' * 39}% of" in step.text for step in explain(below, 60, price(below, 60))
     )
     # 0.03 / 1.2 is 2.5 cents; with a tax that is larger by its fortieth decimal it is less
     assert price(replace(half, vat=D("0.2")), 60).net == 3
@@ -159,7 +159,7 @@ def test_the_explanation_ends_in_the_same_amounts_as_the_price() -> None:
         "consultant": 4661,
     }
     assert any("3660.4 s" in step.text and "3661 s" in step.text for step in steps)
-    assert any("61 s x 1.55 / 60 = 1.575833..., half up 1.58" in step.text for step in steps)
+    assert any("61 s x 1.55 / 60 = 1.575833..., rounded half up to 1.58" in step.text for step in steps)
 
 
 def test_the_explanation_of_a_network_fault_says_so() -> None:
