@@ -1,7 +1,7 @@
-"""Exact numbers as people and files write them: the one parser of every amount, price, share and length.
+"""The parser of exact numbers: amounts, prices, shares and durations.
 
-Options and arguments of commands, taxiphone.toml, tariffs in JSON and rows of the database all go through `exact`, so
-that a text means the same number wherever it is written.
+Options and arguments of commands, taxiphone.toml, tariffs in JSON and rows of the database are all parsed by `exact`, so
+that a text means the same number everywhere.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from decimal import Decimal
 from typing import Any
 
 BELOW = 10**12
-"""No number here is as large as this: no price, no length, no wallet."""
+"""Exclusive upper limit of the absolute value of any price, duration or balance."""
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_LONGEST = 1000  # characters; a number that is short to write must not be long to compute with either
+# Maximum numbers of characters: of a text that is parsed, and of one quoted in an error message.
+_LONGEST = 1000
 _SHOWN = 40
 
-# Full-width forms are the same characters to an East Asian keyboard. Digits of other scripts are refused: some of them
-# look like another digit (Bengali 4 is drawn as 8), and an amount must be what it seems to be.
+# East Asian keyboards produce full-width forms of these characters. Digits of other scripts are rejected, because some
+# look like other digits: the Bengali 4 looks like 8.
 _FULL_WIDTH = {0xFF10 + digit: str(digit) for digit in range(10)} | {
     ord("．"): ".",  # noqa: RUF001 - the full-width form itself
     ord("－"): "-",  # noqa: RUF001 - likewise
@@ -28,17 +29,17 @@ _FULL_WIDTH = {0xFF10 + digit: str(digit) for digit in range(10)} | {
 
 
 def exact(value: Any) -> Decimal:
-    """The number that a text, a whole number or a Decimal stands for.
+    """Convert a text, a whole number or a Decimal to an exact number.
 
-    A text is digits with a point, perhaps a minus and an exponent of three digits at most. Spaces around it are ignored,
-    full-width characters are read as the ordinary ones. Minus zero is zero.
+    A text consists of digits with an optional minus, decimal point and exponent of up to three digits. Surrounding spaces
+    are ignored and full-width characters are converted.
 
     Returns:
-        with the decimals that were written, never in exponent notation above zero, never minus zero.
+        the number with the decimals as written; never with a positive exponent, never negative zero.
 
     Raises:
-        ValueError: a clause that goes after the name of what was given, such as `'1,5' is not a number such as 20 or
-            1.55`.
+        ValueError: the message completes a sentence that starts with the name of the value, such as `'1,5' is not a
+            number such as 20 or 1.55`.
     """
     if isinstance(value, bool | float):
         raise ValueError(f'write it in quotes, "{value}", so that it stays exact')  # noqa: TRY004 - malformed input
@@ -56,14 +57,14 @@ def exact(value: Any) -> Decimal:
 
 
 def finer_than(number: Decimal, decimals: int) -> bool:
-    """Whether a number has more decimals than that; zeros at its end don't count."""
+    """Tell whether a number has more than the given number of decimals. Trailing zeros don't count."""
     numerator, denominator = number.as_integer_ratio()
     scaled: int = numerator * 10**decimals
     return scaled % denominator != 0
 
 
 def shown(text: str) -> str:
-    """What somebody wrote, as it may stand in a sentence: quoted, escaped, and not without end."""
+    """Format a text from outside for an error message: quoted, escaped and truncated."""
     return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 

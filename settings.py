@@ -1,7 +1,7 @@
-"""taxiphone.toml, read into one frozen and checked object; nothing else reads the file or the environment.
+"""Loads taxiphone.toml into one frozen, validated object. Nothing else reads the file or the environment.
 
-settings_sections.py has the settings themselves. An unknown key, a wrong type or an impossible value is refused with one
-sentence that names the key. Relative paths are relative to the file's own folder.
+A file with an unknown key, a wrong type or an impossible value is rejected with a sentence that names the key. Relative
+paths are relative to the file's folder. The settings themselves are in settings_sections.py.
 """
 
 from __future__ import annotations
@@ -39,11 +39,7 @@ FILE_NAME = "taxiphone.toml"
 
 
 class Settings(Section):
-    """All of taxiphone.toml.
-
-    Raises:
-        SettingsError: from `load`, naming the file, the key and what it may be.
-    """
+    """All settings of taxiphone.toml."""
 
     platform: Platform
     trunk: Trunk
@@ -59,27 +55,27 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _as_fine_as_the_currency(self) -> Self:
-        """An amount that nobody can pay is refused at the start, not in the middle of a call."""
+        """Reject amounts finer than the currency, which nobody could pay."""
         currency, digits = self.platform.currency, self.currency_digits
         for key in ("recording_fee", "payout_minimum"):
             amount = getattr(self.billing, key)
             if finer_than(amount, digits):
                 raise ValueError(
-                    f"billing.{key}: {amount} is finer than the currency; an amount in {currency} has {digits} decimals"
+                    f"billing.{key}: {amount} has too many decimals; amounts in {currency} have {digits}"
                 )
         return self
 
     @property
     def state(self) -> Path:
-        """The state folder, absolute."""
+        """The absolute path of the state folder."""
         return (self.file.parent / self.paths.state).resolve()
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the database, the password in it: not for people and logs (`Database.name` is).
+        """SQLAlchemy's URL of the database. It contains the password; use `Database.name` in messages and logs.
 
         Raises:
-            SettingsError: the password's file can't be used.
+            SettingsError: the password file can't be used.
         """
         url = self.database.url
         if url is None:
@@ -89,7 +85,7 @@ class Settings(Section):
         named = re.fullmatch(r"([a-z0-9+]+://[^:/@?]+)(@.*)", url)
         if named is None:
             raise SettingsError(
-                "database.password_file: database.url must then name the user and no password, such as "
+                "database.password_file requires a database.url with a user and no password, such as "
                 "postgresql+psycopg://taxiphone@db.example.org/taxiphone."
             )
         secret = self._secret(self.database.password_file, "database")
@@ -97,34 +93,34 @@ class Settings(Section):
 
     @property
     def asterisk_home(self) -> Path:
-        """The folder of the embedded Asterisk: etc, log, spool, run."""
+        """The folder with Asterisk's etc, log, spool and run."""
         return self.state / "asterisk"
 
     @property
     def cel_file(self) -> Path:
-        """Asterisk's channel event log, which the meter follows."""
+        """Asterisk's channel event log (CEL), which the meter follows."""
         return self.asterisk_home / "log" / "cel-custom" / "taxiphone.csv"
 
     @property
     def captured(self) -> Path:
-        """Where MixMonitor writes its WAVs."""
+        """The folder to which MixMonitor writes WAV files."""
         return self.asterisk_home / "spool" / "captured"
 
     @property
     def recordings(self) -> Path:
-        """Where the finished MP3s lie."""
+        """The folder of the finished MP3 files."""
         return self.state / "recordings"
 
     @property
     def currency_digits(self) -> int:
-        """Decimals of the currency: 2 for EUR, 0 for JPY, 3 for TND (ISO 4217)."""
+        """The number of decimals of the currency: 2 for EUR, 0 for JPY, 3 for TND (ISO 4217)."""
         return int(babel.numbers.get_currency_precision(self.platform.currency))
 
     def trunk_password(self) -> str | None:
-        """The trunk's password from its own file.
+        """Read the trunk's password from its file.
 
         Raises:
-            SettingsError: the file is missing, readable by others, or holds more than one line.
+            SettingsError: the file is missing, readable by others, or has more than one line.
         """
         if self.trunk.password_file is None:
             return None
@@ -137,76 +133,82 @@ class Settings(Section):
             secret = path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(
-                f"the {whose}'s password can't be read from {path}: {error.strerror}. "
-                "Write it there and run: chmod 600 on that file."
+                f"the {whose} password can't be read from {path}: {error.strerror}. "
+                f"Write the password to that file and run: chmod 600 {path}"
             ) from None
         except UnicodeDecodeError:
             secret = ""
         if mode & 0o077:
-            raise SettingsError(f"others can read the {whose}'s password in {path}. Run: chmod 600 {path}")
+            raise SettingsError(
+                f"the {whose} password file {path} is readable by other users. Run: chmod 600 {path}"
+            )
         if not secret or not secret.isprintable():
-            raise SettingsError(f"the {whose}'s password in {path} must be one line of printable characters.")
+            raise SettingsError(f"the {whose} password in {path} must be one line of printable characters.")
         return secret
 
 
 def find(given: Path | None) -> Path:
-    """The settings file to use: the one given, else $TAXIPHONE_CONFIG, else ./taxiphone.toml, else /etc/taxiphone/.
+    """Return the settings file: the one given, $TAXIPHONE_CONFIG, ./taxiphone.toml, or the one in /etc/taxiphone.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is no settings file.
     """
     if given is not None or "TAXIPHONE_CONFIG" in os.environ:
         path = given or Path(os.environ["TAXIPHONE_CONFIG"])
         if not path.is_file():
-            raise SettingsError(f"there is no settings file {path}. `taxiphone init` writes one.")
+            raise SettingsError(
+                f"the settings file {path} does not exist. To create one, run: taxiphone init"
+            )
         return path
     for path in (Path(FILE_NAME), Path("/etc/taxiphone") / FILE_NAME):
         if path.is_file():
             return path
     raise SettingsError(
-        f"there is no {FILE_NAME} here. `taxiphone init` writes one; `taxiphone --config FILE` names another."
+        f"no {FILE_NAME} found here or in /etc/taxiphone. To create one, run: taxiphone init. To use another file, run: "
+        "taxiphone --config FILE"
     )
 
 
 def load(path: Path) -> Settings:
-    """Read and check a settings file.
+    """Read and validate a settings file.
 
     Raises:
-        SettingsError: naming the file, the key and what it may be.
+        SettingsError: the message names the file, the key and the values allowed.
     """
     data = _toml(path)
     fault = settings_faults.date_in(data, Settings)
     if "file" in data:
-        fault = "file: there is no such setting."
+        fault = "file: no such setting."
     if fault:
         raise SettingsError(f"{path}: {fault}")
     try:
-        # JSON has TOML's types, and strict JSON is how pydantic takes a list for a tuple but never true for the number 1.
+        # JSON has TOML's types. In strict JSON mode, pydantic accepts a list for a tuple but not `true` for the number 1.
         found = Settings.model_validate_json(json.dumps(data | {"file": str(path.resolve())}), strict=True)
     except ValidationError as error:
         raise SettingsError(f"{path}: {settings_faults.sentence(error, Settings)}") from None
     if _has_password(found.database.url or "") and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(
-            f"{path}: database.url has a password, and others can read this file. Run: chmod 600 {path}; "
-            "or keep it in a file of its own, database.password_file."
+            f"{path}: database.url contains a password, but the file is readable by other users. Run: chmod 600 {path}, "
+            "or move the password to a file of its own and set database.password_file."
         )
     return found
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    """The data of a TOML file, with or without a byte order mark.
+    """Read a TOML file, with or without a byte order mark.
 
     Raises:
-        SettingsError: it can't be read, or is not TOML.
+        SettingsError: the file can't be read or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a thousand brackets
-        raise SettingsError(f"{path} is not TOML: {error}.") from None
+        raise SettingsError(f"{path} is not UTF-8 at byte {error.start}. Save the file as UTF-8.") from None
+    # A number of 5,000 digits raises ValueError, a thousand nested brackets RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
 
 
 def _has_password(url: str) -> bool:
@@ -215,5 +217,5 @@ def _has_password(url: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where the unpacked Asterisk is kept between projects (XDG_CACHE_HOME)."""
+    """Return the folder for the downloaded Asterisk, shared by all projects of this user (XDG_CACHE_HOME)."""
     return platformdirs.user_cache_path("taxiphone")

@@ -1,6 +1,6 @@
-"""Why a settings file can't be used, as one sentence: the key, what it may be, and what it is.
+"""Error messages for an invalid settings file: the key, the values allowed, and the value found.
 
-The sentence is made from the model itself, so a new setting needs nothing here.
+The messages are generated from the model, so a new setting needs no change here.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from taxiphone.settings_types import PLAIN, shown
 Location = tuple[int | str, ...]
 _IN_WORDS = {
     "boolean": "true or false",
-    "object": "a table, with a line [NAME] above its settings",
+    "object": "a table: a line [NAME] above its settings",
     "path": "a path in quotes",
     "plain": "a name of letters, digits, dots, hyphens and underscores, in quotes",
 }
-_OWN_WORDS = "Value error, "  # what pydantic puts before the sentence of a check of ours
+# Prefix that pydantic puts before the message of a ValueError.
+_PYDANTIC_PREFIX = "Value error, "
 
 
 def sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first fault of a settings file: `trunk.port must be a whole number from 1 to 65535, not true`."""
+    """Describe the first error of a settings file, such as `trunk.port must be true or false, not 5`."""
     first = error.errors()[0]
     where: Location = first["loc"]
     if first["type"] == "extra_forbidden":
@@ -36,13 +37,13 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
             return f"the table [{where[0]}] is missing."
         return f"{_key(where)} is missing; it must be {may_be(where, model)}."
     if first["type"] == "value_error":
-        words = f"{first['msg'].removeprefix(_OWN_WORDS)}."
+        words = f"{first['msg'].removeprefix(_PYDANTIC_PREFIX)}."
         return f"{_key(where)}: {words}" if where else words
     return _wrong(where, model, first["input"])
 
 
 def date_in(data: Mapping[str, Any], model: type[BaseModel]) -> str | None:
-    """A sentence about the first date or time in a TOML file's data: no setting is one."""
+    """Describe the first date or time in a TOML file's data, if any: no setting takes one."""
     for where, value in _leaves(data):
         if isinstance(value, dt.date | dt.time):
             return _wrong(where, model, value)
@@ -68,7 +69,7 @@ def _wrong(where: Location, model: type[BaseModel], value: Any) -> str:
 
 
 def _key(where: Location) -> str:
-    """`trunk.port`, or `trunk.codecs, item 2,` for what stands in a list."""
+    """Format a location: `trunk.port`, or `trunk.codecs, item 2` for an item of a list."""
     names = ".".join(str(part) for part in where if isinstance(part, str))
     items = "".join(f", item {part + 1}" for part in where if isinstance(part, int))
     return names + items
@@ -77,7 +78,7 @@ def _key(where: Location) -> str:
 def _unknown(where: Location, model: type[BaseModel]) -> str:
     near = difflib.get_close_matches(str(where[-1]), _properties(schema_of(where[:-1], model)), n=1)
     hint = f" Did you mean {'.'.join([*map(str, where[:-1]), near[0]])}?" if near else ""
-    return f"{_key(where)}: there is no such setting.{hint}"
+    return f"{_key(where)}: no such setting.{hint}"
 
 
 def may_be(where: Location, model: type[BaseModel]) -> str:
@@ -87,7 +88,7 @@ def may_be(where: Location, model: type[BaseModel]) -> str:
 
 
 def schema_of(where: Location, model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of a setting, its references resolved; empty where there is no such setting."""
+    """Return the JSON Schema of a location, with references resolved; empty if there is no such setting."""
     whole = _whole(model)
     found = whole
     for part in where:

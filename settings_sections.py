@@ -47,7 +47,7 @@ class Needs(Enum):
 
 
 class Section(BaseModel):
-    """A table of the file: frozen, and closed to keys that it does not know."""
+    """A table of the file. It is frozen and rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -132,11 +132,12 @@ class AsteriskSection(Section):
     @model_validator(mode="after")
     def _range(self) -> Self:
         if self.rtp_end <= self.rtp_start:
-            raise ValueError("rtp_end must be above rtp_start")
-        if len({self.http_port, self.agi_port, self.ami_port}) < 3:  # noqa: PLR2004 - so many are listed
+            raise ValueError("rtp_end must be greater than rtp_start")
+        tcp_ports = [self.http_port, self.agi_port, self.ami_port]
+        if len(set(tcp_ports)) < len(tcp_ports):
             raise ValueError("http_port, agi_port and ami_port must differ")
         if self.group is not None and self.embedded:
-            raise ValueError("group is for embedded = false: an embedded Asterisk runs as this user")
+            raise ValueError("group requires embedded = false: an embedded Asterisk runs as this user")
         return self
 
 
@@ -171,25 +172,24 @@ class Trunk(Section):
     @model_validator(mode="after")
     def _registration(self) -> Self:
         if self.mode == "registration" and not (self.username and self.password_file):
-            raise ValueError('mode = "registration" needs username and password_file')
+            raise ValueError('mode = "registration" requires username and password_file')
         return self
 
     @property
     def dids_from(self) -> str:
-        """Where the number dialled stands: a registrar calls the contact, the account's name, in the request URI."""
+        """Where an INVITE has the dialled number.
+
+        With a registration, the request URI has the contact, which is the account's name, so the default is `to`.
+        """
         return self.did_from or ("to" if self.mode == "registration" else "request-uri")
 
 
-# How long a call can go without a question to the client; tests hold these against the questions.
-_LONGEST_ANNOUNCEMENT = 30  # seconds
-_MOST_KEYS = 9  # of a number, with the key that ends it
-_BETWEEN_QUESTIONS = 120  # seconds: of an announcement that asks nothing, and for a slow database
-
-
-# How long a call can go without a question to the client; tests hold these against the questions.
-_LONGEST_ANNOUNCEMENT = 30  # seconds
-_MOST_KEYS = 9  # of a number, with the key that ends it
-_BETWEEN_QUESTIONS = 120  # seconds: of an announcement that asks nothing, and for a slow database
+# How long a call can last without a question to the client. Tests compare these values, in seconds and keys, with the
+# prompts. _MOST_KEYS includes the key that ends a number. _BETWEEN_QUESTIONS allows for an announcement without a question
+# and a slow database.
+_LONGEST_ANNOUNCEMENT = 30
+_MOST_KEYS = 9
+_BETWEEN_QUESTIONS = 120
 
 
 class Call(Section):
@@ -221,7 +221,7 @@ class Call(Section):
     """If one side has never been heard this long after the talk began, the talk ends and isn't billed."""
     most_calls: Annotated[int, Needs.RELOAD, Field(ge=1, le=10_000)] = 100
     """Maximum number of concurrent calls, menus included. Further calls are refused with SIP 503."""
-    # At least 2: a client whose line was cut calls again while the dead call still stands.
+    # At least 2: a client whose call was cut off may call back before the old call has ended.
     most_calls_per_client: Annotated[int, Field(ge=2, le=1000)] = 3
     """Maximum number of concurrent calls of one client."""
     most_ringing_per_client: Annotated[int, Field(ge=1, le=1000)] = 2
@@ -241,15 +241,16 @@ class Call(Section):
 
     @property
     def menu_seconds(self) -> int:
-        """Seconds from one question to the next, however slow the client: Asterisk then ends a call left alone.
+        """Maximum number of seconds from one question to the next.
 
-        The time-out is set when a call arrives, and again with each question.
+        Asterisk hangs up a call that lasts longer without its application. The timeout is set when a call arrives and
+        again with each question.
         """
         return _LONGEST_ANNOUNCEMENT + _MOST_KEYS * self.key_seconds + _BETWEEN_QUESTIONS
 
     @property
     def phone_seconds(self) -> int:
-        """One phone of a consultant's is rung, and whoever answers is asked, for no longer than this."""
+        """Maximum number of seconds for ringing one phone and asking whoever answers."""
         return self.ring_seconds + 2 * (_LONGEST_ANNOUNCEMENT + self.accept_seconds) + _LONGEST_ANNOUNCEMENT
 
 

@@ -1,4 +1,4 @@
-"""What a setting's value may be: the types that the sections of settings.py are made of, each with its own check."""
+"""The types of settings, each with its own validation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from taxiphone.exact import exact, finer_than
 
-_LONGEST_LINE = 120  # of what is printed on a receipt
-_LONGEST_NAME = 64  # of what a telephone shows
-_LONGEST_SHOWN = 80  # of a value in a sentence
+# Maximum lengths: a line on a receipt, a name on a phone's display, a value in an error message.
+_LONGEST_LINE = 120
+_LONGEST_NAME = 64
+_LONGEST_SHOWN = 80
 
 
 def shown(value: Any) -> str:
-    """A value for a sentence, written as TOML writes it and cut where it is long."""
+    """Format a value for an error message as in TOML, truncated if long."""
     if isinstance(value, date | time):
         text = f"the date or time {value.isoformat()}"
     elif isinstance(value, dict):
@@ -34,14 +35,15 @@ def shown(value: Any) -> str:
 
 
 def _exact(value: Any) -> Any:
-    """An amount is a string ("1.55") or a whole number; a float has lost its cents already."""
+    """Parse an amount: a string ("1.55") or a whole number. Floats are rejected because they are not exact."""
+    # Other types are rejected by pydantic.
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return value  # refused by its type
+        return value
     return exact(value)
 
 
 def _at_most(decimals: int) -> AfterValidator:
-    """A share or a rate needs few decimals; one with hundreds of them is a mistake."""
+    """Limit the number of decimals."""
 
     def check(value: Decimal) -> Decimal:
         if finer_than(value, decimals):
@@ -52,11 +54,13 @@ def _at_most(decimals: int) -> AfterValidator:
 
 
 def _e164(value: Any) -> Any:
-    """A phone number in E.164: `+` and the country code first (ITU-T E.164)."""
+    """Normalize a phone number to E.164: `+`, country code, number (ITU-T E.164)."""
     try:
         number = phonenumbers.parse(str(value), None)
     except phonenumbers.NumberParseException:
-        raise ValueError(f"{shown(value)} is not a number in E.164, such as +33123456789") from None
+        raise ValueError(
+            f"{shown(value)} is not a phone number in E.164 format, such as +33123456789"
+        ) from None
     if not phonenumbers.is_possible_number(number):
         raise ValueError(f"{shown(value)} has too few or too many digits for its country")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -73,7 +77,7 @@ def _network(value: Any) -> Any:
 
 def _timezone(value: Any) -> Any:
     if not isinstance(value, str) or value not in available_timezones():
-        raise ValueError(f"{shown(value)} is not a time zone, such as Europe/Paris")
+        raise ValueError(f"{shown(value)} is not a time zone name, such as Europe/Paris")
     return value
 
 
@@ -85,40 +89,40 @@ def _key(value: Any) -> Any:
 
 def _currency(value: Any) -> Any:
     if not isinstance(value, str) or value not in babel.numbers.list_currencies():
-        raise ValueError(f"{shown(value)} is not a currency code of ISO 4217, such as EUR")
+        raise ValueError(f"{shown(value)} is not an ISO 4217 currency code, such as EUR")
     return value
 
 
 def _prefix(value: Any) -> Any:
     if not re.fullmatch(r"\+[1-9][0-9]{0,14}", str(value)):
-        raise ValueError(f"{shown(value)} is not the beginning of a number in E.164, such as +33")
+        raise ValueError(f"{shown(value)} is not an E.164 prefix, such as +33")
     return value
 
 
 def _region(value: Any) -> Any:
     if not isinstance(value, str) or value not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError(f"{shown(value)} is not a country code of ISO 3166 in capitals, such as FR")
+        raise ValueError(f"{shown(value)} is not an upper-case ISO 3166 country code, such as FR")
     return value
 
 
 def _one_line(value: Any) -> Any:
     if not isinstance(value, str) or not (0 < len(value.strip()) <= _LONGEST_LINE) or not value.isprintable():
-        raise ValueError(f"{shown(value)} is not one line of 1 to {_LONGEST_LINE} characters")
+        raise ValueError(f"{shown(value)} is not a single line of 1 to {_LONGEST_LINE} characters")
     return value.strip()
 
 
 def _display_name(value: Any) -> Any:
-    """A name shown beside a number: a quote or a bracket in it could end it, and change the number that is shown."""
+    """Validate a name shown next to a number. A quote or bracket could end it and change the number shown."""
     text = _one_line(value)
     if len(text) > _LONGEST_NAME or re.search(r'["<>\\]', text):
         raise ValueError(
-            f'{shown(value)} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > and \\'
+            f'{shown(value)} is not a name of 1 to {_LONGEST_NAME} characters without ", <, > or \\'
         )
     return text
 
 
 def _path(value: Any) -> Path:
-    """A path of the file's is text; one of the program's is a Path already."""
+    """Parse a path: a string from the file, or a Path from a default."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value or not value.isprintable():
@@ -126,7 +130,7 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
-# A name that goes into Asterisk's files must not be able to end a line, begin a comment or open a section.
+# A name written to Asterisk's files must not end a line, start a comment or open a section.
 PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 Exact = Annotated[Decimal, BeforeValidator(_exact)]
@@ -147,4 +151,5 @@ OneLine = Annotated[str, BeforeValidator(_one_line)]
 DisplayName = Annotated[str, BeforeValidator(_display_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Share = Annotated[Exact, Field(ge=0, le=1), _at_most(12)]
-Amount = Annotated[Exact, Field(ge=0)]  # as fine as the currency at most, which `Settings` looks at
+# `Settings` checks that an amount is not finer than the currency.
+Amount = Annotated[Exact, Field(ge=0)]

@@ -175,7 +175,7 @@ def test_an_amount_finer_than_the_currency_is_refused_at_the_start(
     with pytest.raises(UsageError) as refused:
         load(tmp_path, billing=f'{key} = "{amount}"', platform=f'currency = "{currency}"')
     assert str(refused.value).endswith(
-        f"billing.{key}: {amount} is finer than the currency; an amount in {currency} has {digits} decimals."
+        f"billing.{key}: {amount} has too many decimals; amounts in {currency} have {digits}."
     )
 
 

@@ -114,7 +114,7 @@ def test_a_group_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_group_for_an_embedded_asterisk_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="group is for embedded = false"):
+    with pytest.raises(SettingsError, match="group requires embedded = false"):
         written(tmp_path, f'group = "{GROUP}"')
 
 

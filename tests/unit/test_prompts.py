@@ -252,7 +252,7 @@ def test_the_prompts_are_listed_without_settings(tmp_path: Path, monkeypatch: py
 
 
 def test_a_named_settings_file_that_is_missing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no settings file"):
+    with pytest.raises(SettingsError, match=r"settings file .* does not exist"):
         _run("--config", tmp_path / "none.toml", "prompts", "list")
 
 

@@ -77,7 +77,7 @@ def refused(file: Path, text: str) -> str:
             'trunk.match must be a list in brackets, each item text in quotes, such as "192.0.2.10", not',
         ),
         ("match = [5]", "trunk.match, item 1: 5 is not an IP address"),
-        ("prot = 5060", "trunk.prot: there is no such setting. Did you mean trunk.port?"),
+        ("prot = 5060", "trunk.prot: no such setting. Did you mean trunk.port?"),
     ],
 )
 def test_a_wrong_type_is_told_with_the_key_and_what_it_may_be(file: Path, line: str, sentence: str) -> None:
@@ -95,8 +95,8 @@ def test_a_wrong_type_is_told_with_the_key_and_what_it_may_be(file: Path, line: 
         ("[invoice]\naddress = 5", "invoice.address must be a list in brackets"),
         ("[call]\nend_key = 5", 'call.end_key: 5 is not a key from "0" to "9".'),
         ('[paths]\nstate = ""', 'paths.state: "" is not a path'),
-        ("[trunks]\nport = 1", "trunks: there is no such setting. Did you mean trunk?"),
-        ("[asterisk]\nrtp_start = 11000", "asterisk: rtp_end must be above rtp_start."),
+        ("[trunks]\nport = 1", "trunks: no such setting. Did you mean trunk?"),
+        ("[asterisk]\nrtp_start = 11000", "asterisk: rtp_end must be greater than rtp_start."),
     ],
 )
 def test_a_wrong_value_in_any_table_is_told_so(file: Path, table: str, sentence: str) -> None:
@@ -140,7 +140,7 @@ def test_a_missing_table_and_a_missing_setting_are_named(file: Path) -> None:
     assert refused(file, PLATFORM) == "the table [trunk] is missing."
     missing = refused(file, "[platform]\n" + TRUNK)
     assert missing == 'platform.cli is missing; it must be text in quotes, such as "+33199001200".'
-    assert refused(file, "trunk = 5\n" + PLATFORM).startswith("trunk must be a table, with a line [NAME]")
+    assert refused(file, "trunk = 5\n" + PLATFORM).startswith("trunk must be a table: a line [NAME]")
 
 
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(file: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(file: Path) -> None:
     "data", ["x = 05", "[platform", "a = " + "[" * 5000, "a = " + "1" * 6000], ids=["0", "[", "deep", "long"]
 )
 def test_what_is_no_toml_is_refused_in_one_sentence(file: Path, data: str) -> None:
-    assert refused(file, data).startswith(f"{file} is not TOML: ")
+    assert refused(file, data).startswith(f"{file} is not valid TOML: ")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
