@@ -180,7 +180,7 @@ def _fetched() -> Binaries:
     real = next(tree.glob("usr/lib/postgresql/*/bin"), None)
     loader = next(tree.glob("usr/lib/*/ld-linux*.so.*"), None)
     if real is None or loader is None:
-        raise SetupError(f"the PostgreSQL in {tree} is not whole. Remove that folder and try again.")
+        raise SetupError(f"the PostgreSQL in {tree} is incomplete. Remove that folder and try again.")
     # PostgreSQL looks for its files beside the program that was started, so the scripts have the same surroundings.
     around = cache / "postgresql.run"
     folder = around / real.relative_to(tree)

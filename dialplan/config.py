@@ -1,7 +1,6 @@
-"""Settings in, the text of Asterisk's files out: pure, so that a test or `asterisk config` can look at it.
+"""Renders Asterisk's configuration files from the settings, without side effects.
 
-Everything that a person may have written passes one gate (`_one_line`): a value that could end a line, begin a
-comment or open a section is refused, never cut.
+Every value passes `_one_line`, which rejects values that could end a line, start a comment or open a section.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 
 USER_AGENT = "Taxiphone"
-"""What our own SIP messages call themselves."""
+"""The User-Agent of our own SIP messages."""
 
-# The order is that in which they are loaded: what another needs goes first.
+# Modules in the order of loading: a module comes after those that it depends on.
 BASE_MODULES = (
-    # sorcery keeps PJSIP's objects, from the file and in memory
+    # Sorcery stores PJSIP's objects, in a file and in memory.
     "res_sorcery_config",
     "res_sorcery_memory",
     "res_sorcery_astdb",
@@ -35,7 +34,8 @@ BASE_MODULES = (
     "func_channel",
     "func_cut",
     "func_groupcount",
-    "func_dialplan",  # doctor asks by it whether the contexts are there
+    # `taxiphone doctor` uses this to check that the contexts exist.
+    "func_dialplan",
     "func_logic",
     "func_strings",
     "func_timeout",
@@ -49,8 +49,10 @@ BASE_MODULES = (
     "format_gsm",
     "format_sln",
     "format_wav",
-    "bridge_softmix",  # and not bridge_simple: see docs/adr/0011
-    "bridge_holding",  # where a channel that ARI dials waits for its answer
+    # bridge_simple is omitted on purpose: see docs/adr/0011.
+    "bridge_softmix",
+    # A channel dialled by ARI waits in a holding bridge until it is answered.
+    "bridge_holding",
     "res_rtp_asterisk",
     # copies of SIP messages and RTCP reports for the program (ari_app/hep.py)
     "res_hep",
@@ -65,8 +67,10 @@ PJSIP_MODULES = (
     "res_pjsip_sdp_rtp",
     "res_pjsip_caller_id",
     "res_pjsip_header_funcs",
-    "res_pjsip_refer",  # refuses a transfer at once (603): without it a REFER gets no answer, and a phone may hang up
-    "res_pjsip_empty_info",  # an INFO without a body, by which some carriers ask whether a call is alive (200)
+    # Rejects a transfer with 603. Without it, a REFER gets no response, and the phone may hang up.
+    "res_pjsip_refer",
+    # Accepts an INFO without a body, which some carriers use as a keep-alive.
+    "res_pjsip_empty_info",
     "res_pjsip_dtmf_info",
     "res_pjsip_nat",
     "res_pjsip_rfc3326",
@@ -109,10 +113,10 @@ APPLICATION_MODULES = (
 )
 MODULES = (*BASE_MODULES, *PJSIP_MODULES, *APPLICATION_MODULES)
 
-# The columns of the CEL file, in order; billing/evidence/cel.py reads them. What a caller chooses (his number, the number
-# dialled, an application's data) stays out: a line break in it would break the line. Those columns are empty:
-# `userdeftype` is set for events of a kind that is not logged. `userfield` is the note that billing/metering/arrivals.py reads;
-# the dialplan writes digits into it, and nothing else that a caller chooses.
+# The columns of the CEL file, in order, as read by billing/evidence/cel.py. Values chosen by the caller (caller ID, dialled
+# number, application data) are omitted, because a line break in one would break the row. Their columns are left empty by
+# using `userdeftype`, which is not set for the events that are logged. `userfield` is the note read by
+# billing/metering/arrivals.py; of the caller's values, the dialplan writes only digits to it.
 _CEL_COLUMNS = (
     "${eventtype}",
     "${eventtime}",
@@ -132,15 +136,15 @@ _INVITE = (
     "${FILTER(a-zA-Z0-9+._\\x2d,${TAXIPHONE_NAMED})}"
 )
 
-# A number that is dialled, however it is written: 00, a country code and more; a `+` may stand before its digits.
-# A pattern for each length, since `.` would let any character follow, and a SIP URI can hold line breaks (%0a).
+# Patterns for a dialled number in any notation, optionally starting with `+`. There is one pattern per length, because `.`
+# would match any characters, and a SIP URI can contain line breaks (%0a).
 _DIALLED = tuple("_[+0-9]" + "X" * digits for digits in range(24))
-# Visible ASCII, as the dialplan's REPLACE() takes it: the first of the two backslashes guards the second from its parser.
+# Visible ASCII as an argument of the dialplan's REPLACE(). The first backslash escapes the second one for the parser.
 _VISIBLE = "".join(f"\\\\x{code:02x}" for code in range(0x21, 0x7F))
 
-# What the carrier says of the caller beside the number: the arguments that directory/callers.py reads, in its order. A
-# caller may have written any of it, so only characters that mean nothing to the dialplan pass (\x20 is a space, \x2D a
-# hyphen, \x3A a colon, \x3B a semicolon, \x3C and \x3E are angle brackets); commas, quotes and brackets do not.
+# The headers that identify the caller, passed to directory/callers.py in this order. The caller may have written any of
+# them, so only characters without a meaning in the dialplan are passed (\x20 is a space, \x2D a hyphen, \x3A a colon, \x3B a
+# semicolon, \x3C and \x3E are angle brackets). Commas, quotes and square brackets are not.
 _HARMLESS = r"A-Za-z0-9@.=_+%\x20\x2D\x3A\x3B\x3C\x3E"
 _LONGEST_HEADER = 400
 
@@ -163,8 +167,8 @@ _IDENTITY = ",".join(
     )
 )
 
-# "allowed0" where nothing of this withholds the number, for the event log: coarser than directory/callers.py, so that a call
-# that nobody could take is noted without a number rather than with one that was withheld.
+# Evaluates to "allowed0" if the number may be written to the event log. This check is stricter than directory/callers.py:
+# a call that was not answered is logged without a number rather than with one that was withheld.
 _IDENTITY_SHOWN = (
     "${CALLERID(num-pres):0:7}"
     f"${{FILTER(A-Za-z,{_header('Privacy')})}}"
@@ -172,13 +176,13 @@ _IDENTITY_SHOWN = (
     f"${{TOLOWER({_said(_header('From'), _header('P-Asserted-Identity'), _header('P-Asserted-Identity', 2))})}})}}"
 )
 
-# Asterisk complains of each of these that it does not find, though it needs nothing in them.
+# Asterisk logs a warning for each of these files that is missing, although it needs nothing in them.
 _EMPTY_FILES = {
     "acl.conf": "",
     "ccss.conf": "[general]\n",
     "features.conf": "[general]\n",
     "geolocation.conf": "",
-    # Errors of pjproject (level 1) are whole packets that strangers sent, line breaks and all: not into the log.
+    # Errors of pjproject (level 1) contain whole packets from strangers, including line breaks, so they are not logged.
     "pjproject.conf": "[log_mappings]\ntype = log_mappings\nasterisk_error = 0\nasterisk_warning =\nasterisk_debug = 1,2,3,4,5,6\n",
     "stasis.conf": "[threadpool]\n",
     "statsd.conf": "[general]\nenabled = no\n",
@@ -204,19 +208,19 @@ _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f;=,#$|&\\\"'(){}<>\[\]]")
 def render(
     settings: Settings, secrets: Secrets, asterisk: Asterisk | None, *, etc: Path | None = None
 ) -> dict[str, str]:
-    """All of Asterisk's files for these settings.
+    """Render all of Asterisk's files.
 
     Args:
-        settings: the checked settings.
+        settings: the settings.
         secrets: the passwords (see credentials.py).
-        asterisk: whose modules are loaded; None where it is not known: it then has the folder it was built for.
-        etc: where the files will lie, if not in the home.
+        asterisk: the Asterisk whose modules are loaded; None: it loads them from its compiled-in folder.
+        etc: the folder of the files, if not the one in the home.
 
     Returns:
-        File name to text; the texts hold passwords.
+        the texts by file name. They contain passwords.
 
     Raises:
-        SettingsError: a value can't be written into Asterisk's files.
+        SettingsError: a value can't be written to Asterisk's files.
     """
     region = phonenumbers.region_code_for_number(phonenumbers.parse(settings.platform.cli, None))
     values = {
@@ -263,10 +267,10 @@ def render(
 
 
 def render_asterisk_conf(home: Path, asterisk: Asterisk | None, language: str = "en") -> str:
-    """asterisk.conf alone, with every folder below `home`: for another Asterisk, such as the demo's network.
+    """Render asterisk.conf alone, with every folder below `home`, for another Asterisk such as the demo's network.
 
     Raises:
-        SettingsError: the home's path can't be written into Asterisk's files.
+        SettingsError: the path of the home can't be written to Asterisk's files.
     """
     values = _asterisk_conf_values(home, asterisk, language)
     return _environment().get_template("asterisk.conf.j2").render(values)
@@ -283,8 +287,8 @@ def _asterisk_conf_values(
 def _path(path: Path) -> Path:
     if _UNSAFE_IN_PATH.search(str(path)):
         raise SettingsError(
-            f"the folder {str(path)!r} has a character that Asterisk's files can't hold. "
-            "Choose a [paths] state of letters, digits, '-', '_' and '.'."
+            f"the folder {str(path)!r} has a character that is not allowed in Asterisk's files. "
+            "Set [paths] state to a path of letters, digits, '-', '_' and '.'."
         )
     return path
 
@@ -303,13 +307,13 @@ def _environment() -> Environment:
 
 
 def _one_line(value: Any) -> Any:
-    """Every value that a template writes goes through here."""
+    """Check a value that a template writes."""
     text = str(value)
     if not text.isprintable() or re.search(r"(?<!\\);", text):
-        raise SettingsError("a setting holds a line break, a control character or a semicolon; remove it.")
+        raise SettingsError("a setting contains a line break, a control character or a semicolon. Remove it.")
     return value
 
 
 def _escaped(text: str) -> str:
-    r"""Free text, as a value of Asterisk's files: `;` would begin a comment, `\;` does not."""
+    r"""Escape free text for Asterisk's files, where `;` starts a comment and `\;` does not."""
     return text.replace(";", r"\;")

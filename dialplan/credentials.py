@@ -1,4 +1,4 @@
-"""The passwords that go into Asterisk's files: ARI's, made by us at the first start, FastAGI's, and the trunk's."""
+"""The passwords in Asterisk's files: those of ARI, AMI, FastAGI and HEP, generated at the first start, and the trunk's."""
 
 from __future__ import annotations
 
@@ -18,55 +18,59 @@ ARI_USER = AMI_USER = "taxiphone"
 
 @dataclass(frozen=True)
 class Secrets:
-    """What must be neither logged nor shown: hence not in the repr."""
+    """The passwords. They are not in the repr, so that they are neither logged nor shown."""
 
     ari_password: str = field(repr=False)
     trunk_password: str | None = field(default=None, repr=False)
 
     @property
     def agi_secret(self) -> str:
-        """What Asterisk tells FastAGI's server, so that it serves nobody else; made from ARI's password."""
+        """The secret that authenticates Asterisk to the FastAGI server, derived from ARI's password."""
         return hmac.new(self.ari_password.encode(), b"FastAGI", "sha256").hexdigest()
 
     @property
     def ami_secret(self) -> str:
-        """The password of AMI's one user; likewise."""
+        """The password of the AMI user, derived from ARI's password."""
         return hmac.new(self.ari_password.encode(), b"AMI", "sha256").hexdigest()
 
     @property
     def hep_secret(self) -> str:
-        """With which Asterisk proves that a copy of a SIP message comes from it; likewise."""
+        """The secret that authenticates Asterisk's copies of SIP messages, derived from ARI's password."""
         return hmac.new(self.ari_password.encode(), b"HEP", "sha256").hexdigest()
 
 
 def load(settings: Settings) -> Secrets:
-    """Both passwords; ARI's is made where there is none yet.
+    """Load the passwords, generating ARI's if there is none yet.
 
     Raises:
-        SettingsError: a password's file can't be read or is open to others.
+        SettingsError: a password file can't be read or is readable by others.
     """
     return Secrets(ari_password(settings), settings.trunk_password())
 
 
 def ari_password(settings: Settings) -> str:
-    """The password of ARI's one user, kept in the state folder, 0600.
+    """Return the password of the ARI user, stored in the state folder with mode 0600.
 
     Raises:
-        SettingsError: its file can't be read or written, or is open to others.
+        SettingsError: the file can't be read or written, or is readable by others.
     """
     path = settings.state / "ari.password"
     try:
         if not path.exists():
-            _make(path)
+            _generate(path)
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise SettingsError(f"others can read ARI's password in {path}. Run: chmod 600 {path}")
+            raise SettingsError(
+                f"the ARI password file {path} is readable by other users. Run: chmod 600 {path}"
+            )
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
-        raise SettingsError(f"ARI's password can't be kept in {path}: {error.strerror}.") from None
+        raise SettingsError(
+            f"the ARI password file {path} can't be read or written: {error.strerror}."
+        ) from None
 
 
-def _make(path: Path) -> None:
-    """Write a new password, whole or not at all; of two that start at once, the first one's stays."""
+def _generate(path: Path) -> None:
+    """Write a new password atomically. If two processes start at once, the first one's is kept."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

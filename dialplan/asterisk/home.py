@@ -1,4 +1,4 @@
-"""The home of one Asterisk: its folders, the files put into them, and the process that runs over it."""
+"""The home of an Asterisk: its folders, the files in them, and the process that uses it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.errors import SetupError
 
 _SOCKET_NAME = "asterisk.ctl"
-_SOCKET_LIMIT = 107  # bytes: sun_path of unix(7) without its closing zero
+# Maximum length of a socket's path in bytes: sun_path of unix(7) without the terminating zero.
+_SOCKET_LIMIT = 107
 
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of one Asterisk's home."""
+    """The folders in an Asterisk's home."""
 
     home: Path
 
     @property
     def etc(self) -> Path:
-        """Its configuration."""
+        """Configuration."""
         return self.home / "etc"
 
     @property
     def log(self) -> Path:
-        """Its own log; below it, in cel-custom, the channel event log."""
+        """Logs. The subfolder cel-custom has the channel event log."""
         return self.home / "log"
 
     @property
     def spool(self) -> Path:
-        """What it records."""
+        """Recordings in progress."""
         return self.home / "spool"
 
     @property
     def db(self) -> Path:
-        """Its small database."""
+        """Asterisk's internal database."""
         return self.home / "db"
 
     @property
     def keys(self) -> Path:
-        """Its key files; there are none."""
+        """Key files. Asterisk needs the folder, but it is empty."""
         return self.home / "keys"
 
     @property
     def data(self) -> Path:
-        """Sounds, linked from the program and from the operator's own (see prompts_folder.py)."""
+        """Sounds: links to those of the program and of the operator (see prompts_folder.py)."""
         return self.home / "data"
 
     @property
     def run(self) -> Path:
-        """Its process id and control socket; a short path elsewhere where the home's own would be too long."""
+        """Process id and control socket. If the path in the home would be too long, a folder in the temporary directory."""
         inside = self.home / "run"
         if len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_LIMIT:
             return inside
@@ -63,7 +64,7 @@ class Folders:
         return Path(tempfile.gettempdir()) / f"taxiphone-{os.getuid()}-{digest}"
 
     def all(self) -> tuple[Path, ...]:
-        """Every folder that must exist before Asterisk starts: it makes none of them by itself."""
+        """Return every folder that must exist before Asterisk starts. Asterisk creates none of them."""
         return (
             *(self.home, self.etc, self.log, self.log / "cel-custom", self.spool, self.spool / "captured"),
             *(self.db, self.keys, self.data, self.data / "sounds", self.run),
@@ -71,11 +72,12 @@ class Folders:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, each the owner's only: mkdir's `parents` heeds no mode.
+    """Create a folder and its missing parents with mode 0700.
 
     Raises:
-        OSError: one can't be made.
+        OSError: a folder can't be created.
     """
+    # mkdir(parents=True) would ignore the mode for the parents.
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         place.mkdir(mode=0o700, exist_ok=True)
@@ -84,20 +86,22 @@ def make_folder(folder: Path) -> None:
 
 
 def close_to_others(folders: Folders) -> None:
-    """Make the folders of a home the owner's only; earlier versions left some open to be looked into.
+    """Set the folders of a home to mode 0700. Earlier versions left some readable by others.
 
     Raises:
-        SetupError: one belongs to somebody else.
+        SetupError: a folder belongs to another user.
     """
     for folder in folders.all():
         try:
             folder.chmod(0o700)
         except OSError as error:
-            raise SetupError(f"{folder} can't be closed to others: {error.strerror}.") from None
+            raise SetupError(
+                f"the permissions of {folder} can't be changed: {error.strerror}. Check its owner."
+            ) from None
 
 
 def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None) -> None:
-    """Make a home's folders and put the files into its etc, or into another folder given.
+    """Create the folders of a home and write the files to its etc, or to the given folder.
 
     Raises:
         SetupError: a folder or file can't be written.
@@ -114,7 +118,7 @@ def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None
 
 
 def outdated(etc: Path, files: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The names of those files that in a folder are others, or missing; and of those that this user may not read."""
+    """Return the names of files that differ or are missing in a folder, and of those that this user may not read."""
     other, closed = [], []
     for name, text in sorted(files.items()):
         try:
@@ -128,7 +132,7 @@ def outdated(etc: Path, files: dict[str, str]) -> tuple[list[str], list[str]]:
 
 
 def link_documentation(folders: Folders, asterisk: Asterisk) -> None:
-    """Asterisk learns its own settings from its documentation, and does not start without it."""
+    """Link Asterisk's documentation into the home. Asterisk reads it at startup and does not start without it."""
     link = folders.data / "documentation"
     target = asterisk.data / "documentation"
     if link.is_symlink() and link.readlink() == target:
@@ -138,14 +142,15 @@ def link_documentation(folders: Folders, asterisk: Asterisk) -> None:
 
 
 def find_process(conf: Path) -> int | None:
-    """The process that runs Asterisk with this configuration file, a console (-r) of it excepted."""
+    """Return the id of the process that runs Asterisk with this configuration file, other than a console (-r)."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
             owner = entry.stat().st_uid
-        except OSError:  # it ended while we looked
+        except OSError:
+            # The process has just ended.
             continue
         if os.fsencode(conf) not in arguments or owner != os.getuid():
             continue
@@ -161,11 +166,11 @@ def find_process(conf: Path) -> int | None:
 
 
 def _own_only(folder: Path) -> None:
-    """Refuse a folder that somebody else made or may write to: in /tmp anybody can be first."""
+    """Reject a folder of another user: in /tmp, anybody could have created it first."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise SetupError(
-            f"the folder {folder} belongs to somebody else. Remove it, or shorten [paths] state."
+            f"the folder {folder} belongs to another user. Remove it, or use a shorter path for [paths] state."
         )
     folder.chmod(0o700)
 

@@ -1,7 +1,7 @@
-"""Which Asterisk is used: the one that the settings name, else the PATH's, else the one in the cache folder.
+"""Finds the Asterisk to use: the one named in the settings, the one on the PATH, or the one in the cache folder.
 
-Only a version that has the security fixes of 2026 is taken: 20.20.1, 22.10.1, 23.4.1, or a later one of those
-series, or any later series. Older ones can be made to crash, or worse, by a caller.
+A version must have the security fixes of 2026: 20.20.1, 22.10.1, 23.4.1, a later version of these series, or a later
+series. A caller can crash older versions, or worse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from taxiphone.settings import Settings, cache_folder
 Version = tuple[int, int, int]
 
 OLDEST: dict[int, Version] = {20: (20, 20, 1), 22: (22, 10, 1), 23: (23, 4, 1)}
-"""The first version of each series that is safe to put on a public network."""
+"""The first version of each series that is safe on a public network."""
 
 INSTALL = "Run: taxiphone asterisk install"
 
@@ -29,13 +29,13 @@ class Asterisk:
     """An Asterisk that can be started.
 
     Attributes:
-        command: what to run, up to and without Asterisk's own options. For an unpacked tree that begins with
-            the tree's own loader, so that the machine's libraries don't matter.
+        command: the command line without Asterisk's own options. For an unpacked tree, it starts with the tree's own
+            loader, so that it does not depend on the machine's libraries.
         modules: the folder of its modules (*.so).
-        data: the folder of what it ships with, such as its documentation.
+        data: the folder of its data files, such as the documentation.
         version: major, minor, patch.
-        version_text: the version as Asterisk tells it.
-        origin: whence it is: the settings' `binary`, the PATH, or the cache folder.
+        version_text: the version as printed by Asterisk.
+        origin: where it was found: the settings' `binary`, the PATH, or the cache folder.
     """
 
     command: tuple[str, ...]
@@ -47,7 +47,7 @@ class Asterisk:
 
 
 def parse_version(text: str) -> Version | None:
-    """Read what `asterisk -V` prints, such as "Asterisk 22.10.1+dfsg"; None for what is not a release's number."""
+    """Parse the output of `asterisk -V`, such as "Asterisk 22.10.1+dfsg"; None if it is not a release."""
     found = re.match(r"Asterisk (\d+)\.(\d+)(?:\.(\d+))?(?![\d.]*-(?:rc|cert))", text.strip())
     if found is None:
         return None
@@ -56,26 +56,26 @@ def parse_version(text: str) -> Version | None:
 
 
 def new_enough(version: Version) -> bool:
-    """Whether a version has the fixes that are needed (see `OLDEST`)."""
+    """Tell whether a version has the required security fixes (see `OLDEST`)."""
     return version[0] > max(OLDEST) or version >= OLDEST.get(version[0], (version[0] + 1, 0, 0))
 
 
 def asterisk_tree() -> Path:
-    """Where `taxiphone asterisk install` puts the unpacked Asterisk."""
+    """Return the folder to which `taxiphone asterisk install` unpacks Asterisk."""
     return cache_folder() / "asterisk"
 
 
 def find(settings: Settings | None = None) -> Asterisk:
-    """The Asterisk to use.
+    """Find the Asterisk to use.
 
     Args:
-        settings: whose [asterisk] binary goes first; None where there are no settings, as in the demo.
+        settings: settings whose [asterisk] binary has priority; None without settings, as in the demo.
 
     Raises:
-        AsteriskMissingError: there is none that is new enough; says what was found and the line to run.
+        AsteriskMissingError: there is none that is recent enough. The message says what was found and what to run.
     """
     if settings is not None and settings.asterisk.binary is not None:
-        # Somebody chose this one, so no other is taken in its stead.
+        # This one was chosen explicitly, so there is no fallback.
         return _usable((settings.file.parent / settings.asterisk.binary).resolve(), "settings")
     refused = ""
     on_path = shutil.which("asterisk")
@@ -87,18 +87,18 @@ def find(settings: Settings | None = None) -> Asterisk:
     tree = asterisk_tree()
     if (tree / "usr/sbin/asterisk").exists():
         return from_tree(tree)
-    raise AsteriskMissingError(refused or f"there is no Asterisk on the PATH or in {tree}. {INSTALL}")
+    raise AsteriskMissingError(refused or f"no Asterisk found on the PATH or in {tree}. {INSTALL}")
 
 
 def from_tree(root: Path) -> Asterisk:
-    """The Asterisk in a folder that Debian's packages were unpacked into.
+    """Return the Asterisk in a folder with unpacked Debian packages.
 
     Raises:
-        AsteriskMissingError: it is not whole, can't be run on this machine, or is too old.
+        AsteriskMissingError: it is incomplete, can't be run on this machine, or is too old.
     """
     loader = next(root.glob("usr/lib/*/ld-linux*.so.*"), None)
     if loader is None:
-        raise AsteriskMissingError(f"the Asterisk in {root} is not whole. {INSTALL} --force")
+        raise AsteriskMissingError(f"the Asterisk in {root} is incomplete. {INSTALL} --force")
     libraries = loader.parent
     binary = root / "usr/sbin/asterisk"
     command = (str(loader), "--library-path", str(libraries), str(binary))
@@ -114,7 +114,7 @@ def _usable(binary: Path, origin: Literal["settings", "path"]) -> Asterisk:
     )
     if binary.exists() and modules is None:
         raise AsteriskMissingError(
-            f"{binary} has no modules with ARI under {prefix}. Install Asterisk's modules, or use ours. {INSTALL}"
+            f"no ARI module found for {binary} below {prefix}. Install Asterisk's modules, or use ours. {INSTALL}"
         )
     data = prefix / "share/asterisk"
     if not data.is_dir():
@@ -137,10 +137,10 @@ def _checked(
     version = parse_version(text)
     if version is None:
         said = text or done.stderr.strip()
-        raise AsteriskMissingError(f"{command[-1]} does not tell a release's version ({said!r}). {INSTALL}")
+        raise AsteriskMissingError(f"{command[-1]} does not report a release version ({said!r}). {INSTALL}")
     if not new_enough(version):
         needed = ", ".join(".".join(map(str, oldest)) for oldest in OLDEST.values())
         raise AsteriskMissingError(
-            f"{command[-1]} is {text}, which lacks security fixes; needed is {needed} or later. {INSTALL}"
+            f"{command[-1]} is {text}, which lacks security fixes. Required: {needed} or later. {INSTALL}"
         )
     return Asterisk(command, modules, data, version, text.removeprefix("Asterisk "), origin)

@@ -1,10 +1,10 @@
-"""Keeps Asterisk's logs within a size, beside Asterisk, for as long as Asterisk lives.
+"""Rotates Asterisk's logs for as long as Asterisk runs.
 
-Asterisk never shortens a log by itself, and strangers choose how much it writes: each refused SIP request is a line, or
-three. This runs as a process of its own, in Asterisk's session, so that the bound holds too while `taxiphone serve` is
-dead. It also turns Asterisk's security log into `refused.log`, which fail2ban can trust (see `refused_requests`).
+Asterisk does not rotate its logs by itself, and strangers determine how much it writes: each rejected SIP request is one
+to three lines. This is a separate process, so that the size limit also holds while `taxiphone serve` is not running. It
+also converts Asterisk's security log to `refused.log`, which fail2ban can trust (see `refused_requests`).
 
-Only the standard library is imported: the process stays small.
+Only the standard library is imported, to keep the process small.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ from taxiphone.dialplan.asterisk.refused_requests import size_of
 
 LOCK = "keeper.lock"
 MESSAGES, NOTICES, SECURITY = "messages.log", "notices.log", "security.log"
-CONSOLE = "console.log"  # what Asterisk prints when it is not yet, or no longer, able to log
+# Asterisk's output before it can log and after it no longer can.
+CONSOLE = "console.log"
 _LOGS = (MESSAGES, NOTICES, SECURITY, refused_requests.FILE)
-OLDER = 4  # so many former pieces of each log are kept
-_LOOK_SECONDS = 1.0
+# Number of rotated files kept of each log.
+ROTATED = 4
+_POLL_SECONDS = 1.0
 _RELOAD_SECONDS = 10.0
-_FULL_BYTES = 1_000_000  # less room than this: Asterisk may have failed to write a log
+# With less free space than this, Asterisk may have failed to write a log.
+_FULL_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the logs may take.
+    """Size limits of the logs.
 
     Attributes:
-        log_bytes: the size at which a log is put aside; it passes that by what is written within a second.
-        spare_bytes: where the disk has less room than this, former pieces are removed and none is made: the database
-            and the event log come first.
+        log_bytes: the size at which a log is rotated. A log can exceed it by what is written within a second.
+        spare_bytes: with less free disk space than this, rotated files are deleted and no new ones are created, because
+            the database and the event log are more important.
     """
 
     log_bytes: int
@@ -49,21 +52,21 @@ class Bounds:
 
 
 def free_bytes(folder: Path) -> int:
-    """The room left on the disk of a folder, for one who is not root."""
+    """Return the free disk space of a folder for users other than root."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
 
-def keep_short(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_bytes) -> None:
-    """Put aside each log that has grown too large, and remove what is too old or needs too much room.
+def rotate(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_bytes) -> None:
+    """Rotate each log that has grown too large, and delete rotated files if the disk is nearly full.
 
-    A log is copied and then emptied in place: Asterisk appends to the file that it has open, so nothing depends on
-    whether it still answers a command. What it writes between the two steps, microseconds, is lost.
+    A log is copied and then truncated in place. Asterisk appends to its open file, so this works even if Asterisk no
+    longer responds. Lines written in the microseconds between the two steps are lost.
 
     Args:
-        folder: of the logs.
-        bounds: what they may take.
-        free: tells how many bytes the disk has left.
+        folder: the folder of the logs.
+        bounds: the size limits.
+        free: returns the free disk space in bytes.
     """
     tight = free(folder) < bounds.spare_bytes
     for name in _LOGS:
@@ -74,14 +77,14 @@ def keep_short(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_
         if size_of(log) < bounds.log_bytes:
             continue
         if not tight:
-            _put_aside(log)
+            _rotate_one(log)
         os.truncate(log, 0)
     if size_of(folder / CONSOLE) >= bounds.log_bytes:
         os.truncate(folder / CONSOLE, 0)
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether a keeper is at work in this folder."""
+    """Tell whether a log keeper is running for this folder."""
     with contextlib.suppress(FileNotFoundError), (folder / LOCK).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -91,16 +94,16 @@ def is_kept(folder: Path) -> bool:
 
 
 def start(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> subprocess.Popen[bytes] | None:
-    """Start a keeper, unless there is one.
+    """Start a log keeper, unless one is running.
 
     Args:
-        folder: of Asterisk's logs.
-        pid: Asterisk's process; the keeper ends with it.
-        asterisk: the command line that reaches it, such as `asterisk -C FILE`.
-        bounds: what the logs may take.
+        folder: the folder of Asterisk's logs.
+        pid: Asterisk's process id. The keeper exits when that process ends.
+        asterisk: the command line for Asterisk's console, such as `asterisk -C FILE`.
+        bounds: the size limits.
 
     Raises:
-        OSError: it can't be started.
+        OSError: the process can't be started.
     """
     if is_kept(folder):
         return None
@@ -111,14 +114,15 @@ def start(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> subpro
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # it goes on when `taxiphone serve` is stopped by Ctrl-C or killed
+        # The keeper keeps running when `taxiphone serve` is stopped by Ctrl-C or killed.
+        start_new_session=True,
         umask=0o077,
     )
 
 
-def _put_aside(log: Path) -> None:
-    """Copy a log to the first of its former pieces; the last goes. Where there is no room, it is not kept."""
-    for number in range(OLDER, 1, -1):
+def _rotate_one(log: Path) -> None:
+    """Copy a log to its first rotated file and drop the oldest one. If there is no space, the copy is dropped."""
+    for number in range(ROTATED, 1, -1):
         newer = log.with_name(f"{log.name}.{number - 1}")
         if newer.exists():
             newer.replace(log.with_name(f"{log.name}.{number}"))
@@ -130,7 +134,7 @@ def _put_aside(log: Path) -> None:
 
 
 def main(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> None:
-    """Keep the logs of the Asterisk with this process id until it ends."""
+    """Rotate the logs of the Asterisk with this process id until it ends."""
     with open(folder / LOCK, "wb") as lock:  # noqa: PTH123 - held as long as this process lives
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,14 +143,14 @@ def main(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> None:
             return
         follower = refused_requests.Follower(folder / SECURITY, folder / refused_requests.FILE)
         was_full = False
-        while not select.select([asterisk_ends], [], [], _LOOK_SECONDS)[0]:
+        while not select.select([asterisk_ends], [], [], _POLL_SECONDS)[0]:
             full = free_bytes(folder) < _FULL_BYTES
-            # A full disk may refuse anything; the next second may not.
+            # With a full disk, anything can fail. It is retried a second later.
             with contextlib.suppress(OSError):
                 follower.follow(time.time())
-                keep_short(folder, bounds)
+                rotate(folder, bounds)
             if was_full and not full:
-                # A log that could not be written is closed by Asterisk until it is told to open it again.
+                # Asterisk closes a log that it could not write, until it is told to reload.
                 with contextlib.suppress(OSError, subprocess.SubprocessError):
                     subprocess.run(
                         [*asterisk, "-rx", "logger reload"],

@@ -1,8 +1,7 @@
-"""Where Debian's packages come from: the mirror that this machine's own apt uses already.
+"""Finds a Debian mirror: the one chosen by the user, or the one that this machine's apt uses.
 
-A machine of another distribution, such as Ubuntu, has none. There it is the one that is chosen (`--mirror`, or
-$TAXIPHONE_MIRROR), else Debian's own, whose address is read from what python-apt knows of each distribution. Wherever the
-packages come from, their signatures are checked against Debian's keyring (packages.py).
+Another distribution, such as Ubuntu, uses no Debian mirror. There, Debian's main mirror is used, whose address comes from
+python-apt's data. Signatures of packages are always verified with Debian's keyring (packages.py).
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ import click
 
 from taxiphone.errors import SetupError
 
-# Names under which Debian's mirrors carry a release; an Ubuntu's or a vendor's are others.
+# Suites of Debian's mirrors. Ubuntu's and vendors' have other names.
 _DEBIAN_SUITES = frozenset(
     {"sid", "unstable", "testing", "stable", "oldstable", "bullseye", "bookworm", "trixie", "forky", "duke"}
 )
 
-
-_UNSTABLE = ("sid", "unstable")  # the suite that is fetched (packages.py), by its codename and its name
+# Codename and name of the suite from which packages are fetched (packages.py).
+_UNSTABLE = ("sid", "unstable")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of apt's sources: an address, the suite and the components that it gives."""
+    """An entry of apt's sources."""
 
     uri: str
     suite: str
@@ -40,18 +39,18 @@ class Source:
 
 
 TEMPLATES = Path("/usr/share/python-apt/templates/Debian.info")
-"""What python-apt (package python-apt-common, which an Ubuntu usually has) knows of Debian's suites."""
+"""python-apt's data on Debian's suites (package python-apt-common, which Ubuntu usually has)."""
 
 ENVIRONMENT = "TAXIPHONE_MIRROR"
 
 
 def mirrors(templates: Path = TEMPLATES) -> list[str]:
-    """Addresses of Debian's archive, the likeliest first.
+    """Return the addresses of Debian mirrors, in order of preference.
 
-    That which $TAXIPHONE_MIRROR names; else those that this machine's own sources name; else Debian's own, by `templates`.
+    These are the one in $TAXIPHONE_MIRROR, or those in this machine's apt sources, or Debian's main mirror.
 
     Raises:
-        SetupError: none is known; says what to do.
+        SetupError: no mirror is known. The message says what to do.
     """
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
@@ -71,9 +70,9 @@ def mirrors(templates: Path = TEMPLATES) -> list[str]:
         return found
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "this system")
     raise SetupError(
-        f"{system} has no Debian mirror among its package sources, and this is taken from Debian unstable. "
-        "Run: sudo apt-get install python-apt-common, which knows Debian's own mirror; or choose one near you (its address "
-        f"ends in /debian), and give it by --mirror ADDRESS or by the variable {ENVIRONMENT}."
+        f"the packages come from Debian unstable, but {system} has no Debian mirror among its package sources. "
+        "Run: sudo apt-get install python-apt-common, which knows Debian's main mirror. Or choose a mirror (its address "
+        f"ends in /debian) with --mirror ADDRESS or the environment variable {ENVIRONMENT}."
     )
 
 
@@ -86,7 +85,7 @@ def _of_debians_own(templates: Path) -> list[str]:
 
 
 def template_mirrors(text: str, suite: str) -> list[str]:
-    """The addresses that a template of python-apt's names for a suite: stanzas that begin with its `Suite`."""
+    """Return the addresses of a suite in a python-apt template, whose stanzas start with `Suite`."""
     found: list[str] = []
     of_suite = False
     for line in text.splitlines():
@@ -114,7 +113,7 @@ def _source_files() -> list[Path]:
 
 
 def parse_sources(text: str) -> list[Source]:
-    """Read apt's sources, either one line each or in deb822 form (sources.list(5))."""
+    """Parse apt's sources in one-line or deb822 format (sources.list(5))."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     if any(re.match(r"(?i)uris\s*:", line) for line in lines):
         stanzas = re.split(r"\n\s*\n", "\n".join(lines))
@@ -153,22 +152,22 @@ def _stanza(text: str) -> Iterator[Source]:
 
 
 def debian_mirrors(sources: Sequence[Source]) -> list[str]:
-    """Which addresses are Debian's archive itself: a release's own suite with `main`; signed as Debian's goes first."""
+    """Return the addresses with a Debian suite and `main`; sources signed by Debian's keyring come first."""
     fitting = [source for source in sources if source.suite in _DEBIAN_SUITES and "main" in source.components]
     fitting.sort(key=lambda source: "debian-archive" not in source.signed_by)
     return list(dict.fromkeys(source.uri.rstrip("/") for source in fitting))
 
 
 def output(*command: str) -> str:
-    """What a command prints; nothing where it fails."""
+    """Return a command's output; empty if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""
 
 
 def mirror_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option --mirror of every command that may fetch packages."""
+    """Add the option --mirror to a command that may fetch packages."""
     return click.option(
         "--mirror",
         metavar="ADDRESS",
-        help="A Debian mirror to fetch from; else the one this machine uses already.",
+        help="Debian mirror to fetch from [default: the one that this machine uses].",
     )(command)

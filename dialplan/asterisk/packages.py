@@ -1,12 +1,11 @@
-"""Debian packages, with all that they depend on, unpacked into a folder: no root, nothing on the machine changed.
+"""Fetches Debian packages with their dependencies and unpacks them into a folder, without root or changes to the system.
 
-apt does the work, signatures included, with a state of its own: an empty list of what is installed, a list of
-sources with one line (suite unstable, at the mirror that this machine uses already, signed by Debian's own
-keyring), and of the machine's settings only those on how to fetch (`Acquire`). The tree runs with its own loader
-and libraries, so it does not matter that the machine is of another release.
+apt resolves, fetches and verifies the packages with its own state: an empty list of installed packages, one source (suite
+unstable, verified with Debian's keyring), and of the machine's configuration only the `Acquire` options. Programs of the
+tree run with its own loader and libraries, so the machine's release does not matter.
 
-An interrupted run is taken up again: what was fetched stays until it is unpacked, and the tree gets its name in one
-step, when it is whole.
+An interrupted run can be resumed: fetched packages are kept until they are unpacked, and the complete tree is moved into
+place atomically.
 """
 
 from __future__ import annotations
@@ -31,40 +30,40 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MARKER = ".taxiphone-packages.json"
 
 Tell = Callable[[str, float], None]
-"""Called with what is being done and how much of it, from 0 to 1."""
+"""Called with the current step and its progress from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """An unpacked tree.
+    """A folder of unpacked packages.
 
     Attributes:
-        root: its folder.
-        packages: each package in it, with its version.
+        root: the folder.
+        packages: versions by package name.
     """
 
     root: Path
     packages: dict[str, str]
 
     def command(self, program: str) -> tuple[str, ...]:
-        """How to run a program of the tree: with the tree's own loader and libraries.
+        """Return the command line that runs a program with the tree's own loader and libraries.
 
         Args:
-            program: its path in the tree, such as `usr/bin/sipp`.
+            program: the path in the tree, such as `usr/bin/sipp`.
 
         Raises:
-            SetupError: the tree is not whole.
+            SetupError: the tree is incomplete.
         """
         loader = next(self.root.glob("usr/lib/*/ld-linux*.so.*"), None)
         if loader is None or not (self.root / program).exists():
             raise SetupError(
-                f"{self.root} is not whole: {program} or its loader is missing. Remove it and try again."
+                f"{self.root} is incomplete: {program} or its loader is missing. Remove the folder and try again."
             )
         return (str(loader), "--library-path", str(loader.parent), str(self.root / program))
 
 
 def read(root: Path) -> Tree | None:
-    """The tree in a folder; None when there is none that is whole."""
+    """Return the tree in a folder; None if there is no complete one."""
     try:
         marker = json.loads((root / MARKER).read_text(encoding="utf-8"))
         return Tree(root, dict(marker["packages"]))
@@ -80,17 +79,17 @@ def fetch(
     force: bool = False,
     tell: Tell = lambda _what, _part: None,
 ) -> Tree:
-    """Have these packages, with all that they depend on, unpacked in `root`.
+    """Fetch packages with their dependencies and unpack them to `root`, unless it has them already.
 
     Args:
         names: packages of Debian unstable.
-        root: the tree's folder; replaced as a whole when it has other packages.
-        mirror: a Debian mirror's address; None for the one that this machine uses.
-        force: fetch anew, for the newest versions, even if the tree is whole.
-        tell: told of the progress.
+        root: the folder. It is replaced as a whole.
+        mirror: address of a Debian mirror; None for the one that this machine uses.
+        force: fetch the newest versions even if the tree is complete.
+        tell: called with the progress.
 
     Raises:
-        SetupError: something is missing, or apt failed; says what, and what to do.
+        SetupError: a tool is missing, or apt failed. The message says what to do.
     """
     wanted = sorted(names)
     if not force and (tree := _have(wanted, root)):
@@ -100,7 +99,8 @@ def fetch(
     try:
         root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(root.with_name(f"{root.name}.lock"), tell):
-            if not force and (tree := _have(wanted, root)):  # another run made it while we waited
+            # Another run may have created the tree while this one was waiting.
+            if not force and (tree := _have(wanted, root)):
                 return tree
             archives = _download(wanted, work, [mirror] if mirror else mirrors(), tell)
             fresh = _unpack(archives, work / "tree", tell)
@@ -118,7 +118,7 @@ def fetch(
 
 
 def remove(root: Path) -> bool:
-    """Delete a tree and what an interrupted run left; False when there was nothing."""
+    """Delete a tree and the files of an interrupted run; return False if there was nothing."""
     found = False
     for path in (root, root.with_name(f"{root.name}.work")):
         if path.exists():
@@ -137,19 +137,19 @@ def _need_tools() -> None:
     missing = [name for name in ("apt-get", "apt-config", "dpkg", "dpkg-deb") if shutil.which(name) is None]
     if missing:
         raise SetupError(
-            f"{', '.join(missing)} is missing: this is not Debian or Ubuntu. Install Asterisk 22.10.1 or later with "
-            "your system's own tools; it is used when it is on the PATH."
+            f"{', '.join(missing)} not found: this system is not Debian or Ubuntu. Install Asterisk 22.10.1 or later with "
+            "your system's package manager. Taxiphone uses it if it is on the PATH."
         )
     if not KEYRING.exists():
         raise SetupError(
-            f"Debian's keyring {KEYRING} is missing, without which nothing can be verified. "
+            f"Debian's keyring {KEYRING} is missing, so packages can't be verified. "
             "Run: sudo apt-get install debian-archive-keyring"
         )
 
 
 @contextlib.contextmanager
 def _locked(path: Path, tell: Tell) -> Iterator[None]:
-    """Only one run at a time; the second waits for the first and then finds its work done."""
+    """Allow only one run at a time; a second one waits for the first."""
     with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,24 +160,23 @@ def _locked(path: Path, tell: Tell) -> Iterator[None]:
 
 
 def sources_list(mirror: str) -> str:
-    """The one line of our own sources.list.
+    """Return the content of sources.list.
 
     Raises:
-        SetupError: the address is none that apt would take as one word.
+        SetupError: the address is invalid.
     """
     if not re.fullmatch(r"[a-z+]+:[^\s\[\]#]+", mirror):
-        raise SetupError(f"{mirror!r} is not the address of a mirror, such as one ending in /debian.")
+        raise SetupError(f"{mirror!r} is not the address of a mirror, such as https://deb.debian.org/debian.")
     return f"deb [signed-by={KEYRING}] {mirror} {SUITE} main\n"
 
 
 def apt_conf(work: Path, acquire: str, architecture: str) -> str:
-    """The whole configuration of apt configuration for a run below `work`.
+    """Return the configuration of apt for a run in `work`.
 
     Args:
-        work: the folder of its state.
-        acquire: the machine's own `Acquire` settings, as `apt-config dump` prints them: proxies, and whether a
-            mirror's release file may be past its date.
-        architecture: Debian's name of this machine's.
+        work: the folder of apt's state.
+        acquire: the machine's `Acquire` options as printed by `apt-config dump`, such as proxies.
+        architecture: Debian's name of the machine's architecture.
     """
     kept = "\n".join(line for line in acquire.splitlines() if line.startswith("Acquire::"))
     return f"""{kept}
@@ -206,27 +205,28 @@ def _download(names: list[str], work: Path, addresses: Sequence[str], tell: Tell
     (work / "status").write_text("")
     architecture = output("dpkg", "--print-architecture").strip()
     conf = work / "apt.conf"
-    conf.touch(mode=0o600)  # a proxy's address may hold a password
+    # The address of a proxy may contain a password.
+    conf.touch(mode=0o600)
     conf.write_text(apt_conf(work, output("apt-config", "dump", "Acquire"), architecture), encoding="utf-8")
     for number, address in enumerate(addresses, start=1):
         (work / "sources.list").write_text(sources_list(address), encoding="utf-8")
         try:
-            _apt(conf, "reading Debian's lists", tell, "update", "--error-on=any")
+            _apt(conf, "reading package lists", tell, "update", "--error-on=any")
             break
         except SetupError:
             if number == len(addresses):
                 raise
-    wanted = _apt(conf, "choosing", tell, "install", "--yes", "--print-uris", *names)
+    wanted = _apt(conf, "resolving dependencies", tell, "install", "--yes", "--print-uris", *names)
     wanted_names = set(re.findall(r"^'[^']+' (\S+\.deb) ", wanted, flags=re.MULTILINE))
     _apt(conf, "fetching", tell, "install", "--yes", "--download-only", *names)
     return sorted(path for path in archives.glob("*.deb") if not wanted_names or path.name in wanted_names)
 
 
 def _apt(conf: Path, what: str, tell: Tell, *arguments: str) -> str:
-    """Run apt-get with our configuration, telling its progress; its output.
+    """Run apt-get with our configuration, report its progress and return its output.
 
     Raises:
-        SetupError: with apt's own words.
+        SetupError: apt failed. The message has apt's own error.
     """
     tell(what, 0)
     reading, writing = os.pipe()
@@ -257,7 +257,8 @@ def _apt(conf: Path, what: str, tell: Tell, *arguments: str) -> str:
                 if found := re.match(r"dlstatus:[^:]*:([\d.]+):", line):
                     tell(what, float(found.group(1)) / 100)
             process.wait()
-        except BaseException:  # Ctrl-C: what was fetched stays for the next run
+        except BaseException:
+            # After Ctrl-C, the next run continues with what has been fetched.
             process.terminate()
             process.wait()
             raise
@@ -281,15 +282,16 @@ def _unpack(archives: Sequence[Path], into: Path, tell: Tell) -> Path:
             check=False,
         )
         if done.returncode != 0:
-            archive.unlink()  # so that the next run fetches it again
+            # The next run fetches it again.
+            archive.unlink()
             raise SetupError(
-                f"{archive.name} can't be unpacked: {done.stderr.strip()}. Is the disk full? Then run it again."
+                f"{archive.name} can't be unpacked: {done.stderr.strip()}. Check the free disk space and run the command again."
             )
     tell("unpacking", 1)
     return into
 
 
 def _name_and_version(file_name: str) -> tuple[str, str]:
-    """From an archive's name, such as libc6_2.42-1_amd64.deb; apt writes the `:` of a version as %3a."""
+    """Parse an archive's name, such as libc6_2.42-1_amd64.deb. apt writes the `:` of a version as %3a."""
     name, version, _ = file_name.split("_", 2)
     return name, unquote(version)

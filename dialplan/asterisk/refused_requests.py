@@ -1,13 +1,13 @@
-"""Asterisk's security log, made safe to act on: which addresses sent SIP requests that were refused.
+"""Extracts the sources of rejected SIP requests from Asterisk's security log, in a form that is safe for fail2ban.
 
-A refused request's `AccountID` is the user of its From, percent-decoded, cut to 36 bytes and written as it is: with a
-quote and a line break in it, a stranger ends the line early and names an address of their choice, such as the
-carrier's, and fail2ban's stock filter would have that one banned. `SessionID` is its Call-ID, any bytes but line breaks.
-So an event counts only by its fixed beginning and its fixed end, `LocalAddress` then `RemoteAddress`, which are longer
-than what fits into `AccountID`; what is between them is not looked at and not written on.
+In the security log, `AccountID` is the user part of the From header, percent-decoded, truncated to 36 bytes and not
+escaped. With a quote and a line break in it, an attacker can end the line early and name any address, such as the
+carrier's, which fail2ban's stock filter would then ban. `SessionID` is the Call-ID: any bytes except line breaks.
+Therefore an event counts only with its fixed beginning and its fixed end, `LocalAddress` and `RemoteAddress`, which are
+longer than `AccountID` can be. Everything between them is ignored.
 
-`refused.log` has the events in the format that the stock filter reads, each on one line, without anything a stranger
-chose. Only the standard library is imported.
+`refused.log` has the events in the format of the stock filter, one per line, without any text from outside. Only the
+standard library is imported.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from datetime import datetime
 from pathlib import Path
 
 FILE = "refused.log"
-_MOST_READ = 4_000_000  # bytes of the security log at once; more than that in a second is passed over
-_MOST_LINES = 20  # of one source at once: enough for fail2ban; further requests are counted in the last line
+# Maximum number of bytes of the security log read at once. If more is written in a second, the rest is skipped.
+_MOST_READ = 4_000_000
+# Maximum number of lines per source at once, which is enough for fail2ban. The last line has the number of the others.
+_MOST_LINES = 20
 
 _BEGIN = re.compile(
     rb"\[[0-9-]{10} [0-9:.]{8,12}\] SECURITY\[[0-9]+\] res_security_log\.c: "
@@ -42,7 +44,7 @@ _WRITTEN = re.compile(r'Requests="([0-9]+)",RemoteAddress="IPV[46]/[A-Z]+/([0-9A
 
 @dataclass(frozen=True)
 class Refused:
-    """A refused request: the kind of event, and the source as Asterisk writes it (family, transport, address)."""
+    """A rejected request: the event, and the source as written by Asterisk."""
 
     event: str
     family: str
@@ -51,7 +53,7 @@ class Refused:
 
 
 def parse(lines: Iterable[bytes]) -> Iterator[Refused]:
-    """The refused requests in lines of Asterisk's security log, the line breaks that strangers put in included."""
+    """Parse lines of Asterisk's security log, which may contain injected line breaks."""
     event = ""
     for line in lines:
         begun = _BEGIN.match(line)
@@ -66,11 +68,11 @@ def parse(lines: Iterable[bytes]) -> Iterator[Refused]:
 
 
 def written(refused: Iterable[Refused], at: float) -> list[str]:
-    """The lines of `refused.log` for requests that came just now: one each, bounded for each source.
+    """Format the lines of `refused.log` for new requests, with a limit per source.
 
     Args:
         refused: the requests.
-        at: the time, in seconds since 1970.
+        at: the time in seconds since 1970.
     """
     date = datetime.fromtimestamp(at).astimezone().isoformat(" ", "milliseconds")[:23]
     lines = []
@@ -86,7 +88,7 @@ def written(refused: Iterable[Refused], at: float) -> list[str]:
 
 
 def count(lines: Iterable[str]) -> Counter[str]:
-    """How many requests of each address the lines of `refused.log` tell of."""
+    """Count the requests per address in lines of `refused.log`."""
     sources: Counter[str] = Counter()
     for line in lines:
         found = _WRITTEN.search(line)
@@ -96,7 +98,7 @@ def count(lines: Iterable[str]) -> Counter[str]:
 
 
 def size_of(log: Path) -> int:
-    """A log's size in bytes; 0 where there is none."""
+    """Return the size of a log in bytes; 0 if it does not exist."""
     try:
         return log.stat().st_size
     except FileNotFoundError:
@@ -104,10 +106,10 @@ def size_of(log: Path) -> int:
 
 
 class Tail:
-    """Reads what is appended to a file that may be emptied at any time.
+    """Reads lines appended to a file that may be truncated at any time.
 
     Args:
-        path: the file; what it holds already is passed over.
+        path: the file. Its existing content is skipped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +118,7 @@ class Tail:
         self._place = size_of(path)
 
     def lines(self) -> list[bytes]:
-        """The whole lines that have come since the last time, 4 MB of them at most: the latest."""
+        """Return the complete lines appended since the last call, at most the latest 4 MB."""
         size = size_of(self._path)
         if size < self._place:
             self._place, self._rest = 0, b""
@@ -137,7 +139,7 @@ class Follower:
     """Writes `refused.log` from the security log.
 
     Args:
-        security: Asterisk's log of the level `security`.
+        security: Asterisk's security log.
         refused: the file to append to.
     """
 
@@ -145,12 +147,13 @@ class Follower:
         self._tail, self._refused = Tail(security), refused
 
     def follow(self, at: float) -> None:
-        """Write on what has come since the last time.
+        """Append the requests that were logged since the last call.
 
         Raises:
             OSError: a file can't be read or written.
         """
         lines = written(parse(self._tail.lines()), at)
-        if lines or not self._refused.exists():  # fail2ban does not start without the file
+        # fail2ban does not start if the file is missing.
+        if lines or not self._refused.exists():
             with self._refused.open("a", encoding="ascii") as file:
                 file.writelines(f"{line}\n" for line in lines)

@@ -1,7 +1,7 @@
-"""One running Asterisk: its files written, started, watched, taken over after a crash of ours, stopped.
+"""Starts, monitors, adopts and stops an Asterisk process.
 
-It runs in a session of its own, so that neither Ctrl-C nor a kill -9 of the program reaches it: the talks go
-on, and the next start takes it over (`adopt`).
+Asterisk runs in its own session, so that neither Ctrl-C nor a kill -9 of this program ends it: talks continue, and the
+next start adopts the process (`adopt`).
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ log = logging.getLogger(__name__)
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-# An Asterisk that gives up while it loads closes the control connection without a word, and that is no error to -rx.
+# Printed once Asterisk has booted. If it fails while loading, `-rx` succeeds without this output.
 _BOOTED = "fully booted"
-_KEEPER_SECONDS = 5.0  # between two looks whether somebody keeps the logs short
+# Interval at which the log keeper is checked.
+_KEEPER_SECONDS = 5.0
 
 
 class AsteriskServer:
-    """An Asterisk over a home folder, whose etc/asterisk.conf names every other folder.
+    """An Asterisk with a home folder, whose etc/asterisk.conf names every other folder.
 
     Attributes:
-        asterisk: what is run.
-        home: the home folder, made by `write`.
-        bounds: how large its logs may grow.
-        folders: the folders in it.
-        pid: of the running process; None when there is none, or none of ours.
-        adopted: whether it ran already when we came.
+        asterisk: the program.
+        home: the home folder, created by `write`.
+        bounds: the size limits of the logs.
+        folders: the folders in the home.
+        pid: the process id; None if the process was neither started nor adopted.
+        adopted: whether the process was running already.
     """
 
     def __init__(
@@ -70,16 +71,16 @@ class AsteriskServer:
 
     @property
     def conf(self) -> Path:
-        """The file that makes this Asterisk this Asterisk: it stands in the process's command line."""
+        """The path of asterisk.conf. It is part of the command line, which identifies the process."""
         return self.folders.etc / "asterisk.conf"
 
     @property
     def running(self) -> bool:
-        """Whether it was started or adopted and has not ended."""
+        """Whether the process was started or adopted and has not ended."""
         return not self._ended.is_set()
 
     def write(self, files: dict[str, str]) -> None:
-        """Make the home's folders, 0700, and put the files into etc, 0600, each in one step.
+        """Create the folders with mode 0700 and write the files to etc atomically with mode 0600.
 
         Raises:
             SetupError: a folder or file can't be written.
@@ -89,16 +90,16 @@ class AsteriskServer:
         link_documentation(self.folders, self.asterisk)
 
     async def start(self) -> None:
-        """Start it and return once it is fully booted.
+        """Start Asterisk and return once it has fully booted.
 
         Raises:
-            AsteriskStartError: it ended or was not up within 15 s; with the last lines of its log.
+            AsteriskStartError: it ended, or did not boot within 15 s. The message has the last lines of its log.
         """
         if self.running:
             return
         if find_process(self.conf) is not None:
             raise AsteriskStartError(
-                f"an Asterisk with {self.conf} runs already; it is adopted, not started."
+                f"an Asterisk with {self.conf} is already running; adopt it instead of starting it."
             )
         begin = self._log_size()
         try:
@@ -115,22 +116,22 @@ class AsteriskServer:
         except TimeoutError:
             await self.stop()
             raise AsteriskStartError(
-                f"Asterisk was not up after {START_SECONDS:.0f} s. {self._last_words(begin)}"
+                f"Asterisk did not boot within {START_SECONDS:.0f} s. {self._log_excerpt(begin)}"
             ) from None
         except asyncio.CancelledError:
             await self.stop()
             raise
         if not self.running:
-            raise AsteriskStartError(f"Asterisk ended while it started. {self._last_words(begin)}")
+            raise AsteriskStartError(f"Asterisk ended during startup. {self._log_excerpt(begin)}")
 
     async def adopt(self) -> bool:
-        """Take over an Asterisk that runs with this very home; False when there is none.
+        """Adopt the Asterisk that is running with this home; return False if there is none.
 
-        It is known by its command line, which names this home's asterisk.conf: a process id alone may be
-        anybody's by now.
+        It is identified by its command line, which names this home's asterisk.conf. A stored process id could have been
+        reused.
 
         Raises:
-            AsteriskStartError: it runs, but does not answer.
+            AsteriskStartError: it is running, but does not respond.
         """
         if self.running:
             return True
@@ -139,7 +140,8 @@ class AsteriskServer:
             return False
         try:
             self._watch(pid)
-        except ProcessLookupError:  # it ended just now
+        except ProcessLookupError:
+            # The process has just ended.
             return False
         self.adopted = True
         try:
@@ -148,16 +150,17 @@ class AsteriskServer:
         except TimeoutError:
             self.release()
             raise AsteriskStartError(
-                f"the Asterisk with pid {pid}, left from before, does not answer. Stop it: kill {pid}"
+                f"an earlier Asterisk with pid {pid} is running, but does not respond. Run: kill {pid}"
             ) from None
         if self.running:
-            log.info("Asterisk taken over, pid %s", pid)
+            log.info("Asterisk adopted, pid %s", pid)
         return self.running
 
     async def stop(self, *, graceful: bool = False) -> None:
-        """End it: calls are cut, or, with `graceful`, awaited however long they take while no new one is let in.
+        """Stop Asterisk, ending all calls.
 
-        Whatever happens, no process is left: SIGTERM after 10 s, SIGKILL after 10 more.
+        With `graceful`, it accepts no new calls and stops when the last one has ended, however long that takes. If the
+        process does not stop, it gets SIGTERM after 10 s and SIGKILL after 10 s more.
         """
         pid = self.pid
         if not self.running or pid is None:
@@ -166,7 +169,7 @@ class AsteriskServer:
         try:
             await self.rx("core stop gracefully" if graceful else "core stop now")
         except SetupError as error:
-            log.warning("Asterisk did not take the command to stop: %s", error)
+            log.warning("Asterisk rejected the stop command; sending SIGTERM: %s", error)
             self._signal(signal.SIGTERM)
         if graceful:
             await self._ended.wait()
@@ -184,7 +187,7 @@ class AsteriskServer:
         log.info("Asterisk stopped, pid %s", pid)
 
     def release(self) -> None:
-        """Stop watching and leave it running, as a kill -9 would; a later `adopt` finds it."""
+        """Stop monitoring and leave Asterisk running, so that a later `adopt` finds it."""
         if self._keeping is not None:
             self._keeping.cancel()
             self._keeping = None
@@ -194,20 +197,21 @@ class AsteriskServer:
             self._pidfd = None
         for child in (self._child, self._keeper):
             if child is not None and child.poll() is None:
-                child.returncode = 0  # else Popen warns of a child that nobody waits for, which is the intent
+                # Without a return code, Popen warns about a child process that is still running.
+                child.returncode = 0
         self._child = self._keeper = None
         self.pid = None
         self._ended.set()
 
     async def wait_ended(self) -> None:
-        """Return when the process is gone, whoever ended it."""
+        """Wait until the process has ended for any reason."""
         await self._ended.wait()
 
     async def rx(self, command: str) -> str:
-        """Run one command of Asterisk's command line through its control socket; its output.
+        """Run a command of Asterisk's CLI through the control socket and return its output.
 
         Raises:
-            SetupError: Asterisk does not answer.
+            SetupError: Asterisk does not respond.
         """
         process = await asyncio.create_subprocess_exec(
             *self._arguments("-rx", command),
@@ -224,7 +228,7 @@ class AsteriskServer:
             raise
         if process.returncode != 0:
             said = (err or out).decode(errors="replace").strip()
-            raise SetupError(f"Asterisk does not answer at its control socket: {said}")
+            raise SetupError(f"Asterisk does not respond on its control socket: {said}")
         return out.decode(errors="replace")
 
     def _arguments(self, *options: str) -> list[str]:
@@ -234,7 +238,8 @@ class AsteriskServer:
         path = self.folders.log / log_keeper.CONSOLE
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as console:  # noqa: PTH123 - a descriptor, for its mode
-            os.fchmod(descriptor, 0o600)  # one of an earlier version is open to others
+            # A file of an earlier version may be readable by others.
+            os.fchmod(descriptor, 0o600)
             self._child = subprocess.Popen(
                 self._arguments("-f"),
                 stdin=subprocess.DEVNULL,
@@ -242,22 +247,23 @@ class AsteriskServer:
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
                 start_new_session=True,
-                umask=0o077,  # recordings and logs are the owner's only
+                # Recordings and logs are readable by their owner only.
+                umask=0o077,
             )
         return self._child.pid
 
     def _watch(self, pid: int) -> None:
-        """See the process's end through a descriptor: right for a child and for one that we did not start."""
+        """Monitor a process through a descriptor, which also works for a process that is not a child."""
         self._pidfd = os.pidfd_open(pid)
         self.pid = pid
         self._ended.clear()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._on_end)
-        self._keeping = loop.create_task(self._keep_logs_short())
+        self._keeping = loop.create_task(self._supervise_log_keeper())
 
     def _on_end(self) -> None:
         if self._keeper is not None:
-            # It ends with Asterisk, by itself.
+            # The log keeper exits by itself when Asterisk ends.
             self._keeper_ends = asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
             self._keeper = None
         if self._child is not None:
@@ -275,21 +281,21 @@ class AsteriskServer:
                 return
 
     async def _booted(self) -> None:
-        """Wait for the control socket to answer and all modules to be loaded, or for the process to end."""
+        """Wait until Asterisk has loaded all modules or the process has ended."""
         while self.running:
             if (self.folders.run / "asterisk.ctl").exists():
                 try:
                     if _BOOTED in await self.rx("core waitfullybooted"):
                         return
                 except SetupError as error:
-                    log.debug("not up yet: %s", error)
+                    log.debug("not booted yet: %s", error)
             await asyncio.sleep(_POLL_SECONDS)
 
     def _log_size(self) -> int:
         return size_of(self.folders.log / log_keeper.MESSAGES)
 
-    async def _keep_logs_short(self) -> None:
-        """See to it that there is a keeper of the logs, which outlives this program (see log_keeper)."""
+    async def _supervise_log_keeper(self) -> None:
+        """Keep a log keeper running, which outlives this program (see log_keeper)."""
         while self.pid is not None:
             if self._keeper is None or self._keeper.poll() is not None:
                 try:
@@ -297,11 +303,13 @@ class AsteriskServer:
                         self.folders.log, self.pid, self._arguments(), self.bounds
                     )
                 except OSError as error:
-                    log.warning("nobody keeps Asterisk's logs short: %s", error)
+                    log.warning(
+                        "the log keeper can't be started, so Asterisk's logs are not rotated: %s", error
+                    )
             await asyncio.sleep(_KEEPER_SECONDS)
 
-    def _last_words(self, begin: int) -> str:
-        """What its log says about the failure since byte `begin`, errors first."""
+    def _log_excerpt(self, begin: int) -> str:
+        """Return the last lines of the log since byte `begin`; errors if there are any."""
         lines: list[str] = []
         messages = self.folders.log / log_keeper.MESSAGES
         if messages.exists():
@@ -313,4 +321,4 @@ class AsteriskServer:
         lines = [line.strip() for line in lines if line.strip()]
         errors = [line for line in lines if re.search(r"\bERROR\b", line)]
         said = " / ".join((errors or lines)[-3:]) or "nothing"
-        return f"Its log says: {said} (all of it: {messages})"
+        return f"Its log says: {said} (full log: {messages})"

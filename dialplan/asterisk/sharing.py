@@ -1,8 +1,8 @@
-"""Opens what an Asterisk of another user needs to that user's group, and nothing else (`[asterisk] group`).
+"""Gives an Asterisk that runs as another user access to what it needs (`[asterisk] group`).
 
-Only with `embedded = false`. It then reads its files and the sounds, and writes its event log and what it records;
-the database, the passwords and the finished MP3s stay the owner's alone. The bit setgid on the folders hands the group on
-to what either of the two makes in them later.
+Used with `embedded = false`. Asterisk's group may read its files and the sounds, and write its event log and recordings.
+The database, the passwords and the finished MP3s stay accessible to their owner only. The folders have the setgid bit, so
+that new files in them belong to the group too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _PASS, _READ, _WRITE, _FILE = 0o710, 0o2750, 0o2770, 0o640
 
 
 def group_id(settings: Settings) -> int | None:
-    """The number of the group that somebody else's Asterisk runs as; None where it runs as our user.
+    """Return the id of the group set in [asterisk] group; None if Asterisk runs as this user.
 
     Raises:
-        SetupError: there is no such group.
+        SetupError: the group does not exist.
     """
     name = settings.asterisk.group
     if name is None:
@@ -32,19 +32,19 @@ def group_id(settings: Settings) -> int | None:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise SetupError(
-            f"there is no group {name!r} on this machine. Set [asterisk] group to the group that your Asterisk runs as."
+            f"the group {name!r} does not exist on this machine. Set [asterisk] group to the group that your Asterisk runs as."
         ) from None
 
 
 def share(settings: Settings, etc: Path | None = None) -> None:
-    """Open the state to the group as far as Asterisk needs it; nothing where no group is set.
+    """Give the group access to the parts of the state folder that Asterisk needs. Does nothing if no group is set.
 
     Args:
-        settings: whose [asterisk] group it is.
-        etc: the folder of Asterisk's files, where it is not the one in the state folder.
+        settings: the settings with the group.
+        etc: the folder of Asterisk's files, if not the one in the state folder.
 
     Raises:
-        SetupError: there is no such group, or this user is not in it.
+        SetupError: the group does not exist, or this user is not a member of it.
     """
     group = group_id(settings)
     if group is None:
@@ -67,10 +67,10 @@ def share(settings: Settings, etc: Path | None = None) -> None:
 
 
 def share_sound(settings: Settings, path: Path) -> None:
-    """Open one sound below the state folder, which was made just now, to the group; nothing where no group is set.
+    """Give the group access to a new sound below the state folder. Does nothing if no group is set.
 
     Raises:
-        SetupError: there is no such group, or this user is not in it.
+        SetupError: the group does not exist, or this user is not a member of it.
     """
     group = group_id(settings)
     if group is None:
@@ -92,18 +92,20 @@ def _open_all(folder: Path, group: int) -> None:
 
 def _open_each(paths: Iterable[Path], group: int, mode: int) -> None:
     for path in paths:
-        if not path.is_symlink():  # of which the target counts, which may be somebody else's
+        # A symbolic link's target may belong to another user.
+        if not path.is_symlink():
             _open(path, group, mode)
 
 
 def _open(path: Path, group: int, mode: int) -> None:
+    # What does not exist yet is created by `taxiphone asterisk config`, which calls this again.
     if not path.exists():
-        return  # made, and opened, by `taxiphone asterisk config`
+        return
     try:
         os.chown(path, -1, group)
         path.chmod(mode)
     except OSError as error:
         raise SetupError(
-            f"{path} can't be opened to Asterisk's group: {error.strerror}. Make this user a member of the group "
-            "(usermod --append --groups GROUP USER), and sign in again."
+            f"Asterisk's group can't be given access to {path}: {error.strerror}. Add this user to the group "
+            "(usermod --append --groups GROUP USER) and log in again."
         ) from None

@@ -132,8 +132,8 @@ async def test_a_flood_leaves_bounded_logs_with_the_program_alive_and_dead(targe
     for sizes in (alive, dead):
         for name in (log_keeper.MESSAGES, log_keeper.NOTICES, log_keeper.SECURITY, refused_requests.FILE):
             files = family(sizes, name)
-            assert len(files) <= 1 + log_keeper.OLDER
-            assert sum(files) <= (1 + log_keeper.OLDER) * LIMIT + A_SECONDS_FLOOD
+            assert len(files) <= 1 + log_keeper.ROTATED
+            assert sum(files) <= (1 + log_keeper.ROTATED) * LIMIT + A_SECONDS_FLOOD
     assert dead["messages.log"] < 10_000, "what a stranger sends is no warning"
     assert len(family(dead, log_keeper.SECURITY)) > 1, "the flood was large enough to put a log aside"
     # A line for each request, as Asterisk writes it, is not what the clean log holds: it has 20 for each second at most.

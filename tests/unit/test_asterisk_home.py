@@ -66,7 +66,7 @@ def test_a_control_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> 
     folders.home.mkdir()
     (tmp_path / "elsewhere").mkdir()
     folders.run.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SetupError, match="belongs to somebody else"):
+    with pytest.raises(SetupError, match="belongs to another user"):
         home.write_files(folders, {})
 
 

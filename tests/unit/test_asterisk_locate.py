@@ -107,5 +107,5 @@ def test_the_one_that_the_settings_name_is_taken_and_no_other(tmp_path: Path) ->
 def test_one_without_modules_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     binary = fake(tmp_path / "usr", "Asterisk 22.11.0", modules=False)
     monkeypatch.setattr(shutil, "which", lambda _: str(binary))
-    with pytest.raises(AsteriskMissingError, match="no modules"):
+    with pytest.raises(AsteriskMissingError, match="no ARI module found"):
         locate.find()

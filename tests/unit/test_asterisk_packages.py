@@ -181,7 +181,7 @@ def test_a_whole_tree_is_taken_without_asking_apt(monkeypatch: pytest.MonkeyPatc
 
 def test_without_apt_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages.shutil, "which", lambda name: None if name == "apt-get" else name)
-    with pytest.raises(SetupError, match="apt-get is missing"):
+    with pytest.raises(SetupError, match="apt-get not found"):
         packages.fetch(["asterisk"], tmp_path / "tree")
 
 

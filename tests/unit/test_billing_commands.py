@@ -159,7 +159,7 @@ def test_explain_of_a_talk_that_was_cut_late_says_what_was_not_charged(app: App,
     house.write(*house.talk(call_id, "60.2"))
     Meter(house.settings, house.database).read_once()
     steps = read(app, call, "explain", call_id)["steps"]
-    assert "60.200000 s long" in steps[0]["text"]
+    assert "lasted 60.200000 s" in steps[0]["text"]
     assert steps[-1]["what"] == "consultant"
 
 

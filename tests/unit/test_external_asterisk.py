@@ -109,7 +109,7 @@ def test_a_name_that_is_made_later_is_open_to_the_group_at_once(tmp_path: Path) 
 
 def test_a_group_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = written(tmp_path, 'embedded = false\ngroup = "no-such-group"')
-    with pytest.raises(SetupError, match="no group 'no-such-group'"):
+    with pytest.raises(SetupError, match="the group 'no-such-group' does not exist"):
         sharing.share(settings)
 
 

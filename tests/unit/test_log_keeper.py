@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from taxiphone.dialplan.asterisk import log_keeper
-from taxiphone.dialplan.asterisk.log_keeper import Bounds, keep_short
+from taxiphone.dialplan.asterisk.log_keeper import Bounds, rotate
 
 BOUNDS = Bounds(log_bytes=10, spare_bytes=1000)
 
@@ -21,11 +21,11 @@ def sizes(folder: Path) -> dict[str, str]:
 def test_a_grown_log_is_put_aside_and_only_so_many_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "messages.log"
     log.write_text("short")
-    keep_short(tmp_path, BOUNDS)
+    rotate(tmp_path, BOUNDS)
     assert sizes(tmp_path) == {"messages.log": "short"}
     for number in range(8):
         log.write_text(f"log number {number}")
-        keep_short(tmp_path, BOUNDS)
+        rotate(tmp_path, BOUNDS)
     kept = {f"messages.log.{place}": f"log number {8 - place}" for place in range(1, 5)}
     assert sizes(tmp_path) == kept | {"messages.log": ""}
 
@@ -35,7 +35,7 @@ def test_who_has_the_log_open_goes_on_writing_into_the_same_file(tmp_path: Path)
         for _ in range(3):
             asterisk.write("something long")
             asterisk.flush()
-            keep_short(tmp_path, BOUNDS)
+            rotate(tmp_path, BOUNDS)
         asterisk.write("end")
     assert (tmp_path / "security.log").read_text() == "end"
 
@@ -44,7 +44,7 @@ def test_where_the_disk_is_nearly_full_the_logs_give_way(tmp_path: Path) -> None
     for name in ("messages.log", "messages.log.1", "refused.log.4", "notices.log", "console.log"):
         (tmp_path / name).write_text("something long")
     (tmp_path / "security.log").write_text("short")
-    keep_short(tmp_path, BOUNDS, free=lambda _: 999)
+    rotate(tmp_path, BOUNDS, free=lambda _: 999)
     left = {"messages.log": "", "notices.log": "", "console.log": "", "security.log": "short"}
     assert sizes(tmp_path) == left
 
@@ -65,7 +65,9 @@ def test_the_keeper_is_one_and_ends_with_asterisk(tmp_path: Path) -> None:
 
 def test_the_manuals_command_keeps_the_logs_of_an_asterisk_that_somebody_else_runs(tmp_path: Path) -> None:
     manual = (Path(__file__).parents[2] / "docs/logs.md").read_text(encoding="utf-8")
-    [command] = re.findall(r"^    python3 (-m taxiphone\.dialplan\.log_keeper .*)$", manual, re.MULTILINE)
+    [command] = re.findall(
+        r"^    python3 (-m taxiphone\.dialplan\.asterisk\.log_keeper .*)$", manual, re.MULTILINE
+    )
     (tmp_path / "messages.log").write_bytes(b"x" * 10_000_001)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
         words = command.replace('"$(cat /run/asterisk/asterisk.pid)"', str(asterisk.pid)).split()
