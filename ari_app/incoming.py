@@ -19,7 +19,7 @@ from taxiphone.ari_app.services import Services
 from taxiphone.ari_app.waiting import to_the_end
 from taxiphone.billing.metering import arrivals
 from taxiphone.directory import callers
-from taxiphone.directory.callers import Caller, Said
+from taxiphone.directory.callers import Caller, CallerHeaders
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class IncomingCalls:
 
     def _called(self, leg: Leg, event: Event, dialled: str, said: list[str]) -> None:
         """A call has come over the trunk: take it, refuse it, or turn it away."""
-        caller = callers.read(self._services.settings, event["channel"]["caller"]["number"], Said.of(said))
+        caller = callers.identify(
+            self._services.settings, event["channel"]["caller"]["number"], CallerHeaders.from_arguments(said)
+        )
         if self._invites.is_copy(event):
             log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
             self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))

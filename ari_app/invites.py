@@ -10,7 +10,7 @@ from taxiphone.ari_app.ports import Event
 _REMEMBERED = 20_000
 
 # Positions among the arguments after the number dialled (dialplan/config.py), following the five of
-# `directory.callers.Said`: the From tag with the CSeq, and what stands in place of the number dialled.
+# `directory.callers.CallerHeaders`: the From tag with the CSeq, and what stands in place of the number dialled.
 MARK, NAMED = 5, 6
 
 

@@ -12,7 +12,7 @@ from taxiphone.ari_app.ports import Ari, MediaSignalling, RecordingControl
 from taxiphone.ari_app.prompter import Prompter
 from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Router
-from taxiphone.directory.sign_in import Desk
+from taxiphone.directory.sign_in import Authenticator
 from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import Languages
 from taxiphone.speech.sentences import Speech
@@ -62,7 +62,7 @@ class Services:
     rated_calls: RatedCalls
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
-    sign_ins: Desk = field(default_factory=Desk)
+    sign_ins: Authenticator = field(default_factory=Authenticator)
 
     def speech(self, language: str) -> Speech:
         """The prompts of one language."""

@@ -31,10 +31,10 @@ def pin(app: App, /, who: str, ask: bool, as_json: bool) -> None:
     """
 
     def the_known(session: Session) -> tuple[str, ...]:
-        return accounts.known(people.the_client(session, app.settings, who))
+        return accounts.guessable(people.the_client(session, app.settings, who))
 
     known = app.database.read(the_known)
-    chosen = pins.checked(_asked(), known) if ask else pins.new_pin(known)
+    chosen = pins.checked(_asked(), known) if ask else pins.generate_pin(known)
     pin_hash = pins.hash_pin(chosen)
 
     def work(session: Session) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def pin(app: App, /, who: str, ask: bool, as_json: bool) -> None:
 @pass_app
 def unlock(app: App, /, who: str, as_json: bool) -> None:
     """End the pause after wrong PINs, for a client's code and numbers."""
-    _change(app, who, sign_in.forgive, as_json=as_json)
+    _change(app, who, sign_in.reset_failures, as_json=as_json)
 
 
 @click.command("close", epilog=examples("taxiphone client close 48210377"))

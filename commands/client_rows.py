@@ -28,7 +28,7 @@ def all_clients(session: Session, settings: Settings) -> list[dict[str, Any]]:
         select(Client).options(selectinload(Client.numbers)).order_by(Client.name, Client.id)
     )
     balances = postings.kept(session, postings.WALLET)
-    paused = sign_in.pins_paused_now(session, now())
+    paused = sign_in.lockouts(session, now())
     return [
         _row(
             settings,
@@ -59,7 +59,7 @@ def _row(settings: Settings, found: Client, balance: int, paused: list[dict[str,
 
 def pauses(session: Session, found: Client) -> list[dict[str, Any]]:
     """From whom no PIN is taken just now: the client's code, or one of their numbers, and until when."""
-    return [_pause(row) for row in sign_in.pins_paused_now(session, now(), found).values()]
+    return [_pause(row) for row in sign_in.lockouts(session, now(), found).values()]
 
 
 def _pause(row: SignIn) -> dict[str, Any]:

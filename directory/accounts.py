@@ -1,4 +1,4 @@
-"""What is done to a client's account: a PIN for it, the end of a pause, closing and opening it.
+"""Operations on a client's account: set its PIN, close it and reopen it.
 
 Every function works in the caller's transaction.
 """
@@ -15,33 +15,33 @@ from taxiphone.store.models import Call, Client
 from taxiphone.store.types import now
 
 
-def known(client: Client) -> tuple[str, ...]:
-    """What others may know of the client, so that no PIN is a part of it: the code and the numbers."""
+def guessable(client: Client) -> tuple[str, ...]:
+    """Return the client's code and numbers, which others may know, so that no PIN is a part of them."""
     return (client.code, *(entry.number for entry in client.numbers))
 
 
 def set_pin(session: Session, client: Client, pin_hash: str) -> None:
-    """Give the client another PIN, by its hash. What was counted against the one before is forgotten."""
+    """Set the hash of the client's PIN and reset the failures counted for the previous PIN."""
     client.pin_hash = pin_hash
-    sign_in.forgive(session, client)
+    sign_in.reset_failures(session, client)
 
 
 def close(session: Session, client: Client) -> None:
-    """Close the account: no call any more. One that is closed already keeps its day.
+    """Close the account, so that no more calls are accepted. An account that is closed already keeps its date.
 
     Raises:
-        UsageError: a call of theirs is not priced yet, so that money is still to be taken or given back.
+        UsageError: a call of the client is not priced yet, so an amount is still to be charged or released.
     """
     unfinished = select(Call).where(Call.client_id == client.id, Call.status.in_(OPEN))
     call = session.scalar(unfinished.order_by(Call.arrived_at).limit(1))
     if call is not None:
         raise UsageError(
-            f"the call {call.id} of {client.name}'s is not over and priced yet (it is {call.status}); nothing was closed. "
-            f"So that no other begins: taxiphone client set {client.code} --block. Then close the account again."
+            f"call {call.id} of {client.name} is not finished and priced yet (status: {call.status}), so the account was not "
+            f"closed. To prevent new calls, run: taxiphone client set {client.code} --block. Then try again."
         )
     client.closed_at = client.closed_at or now()
 
 
 def reopen(client: Client) -> None:
-    """Let a closed account call again."""
+    """Reopen a closed account."""
     client.closed_at = None

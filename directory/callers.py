@@ -1,10 +1,10 @@
-"""Who calls, from all that the carrier says of it: a number is taken for a client's only where nobody withheld it.
+"""Identifies the caller from what the carrier sends. A withheld number is never treated as a client's.
 
-Where a number is withheld (RFC 3323, RFC 3325), or the carrier could not verify it (STIR: `verstat`, 3GPP TS 24.229),
-the call has no number: the caller keys in a client code and PIN, and the call's row does not hold the number.
+If a number is withheld (RFC 3323, RFC 3325), or the carrier could not verify it (STIR: `verstat`, 3GPP TS 24.229), the
+call has no number: the caller is asked for client code and PIN, and the number is not stored.
 
-Asterisk alone does not tell: it heeds a Privacy header only beside a P-Asserted-Identity, and knows no `verstat`. So the
-dialplan hands over the headers (dialplan/config.py), stripped of all but harmless characters.
+Asterisk's own verdict is not enough: it evaluates a Privacy header only together with a P-Asserted-Identity, and does not
+support `verstat`. Therefore the dialplan passes the headers, limited to harmless characters (dialplan/config.py).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from urllib.parse import unquote
 from taxiphone.directory import numbers
 from taxiphone.settings import Settings
 
-# Privacy values that leave the number alone: none at all; the media or the history; "refuse the call if you can't".
-# `header` and `user` count as withheld, as does any value that is not known here.
+# Privacy values that do not withhold the number. Any other value does, including `header`, `user` and unknown ones.
 _OPEN = frozenset({"none", "off", "session", "history", "critical"})
-# Display names and users that carriers put in the place of an identity.
-_NOBODY = frozenset(
+# Display names and users that carriers send instead of an identity.
+_ANONYMOUS = frozenset(
     {
         *("anonymous", "anonyme", "blocked", "private", "private number", "restricted"),
         *("unavailable", "unknown", "withheld", "number withheld"),
     }
 )
 _ARGUMENTS = 5
-_VERIFIED = ("tn-validation-passed", "no-tn-validation")  # the second: nobody has tried
+# `no-tn-validation` means that no verification was attempted.
+_VERIFIED = ("tn-validation-passed", "no-tn-validation")
 _VERSTAT = re.compile(r"verstat(?:=([a-z0-9.-]*))?")
 _PRIVACY = re.compile(r"privacy=([a-z0-9-]+)")
 _URI = re.compile(r"(?:sips?|tel):([^@;>\s]*)(?:[^@>\s]*@([^;>:\s]*))?")
@@ -36,31 +36,31 @@ _URI = re.compile(r"(?:sips?|tel):([^@;>\s]*)(?:[^@>\s]*@([^;>:\s]*))?")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls.
+    """The caller.
 
     Attributes:
-        number: in E.164; None: withheld, not verified, ambiguous, or no number at all.
-        hidden: why there is none, in a few words; None where there is one.
+        number: in E.164; None if it is withheld, not verified, ambiguous or missing.
+        hidden: why there is no number, in a few words; None if there is one.
     """
 
     number: str | None
     hidden: str | None = None
 
 
-NOBODY = Caller(None)
-"""Where nothing is known of the caller: the call is an earlier process's, which has noted who calls."""
+UNKNOWN = Caller(None)
+"""A caller about whom nothing is known, because the call was recorded by an earlier process."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a carrier says beside the number, as the dialplan hands it over; empty where it says nothing.
+class CallerHeaders:
+    """The headers that identify the caller, as passed by the dialplan; empty if the carrier did not send them.
 
     Attributes:
         presentation: Asterisk's own verdict, such as "prohib_not_screened".
-        privacy: of the Privacy headers (RFC 3323).
-        sender: of the From header.
-        asserted: of the P-Asserted-Identity headers (RFC 3325).
-        remote_party: of the Remote-Party-ID header, which some carriers send instead.
+        privacy: Privacy (RFC 3323).
+        sender: From.
+        asserted: P-Asserted-Identity (RFC 3325).
+        remote_party: Remote-Party-ID, which some carriers send instead.
     """
 
     presentation: str = ""
@@ -70,63 +70,63 @@ class Said:
     remote_party: str = ""
 
     @classmethod
-    def of(cls, arguments: Sequence[str]) -> Said:
-        """From the dialplan's arguments, in their order; more than there should be are left out.
+    def from_arguments(cls, arguments: Sequence[str]) -> CallerHeaders:
+        """Create it from the dialplan's arguments, in this order; further arguments are ignored.
 
-        A dialplan of an earlier version gives fewer, and does not tell whether the number is withheld: it then counts as such.
+        A dialplan of an earlier version passes fewer arguments and does not tell whether the number is withheld, so it is
+        treated as withheld.
         """
         if len(arguments) < _ARGUMENTS:
             return cls(presentation="prohibited: Asterisk's dialplan is of an earlier version")
         return cls(*(unquote(argument).strip().lower() for argument in arguments[:_ARGUMENTS]))
 
 
-def read(settings: Settings, number: str, said: Said | None = None) -> Caller:
-    """Decide who calls.
+def identify(settings: Settings, number: str, headers: CallerHeaders | None = None) -> Caller:
+    """Identify the caller.
 
     Args:
-        settings: whose region and `[trunk] number_format` say what bare digits are.
-        number: as the carrier sent it.
-        said: what it said beside it.
+        settings: settings with the region and `[trunk] number_format` of bare digits.
+        number: the caller ID sent by the carrier.
+        headers: the headers sent by the carrier.
     """
-    said = said or Said()
-    if hidden := _withheld(number, said) or _not_verified(said):
+    headers = headers or CallerHeaders()
+    if hidden := _withheld(number, headers) or _not_verified(headers):
         return Caller(None, hidden)
-    region = numbers.home_region(settings)
-    read_as = numbers.caller(number, region, settings.trunk.number_format)
-    return Caller(read_as, None if read_as else "no number, or an ambiguous one")
+    found = numbers.caller(number, numbers.home_region(settings), settings.trunk.number_format)
+    return Caller(found, None if found else "no number, or an ambiguous one")
 
 
-def _withheld(number: str, said: Said) -> str | None:
-    """Why the number counts as withheld; None where it does not."""
+def _withheld(number: str, headers: CallerHeaders) -> str | None:
+    """Return why the number is treated as withheld; None if it is not."""
     if numbers.withheld(number):
         return "no number, or the keys of a word" if number else "no number"
-    values = set(re.split(r"[;,\s]+", said.privacy)) - {""} - _OPEN
+    values = set(re.split(r"[;,\s]+", headers.privacy)) - {""} - _OPEN
     if values:
         return f"Privacy: {';'.join(sorted(values))}"
-    # Asterisk calls a number prohibited for every Privacy header but "none", "off" included.
-    if not said.privacy and said.presentation.startswith("prohib"):
-        return f"presentation: {said.presentation}"
-    if set(_PRIVACY.findall(said.remote_party)) - {"off", "none", "name"}:
+    # Asterisk treats every Privacy header except "none" as prohibited, even "off".
+    if not headers.privacy and headers.presentation.startswith("prohib"):
+        return f"presentation: {headers.presentation}"
+    if set(_PRIVACY.findall(headers.remote_party)) - {"off", "none", "name"}:
         return "Remote-Party-ID: privacy"
-    for header, value in (("From", said.sender), ("P-Asserted-Identity", said.asserted)):
-        if value and _nobody(value):
+    for header, value in (("From", headers.sender), ("P-Asserted-Identity", headers.asserted)):
+        if value and _anonymous(value):
             return f"{header}: anonymous"
     return None
 
 
-def _nobody(header: str) -> bool:
-    """Whether a header names nobody: by its display name, its user, or its domain (RFC 3323, 4.1.1.3)."""
-    if header.partition("<")[0].strip() in _NOBODY:
+def _anonymous(header: str) -> bool:
+    """Tell whether a header is anonymous by its display name, user or domain (RFC 3323, 4.1.1.3)."""
+    if header.partition("<")[0].strip() in _ANONYMOUS:
         return True
     return any(
-        user in _NOBODY or numbers.keypad_word(user) or host.endswith(".invalid")
+        user in _ANONYMOUS or numbers.keypad_word(user) or host.endswith(".invalid")
         for user, host in _URI.findall(header)
     )
 
 
-def _not_verified(said: Said) -> str | None:
-    """What the carrier says where it could not verify the number; None where it did, or did not try."""
-    for value in _VERSTAT.findall(f"{said.sender} {said.asserted}"):
+def _not_verified(headers: CallerHeaders) -> str | None:
+    """Return the carrier's verdict if it could not verify the number; None if it did, or did not try."""
+    for value in _VERSTAT.findall(f"{headers.sender} {headers.asserted}"):
         if not value.startswith(_VERIFIED):
             return f"verstat: {value or 'no value'}"
     return None

@@ -1,4 +1,4 @@
-"""What can be given and changed of a consultant: the fields as they are stored, and the further phones."""
+"""The fields of a consultant that can be set, and the consultant's phones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import Languages
 from taxiphone.store.models import Consultant, ConsultantPhone
 
-MOST_PHONES = 8  # rung at once, each is a leg on the trunk; one after the other, each lets the client wait
+# Rung at once, each phone takes a channel of the trunk. Rung in turn, each makes the client wait.
+MOST_PHONES = 8
 
 
 class ConsultantOptions(TypedDict, total=False):
-    """What a consultant may have; None takes a package or an own commission away."""
+    """Optional fields. None removes a package or a commission of the consultant's own."""
 
     language: str
     free_minutes: int
@@ -31,7 +32,7 @@ class ConsultantOptions(TypedDict, total=False):
 
 
 class ConsultantFields(ConsultantOptions, total=False):
-    """All that can be changed of a consultant, the further phones aside."""
+    """All fields except the further phones."""
 
     name: str
     phone: str
@@ -39,7 +40,7 @@ class ConsultantFields(ConsultantOptions, total=False):
 
 
 def now(consultant: Consultant) -> ConsultantFields:
-    """What the consultant has."""
+    """Return the current fields of a consultant."""
     return {
         "language": consultant.language,
         "free_minutes": consultant.free_minutes,
@@ -56,16 +57,16 @@ def now(consultant: Consultant) -> ConsultantFields:
 
 
 def checked(session: Session, settings: Settings, fields: ConsultantFields) -> ConsultantFields:
-    """A copy of the fields, each as it is stored.
+    """Validate the fields and return them as they are stored.
 
     Raises:
-        UsageError: for the first that can't be.
+        UsageError: a field is invalid.
     """
     digits = settings.currency_digits
     package = (fields.get("package_price"), fields.get("package_minutes"))
     if (package[0] is None) != (package[1] is None):
         raise UsageError(
-            "a package has a price and minutes: give both, --package-price and --package-minutes."
+            "a package needs a price and minutes: give both --package-price and --package-minutes."
         )
     kept: ConsultantFields = {
         **fields,
@@ -93,18 +94,23 @@ def phones_after(
     more: Iterable[str] = (),
     gone: Iterable[str] = (),
 ) -> list[str]:
-    """A consultant's phones (E.164), in the order in which they are rung, after a change.
+    """Return a consultant's phones (E.164) after a change, in the order in which they are rung.
 
-    `have` are the ones before it. `gone` are rung no more; where the first goes, the next one is the first. `first` is
-    put in the place of the one before, `more` at the end.
+    Args:
+        session: the transaction.
+        settings: the settings.
+        have: the phones before the change.
+        first: replaces the first phone.
+        more: phones added at the end.
+        gone: phones that are removed. If the first one is removed, the next one becomes the first.
 
     Raises:
-        UsageError: one can't be rung, is there already or is not there, or none is left.
+        UsageError: a phone may not be dialled, is there already, or is not there; or no phone is left.
     """
     region, left = numbers.home_region(settings), list(have)
     for phone in dict.fromkeys(numbers.e164(text, region) for text in gone):
         if phone not in left:
-            raise UsageError(f"{phone} is not a phone of this consultant's.")
+            raise UsageError(f"{phone} is not a phone of this consultant.")
         left.remove(phone)
     if first is not None:
         rest = left[1:] if left[:1] == have[:1] else left
@@ -112,16 +118,16 @@ def phones_after(
     left += [ownership.for_consultant(session, settings, text) for text in more]
     for phone in left:
         if left.count(phone) > 1:
-            raise UsageError(f"{phone} is one of this consultant's phones already.")
+            raise UsageError(f"{phone} is already a phone of this consultant.")
     if not left:
-        raise UsageError("a consultant needs a phone: give another with --phone.")
+        raise UsageError("a consultant needs at least one phone: give another one with --phone.")
     if len(left) > MOST_PHONES:
-        raise UsageError(f"a consultant can have {MOST_PHONES} phones at most.")
+        raise UsageError(f"a consultant can have at most {MOST_PHONES} phones.")
     return left
 
 
 def set_more_phones(consultant: Consultant, further: list[str]) -> None:
-    """Make these (E.164, checked) the consultant's further phones, in their order."""
+    """Set the consultant's further phones (validated, E.164), in their order."""
     rows = {entry.number: entry for entry in consultant.more_phones}
     for number in rows.keys() - set(further):
         consultant.more_phones.remove(rows[number])

@@ -1,15 +1,15 @@
-"""Which numbers may be rung. Whoever gets the platform to ring a premium-rate number is paid for it.
+"""Decides which numbers may be dialled, so that nobody can make the platform call a premium-rate number.
 
-A number must pass two lists of [platform] in taxiphone.toml:
+A number must pass two allow-lists in [platform] of taxiphone.toml:
 
-- where: `dial_regions`, such as ["FR", "BE"]; and `dial_prefixes`, which narrows them down. Where only prefixes are
-  given, they say where: one that is a country code alone means that country, not all that share the code (+1 is the
-  United States and not Jamaica, +44 Great Britain and not Jersey), unless the platform's own number is of another
-  one of them. One of three digits or more beyond the country code (+1876) means what begins with it.
-- what: `dial_types`. Fixed and mobile lines by default. Numbers of any other kind, and numbers that are not in use as
-  far as phonenumbers knows, are refused.
+- Places: `dial_regions`, such as ["FR", "BE"], and `dial_prefixes`, which narrows them down. Without regions, the prefixes
+  define the places. A prefix that is only a country code means that country, not others with the same code (+1 is the
+  United States and not Jamaica, +44 Great Britain and not Jersey), unless the platform's own number belongs to one of
+  them. A prefix with three or more digits after the country code (+1876) means all numbers that start with it.
+- Types: `dial_types`, by default fixed and mobile. Numbers of other types, and numbers that are not in use according to
+  phonenumbers, are rejected.
 
-Emergency and short numbers are not numbers in E.164, and can't be rung at all.
+Emergency and short numbers are not E.164 numbers and can't be dialled at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KINDS: dict[str, tuple[int, ...]] = {
     "pager": (PhoneNumberType.PAGER,),
     "voicemail": (PhoneNumberType.VOICEMAIL,),
 }
-_CALLED = {
+_TYPE_NAMES = {
     PhoneNumberType.VOIP: "a VoIP number",
     PhoneNumberType.TOLL_FREE: "a toll-free number",
     PhoneNumberType.SHARED_COST: "a shared-cost number",
@@ -45,18 +45,19 @@ _CALLED = {
     PhoneNumberType.MOBILE: "a mobile number",
     PhoneNumberType.FIXED_LINE_OR_MOBILE: "a fixed or mobile line",
 }
-_SPECIFIC = 3  # digits beyond the country code with which a prefix speaks for itself
+# With this many digits after the country code, a prefix is specific enough without a region.
+_SPECIFIC = 3
 
 
 def refusal(number: str, platform: Platform) -> str | None:
-    """Why a number may not be rung, as the rest of a sentence that begins with the number; None where it may.
+    """Return why a number may not be dialled, as the rest of a sentence that starts with the number; None if it may.
 
     Args:
         number: in E.164.
-        platform: whose lists decide.
+        platform: the settings with the allow-lists.
     """
     if not numbers.is_e164(number):
-        return "is not a number in E.164"
+        return "is not an E.164 number"
     return _refused_kind(number, platform) or _refused_place(number, platform)
 
 
@@ -67,35 +68,37 @@ def _refused_kind(number: str, platform: Platform) -> str | None:
     if any(kind in _KINDS[name] for name in platform.dial_types):
         return None
     named = next(name for name, kinds in _KINDS.items() if kind in kinds)
-    return f'is {_CALLED[kind]}, and [platform] dial_types does not have "{named}"'
+    return f'is {_TYPE_NAMES[kind]}, and [platform] dial_types does not have "{named}"'
 
 
 def _refused_place(number: str, platform: Platform) -> str | None:
     begins = [prefix for prefix in platform.dial_prefixes if number.startswith(prefix)]
     if platform.dial_prefixes and not begins:
-        return f"begins with none of {', '.join(platform.dial_prefixes)} ([platform] dial_prefixes)"
-    if not platform.dial_regions and any(_speaks_for_itself(prefix) for prefix in begins):
+        return f"starts with none of {', '.join(platform.dial_prefixes)} ([platform] dial_prefixes)"
+    if not platform.dial_regions and any(_is_specific(prefix) for prefix in begins):
         return None
     regions = platform.dial_regions or [_own_region(each, platform.cli) for each in begins or [platform.cli]]
     region = numbers.region_of(number)
     if region in regions:
         return None
-    return f"is of the region {region}, and the platform rings {', '.join(regions)} ([platform] dial_regions)"
+    return (
+        f"is in the region {region}, and only {', '.join(regions)} may be dialled ([platform] dial_regions)"
+    )
 
 
 def _own_region(prefix: str, cli: str) -> str:
-    """The region that the country code of a prefix stands for: the platform's own, where it has that code; else its main one."""
+    """Return the region of a prefix: the platform's if it has the same country code, otherwise the main one of the code."""
     code = _country_code(prefix)
     if code == _country_code(cli):
         return numbers.region_of(cli) or ""
     return str(phonenumbers.region_code_for_country_code(code))
 
 
-def _speaks_for_itself(prefix: str) -> bool:
+def _is_specific(prefix: str) -> bool:
     return len(prefix) - len(f"+{_country_code(prefix)}") >= _SPECIFIC
 
 
 def _country_code(number: str) -> int:
-    """The country code that an E.164 number, or the beginning of one, begins with; 0: none does."""
+    """Return the country code of an E.164 number or prefix; 0 if there is none."""
     codes = (int(number[1:length]) for length in range(2, min(len(number), 4) + 1))
     return next((code for code in codes if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), 0)

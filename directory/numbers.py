@@ -1,10 +1,10 @@
-"""Phone numbers: what people write and carriers send, in E.164 (ITU-T).
+"""Converts phone numbers as people write them and carriers send them to E.164 (ITU-T).
 
-A region is a country by its ISO 3166 code ("FR"): where a number without a country code belongs.
+A region is an ISO 3166 country code ("FR"). Numbers without a country code belong to it.
 
-Bare digits (neither `+` nor `00` before them) can often be read in two ways: 687123456 is a mobile number in France
-without its leading 0, and a number in New Caledonia (+687) without its `+`. A reading decides whose wallet pays, so
-digits that can be read in two ways are nobody's number.
+Bare digits, without `+` or `00`, are often ambiguous: 687123456 is a French mobile number without its leading 0, and a
+number in New Caledonia (+687) without its `+`. The number decides whose wallet is charged, so ambiguous digits are not
+treated as anybody's number.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.settings_types import NumberFormat
 
-# What people put between digits. Letters are refused: phonenumbers would read "0800-LAWYER" as keys.
+# Characters that people put between digits. Letters are rejected, because phonenumbers would convert "0800-LAWYER".
 _WRITTEN = re.compile(r"[+(]?[0-9][0-9 ()./\u00a0\u202f-]*", re.ASCII)
 _SENT = re.compile(r"\+?[0-9]+", re.ASCII)
 _SEPARATORS = re.compile(r"[\s()./-]+")
 
-# Gateways to older networks put a word's keys in the place of a number that is withheld or was never known.
+# Gateways to older networks send the keypad digits of a word instead of a withheld or unknown number.
 _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _WORDS = ("ANONYMOUS", "BLOCKED", "PRIVATE", "RESTRICTED", "UNAVAILABLE", "UNKNOWN")
-_MISTYPED = "8566696"  # UNKNOWN
+# A common misspelling of UNKNOWN.
+_MISTYPED = "8566696"
 KEYPAD_WORDS = frozenset({*(word.translate(_KEYS) for word in _WORDS), _MISTYPED})
 
-# Ranges that regulators keep free for fiction (ARCEP, Ofcom) and that phonenumbers does not know. Nobody is ever
-# assigned one, so documentation, demo and tests can use them like any other number.
+# Ranges reserved by regulators for fiction (ARCEP, Ofcom) that phonenumbers does not know. They are never assigned, so
+# documentation, demo and tests can use them.
 _FICTION = {
     "+3363998": ("FR", PhoneNumberType.MOBILE),
     "+447700900": ("GB", PhoneNumberType.MOBILE),
@@ -46,13 +47,13 @@ _FICTION = {
 
 @dataclass(frozen=True)
 class _Readings:
-    """How digits can be read.
+    """The possible readings of digits.
 
     Attributes:
-        national: as a number of the region, in E.164; None: they can't be.
-        prefixed: the national number is written as that region writes it, a leading 0 where there is one.
-        plausible: phonenumbers knows the national number to be in use.
-        international: as a country code and a number, in E.164; None: they can't be.
+        national: as a number of the region, in E.164; None if impossible.
+        prefixed: whether the national number is written as usual in the region, with a leading 0 if there is one.
+        plausible: whether the national number is in use according to phonenumbers.
+        international: as a country code and a number, in E.164; None if impossible.
     """
 
     national: str | None = None
@@ -61,29 +62,28 @@ class _Readings:
     international: str | None = None
 
     def one(self) -> str | None:
-        """The only number that the digits can be; None where there is none, or a doubt."""
+        """Return the number if there is exactly one reading, otherwise None."""
         if self.national is None or self.national == self.international:
             return self.international
         if self.international is None:
             return self.national if self.prefixed else None
-        # Written like a foreign number, and a national one only without its leading 0.
+        # The digits form a foreign number, and a national one only without its leading 0.
         return None if self.prefixed or self.plausible else self.international
 
     def all(self) -> list[str]:
-        """Every number that the digits can be, the national one first."""
+        """Return all readings, the national one first."""
         return list(dict.fromkeys(each for each in (self.national, self.international) if each is not None))
 
 
 def e164(text: str, region: str | None = None) -> str:
-    """A number that a person wrote, in E.164, such as `+33199001234`.
+    """Convert a number written by a person to E.164, such as `+33199001234`.
 
     Args:
-        text: with a country code (`+33 1 99 00 12 34`, `0033 …`), or as it is dialled inside `region`.
-        region: where a number without a country code belongs; None: it must have one.
+        text: the number with a country code (`+33 1 99 00 12 34`, `0033 …`), or as dialled inside `region`.
+        region: the region of numbers without a country code; None: a country code is required.
 
     Raises:
-        UsageError: it is not a telephone number, has too few or too many digits for its country, or can be read as
-            two different numbers.
+        UsageError: it is not a phone number, has too few or too many digits for its country, or is ambiguous.
     """
     trimmed = text.strip()
     plain = _SEPARATORS.sub("", trimmed)
@@ -94,74 +94,72 @@ def e164(text: str, region: str | None = None) -> str:
             return number
         if len(found.all()) > 1:
             raise UsageError(
-                f"{text!r} can be {' or '.join(found.all())}. Write the number with + and its country code."
+                f"{text!r} is ambiguous: it can be {' or '.join(found.all())}. Write it with + and the country code."
             )
         if found.national is not None:
             raise UsageError(
                 f"{text!r} has neither a country code nor the leading digit of a national number. "
-                f"If you mean {found.national}, write it like that."
+                f"If you mean {found.national}, write it in this form."
             )
         if _parsed(_international(plain), region) is not None:
             raise UsageError(f"{text!r} has too few or too many digits for a number of its country.")
-    raise UsageError(
-        f"{text!r} is not a telephone number. Write it with its country code, such as +33199001234."
-    )
+    raise UsageError(f"{text!r} is not a phone number. Write it with its country code, such as +33199001234.")
 
 
 def caller(text: str, region: str | None = None, written: NumberFormat = "auto") -> str | None:
-    """Who calls, in E.164, from what the carrier sent as caller ID; None where it is withheld, no number or ambiguous.
+    """Convert a caller ID to E.164; None if it is withheld, not a number, or ambiguous.
 
     Args:
-        text: `+33…`, `0033…`, `33…` or `06…`; "anonymous", the keys of a word, or nothing for a withheld number.
-        region: where a national number belongs.
-        written: what bare digits are (`[trunk] number_format`).
+        text: `+33…`, `0033…`, `33…` or `06…`. Withheld: "anonymous", the keypad digits of a word, or empty.
+        region: the region of national numbers.
+        written: the format of bare digits (`[trunk] number_format`).
     """
     return None if withheld(text) else _readings(_SEPARATORS.sub("", text), region, written).one()
 
 
 def dialled(text: str, region: str | None = None, written: NumberFormat = "auto") -> list[str]:
-    """The numbers in E.164 that a client may have dialled, from what the carrier sent; the likeliest first.
+    """Return the numbers in E.164 that a dialled number can mean, in order of likelihood.
 
-    Several, where the digits are ambiguous: the one that is the platform's is meant, since no other comes here.
+    If the digits are ambiguous, the one that belongs to the platform is meant, because only those reach it.
     """
     return _readings(_SEPARATORS.sub("", text), region, written).all()
 
 
 def as_national(digits: str, region: str | None) -> str | None:
-    """Digits read as a number of the region, with its leading 0 or without, in E.164; None where they can't be one."""
+    """Convert digits to E.164 as a number of the region, with or without its leading 0; None if impossible."""
     return _readings(digits, region, "national").national
 
 
 def withheld(text: str) -> bool:
-    """Whether a caller ID stands for a withheld number: nothing, no digits, or the keys of a word."""
+    """Tell whether a caller ID means a withheld number: empty, not digits, or the keypad digits of a word."""
     return _SENT.fullmatch(_SEPARATORS.sub("", text)) is None or keypad_word(text)
 
 
 def keypad_word(text: str) -> bool:
-    """Whether a number is the keys of a word that carriers send for a withheld number, such as UNAVAILABLE.
+    """Tell whether a number is the keypad digits of a word sent for a withheld number, such as UNAVAILABLE.
 
-    They count exactly as they are, or after a `+`, which some carriers put before everything. A national number that
-    happens to have the same digits, such as +33 2 66 69 66 87, is somebody's.
+    Only an exact match counts, optionally after a `+`, which some carriers add to everything. A national number with the
+    same digits, such as +33 2 66 69 66 87, is a real number.
     """
     return _SEPARATORS.sub("", text).removeprefix("+") in KEYPAD_WORDS
 
 
 def assigned(number: str) -> bool:
-    """Whether a number in E.164 lies in a range that is in use, as far as phonenumbers knows, or kept for fiction.
+    """Tell whether an E.164 number is in a range that is in use according to phonenumbers, or reserved for fiction.
 
-    Carriers' placeholders, such as +11111111111, have the right length and are nobody's.
+    Carriers' placeholders, such as +11111111111, have a valid length but belong to nobody.
     """
     return kind(number) != PhoneNumberType.UNKNOWN
 
 
 def is_e164(number: str) -> bool:
-    """Whether this is a number in E.164, digit by digit as it is written, of a length that its country has."""
+    """Tell whether a text is exactly an E.164 number of a length that its country has."""
     parsed = _parsed(number, None) if number.startswith("+") and _SENT.fullmatch(number) else None
     return parsed is not None and _format(parsed) == number
 
 
 def kind(number: str) -> int:
-    """What a number in E.164 is: one of phonenumbers' `PhoneNumberType`, UNKNOWN where it is not in use."""
+    """Return the type of an E.164 number (phonenumbers' `PhoneNumberType`), UNKNOWN if it is not in use."""
     parsed = _parsed(number, None)
     if parsed is None or not _possible(parsed):
         return PhoneNumberType.UNKNOWN
@@ -169,16 +167,8 @@ def kind(number: str) -> int:
     return int(phonenumbers.number_type(parsed)) if fiction is None else fiction[1]
 
 
-def home_region(settings: Settings) -> str | None:
-    """The region where a number without a country code belongs: the one of the platform's own number."""
-    return region_of(settings.platform.cli)
-
-
 def region_of(number: str) -> str | None:
-    """The region of a number in E.164; the main one of its country code where the number itself does not tell.
-
-    That of the platform's CLI is the one where numbers belong by default.
-    """
+    """Return the region of an E.164 number; the main one of its country code if the number is in no region."""
     parsed = _parsed(number, None)
     if parsed is None:
         return None
@@ -190,8 +180,13 @@ def region_of(number: str) -> str | None:
     )
 
 
+def home_region(settings: Settings) -> str | None:
+    """Return the region of the platform's own number, to which numbers without a country code belong."""
+    return region_of(settings.platform.cli)
+
+
 def readable(number: str) -> str:
-    """A number in E.164 with the spaces of its country: `+33 1 99 00 12 34`."""
+    """Format an E.164 number with spaces as usual in its country: `+33 1 99 00 12 34`."""
     parsed = _parsed(number, None)
     return number if parsed is None else phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)
 
@@ -215,9 +210,9 @@ def _readings(plain: str, region: str | None, written: NumberFormat = "auto") ->
 
 
 def _needs_prefix(region: str | None) -> bool:
-    """Whether national numbers are written with a digit before them that does not belong to them, mostly a 0.
+    """Tell whether national numbers are written with a prefix, usually 0.
 
-    The 1 of North America is its country code too, and left out as often as not.
+    North America's 1 is also its country code and often omitted, so it does not count.
     """
     prefix = phonenumbers.ndd_prefix_for_region(region or "", True)
     return bool(prefix) and prefix != str(phonenumbers.country_code_for_region(region or ""))
@@ -248,7 +243,7 @@ def _e164_if_possible(text: str, region: str | None) -> str | None:
 
 
 def _possible(number: PhoneNumber) -> bool:
-    # IS_POSSIBLE_LOCAL_ONLY (a number without its area code) can't be dialled from anywhere else.
+    # A number without its area code (IS_POSSIBLE_LOCAL_ONLY) can't be dialled from outside the area.
     return phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
 
 

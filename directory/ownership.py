@@ -1,6 +1,6 @@
-"""Whose a phone number is: the platform's, a client's or a consultant's; what each of them may be given.
+"""Checks who a phone number belongs to, and whether a client, a consultant or the platform may be given it.
 
-Each function returns the number in E.164 and raises `UsageError` with one sentence where it can't be theirs.
+The `for_` functions return the number in E.164 and raise `UsageError` if it can't be assigned.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from taxiphone.store.models import Client, ClientNumber, Consultant, ConsultantP
 
 
 def is_platforms(session: Session, settings: Settings, number: str) -> bool:
-    """Whether a number (E.164) is the one that the platform calls from, or one that clients dial."""
+    """Tell whether a number (E.164) is the one that the platform calls from, or one that clients dial."""
     return number == settings.platform.cli or session.get(Did, number) is not None
 
 
 def consultant_with(session: Session, number: str) -> Consultant | None:
-    """A consultant who is rung on this number (E.164), be it the first phone or a further one."""
+    """Return a consultant with this phone (E.164), be it the first or a further one."""
     further = select(ConsultantPhone.consultant_id).where(ConsultantPhone.number == number)
     return session.scalar(
         select(Consultant)
@@ -31,44 +31,44 @@ def consultant_with(session: Session, number: str) -> Consultant | None:
 
 
 def for_client(session: Session, settings: Settings, text: str, owner: Client | None = None) -> str:
-    """A number that a client calls from: not the platform's, and no other client's than `owner`'s."""
+    """Validate a number that a client calls from: neither the platform's nor another client's."""
     if numbers.keypad_word(text):
         raise UsageError(
-            f"{text!r} is what carriers send in the place of a withheld number: with it, every hidden caller would be taken "
-            "for this client. To call from a hidden number, a client needs a PIN: taxiphone client pin."
+            f"{text!r} is what carriers send instead of a withheld number, so every hidden caller would be treated as this "
+            "client. To call from a hidden number, a client needs a PIN. Run: taxiphone client pin"
         )
     number = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, number):
-        raise UsageError(f"{number} is the platform's own number; a client calls from another.")
+        raise UsageError(f"{number} is a number of the platform, so it can't be a client's.")
     found = session.get(ClientNumber, number)
     if found is not None and found.client is not owner:
-        raise UsageError(f"{number} belongs to the client {found.client.name} ({found.client.code}) already.")
+        raise UsageError(f"{number} already belongs to the client {found.client.name} ({found.client.code}).")
     return number
 
 
 def for_consultant(session: Session, settings: Settings, text: str) -> str:
-    """A phone that is rung for a consultant: not the platform's, and one that may be rung.
+    """Validate a consultant's phone: not the platform's, and allowed to be dialled.
 
-    Two consultants may share a phone: those of one practice do.
+    Two consultants may share a phone, for example in one practice.
     """
     phone = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, phone):
-        raise UsageError(f"{phone} is the platform's own number; a consultant needs another phone.")
+        raise UsageError(f"{phone} is a number of the platform, so it can't be a consultant's phone.")
     refused = dialling.refusal(phone, settings.platform)
     if refused is not None:
-        raise UsageError(f"{phone} may not be rung: it {refused}.")
+        raise UsageError(f"{phone} may not be dialled: it {refused}.")
     return phone
 
 
 def for_platform(session: Session, settings: Settings, text: str) -> str:
-    """A number that clients dial: neither there already, nor a client's, nor a consultant's phone."""
+    """Validate a number that clients dial: not registered yet, and neither a client's nor a consultant's."""
     number = numbers.e164(text, numbers.home_region(settings))
     if session.get(Did, number) is not None:
-        raise UsageError(f"{number} is one of the platform's numbers already. See: taxiphone number list")
+        raise UsageError(f"{number} is already a number of the platform. See: taxiphone number list")
     owner = session.get(ClientNumber, number)
     if owner is not None:
-        raise UsageError(f"{number} is the number of the client {owner.client.name} ({owner.client.code}).")
+        raise UsageError(f"{number} belongs to the client {owner.client.name} ({owner.client.code}).")
     rung = consultant_with(session, number)
     if rung is not None:
-        raise UsageError(f"{number} is the phone of the consultant {rung.name} ({rung.code}).")
+        raise UsageError(f"{number} is a phone of the consultant {rung.name} ({rung.code}).")
     return number

@@ -1,7 +1,7 @@
-"""Who is who: finding and keeping consultants, clients and the platform's numbers.
+"""Finds, adds and changes consultants, clients and the platform's numbers.
 
-Every function works in the caller's transaction. What changes something checks all of it first and raises
-`UsageError` with one sentence, so that nothing is left half-done. Amounts are decimals of the platform's currency.
+Every function works in the caller's transaction. Functions that change something validate everything first and raise
+`UsageError` before any change. Amounts are decimals in the platform's currency.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from taxiphone.store.models import Base, Call, Client, ClientNumber, Consultant,
 
 
 class ClientChanges(TypedDict, total=False):
-    """What can be changed of a client; a daily limit (minor units) of None takes it away."""
+    """The fields of a client that can be changed. A daily limit (minor units) of None removes it."""
 
     name: str
     language: str
@@ -39,20 +39,20 @@ class ClientChanges(TypedDict, total=False):
 
 
 def client_calling(session: Session, number: str | None) -> Client | None:
-    """The client who calls from this number (E.164)."""
+    """Return the client who calls from this number (E.164)."""
     found = None if number is None else session.get(ClientNumber, number)
     return None if found is None else found.client
 
 
 def did(session: Session, number: str | None) -> Did | None:
-    """The platform's number that was dialled (E.164)."""
+    """Return the platform's number with these digits (E.164)."""
     return None if number is None else session.get(Did, number)
 
 
 def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
-    """The number that was dialled, from what the carrier sent, and the platform's number that it is, if it is one.
+    """Return the dialled number, in E.164 if possible, and the platform's number if it is one.
 
-    In E.164, as far as it can be read. Digits that can be read in two ways are the platform's number, if one of them is.
+    If the digits sent by the carrier are ambiguous, a reading that is a number of the platform is preferred.
     """
     read = numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
     found = next((each for each in (did(session, number) for number in read) if each is not None), None)
@@ -62,12 +62,12 @@ def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, D
 
 
 def consultant_by_code(session: Session, code: str) -> Consultant | None:
-    """The consultant whose code a client keyed in."""
+    """Return the consultant with this code."""
     return session.scalar(select(Consultant).where(Consultant.code == code))
 
 
 def last_consultant(session: Session, client: Client) -> Consultant | None:
-    """Whom the client talked with the last time; None where they have not talked with anybody yet."""
+    """Return the consultant of the client's last talk; None if there was none."""
     return session.scalar(
         select(Consultant)
         .join(Call, Call.consultant_id == Consultant.id)
@@ -78,7 +78,7 @@ def last_consultant(session: Session, client: Client) -> Consultant | None:
 
 
 def client_by(session: Session, settings: Settings, text: str) -> Client | None:
-    """The client with this code, or with this number in any way a person writes it."""
+    """Return the client with this code, or with this phone number in any notation."""
     found = session.scalar(select(Client).where(Client.code == text.strip()))
     return found or client_calling(session, _number(text, settings))
 
@@ -91,10 +91,10 @@ def _number(text: str, settings: Settings) -> str | None:
 
 
 def the_consultant(session: Session, code: str) -> Consultant:
-    """Like `consultant_by_code`.
+    """Return the consultant with this code.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such consultant.
     """
     found = consultant_by_code(session, code)
     if found is None:
@@ -103,10 +103,10 @@ def the_consultant(session: Session, code: str) -> Consultant:
 
 
 def the_client(session: Session, settings: Settings, text: str) -> Client:
-    """Like `client_by`.
+    """Return the client with this code or phone number.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such client.
     """
     found = client_by(session, settings, text)
     if found is None:
@@ -118,18 +118,18 @@ def the_client(session: Session, settings: Settings, text: str) -> Client:
 
 
 def phones(session: Session, consultant: Consultant) -> list[str]:
-    """The consultant's phones (E.164): the first, then the further ones in their order."""
+    """Return the consultant's phones (E.164) in their order."""
     further = select(ConsultantPhone.number).where(ConsultantPhone.consultant_id == consultant.id)
     return [consultant.phone, *session.scalars(further.order_by(ConsultantPhone.position))]
 
 
 def takes_calls(consultant: Consultant, at: datetime) -> bool:
-    """Whether the consultant is available and, at that time, not paused; the end of the pause is outside it."""
+    """Tell whether the consultant is available and not paused at that time. The end of a pause does not belong to it."""
     return consultant.available and (consultant.paused_until is None or consultant.paused_until <= at)
 
 
 def pause(session: Session, consultant_id: int, until: datetime) -> None:
-    """Put no calls through to the consultant until then."""
+    """Give the consultant no calls until the given time."""
     session.get_one(Consultant, consultant_id).paused_until = until
 
 
@@ -144,10 +144,10 @@ def add_consultant(
     more_phones: Iterable[str] = (),
     **options: Unpack[ConsultantOptions],
 ) -> Consultant:
-    """Add a consultant; the code is drawn where none is given.
+    """Add a consultant. Without a code, one is generated.
 
     Raises:
-        UsageError: something of it can't be; nothing was added.
+        UsageError: a value is invalid; nothing was added.
     """
     fields: ConsultantFields = {
         "language": settings.platform.language,
@@ -159,9 +159,11 @@ def add_consultant(
     checked = consultant_fields.checked(session, settings, fields)
     rung = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
     if code is None:
-        code = validation.draw_code(4, lambda drawn: consultant_by_code(session, drawn) is not None)
+        code = validation.generate_code(
+            4, lambda generated: consultant_by_code(session, generated) is not None
+        )
     validation.code(code, shortest=2)
-    taken = f"there is a consultant with the code {code} already. Choose another, or leave --code out."
+    taken = f"the code {code} is already in use. Choose another one, or omit --code."
     if consultant_by_code(session, code) is not None:
         raise UsageError(taken)
     consultant = Consultant(code=code, **checked)
@@ -179,12 +181,12 @@ def set_consultant(
     remove_phones: Iterable[str] = (),
     **changes: Unpack[ConsultantFields],
 ) -> Consultant:
-    """Change what is given of a consultant; calls under way keep the tariff they were accepted with.
+    """Change a consultant. Calls in progress keep the tariff with which they were accepted.
 
-    To be made available also ends the consultant's own pause.
+    Making a consultant available also ends a pause.
 
     Raises:
-        UsageError: there is no such consultant, or a change can't be; nothing was changed.
+        UsageError: there is no such consultant, or a value is invalid; nothing was changed.
     """
     consultant = the_consultant(session, code)
     rung = consultant_fields.phones_after(
@@ -201,7 +203,7 @@ def set_consultant(
     consultant_fields.set_more_phones(consultant, rung[1:])
     if changes.get("available"):
         consultant.paused_until = None
-    _flush(session, "the consultant's phones were changed at the same moment. Try again.")
+    _flush(session, "the consultant's phones were changed at the same time. Try again.")
     return consultant
 
 
@@ -211,14 +213,14 @@ def set_consultant(
 def add_client(
     session: Session, settings: Settings, *, name: str, phones: Iterable[str], language: str | None = None
 ) -> Client:
-    """Add a client, known by the numbers that they call from, with a code that nobody guesses.
+    """Add a client with the numbers that they call from and a generated code.
 
     Raises:
-        UsageError: something of it can't be, or a number is another client's; nothing was added.
+        UsageError: a value is invalid, or a number belongs to another client; nothing was added.
     """
     client = Client(
-        code=validation.draw_code(
-            8, lambda drawn: session.scalar(select(Client.id).where(Client.code == drawn)) is not None
+        code=validation.generate_code(
+            8, lambda generated: session.scalar(select(Client.id).where(Client.code == generated)) is not None
         ),
         name=validation.name(name),
         language=validation.language(
@@ -226,7 +228,7 @@ def add_client(
         ),
     )
     taken = [ownership.for_client(session, settings, phone) for phone in phones]
-    _insert(session, client, "somebody else added a client at the same moment. Try again.")
+    _insert(session, client, "another client was added at the same time. Try again.")
     for number in dict.fromkeys(taken):
         client.numbers.append(ClientNumber(number=number))
     _flush(session, _NUMBER_GIVEN_AWAY)
@@ -234,17 +236,17 @@ def add_client(
 
 
 def set_client(session: Session, settings: Settings, who: str, **changes: Unpack[ClientChanges]) -> Client:
-    """Change what is given of a client.
+    """Change a client.
 
     Raises:
-        UsageError: there is no such client, or a change can't be; nothing was changed.
+        UsageError: there is no such client, or a value is invalid; nothing was changed.
     """
     client = the_client(session, settings, who)
     has = {entry.number: entry for entry in client.numbers}
     gone = [numbers.e164(phone, numbers.home_region(settings)) for phone in changes.get("remove_phones", ())]
     for number in gone:
         if number not in has:
-            raise UsageError(f"{number} is not a number of {client.name}'s.")
+            raise UsageError(f"{number} is not a number of {client.name}.")
     new = [ownership.for_client(session, settings, phone, client) for phone in changes.get("add_phones", ())]
     name = validation.name(changes.get("name", client.name))
     language = validation.language(
@@ -263,7 +265,7 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
 
 
 _NUMBER_GIVEN_AWAY = (
-    "one of the numbers was given to another client at the same moment. See: taxiphone client list"
+    "one of the numbers was given to another client at the same time. See: taxiphone client list"
 )
 
 
@@ -278,10 +280,10 @@ def add_number(
     consultant_code: str | None = None,
     language: str | None = None,
 ) -> Did:
-    """Add a number that clients dial: one consultant's own, or everybody's where no code is given.
+    """Add a number that clients dial. It belongs to the consultant with the given code, or is shared by all.
 
     Raises:
-        UsageError: something of it can't be; nothing was added.
+        UsageError: a value is invalid; nothing was added.
     """
     plain = ownership.for_platform(session, settings, number)
     consultant = None if consultant_code is None else the_consultant(session, consultant_code)
@@ -292,7 +294,7 @@ def add_number(
             language or settings.platform.language, Languages.of_state(settings.state)
         ),
     )
-    _insert(session, added, f"{plain} was added at the same moment. See: taxiphone number list")
+    _insert(session, added, f"{plain} was added at the same time. See: taxiphone number list")
     return added
 
 
@@ -305,7 +307,7 @@ def set_number(
     everybody: bool = False,
     language: str | None = None,
 ) -> Did:
-    """Give one of the platform's numbers to a consultant, or to everybody, or another language.
+    """Change the consultant or the language of one of the platform's numbers.
 
     Raises:
         UsageError: there is no such number or consultant; nothing was changed.
@@ -330,7 +332,7 @@ def _insert(session: Session, row: Base, taken: str) -> None:
 
 
 def _flush(session: Session, taken: str) -> None:
-    """Write now; another transaction that was quicker (PostgreSQL) makes it the sentence `taken`."""
+    """Flush; if a concurrent transaction was first (PostgreSQL), raise `UsageError` with the message `taken`."""
     try:
         session.flush()
     except IntegrityError:

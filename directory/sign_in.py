@@ -1,18 +1,18 @@
-"""Signing in by client code and PIN: checked slowly, counted before, and paused for longer after each failure.
+"""Signs clients in by client code and PIN, with lockouts that grow after each failure.
 
-An attempt is counted as a failure *before* its PIN is looked at and taken back when it was right: so many calls at the
-same moment can't try more PINs than one after the other, and a program that dies in between has counted too much rather
-than too little. The hashing is done outside every transaction, so that it holds nobody up.
+An attempt is counted as a failure *before* its PIN is verified, and reset if the PIN was correct. Concurrent calls therefore
+can't try more PINs than consecutive ones, and a program that dies in between has counted too many failures rather than too
+few. PINs are hashed outside of transactions, so that no other transaction waits.
 
-Two keys are counted for each attempt:
+Failures are counted for two keys:
 
-- the caller's number, where it is known. Its pause grows to a day: who is paused is who keyed in wrong.
-- the client's code, for numbers can be hidden or made up. Its pause ends at an hour: anybody can key in somebody else's
-  code, and must not be able to shut its owner out for long. (The owner's own numbers need no PIN, so they are never
-  paused.) An hour still leaves about 24 tries a day among a million drawn PINs.
+- The caller's number, if it is known. Its lockout grows to a day, because it affects only the caller who failed.
+- The client's code, because numbers can be hidden or forged. Its lockout grows to an hour, because anybody can enter
+  another client's code and must not lock its owner out for long. (Calls from the owner's numbers need no PIN, so they
+  are never locked out.) An hour allows about 24 attempts a day among a million generated PINs.
 
-Codes that do not exist are counted in the same way: else a pause would tell which codes do. Each such row costs its maker
-a call, whose own row is larger, and goes after 30 days without a failure.
+Unknown codes are counted in the same way; otherwise a lockout would reveal which codes exist. Such a row is deleted after
+30 days without a failure.
 """
 
 from __future__ import annotations
@@ -38,94 +38,99 @@ from taxiphone.store.types import now
 _NUMBER, _CODE = "number:", "code:"
 _LONGEST = {_NUMBER: timedelta(days=1), _CODE: timedelta(hours=1)}
 _FORGOTTEN_AFTER = timedelta(days=30)
-_FORGOTTEN_AT_ONCE = 100  # rows in one go, so that no caller waits for it
-_REMEMBERED_SECONDS = 60.0  # a wrong PIN of a hidden caller
-_NOT_SLOWED = 10  # so many of them are mistakes
-_SLOWER_SECONDS, _SLOWEST_SECONDS = 0.1, 3.0
-# Two machines' clocks, of which one counts and the other looks, may differ by that.
-_TOGETHER = timedelta(seconds=5)
-_MOST_DOUBLINGS = 20  # of a second, that is 12 days: beyond every longest pause
+# Maximum number of old rows deleted at once, so that no caller waits for it.
+_FORGOTTEN_AT_ONCE = 100
+# Hidden callers: how long a wrong PIN counts, how many are taken for mistakes, and the delay for each further one.
+_REMEMBERED_SECONDS = 60.0
+_NOT_DELAYED = 10
+_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.1, 3.0
+# Maximum difference between the clocks of two machines.
+_CLOCK_TOLERANCE = timedelta(seconds=5)
+# Doubling a second 20 times gives 12 days, more than any lockout.
+_MOST_DOUBLINGS = 20
 
 _E164 = re.compile(r"\+[0-9]{1,15}", re.ASCII)
 _KEYED_CODE = re.compile(r"[0-9]{1,8}", re.ASCII)
 
 
-class Checked(enum.Enum):
-    """What came of a code and a PIN."""
+class SignInResult(enum.Enum):
+    """The result of an attempt to sign in."""
 
     RIGHT = "right"
-    WRONG = "wrong"  # one of the two, nobody is told which
-    PIN_PAUSED = "paused"  # too many were wrong: nothing was looked at
+    # The code or the PIN is wrong. The caller is not told which.
+    WRONG = "wrong"
+    # There were too many failures. Nothing was verified.
+    LOCKED_OUT = "locked out"
 
 
-class Desk:
-    """Where all calls of this program sign in.
+class Authenticator:
+    """Signs clients in for all calls of this process.
 
-    Hidden callers can't be paused, for nobody can tell one from another. So wrong PINs from hidden callers slow all of
-    them down: by a tenth of a second for each within the last minute beyond the first ten, by three seconds at most.
-    Nobody is locked out.
+    Hidden callers can't be locked out, because they can't be told apart. Instead, wrong PINs from hidden callers delay all
+    of them: by a tenth of a second for each wrong PIN of the last minute beyond the first ten, up to three seconds.
     """
 
     def __init__(self) -> None:
-        self._wrong_hidden: deque[float] = deque()  # the times of the event loop
+        # Times of wrong PINs from hidden callers, by the clock of the event loop.
+        self._wrong_hidden: deque[float] = deque()
         self._turn, self._hidden_turn = asyncio.Lock(), asyncio.Lock()
 
     async def check(
         self, database: Database, settings: Settings, *, code: str, pin: str, caller: str | None
-    ) -> tuple[Checked, Client | None]:
-        """Check a client's code and PIN as they were keyed in. Takes a tenth of a second, and longer where many do it.
+    ) -> tuple[SignInResult, Client | None]:
+        """Check a client code and PIN. Takes a tenth of a second, or longer under load.
 
         Args:
-            database: where it makes its own transactions.
-            settings: whose `call.code_tries` failures in a row begin a pause of `call.pin_pause_seconds`.
-            code: the client's, as keyed in; anything.
-            pin: as keyed in; anything.
-            caller: the caller's number in E.164; None, or anything else, where it is not known.
+            database: the database; transactions are made here.
+            settings: settings with `call.code_tries` and `call.pin_pause_seconds`.
+            code: the code as entered; any text.
+            pin: the PIN as entered; any text.
+            caller: the caller's number in E.164; None or any other text if it is not known.
 
         Returns:
-            RIGHT with the client, its numbers loaded; they may be blocked or closed. Else None.
+            the result, and with RIGHT the client, whose numbers are loaded. The client may be blocked or closed.
         """
         hidden = caller is None or _E164.fullmatch(caller) is None
         if hidden:
-            await asyncio.sleep(self.slowed())
-        # One after the other, what the database writes of it included: other calls write in between.
+            await asyncio.sleep(self.delay())
+        # One attempt at a time, including its writes, so that other calls can write in between.
         async with self._hidden_turn if hidden else self._turn:
             checked, client = await self._checked(database, settings, code, pin, caller, hidden=hidden)
-        if hidden and checked is Checked.WRONG:
+        if hidden and checked is SignInResult.WRONG:
             self._wrong_hidden.append(asyncio.get_running_loop().time())
         return checked, client
 
     async def _checked(
         self, database: Database, settings: Settings, code: str, pin: str, caller: str | None, *, hidden: bool
-    ) -> tuple[Checked, Client | None]:
+    ) -> tuple[SignInResult, Client | None]:
         keys = _keys(code, caller)
         found = await database.query(lambda session: _look(session, keys, code))
         if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
-            return Checked.PIN_PAUSED, None
+            return SignInResult.LOCKED_OUT, None
         client_id, pin_hash = found
         good = pins.well_formed(pin)
         right = await pins.verify_in_turn(pin_hash if good else None, pin if good else "", hidden=hidden)
         if right and client_id is not None:
             client = await database.run(lambda session: _cleared(session, keys, client_id, pin_hash))
             if client is not None:
-                return Checked.RIGHT, client
-        return Checked.WRONG, None
+                return SignInResult.RIGHT, client
+        return SignInResult.WRONG, None
 
-    def slowed(self) -> float:
-        """How long a hidden caller waits before the PIN is checked, in seconds."""
+    def delay(self) -> float:
+        """Return how many seconds a hidden caller waits before the PIN is verified."""
         since = asyncio.get_running_loop().time() - _REMEMBERED_SECONDS
         while self._wrong_hidden and self._wrong_hidden[0] < since:
             self._wrong_hidden.popleft()
-        return min(_SLOWEST_SECONDS, max(0, len(self._wrong_hidden) - _NOT_SLOWED) * _SLOWER_SECONDS)
+        return min(_LONGEST_DELAY_SECONDS, max(0, len(self._wrong_hidden) - _NOT_DELAYED) * _DELAY_SECONDS)
 
 
-def pin_paused(session: Session, caller: str | None, at: datetime) -> bool:
-    """Whether no PIN is taken from this caller (E.164) at that time; a hidden number is never paused itself."""
-    return _paused(session, _keys("", caller), at)
+def locked_out(session: Session, caller: str | None, at: datetime) -> bool:
+    """Tell whether a caller (E.164) is locked out at that time. A hidden caller never is."""
+    return _locked_out(session, _keys("", caller), at)
 
 
-def pause_seconds(settings: Settings, failures: int, longest: timedelta) -> int:
-    """How long to wait after so many failures in a row, in seconds; 0 while there are fewer than the tries."""
+def lockout_seconds(settings: Settings, failures: int, longest: timedelta) -> int:
+    """Return the length of the lockout after a number of consecutive failures; 0 while attempts are left."""
     beyond = failures - settings.call.code_tries
     if beyond < 0:
         return 0
@@ -134,10 +139,10 @@ def pause_seconds(settings: Settings, failures: int, longest: timedelta) -> int:
 
 
 def may_add(number: str) -> bool:
-    """Whether a caller may have this number (E.164) added to their account.
+    """Tell whether callers may add this number (E.164) to their account.
 
-    Not one that nobody can have: a carrier's placeholder comes with every hidden caller, who would all be recognised.
-    An operator can add a number of a range that is too new to be known.
+    Unassigned numbers are excluded: a carrier may send the same placeholder for every hidden caller, and all of them would
+    be recognized as the client. An operator can add a number from a range that is too new to be known.
     """
     return (
         _E164.fullmatch(number) is not None and not numbers.keypad_word(number) and numbers.assigned(number)
@@ -145,11 +150,11 @@ def may_add(number: str) -> bool:
 
 
 def add_number(session: Session, settings: Settings, client_id: int, number: str) -> bool:
-    """Add the number (E.164) that a client signed in from to their account, in the caller's transaction.
+    """Add the number (E.164) that a client called from to their account, in the caller's transaction.
 
     Returns:
-        Whether it is theirs now; False where it is somebody else's, the platform's, a consultant's phone, or not
-        assigned to anybody.
+        whether it belongs to the client now; False if it belongs to another client, the platform or a consultant, or is
+        unassigned.
     """
     if (
         not may_add(number)
@@ -158,19 +163,19 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
         or ownership.consultant_with(session, number) is not None
     ):
         return False
-    # Another call may be adding it at the same moment: whoever is first has it, and both are told.
+    # Another call may be adding it at the same time. The first one gets it.
     insert_if_new(session, ClientNumber, [{"number": number, "client_id": client_id}])
     owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == number))
     return owner == client_id
 
 
-def forgive(session: Session, client: Client) -> None:
-    """Count from nothing again for a client's code and their numbers; their pauses are over."""
+def reset_failures(session: Session, client: Client) -> None:
+    """Reset the failures and lockouts of a client's code and numbers."""
     _forget(session, keys_of(client))
 
 
-def pins_paused_now(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
-    """Every key that is paused at that time, or those of one client only; in their order."""
+def lockouts(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
+    """Return the keys that are locked out at that time, of all clients or of one, in sorted order."""
     found = select(SignIn).where(_in_force(at)).order_by(SignIn.key)
     if of is not None:
         found = found.where(SignIn.key.in_(keys_of(of)))
@@ -178,19 +183,19 @@ def pins_paused_now(session: Session, at: datetime, of: Client | None = None) ->
 
 
 def keys_of(client: Client) -> list[str]:
-    """What is counted for a client: their code, and each of their numbers."""
+    """Return the keys of a client: the code and each number."""
     return [_CODE + client.code, *(_NUMBER + entry.number for entry in client.numbers)]
 
 
 def _keys(code: str, caller: str | None) -> list[str]:
-    """In the order of the alphabet, in which all lock them: so none waits for another in a circle."""
+    """Return the keys in alphabetical order. All transactions lock them in this order, so there is no deadlock."""
     keys = [_CODE + code] if _KEYED_CODE.fullmatch(code) else []
     return [*keys, _NUMBER + caller] if caller is not None and _E164.fullmatch(caller) else keys
 
 
 def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str | None] | None:
-    """The client with this code and the PIN's hash; None where one of the keys is paused."""
-    if _paused(session, keys, now()):
+    """Return the client's id and the hash of the PIN; None if one of the keys is locked out."""
+    if _locked_out(session, keys, now()):
         return None
     row = None
     if _KEYED_CODE.fullmatch(code):
@@ -198,39 +203,40 @@ def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str
     return (None, None) if row is None else (row.id, row.pin_hash)
 
 
-def _paused(session: Session, keys: list[str], at: datetime) -> bool:
+def _locked_out(session: Session, keys: list[str], at: datetime) -> bool:
     until = select(SignIn.key).where(SignIn.key.in_(keys), _in_force(at))
     return session.scalar(until.limit(1)) is not None
 
 
 def _in_force(at: datetime) -> ColumnElement[bool]:
-    """Whether a row's pause holds at that time.
+    """Return the condition that a row's lockout is in force at that time.
 
-    One that seems to begin later was made before the wall clock was set back. It would last longer by as much, so it is
-    over; the failures still count, and the next one begins the same pause anew.
+    A lockout that seems to start later was made before the wall clock was set back, and would last longer by that much.
+    It is treated as over. Its failures still count, so the next failure starts the same lockout again.
     """
-    return and_(SignIn.paused_until > at, SignIn.last_at <= at + _TOGETHER)
+    return and_(SignIn.paused_until > at, SignIn.last_at <= at + _CLOCK_TOLERANCE)
 
 
 def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:
-    """Count a failure for each key; False, and nothing counted, where one of them is paused by now."""
-    for key in keys:  # now the rows are ours until the end, those that were there before too
+    """Count a failure for each key; return False without counting if one of them is locked out by now."""
+    # This locks the rows until the end of the transaction, including existing ones.
+    for key in keys:
         insert = insert_of(session)(cast(Table, SignIn.__table__)).values(key=key, failures=0, last_at=now())
         session.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"key": key}))
     at = now()
-    if _paused(session, keys, at):
+    if _locked_out(session, keys, at):
         return False
     for row in session.scalars(select(SignIn).where(SignIn.key.in_(keys))):
         row.failures, row.last_at = row.failures + 1, at
         longest = next(limit for prefix, limit in _LONGEST.items() if row.key.startswith(prefix))
-        wait = pause_seconds(settings, row.failures, longest)
+        wait = lockout_seconds(settings, row.failures, longest)
         row.paused_until = at + timedelta(seconds=wait) if wait else None
     _forget_old(session, at)
     return True
 
 
 def _cleared(session: Session, keys: list[str], client_id: int, pin_hash: str | None) -> Client | None:
-    """The client, with nothing counted any more; None where the PIN was changed in this very moment."""
+    """Reset the failures and return the client; None if the PIN has been changed in the meantime."""
     client = session.get(Client, client_id)
     if client is None or client.pin_hash != pin_hash:
         return None
@@ -252,7 +258,8 @@ def _forget_old(session: Session, at: datetime) -> None:
             or_(SignIn.paused_until.is_(None), SignIn.paused_until < at),
         )
         .limit(_FORGOTTEN_AT_ONCE)
-        .with_for_update(skip_locked=True)  # one that somebody is counting on now is not old
+        # A row that is locked is being updated, so it is not old.
+        .with_for_update(skip_locked=True)
     )
     keys = session.scalars(old).all()
     if keys:

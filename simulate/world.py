@@ -138,7 +138,7 @@ class World:
         leg: Leg = self.router.open(channel)
         self.asterisk.arrives(channel, dialled=dialled, caller=caller)
         leg.confirm(entered=True)
-        return ArrivedCall(LiveCall(self.services, leg), dialled, callers.read(self.settings, caller))
+        return ArrivedCall(LiveCall(self.services, leg), dialled, callers.identify(self.settings, caller))
 
     async def live(self, arrived: ArrivedCall) -> Ended:
         """Run a call to its end, and price it."""

@@ -19,9 +19,9 @@ _REAL_HASHER = pins._HASHER
 def _hashed_by(hasher: PasswordHasher) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pins, "_HASHER", hasher)
-        pins._nobodys.cache_clear()
+        pins._dummy_hash.cache_clear()
         yield
-    pins._nobodys.cache_clear()
+    pins._dummy_hash.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

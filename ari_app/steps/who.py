@@ -12,7 +12,7 @@ from taxiphone.ari_app.menu import Question
 from taxiphone.ari_app.prompter import Pressed
 from taxiphone.directory import sign_in
 from taxiphone.directory.callers import Caller
-from taxiphone.directory.sign_in import Checked
+from taxiphone.directory.sign_in import SignInResult
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client
 from taxiphone.store.types import now
@@ -47,7 +47,7 @@ async def identify(call: LiveCall, caller: Caller) -> Identified:
 
 async def _sign_in(call: LiveCall, caller: str | None) -> Client:
     """Ask for a client code and PIN, and offer to add the caller's number to the account."""
-    if await call.database.query(lambda session: sign_in.pin_paused(session, caller, now())):
+    if await call.database.query(lambda session: sign_in.locked_out(session, caller, now())):
         raise NoTalkError(Outcome.PIN_PAUSED)
     before = call.sounds("welcome", "number-not-known")
     tries = _Tries(call.tries(menu.CLIENT_CODE))
@@ -59,7 +59,7 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
         checked, client = await call.services.sign_ins.check(
             call.services.database, call.settings, code=code.keys, pin=pin.keys, caller=caller
         )
-        if checked is Checked.PIN_PAUSED:
+        if checked is SignInResult.LOCKED_OUT:
             raise NoTalkError(Outcome.PIN_PAUSED)
         if client is not None:
             await call.record.signed_in(client)
@@ -75,7 +75,7 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
         await call.record.write(None, "wrong PIN")
         tries.left -= 1
         before = call.sounds("wrong-pin")
-    paused = await call.database.query(lambda session: sign_in.pin_paused(session, caller, now()))
+    paused = await call.database.query(lambda session: sign_in.locked_out(session, caller, now()))
     raise NoTalkError(Outcome.PIN_PAUSED if paused else Outcome.WRONG_PIN)
 
 

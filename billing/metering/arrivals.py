@@ -81,7 +81,7 @@ def _insert(
     if kind == "in" and _caller_hung_up_at_once(session, row):
         outcome, review = Outcome.CALLER_GONE, None
     number, did = people.did_dialled(session, settings, dialled)
-    calling = callers.read(settings, caller).number
+    calling = callers.identify(settings, caller).number
     client = people.client_calling(session, calling)
     begin = session.scalar(
         select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from taxiphone.cli import taxiphone
 from taxiphone.directory import people, pins
-from taxiphone.directory.sign_in import Checked, Desk
+from taxiphone.directory.sign_in import Authenticator, SignInResult
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call
@@ -57,8 +57,8 @@ def printed(run: Run, *words: str, typed: str | None = None) -> Any:
     return json.loads(result.stdout)
 
 
-def signs_in(house: Any, pin: str, caller: str | None = None) -> Checked:
-    desk = Desk()
+def signs_in(house: Any, pin: str, caller: str | None = None) -> SignInResult:
+    desk = Authenticator()
     return asyncio.run(desk.check(house.database, house.settings, code=CODE, pin=pin, caller=caller))[0]
 
 
@@ -75,7 +75,7 @@ def test_a_drawn_pin_is_printed_once_and_opens_the_account(house: Any, run: Run)
     (pin,) = [word for word in result.output.split() if word.isdigit() and word != CODE]
     assert len(pin) == 6
     assert "can't be shown again" in result.output
-    assert signs_in(house, pin) is Checked.RIGHT
+    assert signs_in(house, pin) is SignInResult.RIGHT
     assert printed(run, "client", "show", CODE)["pin"] is True
     for words in (["show", CODE], ["show", CODE, "--json"], ["list"], ["list", "--json"]):
         told = run("client", *words).output
@@ -88,19 +88,19 @@ def test_another_pin_makes_the_one_before_void_and_ends_the_pause(house: Any, ru
     assert first.keys() == {"code", "name", "pin"}
     for _ in range(3):
         signs_in(house, "0")
-    assert signs_in(house, first["pin"]) is Checked.PIN_PAUSED
+    assert signs_in(house, first["pin"]) is SignInResult.LOCKED_OUT
     second = printed(run, "client", "pin", CODE)["pin"]
-    assert signs_in(house, first["pin"]) is Checked.WRONG
-    assert signs_in(house, second) is Checked.RIGHT
+    assert signs_in(house, first["pin"]) is SignInResult.WRONG
+    assert signs_in(house, second) is SignInResult.RIGHT
 
 
 def test_a_chosen_pin_comes_from_standard_input_and_is_never_printed(house: Any, run: Run) -> None:
     result = run("client", "pin", CODE, "--ask", typed="2580\n")
     assert result.exit_code == 0
     assert "2580" not in result.output
-    assert signs_in(house, "2580") is Checked.RIGHT
+    assert signs_in(house, "2580") is SignInResult.RIGHT
     assert printed(run, "client", "pin", CODE, "--ask", typed="25801")["pin"] is None
-    assert signs_in(house, "25801") is Checked.RIGHT
+    assert signs_in(house, "25801") is SignInResult.RIGHT
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "123\n", "1234\n", "7001\n", "25 80\n", "x" * 200 + "\n"])
@@ -134,7 +134,7 @@ def test_on_a_terminal_the_pin_is_asked_for_twice_and_not_shown(house: Any, conf
     os.close(ours)
     assert b"2580" not in seen
     assert b"another PIN now" in seen
-    assert signs_in(house, "2580") is Checked.RIGHT
+    assert signs_in(house, "2580") is SignInResult.RIGHT
 
 
 def test_a_pin_as_an_argument_is_refused(house: Any, run: Run) -> None:
@@ -158,7 +158,7 @@ def test_a_pause_is_shown_with_its_end_and_unlocked(house: Any, run: Run) -> Non
     assert [(each["of"], each["failures"]) for each in pauses] == [(CODE, 3), (NUMBER, 3)]
     assert "(3 wrong)" in run("client", "show", CODE).output
     assert printed(run, "client", "unlock", CODE)["pauses"] == []
-    assert signs_in(house, "0") is Checked.WRONG
+    assert signs_in(house, "0") is SignInResult.WRONG
 
 
 @pytest.mark.parametrize(("given", "kept"), [("30", "30.00"), ("0.01", "0.01"), ("99999.99", "99999.99")])
@@ -205,7 +205,7 @@ def test_an_account_is_not_closed_while_a_call_is_not_priced(house: Any, run: Ru
         house.database.do(work)
 
     at(status)
-    with pytest.raises(UsageError, match=rf"{call_id} .* \(it is {status}\).*--block"):
+    with pytest.raises(UsageError, match=rf"{call_id} .* \(status: {status}\).*--block"):
         run("client", "close", CODE)
     assert printed(run, "client", "show", CODE)["closed_at"] is None
     at(Status.RATED)

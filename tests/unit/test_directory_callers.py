@@ -10,7 +10,7 @@ from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.cli import taxiphone
 from taxiphone.directory import callers, people
-from taxiphone.directory.callers import Said
+from taxiphone.directory.callers import CallerHeaders
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Platform, Trunk
 from taxiphone.store.database import Database
@@ -24,7 +24,9 @@ ASSERTED = f"<sip:{NUMBER}@carrier.example>"
 
 
 def number(sent: str = NUMBER, **said: str) -> str | None:
-    found = callers.read(SETTINGS, sent, Said(**{name: value.lower() for name, value in said.items()}))
+    found = callers.identify(
+        SETTINGS, sent, CallerHeaders(**{name: value.lower() for name, value in said.items()})
+    )
     assert (found.number is None) == (found.hidden is not None)
     return found.number
 
@@ -79,8 +81,8 @@ def test_one_that_says_nothing_of_the_number_leaves_it_alone(privacy: str) -> No
     ],
 )
 def test_a_from_that_names_nobody_withholds_the_asserted_number(sender: str) -> None:
-    said = Said.of(["allowed", "", sender, ASSERTED, ""])
-    assert callers.read(SETTINGS, NUMBER, said).number is None
+    said = CallerHeaders.from_arguments(["allowed", "", sender, ASSERTED, ""])
+    assert callers.identify(SETTINGS, NUMBER, said).number is None
 
 
 @pytest.mark.parametrize(
@@ -133,12 +135,14 @@ def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str
 def test_a_dialplan_of_an_earlier_version_which_does_not_tell_whether_it_is_withheld_is_not_trusted(
     told: list[str],
 ) -> None:
-    assert callers.read(SETTINGS, NUMBER, Said.of(told)).number is None
+    assert callers.identify(SETTINGS, NUMBER, CallerHeaders.from_arguments(told)).number is None
 
 
 def test_the_dialplans_arguments_may_be_empty_or_too_many() -> None:
-    assert Said.of([""] * 5) == Said()
-    assert Said.of(["allowed", " ", "%41", "", "", "more"]) == Said("allowed", "", "a")
+    assert CallerHeaders.from_arguments([""] * 5) == CallerHeaders()
+    assert CallerHeaders.from_arguments(["allowed", " ", "%41", "", "", "more"]) == CallerHeaders(
+        "allowed", "", "a"
+    )
 
 
 async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Path) -> None:
@@ -149,7 +153,9 @@ async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Pat
     database.create_if_new()
     database.do(lambda session: people.add_client(session, settings, name="Alex", phones=[NUMBER]))
     record = CallRecord(settings, DatabaseWithTimeout(database), "261122-hidden")
-    await record.received("channel-1", "+33199001234", callers.read(settings, NUMBER, Said(privacy="id")))
+    await record.received(
+        "channel-1", "+33199001234", callers.identify(settings, NUMBER, CallerHeaders(privacy="id"))
+    )
     assert (await record.identified()).client is None
     database.close()
     result = CliRunner().invoke(taxiphone, ["--config", str(file), "call", "show", "261122-hidden", "--json"])

@@ -108,7 +108,7 @@ def test_a_prefix_narrows_the_regions_down_and_a_long_one_speaks_for_itself() ->
 def test_a_consultants_phone_that_may_not_be_rung_is_not_added(house: Any, number: str, says: str) -> None:
     house.consultant()
     for change in ({"phone": number}, {"more_phones": [number]}):
-        with pytest.raises(UsageError, match=rf"may not be rung: it is .*{says}"):
+        with pytest.raises(UsageError, match=rf"may not be dialled: it is .*{says}"):
             house.database.do(
                 lambda session, change=change: people.set_consultant(session, house.settings, "101", **change)
             )
@@ -128,7 +128,7 @@ def test_doctor_names_a_phone_that_is_not_rung_any_more(house: Any) -> None:
     house.database.do(arrange)
     [found] = [each for each in findings() if not each.ok]
     assert found.ok is False
-    assert "+33826123456 of the consultant 101 is never rung: it is a shared-cost number" in found.what
+    assert "+33826123456 of consultant 101 is never dialled: it is a shared-cost number" in found.what
 
 
 def test_doctor_names_the_number_of_a_client_that_every_hidden_caller_has(house: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from taxiphone.directory import people, pins, sign_in
-from taxiphone.directory.sign_in import Checked, Desk
+from taxiphone.directory.sign_in import Authenticator, SignInResult
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.settings_sections import Platform, Trunk
@@ -25,8 +25,8 @@ CODE, PIN, NUMBER = "7001", "907134", "+33698765432"
 DAY = timedelta(days=1)
 
 
-def check(house: Any, **keyed: Any) -> tuple[Checked, Client | None]:
-    return asyncio.run(Desk().check(house.database, house.settings, **keyed))
+def check(house: Any, **keyed: Any) -> tuple[SignInResult, Client | None]:
+    return asyncio.run(Authenticator().check(house.database, house.settings, **keyed))
 
 
 class Door:
@@ -46,18 +46,18 @@ class Door:
 
         self.database.do(work)
 
-    def check(self, pin: str = PIN, code: str = CODE, caller: str | None = NUMBER) -> Checked:
+    def check(self, pin: str = PIN, code: str = CODE, caller: str | None = NUMBER) -> SignInResult:
         checked, client = check(self.house, code=code, pin=pin, caller=caller)
-        assert (client is not None) == (checked is Checked.RIGHT)
+        assert (client is not None) == (checked is SignInResult.RIGHT)
         return checked
 
     def fail(self, times: int, **keyed: Any) -> None:
         for _ in range(times):
-            assert self.check(pin="907135", **keyed) is Checked.WRONG
+            assert self.check(pin="907135", **keyed) is SignInResult.WRONG
 
     def paused(self, caller: str | None = NUMBER) -> bool:
         with self.database.reading() as session:
-            return sign_in.pin_paused(session, caller, now())
+            return sign_in.locked_out(session, caller, now())
 
     def rows(self) -> dict[str, SignIn]:
         with self.database.reading() as session:
@@ -90,7 +90,7 @@ def door(house: Any) -> Door:
 
 def test_the_right_code_and_pin_give_the_client_with_their_numbers(door: Door) -> None:
     checked, client = check(door.house, code=CODE, pin=PIN, caller=None)
-    assert checked is Checked.RIGHT
+    assert checked is SignInResult.RIGHT
     assert client is not None
     assert (client.id, client.numbers) == (door.client, [])
     assert door.rows() == {}
@@ -115,15 +115,15 @@ def test_the_right_code_and_pin_give_the_client_with_their_numbers(door: Door) -
     ],
 )
 def test_anything_else_is_wrong_and_counted_for_the_number(door: Door, keyed: dict[str, str]) -> None:
-    assert door.check(**keyed) is Checked.WRONG
+    assert door.check(**keyed) is SignInResult.WRONG
     assert door.rows()[f"number:{NUMBER}"].failures == 1
-    assert door.check() is Checked.RIGHT
+    assert door.check() is SignInResult.RIGHT
 
 
 def test_a_client_without_a_pin_can_not_sign_in(door: Door) -> None:
     door.change(pin_hash=None)
-    assert door.check() is Checked.WRONG
-    assert door.check(pin="") is Checked.WRONG
+    assert door.check() is SignInResult.WRONG
+    assert door.check(pin="") is SignInResult.WRONG
 
 
 def test_the_last_try_begins_the_pause_and_in_it_the_right_pin_is_not_looked_at(door: Door) -> None:
@@ -131,13 +131,13 @@ def test_the_last_try_begins_the_pause_and_in_it_the_right_pin_is_not_looked_at(
     assert not door.paused()
     door.fail(1)
     assert door.paused()
-    assert door.check() is Checked.PIN_PAUSED
+    assert door.check() is SignInResult.LOCKED_OUT
     assert {row.failures for row in door.rows().values()} == {3}
 
 
 def test_the_right_pin_at_the_last_try_is_right(door: Door) -> None:
     door.fail(2)
-    assert door.check() is Checked.RIGHT
+    assert door.check() is SignInResult.RIGHT
     assert door.rows() == {}
     door.fail(2)
     assert not door.paused()
@@ -147,7 +147,7 @@ def test_after_the_pause_the_right_pin_is_right_and_counts_from_nothing(door: Do
     door.fail(3)
     door.later(timedelta(seconds=60))
     assert not door.paused()
-    assert door.check() is Checked.RIGHT
+    assert door.check() is SignInResult.RIGHT
     door.fail(2)
     assert not door.paused()
 
@@ -158,12 +158,12 @@ def test_a_clock_that_is_set_back_locks_nobody_out(door: Door) -> None:
     back = now() - timedelta(hours=1)
     with types.using_clocks(lambda: back):
         assert not door.paused()
-        assert door.check(pin="907135") is Checked.WRONG  # one more try, and the pause begins anew
+        assert door.check(pin="907135") is SignInResult.WRONG  # one more try, and the pause begins anew
         assert door.paused()
         assert door.rows()[f"number:{NUMBER}"].failures == 4
         assert door.rows()[f"number:{NUMBER}"].paused_until == back + timedelta(seconds=120)
     with types.using_clocks(lambda: back - timedelta(hours=1)):
-        assert door.check() is Checked.RIGHT
+        assert door.check() is SignInResult.RIGHT
 
 
 def test_the_pause_ends_at_its_second_not_before(door: Door) -> None:
@@ -171,8 +171,8 @@ def test_the_pause_ends_at_its_second_not_before(door: Door) -> None:
     until = door.rows()[f"number:{NUMBER}"].paused_until
     assert until is not None
     with door.database.reading() as session:
-        assert sign_in.pin_paused(session, NUMBER, until - timedelta(microseconds=1))
-        assert not sign_in.pin_paused(session, NUMBER, until)
+        assert sign_in.locked_out(session, NUMBER, until - timedelta(microseconds=1))
+        assert not sign_in.locked_out(session, NUMBER, until)
 
 
 def test_the_pause_doubles_to_an_hour_for_the_code_and_a_day_for_the_number(door: Door) -> None:
@@ -200,11 +200,11 @@ def test_a_pause_never_shrinks_never_passes_its_longest_and_begins_with_the_last
         trunk=Trunk(host="127.0.0.1"),
         call=CallSettings(code_tries=tries, pin_pause_seconds=first),
     )
-    wait = sign_in.pause_seconds(settings, failures, longest)
-    after = sign_in.pause_seconds(settings, failures + 1, longest)
+    wait = sign_in.lockout_seconds(settings, failures, longest)
+    after = sign_in.lockout_seconds(settings, failures + 1, longest)
     assert (wait == 0) == (failures < tries)
     assert 0 <= wait <= after <= longest.total_seconds()
-    assert sign_in.pause_seconds(settings, tries, longest) == first
+    assert sign_in.lockout_seconds(settings, tries, longest) == first
     if wait:
         assert after == min(2 * wait, longest.total_seconds())
 
@@ -212,12 +212,12 @@ def test_a_pause_never_shrinks_never_passes_its_longest_and_begins_with_the_last
 def test_a_number_is_paused_across_codes_and_a_code_across_numbers(door: Door) -> None:
     for code in ("9001", "9002", "9003"):
         door.fail(1, code=code)
-    assert door.check() is Checked.PIN_PAUSED
-    assert door.check(caller="+33144556677") is Checked.RIGHT
+    assert door.check() is SignInResult.LOCKED_OUT
+    assert door.check(caller="+33144556677") is SignInResult.RIGHT
     for caller in ("+33144556601", "+33144556602", None):
         door.fail(1, caller=caller)
-    assert door.check(caller="+33144556677") is Checked.PIN_PAUSED
-    assert door.check(caller=None) is Checked.PIN_PAUSED
+    assert door.check(caller="+33144556677") is SignInResult.LOCKED_OUT
+    assert door.check(caller=None) is SignInResult.LOCKED_OUT
     assert not door.paused("+33144556677")
 
 
@@ -228,12 +228,12 @@ def test_a_caller_without_a_known_number_is_never_paused_but_the_code_is(
     door.fail(3, caller=caller)
     assert set(door.rows()) == {f"code:{CODE}"}
     assert not door.paused(caller)
-    assert door.check(caller=caller) is Checked.PIN_PAUSED
+    assert door.check(caller=caller) is SignInResult.LOCKED_OUT
 
 
 def test_a_pause_does_not_tell_which_codes_exist(door: Door) -> None:
     door.fail(3, code="9001", caller=None)
-    assert door.check(code="9001", caller=None) is Checked.PIN_PAUSED
+    assert door.check(code="9001", caller=None) is SignInResult.LOCKED_OUT
 
 
 def test_what_is_older_than_thirty_days_is_forgotten(door: Door) -> None:
@@ -253,19 +253,19 @@ def test_forgiving_ends_the_pauses_of_a_clients_code_and_numbers_only(door: Door
         client = session.get_one(Client, door.client)
         theirs = select(SignIn.key).where(SignIn.key.in_(sign_in.keys_of(client))).order_by(SignIn.key)
         before = list(session.scalars(theirs))
-        sign_in.forgive(session, client)
+        sign_in.reset_failures(session, client)
         return before
 
     assert door.database.do(work) == [f"code:{CODE}", f"number:{NUMBER}"]
     assert set(door.rows()) == {"code:9001", "number:+33144556677"}
-    assert door.check() is Checked.RIGHT
+    assert door.check() is SignInResult.RIGHT
 
 
 def test_many_wrong_pins_at_once_are_no_more_tries_than_one_after_the_other(door: Door) -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: door.check(pin="907135"), range(16)))
-    assert answers.count(Checked.WRONG) == 3
-    assert answers.count(Checked.PIN_PAUSED) == 13
+    assert answers.count(SignInResult.WRONG) == 3
+    assert answers.count(SignInResult.LOCKED_OUT) == 13
     assert {row.failures for row in door.rows().values()} == {3}
 
 
@@ -274,7 +274,7 @@ def test_no_count_is_lost_where_many_fail_at_once(house: Any) -> None:
     door = Door(house)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: door.check(pin="907135", code=f"900{n % 3}"), range(9)))
-    assert answers == [Checked.WRONG] * 9
+    assert answers == [SignInResult.WRONG] * 9
     rows = {key: row.failures for key, row in door.rows().items()}
     assert rows == {f"number:{NUMBER}": 9, "code:9000": 3, "code:9001": 3, "code:9002": 3}
 
@@ -284,7 +284,7 @@ def test_right_and_wrong_pins_at_once_end_in_an_answer_each(house: Any) -> None:
     door = Door(house)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: door.check(pin=PIN if n % 2 else "907135"), range(8)))
-    assert answers == [Checked.WRONG, Checked.RIGHT] * 4
+    assert answers == [SignInResult.WRONG, SignInResult.RIGHT] * 4
 
 
 def test_a_number_signed_in_from_is_added_once_and_then_needs_no_pin(door: Door) -> None:
@@ -364,7 +364,9 @@ def test_a_pin_reaches_no_log_and_no_column(door: Door, caplog: pytest.LogCaptur
 # -- many at once -----------------------------------------------------------------------------------------------------
 
 
-def guesses(desk: Desk, door: Door, number: int) -> list[asyncio.Task[tuple[Checked, Client | None]]]:
+def guesses(
+    desk: Authenticator, door: Door, number: int
+) -> list[asyncio.Task[tuple[SignInResult, Client | None]]]:
     """Hidden callers, each with a wrong PIN for another code, at once."""
     return [
         asyncio.create_task(
@@ -377,22 +379,22 @@ def guesses(desk: Desk, door: Door, number: int) -> list[asyncio.Task[tuple[Chec
 @pytest.mark.usefixtures("real_pins")
 async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
     """Many callers key in PINs: another call's write waits for none of them."""
-    checks = guesses(Desk(), door, 8)
+    checks = guesses(Authenticator(), door, 8)
     await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
     under_way = sum(not check.done() for check in checks)
     for _ in range(5):
         await door.database.run(lambda session: session.get_one(Client, door.client))
     assert sum(not check.done() for check in checks) > under_way // 2
-    assert {checked for checked, _ in await asyncio.gather(*checks)} == {Checked.WRONG}
+    assert {checked for checked, _ in await asyncio.gather(*checks)} == {SignInResult.WRONG}
 
 
 @pytest.mark.usefixtures("real_pins")
 async def test_a_caller_with_a_number_does_not_wait_for_hidden_callers(door: Door) -> None:
-    desk = Desk()
+    desk = Authenticator()
     hidden = guesses(desk, door, 20)
     await asyncio.wait(hidden, return_when=asyncio.FIRST_COMPLETED)
     checked, _ = await desk.check(door.database, door.settings, code=CODE, pin=PIN, caller=NUMBER)
-    assert checked is Checked.RIGHT
+    assert checked is SignInResult.RIGHT
     assert not all(task.done() for task in hidden)
     for task in hidden:
         task.cancel()
@@ -409,17 +411,17 @@ def test_wrong_pins_of_hidden_callers_slow_them_all_down_and_lock_nobody_out(doo
 
 
 async def slowed_down(door: Door) -> None:
-    desk = Desk()
+    desk = Authenticator()
 
-    async def check(code: str, pin: str, caller: str | None) -> Checked:
+    async def check(code: str, pin: str, caller: str | None) -> SignInResult:
         return (await desk.check(door.database, door.settings, code=code, pin=pin, caller=caller))[0]
 
     for n in range(10):
-        assert desk.slowed() == 0
+        assert desk.delay() == 0
         await check(f"{9000 + n}", "907135", None)
     for n in range(5):
         await check(f"{9000 + n}", "907135", NUMBER if n == 0 else None)
-    assert 0 < desk.slowed() <= 0.5
+    assert 0 < desk.delay() <= 0.5
     await asyncio.gather(*(check(f"{9010 + n}", "907135", None) for n in range(30)))
-    assert desk.slowed() == 3
-    assert await check("9049", PIN, None) is Checked.RIGHT
+    assert desk.delay() == 3
+    assert await check("9049", PIN, None) is SignInResult.RIGHT

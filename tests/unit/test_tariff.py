@@ -92,9 +92,7 @@ def test_a_tax_and_a_commission_of_any_number_of_decimals_stay_exact() -> None:
     assert (price(half, 60).commission, price(half, 60).net) == (2, 2)  # 1.5 -> 2, both
     below = replace(half, commission=D("0.4" + "9" * 40))
     assert price(below, 60).commission == 1  # 1.4999...
-    assert any(
-        f"Commission: 49.{'9' * 39}% of" in step.text for step in explain(below, 60, price(below, 60))
-    )
+    assert any(f"Commission: 49.{'9' * 39}% of" in step.text for step in explain(below, 60, price(below, 60)))
     # 0.03 / 1.2 is 2.5 cents; with a tax that is larger by its fortieth decimal it is less
     assert price(replace(half, vat=D("0.2")), 60).net == 3
     assert price(replace(half, vat=D("0.2" + "0" * 38 + "1")), 60).net == 2
