@@ -1,1 +1,1 @@
-"""A talk's sound: from MixMonitor's WAV to a verified MP3, kept through a day that the client was told."""
+"""Recordings of talks: converts MixMonitor's WAV to a verified MP3 and deletes it after its last day."""

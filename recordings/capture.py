@@ -1,7 +1,7 @@
-"""The WAV of a talk while Asterisk writes it: asked for, captured, and whole or not yet.
+"""The WAV file that Asterisk writes during a talk.
 
-MixMonitor writes the sizes into the file's header only when it closes the file. Until then the file looks like
-sound to nobody but us, and pydub reads it as 0.0 s without an error; so the header is read here, strictly.
+MixMonitor writes the sizes to the file's header only when it closes the file. pydub reads an unfinished file as 0.0 s
+without an error, so the header is parsed strictly here.
 """
 
 from __future__ import annotations
@@ -25,15 +25,25 @@ _FORMAT = struct.Struct("<HHIIHH")
 
 
 class RecordingStatus(enum.StrEnum):
-    """Where a recording stands."""
+    """The status of a recording.
 
-    ASKED = "asked"  # both agreed; the talk starts or goes on
-    CAPTURED = "captured"  # the consultant's leg is gone, so the WAV is or will soon be closed
-    CONVERTING = "converting"  # the MP3's name is chosen and being written
-    READY = "ready"  # the MP3 is verified, in its place, and its fee is posted
-    EMPTY = "empty"  # nothing was talked
-    FAILED = "failed"  # no MP3 came of it; a WAV that is there is kept as long as an MP3
-    DELETED = "deleted"  # its last day is over, or somebody deleted it; the fee stays
+    Attributes:
+        ASKED: both sides agreed to the recording.
+        CAPTURED: a conversion failed and will be tried again.
+        CONVERTING: the MP3 is being written.
+        READY: the MP3 is verified and in place, and its fee is posted.
+        EMPTY: there was no talk.
+        FAILED: no MP3 could be made. An existing WAV is kept as long as an MP3 would be.
+        DELETED: its last day is over, or it was deleted by hand. The fee is not refunded.
+    """
+
+    ASKED = "asked"
+    CAPTURED = "captured"
+    CONVERTING = "converting"
+    READY = "ready"
+    EMPTY = "empty"
+    FAILED = "failed"
+    DELETED = "deleted"
 
 
 OPEN = (RecordingStatus.ASKED, RecordingStatus.CAPTURED, RecordingStatus.CONVERTING)
@@ -41,7 +51,7 @@ OPEN = (RecordingStatus.ASKED, RecordingStatus.CAPTURED, RecordingStatus.CONVERT
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """What a whole WAV holds.
+    """The properties of a complete WAV file.
 
     Attributes:
         rate: frames per second.
@@ -53,12 +63,12 @@ class Wav:
 
     @property
     def milliseconds(self) -> int:
-        """Its length."""
+        """The duration."""
         return self.frames * 1000 // self.rate
 
 
 def ask(session: Session, call: Call, kept_until: date) -> Recording:
-    """Note that this call's talk is recorded, and until which day it is kept; a second time finds the first."""
+    """Store that this call's talk is recorded and until which day; an existing entry is returned unchanged."""
     found = session.get(Recording, call.id)
     if found is None:
         found = Recording(
@@ -70,10 +80,12 @@ def ask(session: Session, call: Call, kept_until: date) -> Recording:
 
 
 def read(path: Path) -> Wav | None:
-    """What a WAV of 16-bit PCM holds; None where it is missing, unfinished or something else.
+    """Read the header of a WAV file with 16-bit PCM; None if the file is missing, unfinished or in another format.
+
+    A file is finished when every size in its RIFF header agrees with the size of the file.
 
     Raises:
-        OSError: it is there and can't be read.
+        OSError: the file exists but can't be read.
     """
     try:
         with path.open("rb") as file:
@@ -83,7 +95,7 @@ def read(path: Path) -> Wav | None:
 
 
 def _read(head: bytes, size: int) -> Wav | None:
-    """The chunks of a RIFF file of `size` bytes; those before the data must lie within `head`."""
+    """Parse the chunks of a RIFF file of `size` bytes. Those before the data must be within `head`."""
     if len(head) < _RIFF.size or _RIFF.unpack_from(head) != (b"RIFF", size - 8, b"WAVE"):
         return None
     rate = block = 0
@@ -91,7 +103,8 @@ def _read(head: bytes, size: int) -> Wav | None:
     while at + _CHUNK.size <= len(head):
         name, length = _CHUNK.unpack_from(head, at)
         at += _CHUNK.size
-        ends = at + length + length % 2  # a chunk of an odd size has a byte of padding
+        # A chunk of odd size has a byte of padding.
+        ends = at + length + length % 2
         if name == b"data":
             return Wav(rate, length // block) if ends == size and rate and length % block == 0 else None
         if name == b"fmt " and _FORMAT.size <= length and at + _FORMAT.size <= len(head):

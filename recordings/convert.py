@@ -1,7 +1,7 @@
-"""WAV to MP3, verified and moved into place in one step; runs in a worker process of its own.
+"""Converts WAV to MP3 in a worker process, verifies the result and moves it into place atomically.
 
-The MP3 has 16 kHz, though the telephone's sound has 8: at 16 kHz it is MPEG-2 Layer III (ISO 13818-3), which every
-player plays; 8 kHz would be "MPEG-2.5", which no standard knows and some players refuse.
+The MP3 has 16 kHz, although telephone audio has 8 kHz. At 16 kHz it is MPEG-2 Layer III (ISO 13818-3), which every player
+supports. 8 kHz would be "MPEG-2.5", which is not a standard and is rejected by some players.
 """
 
 from __future__ import annotations
@@ -28,25 +28,29 @@ import imageio_ffmpeg
 from taxiphone.errors import RecordingError
 from taxiphone.recordings import capture
 
-RATE = 16_000  # Hz; see above
+# Sampling rate of the MP3 in Hz.
+RATE = 16_000
 _TOLERANCE_MS = 200
-_SILENT_BELOW = 64  # of 32768: quieter than the noise of any telephone
-_WORK = ".work"  # pydub's own temporary files too: the sound must not lie in /tmp
+# A peak below this, of 32768, is quieter than the noise of any phone line.
+_SILENT_BELOW = 64
+# Folder of temporary files, including pydub's, so that no sound is in /tmp.
+_WORK = ".work"
 _SPARE_BYTES = 8 * 1024 * 1024
-_DEATHS = 3
+# Number of attempts when the worker process dies.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One conversion: everything that the worker process needs to know.
+    """The parameters of a conversion.
 
     Attributes:
-        call_id: for the MP3's title; no names go into it.
-        day: the talk's day, as in the title.
-        wav: the source; it is only read.
-        folder: where the MP3 goes.
-        name: its file name.
-        bitrate: kbit/s.
+        call_id: used in the MP3's title, which has no names.
+        day: date of the talk, used in the title.
+        wav: the source file.
+        folder: folder of the MP3.
+        name: file name of the MP3.
+        bitrate: in kbit/s.
     """
 
     call_id: str
@@ -59,12 +63,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Mp3:
-    """A verified MP3 in its place.
+    """A verified MP3 file.
 
     Attributes:
-        milliseconds: its length, decoded.
-        sha256: of the file, in hexadecimal.
-        silent: nothing can be heard in it.
+        milliseconds: duration of the decoded sound.
+        sha256: hash of the file, in hexadecimal.
+        silent: whether it is silent throughout.
     """
 
     milliseconds: int
@@ -73,25 +77,25 @@ class Mp3:
 
 
 def ffmpeg() -> str:
-    """The ffmpeg that converts: $IMAGEIO_FFMPEG_EXE, else the package imageio-ffmpeg's own, else the PATH's.
+    """Return the path of ffmpeg: $IMAGEIO_FFMPEG_EXE, the one of the package imageio-ffmpeg, or the one on the PATH.
 
     Raises:
-        RecordingError: there is none.
+        RecordingError: ffmpeg was not found.
     """
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
         raise RecordingError(
-            "there is no ffmpeg, so no MP3 can be made. Install the package imageio-ffmpeg again, or: "
+            "ffmpeg not found, so no MP3 can be made. Reinstall the Python package imageio-ffmpeg, or run: "
             "apt-get install ffmpeg"
         ) from None
 
 
 def to_mp3(job: Job) -> Mp3:
-    """Convert, verify, and move into place; the WAV is left alone, and nothing half-done is left behind.
+    """Convert a WAV to a verified MP3. The WAV is not changed, and temporary files are removed.
 
     Raises:
-        RecordingError: what happened, and what to do.
+        RecordingError: the conversion failed.
     """
     work = job.folder / _WORK
     try:
@@ -101,51 +105,53 @@ def to_mp3(job: Job) -> Mp3:
         return _to_mp3(job, work)
     except OSError as error:
         raise RecordingError(
-            f"the MP3 of call {job.call_id} can't be made: {error.strerror or error}. Its WAV is kept and tried again."
+            f"the MP3 of call {job.call_id} can't be made: {error.strerror or error}. The WAV is kept and tried again."
         ) from error
     finally:
         clear(job.folder)
 
 
 def private(folder: Path) -> None:
-    """Make a folder that only its owner can enter, or make it so."""
+    """Create a folder with mode 0700, or change its mode."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
 
 
 def clear(folder: Path) -> None:
-    """Remove what a conversion that died has left in the recordings folder."""
+    """Delete temporary files of an interrupted conversion in the recordings folder."""
     shutil.rmtree(folder / _WORK, ignore_errors=True)
 
 
 def _to_mp3(job: Job, work: Path) -> Mp3:
     source = capture.read(job.wav)
     if source is None:
-        raise RecordingError(f"{job.wav} is not a finished WAV of 16-bit PCM; it is left as it is.")
+        raise RecordingError(
+            f"{job.wav} is not a finished WAV file with 16-bit PCM. The file is kept unchanged."
+        )
     seconds = source.milliseconds // 1000 + 1
-    # Beside the MP3, pydub writes the sound once more and the MP3 twice.
+    # Besides the MP3, pydub writes another copy of the sound and two of the MP3.
     needed = job.wav.stat().st_size + 3 * seconds * job.bitrate * 1000 // 8 + _SPARE_BYTES
     free = shutil.disk_usage(work).free
     if free < needed:
         raise RecordingError(
-            f"{job.folder} has {free >> 20} MiB free and the MP3 of call {job.call_id} needs {needed >> 20}. "
-            "Make room; the WAV is kept and tried again."
+            f"{job.folder} has {free >> 20} MiB free, but the MP3 of call {job.call_id} needs {needed >> 20} MiB. "
+            "Free some disk space; the WAV is kept and tried again."
         )
     made = work / job.name
     silent = _encode(job, made, work)
     length = _decoded(made, work)
     if abs(length - source.milliseconds) > _TOLERANCE_MS:
         raise RecordingError(
-            f"the MP3 of call {job.call_id} lasts {length} ms and its WAV {source.milliseconds} ms; "
-            "it is thrown away, the WAV is kept and tried again."
+            f"the MP3 of call {job.call_id} lasts {length} ms, but its WAV {source.milliseconds} ms. "
+            "The MP3 was discarded; the WAV is kept and tried again."
         )
     digest = _finish(made, job.folder / job.name)
     return Mp3(milliseconds=length, sha256=digest, silent=silent)
 
 
 def _encode(job: Job, made: Path, work: Path) -> bool:
-    """Write the MP3; True where the sound is silent throughout."""
+    """Write the MP3; return whether the sound is silent throughout."""
     pydub = _pydub()
     pydub.AudioSegment.converter = ffmpeg()
     before, tempfile.tempdir = tempfile.tempdir, str(work)
@@ -172,17 +178,16 @@ def _encode(job: Job, made: Path, work: Path) -> bool:
 
 
 def _pydub() -> Any:
-    with (
-        warnings.catch_warnings()
-    ):  # it warns of audioop, and of an ffmpeg that is not on the PATH: ours need not be
+    # pydub warns about audioop, and about ffmpeg not being on the PATH, where ours need not be.
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pydub  # noqa: PLC0415 - only the worker process pays for it
+        import pydub  # noqa: PLC0415 - only the worker process needs it
         import pydub.exceptions  # noqa: PLC0415 - as above
     return pydub
 
 
 def _decoded(mp3: Path, work: Path) -> int:
-    """Decode the whole MP3 and give its length in milliseconds; any complaint of ffmpeg's is an error."""
+    """Decode the whole MP3 and return its duration in milliseconds. Any message of ffmpeg is an error."""
     command = [ffmpeg(), "-nostdin", "-v", "error", "-xerror", "-i", str(mp3)]
     command += ["-f", "s16le", "-ac", "1", "-ar", str(RATE), "pipe:1"]
     size = 0
@@ -195,13 +200,13 @@ def _decoded(mp3: Path, work: Path) -> int:
         said = complaints.read(300).decode(errors="replace").strip()
     if process.returncode or said:
         raise RecordingError(
-            f"the MP3 does not decode: {said or process.returncode}. The WAV is kept and tried again."
+            f"the MP3 can't be decoded: {said or process.returncode}. The WAV is kept and tried again."
         )
     return size * 1000 // (2 * RATE)
 
 
 def _finish(made: Path, place: Path) -> str:
-    """Bring the file to the disk and then, in one step, to its place; give its SHA-256."""
+    """Sync the file to disk, move it into place atomically and return its SHA-256."""
     made.chmod(0o600)
     with made.open("rb+") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -216,9 +221,9 @@ def _finish(made: Path, place: Path) -> str:
 
 
 class Converter:
-    """Conversions in a worker process: the event loop never waits for one, and a worker that dies is replaced.
+    """Runs conversions in a worker process, so that the event loop is not blocked. A worker that dies is replaced.
 
-    The process is started with the first job; `close` ends it, and so does the death of this process.
+    The process is started with the first job. It ends with `close` or when this process ends.
     """
 
     def __init__(self) -> None:
@@ -226,34 +231,35 @@ class Converter:
         self._leash: Connection | None = None
 
     async def convert(self, job: Job) -> Mp3:
-        """Convert; cancelled, the worker is ended at once.
+        """Run a conversion. If cancelled, the worker process is ended immediately.
 
         Raises:
-            RecordingError: it did not work, or the worker died again and again.
+            RecordingError: the conversion failed, or the worker died several times.
         """
-        for _ in range(_DEATHS):
+        for _ in range(_ATTEMPTS):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._opened(), _job, job)
-            except BrokenProcessPool:  # killed, out of memory, or too slow
+            except BrokenProcessPool:
+                # The worker was killed, ran out of memory, or took too long.
                 await self.close()
             except asyncio.CancelledError:
                 await self.close()
                 raise
             except OSError as error:
-                # Not the job's, which has sentences of its own: no memory, no process, no semaphore (/dev/shm).
+                # This error is not from the job: there is no memory, process or semaphore (/dev/shm) available.
                 await self.close()
                 raise RecordingError(
-                    f"no process can be started to make the MP3 of call {job.call_id}: {error.strerror or error}. "
-                    "Are /dev/shm, memory and processes available to this user? See: taxiphone doctor. "
+                    f"the worker process for the MP3 of call {job.call_id} can't be started: {error.strerror or error}. "
+                    "Check /dev/shm, memory and the limit of processes with: taxiphone doctor. "
                     "The WAV is kept and tried again."
                 ) from None
         raise RecordingError(
-            f"the process that makes the MP3 of call {job.call_id} died {_DEATHS} times: is there enough memory? "
-            "The WAV is kept and tried again."
+            f"the worker process for the MP3 of call {job.call_id} died {_ATTEMPTS} times. Check that there is enough "
+            "memory. The WAV is kept and tried again."
         )
 
     async def close(self) -> None:
-        """End the worker process, whatever it does, and wait until it is gone."""
+        """End the worker process and wait for it."""
         pool, leash = self._pool, self._leash
         self._pool = self._leash = None
         if leash is not None:
@@ -263,7 +269,7 @@ class Converter:
 
     def _opened(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            # Not "fork": this process has threads, and a copy of their locks may never open again.
+            # Not "fork": this process has threads, whose locks could stay locked in the copy.
             context = multiprocessing.get_context("spawn")
             held, self._leash = context.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(1, context, _prepare, (held,))
@@ -271,20 +277,21 @@ class Converter:
 
 
 def _prepare(leash: Connection) -> None:
-    """In the worker: Ctrl-C is the parent's business; voices come first; end when the parent lets go of the leash."""
+    """Initialize the worker process: ignore Ctrl-C, lower its priority, and exit when the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
     os.nice(10)
 
     def watch() -> None:
-        leash.poll(None)  # returns when the other end is closed: by `close`, or because its process is gone
+        # This returns when the parent closes the other end or dies.
+        leash.poll(None)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def _job(job: Job) -> Mp3:
-    """In the worker: one conversion; ten times what an hour of talk takes, and it is ended as hanging."""
+    """Run a conversion in the worker process, with a time limit of ten times what it usually takes."""
     size = job.wav.stat().st_size if job.wav.exists() else 0
     signal.alarm(60 + size // (1 << 20))
     try:

@@ -1,7 +1,7 @@
-"""The recordings' worker: finds what is to be converted, and brings each to its end in the database.
+"""Converts the recordings of priced calls and deletes expired ones.
 
-Every step is in the database before it is done, so a restart goes on where the last run stopped: a recording
-that was being converted is converted again under the same name. The WAV goes only when the database says ready.
+Every step is stored in the database before it is taken, so a restart continues where the last run stopped: an interrupted
+conversion is repeated under the same name. The WAV is deleted only after the database says that the MP3 is ready.
 """
 
 from __future__ import annotations
@@ -33,23 +33,27 @@ from taxiphone.store.types import monotonic_us, now
 
 log = logging.getLogger(__name__)
 
-PAUSES = (5.0, 30.0, 180.0, 900.0, 3600.0)  # seconds before the second try, the third ...; then it has failed
-WAV_WAIT = timedelta(seconds=60)  # how long a WAV may be missing or unfinished after the first look
-_IDLE_SECONDS = 5.0  # nobody nudges for what another process has priced
-_WAITING_SECONDS = 0.25  # a call is priced, and Asterisk closes its WAV any moment now
+# Seconds before the second attempt, the third, and so on. After the last one, the recording has failed.
+RETRY_SECONDS = (5.0, 30.0, 180.0, 900.0, 3600.0)
+# How long a WAV may be missing or unfinished after the first poll.
+WAV_TIMEOUT = timedelta(seconds=60)
+# Poll intervals: without work, for calls priced by another process, and while Asterisk is about to close a WAV.
+_IDLE_SECONDS = 5.0
+_WAITING_SECONDS = 0.25
 _TIDY_SECONDS = 3600.0
-_UNCLAIMED_SECONDS = 60.0  # how long the WAV of a call without a recording is left alone
+# How long the WAV of a call without a recording is kept.
+_UNCLAIMED_SECONDS = 60.0
 _LONGEST_NOTE = 200
 
 
 class RecordingWorker:
-    """Converts the recordings of calls that are priced, one after the other, and deletes those whose last day is over.
+    """Converts the recordings of priced calls one after the other, and deletes expired ones.
 
     Args:
-        settings: the platform's.
-        database: where the recordings are.
-        pauses: seconds between the tries; after the last, the recording has failed.
-        wav_wait: how long its WAV may be missing or unfinished after the first look.
+        settings: the settings.
+        database: the database.
+        retry_seconds: seconds between attempts. After the last one, the recording has failed.
+        wav_timeout: how long a WAV may be missing or unfinished after the first poll.
     """
 
     def __init__(
@@ -57,27 +61,28 @@ class RecordingWorker:
         settings: Settings,
         database: Database,
         *,
-        pauses: Sequence[float] = PAUSES,
-        wav_wait: timedelta = WAV_WAIT,
+        retry_seconds: Sequence[float] = RETRY_SECONDS,
+        wav_timeout: timedelta = WAV_TIMEOUT,
     ) -> None:
         self._settings = settings
         self._database = database
-        self._pauses = pauses
-        self._wav_wait = wav_wait
+        self._retry_seconds = retry_seconds
+        self._wav_timeout = wav_timeout
         self._converter = Converter()
         self._nudged = asyncio.Event()
-        self._not_before: dict[str, float] = {}  # call id -> monotonic time of its next try
-        self._looked_for: dict[str, int] = {}  # call id -> the monotonic clock at the first look
+        # By call id: the monotonic times of the next attempt and of the first poll.
+        self._not_before: dict[str, float] = {}
+        self._first_polled: dict[str, int] = {}
         self._tidied = -_TIDY_SECONDS
         self._undeletable: set[Path] = set()
 
     def nudge(self) -> None:
-        """Look now: a call was priced. To be called in the event loop."""
+        """Poll immediately, because a call was priced. Must be called in the event loop."""
         self._nudged.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. A conversion under way is ended then, and done again by the next run."""
-        self._looked_for = {}
+        """Run until `stop` is set. A conversion in progress is then ended, and repeated by the next run."""
+        self._first_polled = {}
         working = asyncio.create_task(self._work())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -95,20 +100,18 @@ class RecordingWorker:
             try:
                 pause = await self._round()
             except (OSError, SQLAlchemyError) as error:
-                log.warning(
-                    "the recordings could not be looked at, and are tried again: %s", _sentence(error)
-                )
+                log.warning("the recordings could not be processed; trying again: %s", _sentence(error))
             except Exception:
-                # The database or the disk is away for a moment: the recordings wait, and nothing else may stop.
-                log.exception("the recordings could not be looked at; trying again")
+                # An error of the database or the disk must not stop the worker.
+                log.exception("the recordings could not be processed; trying again")
             try:
                 await asyncio.wait_for(self._nudged.wait(), pause)
             except TimeoutError:
                 continue
 
     async def _round(self) -> float:
-        """Bring every recording that is due one step on; seconds until the next look."""
-        # What can't be tidied keeps no recording, and no fee, waiting.
+        """Process every recording that is due; return the seconds until the next poll."""
+        # If tidying up fails, the recordings are processed nevertheless.
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()
             await self._quietly(self._tidy)
@@ -116,11 +119,12 @@ class RecordingWorker:
         due = await self._database.query(due_recordings)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
-                await self._bring_on(call_id)
+                await self._process(call_id)
         self._not_before = {call_id: at for call_id, at in self._not_before.items() if call_id in due}
-        self._looked_for = {call_id: at for call_id, at in self._looked_for.items() if call_id in due}
+        self._first_polled = {call_id: at for call_id, at in self._first_polled.items() if call_id in due}
         if not due:
-            await self._converter.close()  # idle, it would only hold memory
+            # An idle worker process would only take memory.
+            await self._converter.close()
             return _IDLE_SECONDS
         return _WAITING_SECONDS
 
@@ -128,9 +132,11 @@ class RecordingWorker:
         try:
             await asyncio.to_thread(work)
         except (OSError, SQLAlchemyError) as error:
-            log.warning("files of recordings could not be tidied up, and are later: %s", _sentence(error))
+            log.warning(
+                "old files of recordings could not be deleted; trying again later: %s", _sentence(error)
+            )
 
-    async def _bring_on(self, call_id: str) -> None:
+    async def _process(self, call_id: str) -> None:
         try:
             job = await self._database.run(lambda session: self._next(session, call_id))
             if job is None:
@@ -145,26 +151,27 @@ class RecordingWorker:
             done = await self._database.run(lambda session: self._done(session, call_id, mp3))
         except (OSError, SQLAlchemyError) as error:
             log.warning(
-                "the recording of call %s could not be brought on, and is tried again: %s",
+                "the recording of call %s could not be processed; trying again: %s",
                 call_id,
                 _sentence(error),
             )
-            self._not_before[call_id] = time.monotonic() + self._pauses[0]
+            self._not_before[call_id] = time.monotonic() + self._retry_seconds[0]
             return
         except Exception:
-            # One recording that can't be settled must not keep the others waiting.
-            log.exception("the recording of call %s could not be brought on; trying again", call_id)
-            self._not_before[call_id] = time.monotonic() + self._pauses[-1]
+            # An error in one recording must not delay the others.
+            log.exception("the recording of call %s could not be processed; trying again", call_id)
+            self._not_before[call_id] = time.monotonic() + self._retry_seconds[-1]
             return
         if done:
             await asyncio.to_thread(self._unlink, job.wav)
-        else:  # somebody deleted the recording meanwhile
+        else:
+            # The recording was deleted in the meantime.
             await asyncio.to_thread(self._unlink, job.folder / job.name)
 
     # -- one transaction each -------------------------------------------------------------------------------------
 
     def _next(self, session: Session, call_id: str) -> Job | None:
-        """What is to be done now: a conversion, or nothing; a WAV that never came is given up here."""
+        """Return the next conversion of a recording, if any. A missing WAV is given up here after a timeout."""
         recording = session.get_one(Recording, call_id, with_for_update=True)
         call = session.get_one(Call, call_id)
         if recording.status not in OPEN:
@@ -173,10 +180,10 @@ class RecordingWorker:
         if call.status == Status.CLOSED:
             self._end(session, recording, RecordingStatus.EMPTY, None)
             return None
-        wav = _look(path)
+        wav = _read_wav(path)
         if wav is None or not wav.frames:
-            # A whole file without a frame was closed: nothing more comes, so nobody's fee need wait.
-            if wav is not None or self._waited(call_id) >= self._wav_wait:
+            # A finished file without frames will not change any more, so the fee need not wait.
+            if wav is not None or self._waited(call_id) >= self._wav_timeout:
                 self._give_up(session, recording, path, wav)
             return None
         recording.status = RecordingStatus.CONVERTING
@@ -191,18 +198,18 @@ class RecordingWorker:
         )
 
     def _waited(self, call_id: str) -> timedelta:
-        """For how long this process has looked for a WAV. After a restart Asterisk gets its time again, to close it."""
-        began = self._looked_for.setdefault(call_id, monotonic_us())
+        """Return how long this process has been polling for a WAV. A restart starts again, so that Asterisk can close it."""
+        began = self._first_polled.setdefault(call_id, monotonic_us())
         return timedelta(microseconds=monotonic_us() - began)
 
     def _give_up(self, session: Session, recording: Recording, path: Path, wav: Wav | None) -> None:
         call = recording.call
         if wav is None and path.exists():
-            note = f"Asterisk never finished {path.name}; it is kept as it is."
+            note = f"Asterisk did not finish {path.name}; the file is kept."
         elif wav is None:
-            note = f"Asterisk wrote no {path.name}."
+            note = f"Asterisk did not write {path.name}."
         elif call.talk_from and call.talk_to and call.talk_to - call.talk_from >= timedelta(seconds=1):
-            note = "Asterisk recorded nothing of the talk."
+            note = "Asterisk recorded no sound."
         else:
             self._end(session, recording, RecordingStatus.EMPTY, None)
             return
@@ -210,24 +217,24 @@ class RecordingWorker:
         self._end(session, recording, RecordingStatus.FAILED, note)
 
     def _tried(self, session: Session, call_id: str, sentence: str) -> None:
-        """Note a try that did not work; the last one ends the recording, and its fee is given back."""
+        """Store a failed attempt. After the last one, the recording has failed and its fee is released."""
         recording = session.get_one(Recording, call_id, with_for_update=True)
         if recording.status != RecordingStatus.CONVERTING:
             return
         recording.tries += 1
-        if recording.tries > len(self._pauses):
+        if recording.tries > len(self._retry_seconds):
             self._end(session, recording, RecordingStatus.FAILED, sentence)
             return
         recording.status, recording.error = RecordingStatus.CAPTURED, sentence[:_LONGEST_NOTE]
-        self._not_before[call_id] = time.monotonic() + self._pauses[recording.tries - 1]
+        self._not_before[call_id] = time.monotonic() + self._retry_seconds[recording.tries - 1]
 
     def _done(self, session: Session, call_id: str, mp3: Mp3) -> bool:
-        """The MP3 is in its place: say so and post its fee; False where the recording was deleted meanwhile."""
+        """Store that the MP3 is ready and post its fee; return False if the recording has been deleted."""
         recording = session.get_one(Recording, call_id, with_for_update=True)
         if recording.status != RecordingStatus.CONVERTING:
             return False
         recording.milliseconds, recording.sha256 = mp3.milliseconds, mp3.sha256
-        note = "nothing can be heard in it" if mp3.silent else None
+        note = "the recording is silent" if mp3.silent else None
         self._end(session, recording, RecordingStatus.READY, note)
         return True
 
@@ -238,19 +245,18 @@ class RecordingWorker:
             recording.kept_until = keeping.last_day(self._settings, recording.call.arrived_at)
         settle_recording(session, recording.call, ready=status == RecordingStatus.READY)
 
-    # -- what is to go --------------------------------------------------------------------------------------------
+    # -- deletion -------------------------------------------------------------------------------------------------
 
     def _tidy(self) -> None:
-        """Delete what is past its last day, and what a conversion that died has left."""
+        """Delete expired recordings and temporary files of interrupted conversions."""
         convert.clear(self._settings.recordings)
         for call_id in self._database.read(self._expired):
-            # Each in a transaction of its own: a file that can't be deleted keeps only its own row.
+            # Each recording has its own transaction, so that a file that can't be deleted affects only its own row.
             try:
                 self._database.do(partial(self._delete_expired, call_id=call_id))
             except OSError as error:
                 log.warning(
-                    "the recording of call %s is past its last day and can't be deleted: %s: %s. It is tried again "
-                    "each hour.",
+                    "the recording of call %s has expired, but can't be deleted: %s: %s. It is tried again every hour.",
                     call_id,
                     error.filename,
                     error.strerror,
@@ -271,11 +277,13 @@ class RecordingWorker:
         if recording is not None:
             delete(self._settings, recording)
             log.info(
-                "the recording of call %s was kept until %s and is deleted", call_id, recording.kept_until
+                "the recording of call %s was kept until %s and has been deleted",
+                call_id,
+                recording.kept_until,
             )
 
     def _remove_leftovers(self) -> None:
-        """Remove WAVs that are not needed any more; this process may have died between the commit and the file."""
+        """Delete WAVs that are no longer needed, for example because the process died after the commit."""
         folder = self._settings.captured
         paths = list(folder.glob("*.wav")) if folder.is_dir() else []
         if not paths:
@@ -284,21 +292,21 @@ class RecordingWorker:
             self._unlink(folder / name)
 
     def _unlink(self, path: Path) -> None:
-        """Delete a file that nobody needs; said once where it can't be."""
+        """Delete a file; if that fails, log it once."""
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             if path not in self._undeletable:
                 self._undeletable.add(path)
                 log.warning(
-                    "%s is not needed any more and can't be deleted: %s. Delete it by hand.",
+                    "%s is no longer needed, but can't be deleted: %s. Delete the file manually.",
                     path,
                     error.strerror,
                 )
 
 
 def _sentence(error: OSError | SQLAlchemyError) -> str:
-    """What has happened, in one line and without the statement that it happened to."""
+    """Describe an error in one line, without the SQL statement."""
     if isinstance(error, DBAPIError):
         return " ".join(str(error.orig).split())
     if isinstance(error, OSError) and error.strerror:
@@ -307,20 +315,20 @@ def _sentence(error: OSError | SQLAlchemyError) -> str:
 
 
 def wav_of(settings: Settings, recording: Recording) -> Path:
-    """Where the WAV of a recording lies, or lay."""
+    """Return the path of a recording's WAV, which may have been deleted."""
     return settings.captured / recording.wav
 
 
 def mp3_of(settings: Settings, recording: Recording) -> Path | None:
-    """Where the MP3 of a recording lies; None where there never was one."""
+    """Return the path of a recording's MP3; None if there never was one."""
     return None if recording.mp3 is None else settings.recordings / recording.mp3
 
 
 def delete(settings: Settings, recording: Recording) -> None:
-    """Delete a recording's files, then say so in its row: what was paid stays paid.
+    """Delete a recording's files, then mark its row as deleted. The fee is not refunded.
 
     Raises:
-        OSError: a file can't be deleted; the row says nothing then.
+        OSError: a file can't be deleted. The row is then unchanged.
     """
     for path in (mp3_of(settings, recording), wav_of(settings, recording)):
         if path is not None:
@@ -329,11 +337,11 @@ def delete(settings: Settings, recording: Recording) -> None:
 
 
 def due_recordings(session: Session) -> list[str]:
-    """The calls that are priced or closed and whose recording has not come to its end, the oldest first."""
+    """Return the calls that are priced or closed and whose recording is not finished, oldest first."""
     found = (
         select(Recording.call_id)
         .join(Call)
-        # Put so that the few open recordings are looked up first, and not all the calls that are priced.
+        # Written so that the database starts with the few open recordings and not with all priced calls.
         .where(Recording.status.in_(OPEN), Call.status.not_in(UNFINISHED))
         .order_by(Recording.created_at)
     )
@@ -341,9 +349,9 @@ def due_recordings(session: Session) -> list[str]:
 
 
 def _leftovers(session: Session, paths: Sequence[Path]) -> list[str]:
-    """The names of the WAVs that nobody waits for; one that belongs to no call of ours is not touched.
+    """Return the names of WAVs that are no longer needed, except files that belong to no call in the database.
 
-    MixMonitor starts before the consultant accepts. Where he does not, its empty file is left, and no recording.
+    MixMonitor starts before the two sides are bridged, so a call without a recording can leave an empty file.
     """
     over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
     names = [path.name for path in paths]
@@ -360,14 +368,14 @@ def _leftovers(session: Session, paths: Sequence[Path]) -> list[str]:
 
 
 def _age(path: Path) -> float:
-    """Seconds since it was written to; 0 where it has gone meanwhile."""
+    """Return the seconds since a file was written; 0 if it no longer exists."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
 
-def _look(path: Path) -> Wav | None:
+def _read_wav(path: Path) -> Wav | None:
     try:
         return capture.read(path)
     except OSError as error:

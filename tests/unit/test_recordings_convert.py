@@ -286,14 +286,14 @@ def test_where_no_semaphore_can_be_made_a_sentence_says_so_and_the_wav_stays(tmp
     program = tmp_path / "without_shm.py"
     program.write_text(
         "import asyncio, pathlib, resource\n"
-        "from taxiphone.recordings import checks\n"
+        "from taxiphone.server.checks import check_recordings\n"
         "from taxiphone.recordings.convert import Converter, Job\n"
         "from taxiphone.errors import RecordingError\n"
         "async def main():\n"
         f"    job = Job('261122-7gq4mk', '2026-11-22', pathlib.Path({str(wav)!r}), pathlib.Path({str(tmp_path / 'mp3')!r}),"
         " 'a.mp3', 32)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as where /dev/shm is missing: sem_open(3) fails\n"
-        "    print(checks.worker_process())\n"
+        "    print(check_recordings.worker_process())\n"
         "    try:\n"
         "        await Converter().convert(job)\n"
         "    except RecordingError as error:\n"
@@ -306,7 +306,7 @@ def test_where_no_semaphore_can_be_made_a_sentence_says_so_and_the_wav_stays(tmp
     found, sentence = done.stdout.splitlines()
     assert "ok=False" in found
     assert "no semaphore can be made" in found
-    assert sentence.startswith("no process can be started to make the MP3 of call 261122-7gq4mk: ")
+    assert sentence.startswith("the worker process for the MP3 of call 261122-7gq4mk can't be started: ")
     assert "Traceback" not in done.stderr
     assert wav.exists()
 

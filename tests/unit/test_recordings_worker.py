@@ -99,6 +99,13 @@ class Studio:
 
         self.house.database.do(work)
 
+    @property
+    def ready(self) -> list[str]:
+        """The calls whose MP3 has been made, even if it was deleted since."""
+        made = select(Recording.call_id).where(Recording.sha256.is_not(None)).order_by(Recording.created_at)
+        found: list[str] = self.house.database.read(lambda session: list(session.scalars(made)))
+        return found
+
     def total(self, call_id: str) -> int:
         total: int = self.house.get(call_id).receipt.total
         return total
@@ -212,7 +219,7 @@ async def test_a_wav_that_is_still_being_written_is_left_until_it_is_whole(studi
 async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio: Studio) -> None:
     credit = studio.house.balance("wallet", studio.client)
     call_id = studio.priced()
-    async with studio.working(wav_wait=timedelta(seconds=0.5)):
+    async with studio.working(wav_timeout=timedelta(seconds=0.5)):
         await studio.until_status(call_id, "failed")
     assert "wrote no" in (studio.recording(call_id).error or "")
     assert studio.total(call_id) == 155
@@ -243,9 +250,9 @@ async def test_a_wav_that_is_never_finished_is_given_up_and_kept(studio: Studio)
     call_id = studio.priced()
     wav = studio.capture(call_id)
     wav.write_bytes(wav.read_bytes()[:-2])
-    async with studio.working(wav_wait=timedelta(seconds=0.5)):
+    async with studio.working(wav_timeout=timedelta(seconds=0.5)):
         await studio.until_status(call_id, "failed")
-    assert "never finished" in (studio.recording(call_id).error or "")
+    assert "did not finish" in (studio.recording(call_id).error or "")
     assert wav.exists()
     assert studio.total(call_id) == 155
 
@@ -254,7 +261,7 @@ async def test_a_wav_that_is_never_finished_is_given_up_and_kept(studio: Studio)
 async def test_a_wav_without_sound_is_no_recording(studio: Studio, seconds: int, status: str) -> None:
     call_id = studio.priced(seconds=seconds)
     wav = studio.capture(call_id, 0)
-    async with studio.working(wav_wait=timedelta(seconds=0.2)):
+    async with studio.working(wav_timeout=timedelta(seconds=0.2)):
         await studio.until_status(call_id, status)
         if status == "empty":
             await studio.until(lambda: not wav.exists())
@@ -299,9 +306,9 @@ async def test_a_wav_that_outlived_its_ready_recording_is_removed(studio: Studio
 async def test_an_empty_wav_gives_the_fee_back_at_once(studio: Studio) -> None:
     call_id = studio.priced()
     studio.capture(call_id, 0)
-    async with studio.working(wav_wait=timedelta(days=1)):
+    async with studio.working(wav_timeout=timedelta(days=1)):
         await studio.until_status(call_id, "failed")
-    assert "recorded nothing" in (studio.recording(call_id).error or "")
+    assert "recorded no sound" in (studio.recording(call_id).error or "")
     assert studio.total(call_id) == 155
     assert studio.house.balance("hold", call_id) == 0
 
@@ -340,14 +347,14 @@ async def test_a_failed_try_is_repeated_and_then_works(
     wav = studio.capture(call_id)
     with monkeypatch.context() as patched:
         patched.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
-        async with studio.working(own_process=True, pauses=(0.1, 600)):
+        async with studio.working(own_process=True, retry_seconds=(0.1, 600)):
             await studio.until(lambda: studio.recording(call_id).tries == 2)
     found = studio.recording(call_id)
     assert found.status == "captured"
     assert "can't be made" in (found.error or "")
     assert wav.exists()
     assert studio.total(call_id) == 155
-    async with studio.working(own_process=True, pauses=(0.1, 600)):
+    async with studio.working(own_process=True, retry_seconds=(0.1, 600)):
         await studio.until_status(call_id, "ready")
     assert studio.recording(call_id).error is None
     assert studio.total(call_id) == 155 + FEE
@@ -359,7 +366,7 @@ async def test_after_the_last_try_it_has_failed_and_the_wav_is_kept(
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
     call_id = studio.priced()
     wav = studio.capture(call_id)
-    async with studio.working(own_process=True, pauses=(0.05, 0.05)):
+    async with studio.working(own_process=True, retry_seconds=(0.05, 0.05)):
         await studio.until_status(call_id, "failed")
     assert studio.recording(call_id).tries == 3
     assert wav.exists()
@@ -422,7 +429,7 @@ async def test_an_expired_recording_that_cannot_be_deleted_keeps_only_itself(
     assert studio.recording(stuck).status == "ready"
     assert studio.total(fresh) == 155 + FEE
     [said] = [line for line in caplog.messages if stuck in line]
-    assert "past its last day and can't be deleted" in said
+    assert "has expired, but can't be deleted" in said
 
 
 async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recording(
@@ -435,7 +442,7 @@ async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recor
     def said() -> list[Any]:
         return [each for each in caplog.records if each.levelname in {"WARNING", "ERROR"}]
 
-    async with studio.working(pauses=(0.1, 0.1)):
+    async with studio.working(retry_seconds=(0.1, 0.1)):
         with studio.house.database.engine.connect() as other:
             other.exec_driver_sql("SELECT 1")  # with it begins a transaction that holds the write lock
             await studio.until(lambda: bool(said()))
@@ -528,4 +535,4 @@ async def test_silence_is_kept_and_noted(studio: Studio) -> None:
     path.write_bytes(data[:44] + bytes(len(data) - 44))
     async with studio.working():
         await studio.until_status(call_id, "ready")
-    assert studio.recording(call_id).error == "nothing can be heard in it"
+    assert studio.recording(call_id).error == "the recording is silent"
