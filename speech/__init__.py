@@ -1,1 +1,1 @@
-"""What callers hear: the texts of each language, how values are spoken, and the sounds made from both."""
+"""Prompts: the texts of each language, the grammar of values, and the sounds made from both."""

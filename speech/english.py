@@ -1,10 +1,10 @@
-"""How English says numbers, money and time.
+"""English grammar of numbers, money and time.
 
-What differs from the plain grammar: `and` after hundreds (two hundred and five) and before a last part below a hundred
+Differences from the plain grammar: `and` after hundreds (two hundred and five) and before a last part below a hundred
 (one thousand and five); dates with ordinals (the twenty-second of November); years in pairs (twenty twenty-six).
 """
 
-# ruff: noqa: PLR2004 - tens, hundreds and thousands are what is told here
+# ruff: noqa: PLR2004 - a grammar of numbers consists of numbers
 from __future__ import annotations
 
 from datetime import date
@@ -16,7 +16,7 @@ _PAIRED_YEARS = range(1100, 2100)
 
 
 class English(Grammar):
-    """English, as it is spoken in Britain."""
+    """British English."""
 
     def _above(self, n: int, size: int, word: str) -> Names:
         rest = n % size
@@ -27,12 +27,12 @@ class English(Grammar):
         return (*self.number(n // size), word, *self.number(rest))
 
     def date(self, day: date) -> Names:
-        """A date with its article: the twenty-second of November twenty twenty-six."""
+        """Return a date with its article: the twenty-second of November twenty twenty-six."""
         ordinal = f"own/{day.day}{_ORDINALS.get(day.day, 'th')}"
         return ("own/the", ordinal, "own/of", f"month/{day.month}", *self.year(day.year))
 
     def year(self, year: int) -> Names:
-        """A year in two pairs, but 2000 to 2009 as a number, and hundreds as hundreds: nineteen hundred."""
+        """Return a year in two pairs. 2000 to 2009 are numbers, and centuries hundreds: nineteen hundred."""
         century, rest = divmod(year, 100)
         if year not in _PAIRED_YEARS or year in range(2000, 2010):
             return self.number(year)

@@ -1,12 +1,12 @@
-"""How French says numbers, money and time.
+"""French grammar of numbers, money and time.
 
-What differs from the plain grammar: nothing is plural below two; `un` has a feminine; `cent` and `quatre-vingts` lose
-their s before another number; six, huit and dix lose their last sound before a consonant; and a word that begins with
-a vowel takes over the last consonant of the number before it (deux-z-euros, vingt-t-heures), which is recorded as a
-clip of the following word.
+Differences from the plain grammar: numbers below two are singular; `un` has a feminine; `cent` and `quatre-vingts` lose
+their s before another number; six, huit and dix lose their last sound before a consonant; and a word that starts with a
+vowel takes over the last consonant of the preceding number (deux-z-euros, vingt-t-heures), which is recorded as a clip of
+the following word.
 """
 
-# ruff: noqa: PLR2004 - tens, hundreds and thousands are what is told here
+# ruff: noqa: PLR2004 - a grammar of numbers consists of numbers
 from __future__ import annotations
 
 from datetime import date
@@ -16,15 +16,15 @@ from taxiphone.speech.grammar import Grammar, Names
 
 _THOUSAND = 1000
 _MILLION = 1_000_000
-# Tens whose numbers go on to nineteen: onze, soixante et onze, quatre-vingt-onze. They lend no sound but dix.
+# Tens whose numbers run to nineteen: onze, soixante et onze, quatre-vingt-onze. Only their dix has a liaison.
 _BARE_TENS = (1, 7, 9)
 
 
 class French(Grammar):
-    """French, as it is spoken in France."""
+    """French as spoken in France."""
 
     def number(self, n: int, *, feminine: bool = False) -> Names:
-        """A whole number; `feminine` before a feminine noun: vingt et une."""
+        """Return a whole number; `feminine` before a feminine noun: vingt et une."""
         if n < 0:
             return ("word/minus", *self.number(-n, feminine=feminine))
         if n >= _MILLION:
@@ -48,23 +48,23 @@ class French(Grammar):
         return self.number(n, feminine=feminine) if n else ()
 
     def _before_thousand(self, n: int) -> Names:
-        """Mille is a number, so no s before it: deux cent mille, quatre-vingt mille."""
+        """Return the number before mille, without an s: deux cent mille, quatre-vingt mille."""
         *first, last = self._short(self.number(n))
         bare = {"own/hundreds": "word/hundred", "n/80": "own/80-bare"}
         return (*first, bare.get(last, last))
 
     def _short(self, names: Names) -> Names:
-        """The number as it sounds before a consonant: si(x) minutes."""
+        """Return the number as pronounced before a consonant: si(x) minutes."""
         *first, last = names
         short = f"own/{last.removeprefix('n/')}-short"
         return (*first, short if short in self._clips else last)
 
     def is_singular(self, n: Decimal | int) -> bool:
-        """Nothing is plural below two: zéro euro, un virgule cinq euro."""
+        """Tell whether a number takes the singular: zéro euro, un virgule cinq euro."""
         return -2 < n < 2
 
     def counted(self, n: int, one: str, many: str, *, feminine: bool = False) -> Names:
-        """A number and what it counts, with the liaison where that begins with a vowel; millions take `de`."""
+        """Return a number and its noun, with the liaison if the noun starts with a vowel; millions take `de`."""
         noun = one if self.is_singular(n) else many
         key = noun.partition("/")[2]
         number = self.number(n, feminine=feminine)
@@ -81,25 +81,25 @@ class French(Grammar):
         return self._clips[name].text[0] in "aeiouhé"
 
     def units(self, n: int, unit: str) -> Names:
-        """So many whole units of a currency; the pound is feminine: une livre."""
+        """Return a number of units of a currency; the pound is feminine: une livre."""
         return self.counted(n, f"{unit}-one", f"{unit}-many", feminine=unit == "money/gbp")
 
     def hours(self, n: int) -> Names:
-        """So many hours; the f of neuf is a v before them."""
+        """Return a number of hours; before them, the f of neuf is pronounced v."""
         if f"own/{n}-hours" in self._clips:
             return (f"own/{n}-hours",)
         return self.counted(n, "word/hour", "word/hours", feminine=True)
 
     def minutes(self, n: int) -> Names:
-        """So many minutes."""
+        """Return a number of minutes."""
         return self.counted(n, "word/minute", "word/minutes", feminine=True)
 
     def seconds(self, n: int) -> Names:
-        """So many seconds."""
+        """Return a number of seconds."""
         return self.counted(n, "word/second", "word/seconds", feminine=True)
 
     def date(self, day: date) -> Names:
-        """A date without its article, which the words before it bring: (jusqu'au) premier novembre."""
+        """Return a date without its article, which the preceding words contain: (jusqu'au) premier novembre."""
         of_day = ("own/premier",) if day.day == 1 else self.number(day.day)
         return (*of_day, f"month/{day.month}", *self.number(day.year))
 
@@ -111,9 +111,9 @@ class French(Grammar):
 
 
 def _liaison(n: int) -> str:
-    """The consonant that a number lends to a vowel after it: n, t or z; empty where it keeps its own.
+    """Return the consonant of the liaison between a number and a vowel: n, t or z; empty if there is none.
 
-    It follows from how the number's last word is written: un; vingt, cent; deux, trois, six, dix, cents, quatre-vingts.
+    It depends on the last word of the number: un; vingt, cent; deux, trois, six, dix, cents, quatre-vingts.
     """
     tens, ones = divmod(n % 100, 10)
     if n % 100 in (0, 20, 80):

@@ -1,11 +1,11 @@
-"""How values become words: the plain grammar that any language can begin with, and that French and English refine.
+"""The plain grammar of values, which any language can use and which French and English refine.
 
-Every method answers with a tuple of clip names of speech/prompts/<language>.toml, in the order they are played.
-The plain grammar says numbers as figures are written (two hundred, five thousand), has one singular (for 1) and one
-plural, and puts the unit after its number. A language that speaks otherwise overrides what differs.
+Every method returns the names of clips in speech/prompts/<language>.toml, in the order in which they are played. The plain
+grammar says numbers as they are written (two hundred, five thousand), has one singular (for 1) and one plural, and puts the
+unit after the number. Languages override what differs.
 """
 
-# ruff: noqa: PLR2004 - tens, hundreds and thousands are what is told here
+# ruff: noqa: PLR2004 - a grammar of numbers consists of numbers
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -23,13 +23,17 @@ _SIGNS = {"*": "letter/star", "#": "letter/hash", "+": "letter/plus"}
 
 
 class Grammar:
-    """The plain grammar; `clips` is what the language's text file has."""
+    """The plain grammar.
+
+    Args:
+        clips: the clips of the language's text file.
+    """
 
     def __init__(self, clips: Mapping[str, Clip]) -> None:
         self._clips = clips
 
     def filled(self, template: tuple[str, ...], **values: Names) -> Names:
-        """A sentence with its gaps filled: "It costs", one euro fifty, "tax included"."""
+        """Return a sentence with its gaps filled: "It costs", one euro fifty, "tax included"."""
         return tuple(
             name
             for part in template
@@ -39,7 +43,7 @@ class Grammar:
     # Numbers
 
     def number(self, n: int, *, feminine: bool = False) -> Names:
-        """A whole number: 0 to 99 as one clip, above that put together; `feminine` where the language has it."""
+        """Return a whole number. 0 to 99 are one clip each. `feminine` has an effect only in some languages."""
         if n < 0:
             return ("word/minus", *self.number(-n, feminine=feminine))
         if n >= _MILLION:
@@ -55,15 +59,15 @@ class Grammar:
         return (*self.number(n // size), word, *rest)
 
     def decimal(self, value: Decimal) -> Names:
-        """A number with decimals, these digit by digit: one point five five five."""
+        """Return a number with its decimals digit by digit: one point five five five."""
         whole, _, decimals = f"{value:f}".partition(".")
         return (*self.number(int(whole)), "word/point", *(f"n/{digit}" for digit in decimals))
 
     def digits(self, text: str) -> Names:
-        """A code or a phone number, sign by sign; blanks, dots and hyphens are passed over.
+        """Return a code or phone number character by character; spaces, dots and hyphens are skipped.
 
         Raises:
-            ValueError: another character than 0-9, letters, `*`, `#` and `+`.
+            ValueError: a character other than 0-9, letters, `*`, `#` and `+`.
         """
         names = []
         for sign in text.lower():
@@ -77,26 +81,26 @@ class Grammar:
                 raise ValueError(f"{sign!r} can't be spelled")
         return tuple(names)
 
-    # A number with what it counts
+    # A number with its noun
 
     def is_singular(self, n: Decimal | int) -> bool:
-        """Whether this many of a thing is one of it: 1, and only 1."""
+        """Tell whether a number takes the singular: only 1 does."""
         return n == 1
 
     def counted(self, n: int, one: str, many: str) -> Names:
-        """A number and what it counts: twenty-one minutes."""
+        """Return a number and its noun: twenty-one minutes."""
         return (*self.number(n), one if self.is_singular(n) else many)
 
     def per_minute(self) -> Names:
-        """What follows a price that is for each minute."""
+        """Return the words after a price per minute."""
         return ("word/per-minute",)
 
     # Money
 
     def amount(self, minor_units: int, currency: str) -> Names:
-        """An amount of money, given in the currency's smallest units: one euro fifty-five.
+        """Return an amount, given in minor units: one euro fifty-five.
 
-        A currency without words in [money], or with other than 100 minor units, is a number and its letters.
+        A currency without words in [money], or without 100 minor units, is said as a number and the letters of its code.
         """
         precision = int(babel.numbers.get_currency_precision(currency))
         unit = f"money/{currency.lower()}"
@@ -112,19 +116,19 @@ class Grammar:
         names = self.units(units, unit)
         if hundredths >= 10:
             return (*names, *self.number(hundredths))
-        # "one euro five" could be 1.05 or 1.50 on a bad line.
+        # On a bad line, "one euro five" could be understood as 1.50.
         return (*names, "word/and", *self.hundredths(hundredths, unit)) if hundredths else names
 
     def units(self, n: int, unit: str) -> Names:
-        """So many whole units of the currency whose clips begin with `unit`."""
+        """Return a number of units of the currency whose clips start with `unit`."""
         return self.counted(n, f"{unit}-one", f"{unit}-many")
 
     def hundredths(self, n: int, unit: str) -> Names:
-        """So many hundredths of it."""
+        """Return a number of hundredths of the currency whose clips start with `unit`."""
         return self.counted(n, f"{unit}-cent-one", f"{unit}-cent-many")
 
     def price_per_minute(self, price: Decimal, currency: str) -> Names:
-        """A price in whole units of the currency: one euro fifty-five a minute; 1.555 with a point and digits."""
+        """Return a price per minute: one euro fifty-five a minute. 1.555 is said with a point and digits."""
         minor_units = price.scaleb(int(babel.numbers.get_currency_precision(currency)))
         if minor_units == minor_units.to_integral_value():
             return (*self.amount(int(minor_units), currency), *self.per_minute())
@@ -141,25 +145,25 @@ class Grammar:
     # Time
 
     def hours(self, n: int) -> Names:
-        """So many hours."""
+        """Return a number of hours."""
         return self.counted(n, "word/hour", "word/hours")
 
     def minutes(self, n: int) -> Names:
-        """So many minutes."""
+        """Return a number of minutes."""
         return self.counted(n, "word/minute", "word/minutes")
 
     def seconds(self, n: int) -> Names:
-        """So many seconds."""
+        """Return a number of seconds."""
         return self.counted(n, "word/second", "word/seconds")
 
     def duration(self, seconds: int) -> Names:
-        """Hours, minutes and seconds, without those that are none: one hour and three minutes.
+        """Return hours, minutes and seconds without those that are zero: one hour and three minutes.
 
         Raises:
-            ValueError: less than nothing.
+            ValueError: the duration is negative.
         """
         if seconds < 0:
-            raise ValueError("a duration is never below zero")
+            raise ValueError("a duration can't be negative")
         whole_minutes, rest = divmod(seconds, 60)
         of_hours, of_minutes = divmod(whole_minutes, 60)
         pieces = [
@@ -171,7 +175,7 @@ class Grammar:
         return (*(name for piece in first for name in piece), *(("word/and",) if first else ()), *last)
 
     def date(self, day: date) -> Names:
-        """A date with its year, to be put after a word such as `until`."""
+        """Return a date with its year, for use after a word such as `until`."""
         return (*self.number(day.day), f"month/{day.month}", *self.number(day.year))
 
     # Whole sentences that change with their number

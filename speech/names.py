@@ -1,12 +1,12 @@
-"""Names of consultants and clients as sounds: synthesised, or recorded by who bears the name.
+"""The names of consultants and clients as sounds, synthesized or recorded by the person.
 
-They lie in <state>/sounds/names, which Asterisk sees through a link (prompts_folder.py), so that a new one is heard
-at once, without a restart:
+The files are in <state>/sounds/names, to which Asterisk has a link (prompts_folder.py), so a new one is used without a
+restart:
 
-    own/consultant/4271.alaw     recorded; it comes first, in every language
-    fr/consultant/4271.alaw      synthesised, with 4271.from beside it, which tells an old name's sound from a new one's
+    own/consultant/4271.alaw     recorded; has priority in every language
+    fr/consultant/4271.alaw      synthesized, with 4271.from, which identifies the name from which it was made
 
-The files are called after the code, never after what a person wrote; they are the owner's only.
+The files are named after the code, never after a text from outside, and are readable by their owner only.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ Kind = Literal["consultant", "client"]
 
 _OWN = "own"
 _CODE = re.compile(r"[0-9]{1,8}")
-_LONGEST = 8.0  # seconds of a recorded name
-_LONGEST_TEXT = 120  # characters, as in the directory
+# Maximum duration of a recorded name in seconds.
+_LONGEST = 8.0
+# Maximum number of characters, as in the directory.
+_LONGEST_TEXT = 120
 _MODE = 0o600
 
 
 def spoken(settings: Settings, kind: str, code: str, language: str) -> Sounds | None:
-    """The sound of a name: the recorded one, else the synthesised one; None where there is neither.
+    """Return the sound of a name, recorded or else synthesized; None if there is neither.
 
     Args:
-        settings: whose state folder holds the sounds.
+        settings: settings with the state folder.
         kind: `consultant` or `client`.
-        code: the person's.
-        language: in which it is said, such as `fr`.
+        code: the person's code.
+        language: the language of the prompt, such as `fr`.
     """
     if _CODE.fullmatch(code):
         for place in (_OWN, language):
@@ -55,17 +57,17 @@ def spoken(settings: Settings, kind: str, code: str, language: str) -> Sounds | 
 
 
 def make(settings: Settings, kind: Kind, code: str, text: str, say: str | None = None) -> None:
-    """Synthesise a name in every language, in place of what there was; takes about 0.2 s for each.
+    """Synthesize a name in every language. Takes about 0.2 s for each.
 
     Args:
-        settings: whose state folder the sounds are put into.
+        settings: settings with the state folder.
         kind: `consultant` or `client`.
-        code: the person's.
-        text: the name, as it stands in the directory.
-        say: the name respelled for the synthesiser's ear, where it would say it wrong.
+        code: the person's code.
+        text: the name in the directory.
+        say: the name respelled for the synthesizer, if it would mispronounce it.
 
     Raises:
-        UsageError: there is nothing in the text that can be said.
+        UsageError: the text contains nothing that can be spoken.
         SetupError: espeak-ng is missing or failed, or the folder can't be written.
     """
     languages = Languages.of_state(settings.state)
@@ -87,20 +89,20 @@ def make(settings: Settings, kind: Kind, code: str, text: str, say: str | None =
 
 
 def try_make(settings: Settings, kind: Kind, code: str, text: str) -> bool:
-    """Like `make`, for who has something more important to do: whether it worked; if not, the log says why."""
+    """Call `make` and return whether it succeeded. A failure is logged."""
     try:
         make(settings, kind, code, text)
     except TaxiphoneError as error:
-        log.info("the name of %s %s is not spoken, but the code: %s", kind, code, error)
+        log.info("the name of %s %s can't be spoken, so callers hear the code: %s", kind, code, error)
         return False
     return True
 
 
 def use(settings: Settings, kind: Kind, code: str, recording: Path) -> Path:
-    """Take over a recording of the name, by whoever bears it: it comes first, in every language.
+    """Use a recording of the name by the person, which has priority in every language.
 
     Raises:
-        UsageError: it isn't sound, has nothing to hear in it, or is too long for a name; nothing was changed.
+        UsageError: the file is not sound, is silent, or is too long for a name; nothing was changed.
         SetupError: the folder can't be written.
     """
     path = _checked_file(settings, _OWN, kind, code)
@@ -115,7 +117,7 @@ def use(settings: Settings, kind: Kind, code: str, recording: Path) -> Path:
 
 
 def drop_recording(settings: Settings, kind: Kind, code: str) -> bool:
-    """Remove the recorded name, so that the synthesised one is heard again; False where there was none."""
+    """Delete the recorded name, so that the synthesized one is used; return False if there was none."""
     path = _checked_file(settings, _OWN, kind, code)
     found = path.is_file()
     path.unlink(missing_ok=True)
@@ -123,14 +125,14 @@ def drop_recording(settings: Settings, kind: Kind, code: str) -> bool:
 
 
 def forget(settings: Settings, kind: Kind, code: str) -> None:
-    """Remove all sounds of a name, as where a person's data is erased."""
+    """Delete all sounds of a name, for example when a person's data is erased."""
     for place in _folder(settings).glob("*"):
         for suffix in (sound_files.ENDING, ".from"):
             _checked_file(settings, place.name, kind, code).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def missing(settings: Settings, kind: Kind, people: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Of these codes and names, those whose sound is missing in a language or is that of an earlier name."""
+    """Return the codes and names whose sound is missing in a language, or was made from an earlier name."""
     languages = Languages.of_state(settings.state)
     every = [languages.texts(language) for language in languages.codes]
     return [
@@ -141,9 +143,9 @@ def missing(settings: Settings, kind: Kind, people: Iterable[tuple[str, str]]) -
 
 
 def sayable(text: str) -> str:
-    """What of a name is given to the synthesiser: letters, figures and what joins them, in one line.
+    """Return the part of a name that is passed to the synthesizer: letters, digits and connecting characters, in one line.
 
-    Its own signs, such as those for phonemes in brackets and for SSML, are not among them.
+    Characters with a meaning for the synthesizer, such as brackets for phonemes and those of SSML, are removed.
     """
     whole = unicodedata.normalize("NFC", text)[:_LONGEST_TEXT].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     kept = "".join(
@@ -165,7 +167,7 @@ def _is_made(settings: Settings, texts: Texts, kind: Kind, code: str, text: str)
 def _clip(text: str) -> Clip:
     said = sayable(text)
     if not any(sign.isalnum() for sign in said):
-        raise UsageError(f"there is nothing in the name {text!r} that can be said.")
+        raise UsageError(f"the name {text!r} contains nothing that can be spoken.")
     return Clip("a name", text, said, "parts")
 
 
@@ -183,5 +185,5 @@ def _file(settings: Settings, place: str, kind: str, code: str) -> Path:
 
 def _checked_file(settings: Settings, place: str, kind: str, code: str) -> Path:
     if not _CODE.fullmatch(code):
-        raise UsageError(f"a code is 1 to 8 digits, not {code!r}.")
+        raise UsageError(f"a code must have 1 to 8 digits, not {code!r}.")
     return _file(settings, place, kind, code)

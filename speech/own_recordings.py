@@ -1,6 +1,6 @@
-"""The operator's own recordings of prompts, taken over into <state>/sounds/<language>/NAME.alaw.
+"""The operator's own recordings of prompts, in <state>/sounds/<language>/NAME.alaw.
 
-They come before the sounds of the package; prompts_folder.py sees to that.
+They replace the sounds of the package (see prompts_folder.py).
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from taxiphone.errors import SetupError, UsageError
 from taxiphone.speech import sound_files
 from taxiphone.speech.prompts_folder import FORMATS
 
-_SHORTEST = 0.1  # seconds
-LONGEST = 120.0  # seconds
-_SILENCE_AROUND = 60.0  # seconds of silence at the ends that may be trimmed off
-_PAUSE = 100  # ms of silence at both ends
-_FAINT = -60.0  # dBFS of the loudest sample: a microphone that was off
+# Limits of a prompt's duration in seconds.
+_SHORTEST = 0.1
+LONGEST = 120.0
+# Maximum silence at the ends that is trimmed, in seconds.
+_SILENCE_AROUND = 60.0
+# Silence at both ends of a prompt in ms.
+_PAUSE = 100
+# If the loudest sample is below this level (dBFS), the microphone was off.
+_FAINT = -60.0
 
 
 def folder(state: Path, language: str) -> Path:
-    """Where the operator's recordings in a language lie."""
+    """Return the folder of the operator's recordings in a language."""
     return state / "sounds" / language
 
 
 def length(path: Path) -> float | None:
-    """How many seconds it plays, or None for a format that doesn't tell without being decoded."""
+    """Return the duration of a sound in seconds; None for a format that must be decoded to know it."""
     if path.suffix in {".alaw", ".ulaw"}:
         return sound_files.seconds(path)
     if path.suffix != ".wav":
@@ -39,10 +43,10 @@ def length(path: Path) -> float | None:
 
 
 def use(state: Path, language: str, name: str, source: Path) -> Path:
-    """Take over a recording: converted for the telephone, trimmed, as loud as the other prompts.
+    """Convert a recording and use it as a prompt.
 
     Raises:
-        UsageError: it isn't sound, has nothing to hear in it, or is too long for a prompt; nothing was changed.
+        UsageError: the file is not sound, is silent, or is too long for a prompt; nothing was changed.
         SetupError: the state folder can't be written.
     """
     sound = converted(source)
@@ -59,33 +63,33 @@ def use(state: Path, language: str, name: str, source: Path) -> Path:
 
 
 def converted(source: Path, *, what: str = "a prompt", longest: float = LONGEST, pause: int = _PAUSE) -> Any:
-    """A recording as a sound for the telephone: trimmed, and as loud as the prompts.
+    """Convert a recording for the telephone, trim it, and adjust it to the loudness of the prompts.
 
     Args:
         source: any sound file.
-        what: it is to be, for the message when it is too long.
-        longest: seconds.
-        pause: ms of silence at both ends.
+        what: what the recording is for, used in the error message.
+        longest: maximum duration in seconds.
+        pause: silence at both ends in ms.
 
     Returns:
-        A pydub AudioSegment.
+        a pydub AudioSegment.
 
     Raises:
-        UsageError: it isn't sound, has nothing to hear in it, or is too short or too long.
+        UsageError: the file is not sound, is silent, too short or too long.
     """
     sound = sound_files.decode(source, longest + _SILENCE_AROUND)
     if sound.max_dBFS < _FAINT:
-        raise UsageError(f"there is nothing to hear in {source}. Was the microphone on?")
+        raise UsageError(f"{source} is silent. Check the microphone and record it again.")
     sound = sound_files.trim(sound_files.level(sound), pause, pause)
     if not _SHORTEST <= sound.duration_seconds - 2 * pause / 1000 <= longest:
         raise UsageError(
-            f"{source} lasts {sound.duration_seconds:.1f} s; {what} lasts from {_SHORTEST} to {longest:.0f} s."
+            f"{source} lasts {sound.duration_seconds:.1f} s, but {what} must last from {_SHORTEST} to {longest:.0f} s."
         )
     return sound
 
 
 def drop(state: Path, language: str, name: str) -> bool:
-    """Remove the operator's recording, so that the package's own is heard again; False where there was none."""
+    """Delete the operator's recording, so that the package's sound is used; return False if there was none."""
     found = _all(state, language, name)
     for path in found:
         path.unlink()

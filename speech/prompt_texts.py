@@ -1,20 +1,20 @@
-"""What every prompt and clip says: the text file of one language, speech/prompts/<language>.toml, read and checked.
+"""Reads and validates the texts of a language: speech/prompts/<language>.toml.
 
-An operator's own languages are text files in the state folder (`Languages.of_state`). A prompt that one of them lacks is
-said in English: a later version of the program may have more prompts than it had when the file was written.
+Operators can add languages as text files in the state folder (`Languages.of_state`). A prompt that is missing there is
+said in English, because a later version of the program may have more prompts.
 
-A text file has these tables; docs/prompts.md tells how to write one.
+A text file has these tables (see docs/prompts.md):
 
-    [voice]                     the synthesiser's voice: name, speed in words a minute, pitch from 0 to 99
+    [voice]                     the synthesizer's voice: name, speed in words per minute, pitch from 0 to 99
     [sentences] [parts] [tones] the prompts; a sentence stands alone, a part is followed by something else
     [templates]                 sentences with gaps for values: "It costs {amount}, tax included."
-    [n]                         the numbers from 0 to 99, each as one clip
-    [letter] [month] [word]     letters and signs, months by number, the words that figures need
+    [n]                         the numbers from 0 to 99, one clip each
+    [letter] [month] [word]     letters and signs, months by number, the words used with numbers
     [money]                     units of currencies and their hundredths
-    [own]                       what only the grammar of this language needs; the one table that may differ
+    [own]                       clips used only by the grammar of this language; the one table that may differ
 
-A clip's name is its key, with the table's name before it for all but the prompts: `welcome`, `n/21`, `money/eur-one`.
-What stands between a template's gaps is a clip each, numbered where there are several: `it-costs-1`, `it-costs-2`.
+A clip's name is its key, with the name of the table before it except for prompts: `welcome`, `n/21`, `money/eur-one`.
+Each piece between the gaps of a template is a clip, numbered if there are several: `it-costs-1`, `it-costs-2`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PROMPTS = Path(__file__).parent / "prompts"
 OWN_PROMPTS = "prompts"
 """The folder of the operator's own languages, in the state folder."""
 REFERENCE = "en"
-"""The language that tells which keys there are, and is heard where another lacks one."""
+"""The language that defines the keys, and that is used for prompts missing in another language."""
 TONES = "tones"
 TEMPLATES = "templates"
 PROMPT_TABLES = ("sentences", "parts", TEMPLATES, TONES)
 CLIP_TABLES = ("n", "letter", "month", "word", "money", "own")
 
-# A currency without words is spelled; what a grammar needs is that grammar's own.
+# A currency without words is spelled, and each grammar has clips of its own.
 _OPTIONAL = ("money", "own")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -52,11 +52,11 @@ class Clip:
     """One sound.
 
     Attributes:
-        name: its file below the language's folder, without the ending: `welcome`, `n/21`.
-        text: the words, as a person would write them.
-        say: the words as the synthesiser has to read them.
-        table: the table of the text file that it stands in.
-        before: the punctuation between the value before it and the text; only a template's pieces have it.
+        name: the file below the language's folder, without suffix: `welcome`, `n/21`.
+        text: the words as a person would write them.
+        say: the words as spelled for the synthesizer.
+        table: the table of the text file.
+        before: the punctuation between the preceding value and the text, for a piece of a template.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Clip:
 
     @property
     def is_prompt(self) -> bool:
-        """Whether it is a prompt with a name of its own, not a word that figures are put together from."""
+        """Whether it is a prompt, not a word used with numbers."""
         return self.table in PROMPT_TABLES
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How the synthesiser speaks this language: its voice's name, words a minute, pitch (0 to 99)."""
+    """The synthesizer's voice: name, speed in words per minute, pitch (0 to 99)."""
 
     name: str
     speed: int
@@ -82,17 +82,17 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Everything that is said in one language.
+    """All texts of a language.
 
     Attributes:
-        language: its code.
+        language: the code of the language.
         file: the text file.
-        voice: the synthesiser's.
-        clips: every sound, by its name.
-        templates: for each, the names of its clips and its gaps in the order in which they are heard; a gap is in
-            braces: ("it-costs-1", "{amount}", "it-costs-2").
-        borrowed: the clips among them that are the reference's.
-        missing: the keys that the text file lacks, such as `welcome` or `n/21`.
+        voice: the synthesizer's voice.
+        clips: all sounds by name.
+        templates: for each template, the names of its clips and its gaps in their order; a gap is in braces:
+            ("it-costs-1", "{amount}", "it-costs-2").
+        borrowed: the clips taken from the reference language.
+        missing: the keys missing in the text file, such as `welcome` or `n/21`.
     """
 
     language: str
@@ -105,7 +105,7 @@ class Texts:
 
     @property
     def own(self) -> Mapping[str, Clip]:
-        """The clips that are in this language."""
+        """The clips of this language, without borrowed ones."""
         return {name: clip for name, clip in self.clips.items() if name not in self.borrowed}
 
 
@@ -138,7 +138,9 @@ class Languages:
         """
         known = self.codes
         if language not in known:
-            raise UsageError(f"there are no prompts in {language!r}. The languages are: {', '.join(known)}.")
+            raise UsageError(
+                f"there are no prompts in the language {language!r}. Available: {', '.join(known)}."
+            )
         paths = [folder / f"{language}.toml" for folder in self.folders]
         return _completed(next(path for path in paths if path.is_file()))
 
@@ -149,7 +151,7 @@ SHIPPED = Languages()
 
 @functools.cache
 def _completed(path: Path) -> Texts:
-    """A text file, and from the reference what it lacks."""
+    """Read a text file and complete it with clips from the reference language."""
     texts = _read(path)
     reference = PROMPTS / f"{REFERENCE}.toml"
     if path == reference:
@@ -158,7 +160,7 @@ def _completed(path: Path) -> Texts:
     for key in texts.templates.keys() & english.templates.keys():
         if _gaps(texts.templates[key]) != _gaps(english.templates[key]):
             gaps = ", ".join(_gaps(english.templates[key]))
-            raise UsageError(f"{path}: [{TEMPLATES}] {key} must have the gaps {gaps}, each once.")
+            raise UsageError(f"{path}: [{TEMPLATES}] {key} must contain each of these gaps once: {gaps}.")
     lacking = {
         name: clip
         for name, clip in english.clips.items()
@@ -169,7 +171,7 @@ def _completed(path: Path) -> Texts:
         part: english.clips[part] for parts in templates.values() for part in parts if part in english.clips
     }
     if clash := borrowed.keys() & texts.clips.keys():
-        raise UsageError(f"{path}: {min(clash)} is the name of a part of a sentence that is missing.")
+        raise UsageError(f"{path}: the name {min(clash)} is reserved for a piece of a missing template.")
     return Texts(
         *(
             texts.language,
@@ -198,7 +200,7 @@ def _read(path: Path) -> Texts:
         if table == "voice":
             continue
         if table not in (*PROMPT_TABLES, *CLIP_TABLES):
-            raise UsageError(f"{path}: there is no table [{table}].")
+            raise UsageError(f"{path}: unknown table [{table}].")
         for key, value in entries.items():
             whole = _clip(path, table, key, value)
             made = [whole]
@@ -207,7 +209,7 @@ def _read(path: Path) -> Texts:
             for clip in made:
                 if clip.name in clips:
                     raise UsageError(
-                        f"{path}: [{table}] {clip.name} stands in [{clips[clip.name].table}] already."
+                        f"{path}: [{table}] {clip.name} is already defined in [{clips[clip.name].table}]."
                     )
                 clips[clip.name] = clip
     return Texts(path.stem, path, _voice(path, data.get("voice")), clips, templates)
@@ -216,7 +218,7 @@ def _read(path: Path) -> Texts:
 def _clip(path: Path, table: str, key: str, value: Any) -> Clip:
     given = {"text": value, "say": value} if isinstance(value, str) else value
     if not _NAME.fullmatch(key):
-        raise UsageError(f"{path}: [{table}] {key}: a name is made of a-z, 0-9 and single hyphens.")
+        raise UsageError(f"{path}: [{table}] {key}: a name may contain only a-z, 0-9 and single hyphens.")
     if (
         not isinstance(given, dict)
         or set(given) != {"text", "say"}
@@ -228,13 +230,13 @@ def _clip(path: Path, table: str, key: str, value: Any) -> Clip:
 
 
 def _pieces(path: Path, template: Clip) -> tuple[list[Clip], tuple[str, ...]]:
-    """What stands between a template's gaps, and the order of pieces and gaps."""
+    """Split a template into its pieces; also return the order of pieces and gaps."""
     texts, says = _GAP.split(template.text), _GAP.split(template.say)
     gaps = texts[1::2]
     if not gaps or gaps != says[1::2] or any(sign in "".join(texts[::2]) for sign in "{}"):
         raise UsageError(
-            f"{path}: [{template.table}] {template.name} must have its gaps in braces, such as {{amount}}, "
-            "the same ones in text and say."
+            f"{path}: [{template.table}] {template.name} must have gaps in braces, such as {{amount}}, "
+            "and the same ones in text and say."
         )
     pieces = [_piece(text, say) for text, say in zip(texts[::2], says[::2], strict=True)]
     several = sum(piece is not None for piece in pieces) > 1
@@ -252,7 +254,7 @@ def _pieces(path: Path, template: Clip) -> tuple[list[Clip], tuple[str, ...]]:
 
 
 def _piece(text: str, say: str) -> tuple[str, str, str] | None:
-    """The punctuation before it, the words, and what the synthesiser reads; None where no word is left."""
+    """Return the punctuation before a piece, its words, and their spelling for the synthesizer; None without words."""
     split, spoken = _PIECE.fullmatch(text), _PIECE.fullmatch(say)
     if not (split and spoken and split["words"] and spoken["words"]):
         return None

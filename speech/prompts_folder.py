@@ -1,9 +1,9 @@
-"""The sounds that Asterisk plays: the shipped ones and the operator's own, linked into one folder per language.
+"""Links the sounds of the package and of the operator into one folder per language, which Asterisk reads.
 
-Asterisk looks for `taxiphone/price-told` in `data/sounds/<the channel's language>/taxiphone/`. The operator's own
-recordings lie in `<state>/sounds/<language>/`, under the same names, in any format below, and win over the shipped.
-A language of the operator's own has its sounds beside its text file, `<state>/prompts/xx/` beside `xx.toml`; what it
-lacks is heard in English. The names of people (names.py) are a folder that is linked as a whole: one that is added is found at once.
+Asterisk looks for `taxiphone/welcome` in `data/sounds/<language of the channel>/taxiphone/`. The operator's recordings are
+in `<state>/sounds/<language>/` under the same names, in any of the formats below, and replace the shipped ones. An added
+language has its sounds next to its text file: `<state>/prompts/xx/` next to `xx.toml`. Missing ones are said in English.
+The folder with the names of people (names.py) is linked as a whole, so that a new name is found immediately.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import OWN_PROMPTS, REFERENCE
 
 FORMATS = (".alaw", ".wav", ".ulaw", ".g722", ".sln", ".gsm")
-"""Suffixes of what Asterisk plays with the modules that are loaded (see config.py); a .wav is 8 kHz, 16 bit, mono.
+"""Suffixes of the formats that Asterisk can play (see config.py), in order of preference.
 
-Where a sound is there in several, the first of these is taken.
+A .wav file must have 8 kHz, 16 bit and one channel.
 """
 
 NAMES = "names"
-"""The folder of people's names, in `<state>/sounds` and below the sounds that Asterisk reads."""
+"""The folder of people's names, in `<state>/sounds` and in the folder that Asterisk reads."""
 
 SHIPPED = Path(__file__).parent / "sounds"
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
 
 
 def own_sounds(settings: Settings) -> Path:
-    """Where the operator's own recordings lie, one folder for each language."""
+    """Return the folder of the operator's recordings, with a subfolder for each language."""
     return settings.state / "sounds"
 
 
 def own_texts(settings: Settings) -> Path:
-    """Where the text files of the operator's own languages lie, and below it their sounds."""
+    """Return the folder of the operator's languages: text files and subfolders with sounds."""
     return settings.state / OWN_PROMPTS
 
 
 def languages(settings: Settings) -> list[str]:
-    """The languages for which there is any sound."""
+    """Return the languages that have sounds."""
     every = (SHIPPED, own_texts(settings), own_sounds(settings))
     places = [place for place in every if place.is_dir()]
     found = {folder.name for place in places for folder in place.iterdir() if folder.is_dir()}
@@ -50,7 +50,7 @@ def languages(settings: Settings) -> list[str]:
 
 
 def sounds(settings: Settings, language: str) -> dict[str, Path]:
-    """Each sound's file by its name, such as `price-is` or `n/12`: the operator's own where there is one."""
+    """Return the files of a language by name, such as `price-is` or `n/12`, the operator's own if there is one."""
     shipped = _files(SHIPPED / language)
     if not shipped and (own_texts(settings) / f"{language}.toml").is_file():
         shipped = _files(SHIPPED / REFERENCE) | _files(own_texts(settings) / language)
@@ -58,7 +58,7 @@ def sounds(settings: Settings, language: str) -> dict[str, Path]:
 
 
 def link_prompts(settings: Settings) -> None:
-    """Build the folders that Asterisk reads; each language's is put in place in one step, so a call hears no gap.
+    """Build the folders that Asterisk reads. Each is replaced atomically, so that calls always find every sound.
 
     Raises:
         SetupError: the folder can't be written.
@@ -68,7 +68,7 @@ def link_prompts(settings: Settings) -> None:
     copied = settings.asterisk.group is not None
     try:
         make_folder(root)
-        # One that came later would be behind a link that led nowhere, of which Asterisk complains.
+        # Asterisk logs an error for a link without a target.
         make_folder(names)
         for language in languages(settings):
             _link(sounds(settings, language), names, root / language, copied=copied)
@@ -88,7 +88,8 @@ def _link(files: dict[str, Path], names: Path, folder: Path, *, copied: bool) ->
     for name, path in files.items():
         link = fresh / f"{name}{path.suffix}"
         make_folder(link.parent)
-        if copied:  # another user's Asterisk may not enter the folder that the package lies in
+        # An Asterisk of another user may have no access to the folder of the package.
+        if copied:
             shutil.copyfile(path, link)
         else:
             link.symlink_to(path)

@@ -1,9 +1,8 @@
-"""What the call says: prompts and values as the names of the sounds that Asterisk plays, in the caller's language.
+"""Composes what a call says from prompts and values, as names of sounds in the caller's language.
 
-A name is `taxiphone/NAME`; Asterisk finds the sound by the language of the channel. Nothing is read but the text files of
-speech/prompts. Whole sentences are prompts,
-such as `prompt("welcome")`; those with values in them have a method each, such as `package(...)`, whose words and order
-stand in the text file's [templates]. These are put together by the application:
+A name is `taxiphone/NAME`; Asterisk finds the sound by the language of the channel. Whole sentences are prompts, such as
+`prompt("welcome")`. Sentences with values have a method each, such as `package(...)`, with the words in [templates] of the
+text file. The application combines some others:
 
     The price is · one euro fifty-five a minute · tax included.
                         prompt("price-is") price_per_minute(price, currency) prompt("tax-included")
@@ -11,13 +10,13 @@ stand in the text file's [templates]. These are put together by the application:
     It will be kept until · the first of March twenty twenty-seven.
     To record the consultation, press 1. Otherwise, press 2, or wait.
                         prompt("recording-offer") amount(cents, currency) prompt("tax-included")
-                        prompt("recording-kept-until") date(day)   (may be left out)
+                        prompt("recording-kept-until") date(day)   (optional)
                         prompt("recording-choice")
     Telephone consultation · by the minute. · The call is from · NAME.
                         prompt("consultant-call") prompt("mode-per-minute") or prompt("mode-package")
                         call_from(name)
 
-A name is what `names.spoken` gives, else `digits(code)`.
+The name of a person is `names.spoken(...)`, or `digits(code)` if there is no sound.
 """
 
 from __future__ import annotations
@@ -31,22 +30,23 @@ from taxiphone.speech.french import French
 from taxiphone.speech.grammar import Grammar, Names
 from taxiphone.speech.prompt_texts import SHIPPED, Languages
 
-FOLDER = "taxiphone"  # of the sounds, below Asterisk's folder of the language
+# The folder of the sounds, in Asterisk's folder of the language.
+FOLDER = "taxiphone"
 _GRAMMARS: dict[str, type[Grammar]] = {"en": English, "fr": French}
 
 Sounds = tuple[str, ...]
 
 
 class UnknownPromptError(LookupError):
-    """The program asked for a prompt that no text file has: a mistake in the program, never a user's."""
+    """The program used a prompt that does not exist, which is a bug."""
 
 
 class Speech:
-    """One language's voice: every method answers with sound names, to be played one after the other.
+    """Composes sentences in one language. Every method returns the names of sounds in the order in which they are played.
 
     Args:
         language: the code of a language that has a text file, such as `fr`.
-        languages: the languages that there are; the package's own by default.
+        languages: the available languages; by default those of the package.
 
     Raises:
         UsageError: there is no such language, or its text file can't be used.
@@ -60,7 +60,7 @@ class Speech:
         self._grammar = _GRAMMARS.get(language, Grammar)(texts.clips)
 
     def prompt(self, name: str) -> Sounds:
-        """A prompt by its name, such as `welcome`.
+        """Return a prompt by its name, such as `welcome`.
 
         Raises:
             UnknownPromptError: there is no prompt of this name.
@@ -70,39 +70,39 @@ class Speech:
         return _sounds((name,))
 
     def number(self, n: int, *, feminine: bool = False) -> Sounds:
-        """A whole number; `feminine` before a feminine noun, in languages that have it."""
+        """Return a whole number; `feminine` before a feminine noun, in languages that have it."""
         return _sounds(self._grammar.number(n, feminine=feminine))
 
     def digits(self, text: str) -> Sounds:
-        """A code or a phone number, sign by sign (0-9, letters, `*`, `#`, `+`).
+        """Return a code or phone number character by character (0-9, letters, `*`, `#`, `+`).
 
         Raises:
-            ValueError: it holds something that can't be spelled.
+            ValueError: it contains another character.
         """
         return _sounds(self._grammar.digits(text))
 
     def amount(self, minor_units: int, currency: str) -> Sounds:
-        """An amount in the currency's minor units (cents): 155 EUR is "one euro fifty-five"."""
+        """Return an amount given in minor units: 155 EUR is "one euro fifty-five"."""
         return _sounds(self._grammar.amount(minor_units, currency))
 
     def price_per_minute(self, price: Decimal, currency: str) -> Sounds:
-        """A price per minute in the currency's units: 1.55 EUR is "one euro fifty-five a minute"."""
+        """Return a price per minute: 1.55 EUR is "one euro fifty-five a minute"."""
         return _sounds(self._grammar.price_per_minute(price, currency))
 
     def minutes(self, n: int) -> Sounds:
-        """So many minutes: "vingt et une minutes"."""
+        """Return a number of minutes: "vingt et une minutes"."""
         return _sounds(self._grammar.minutes(n))
 
     def duration(self, seconds: int) -> Sounds:
-        """Hours, minutes and seconds, without those that are none: "une heure et trois minutes"."""
+        """Return hours, minutes and seconds without those that are zero: "une heure et trois minutes"."""
         return _sounds(self._grammar.duration(seconds))
 
     def date(self, day: date) -> Sounds:
-        """A date with its year, to be said after a word such as `until` or `jusqu'au`."""
+        """Return a date with its year, for use after a word such as `until` or `jusqu'au`."""
         return _sounds(self._grammar.date(day))
 
     def free_minutes(self, n: int) -> Sounds:
-        """The whole sentence that the first N minutes are free; N is 1 or more."""
+        """Return the sentence that the first N minutes are free, with N of at least 1."""
         return _sounds(self._grammar.free_minutes(n))
 
     # Whole sentences
@@ -123,10 +123,10 @@ class Speech:
         """The package costs sixty euros, tax included, for one hour; after that, one euro fifty-five a minute.
 
         Args:
-            price_minor: of the package, in the currency's minor units.
-            minutes: how long it lasts.
-            then: the price per minute after it, in the currency's units.
-            currency: its code of ISO 4217.
+            price_minor: the price of the package in minor units.
+            minutes: its duration.
+            then: the price per minute after it.
+            currency: the ISO 4217 code.
         """
         return self._filled(
             "package",
@@ -136,7 +136,7 @@ class Speech:
         )
 
     def consultant_is(self, name: Sounds) -> Sounds:
-        """Your consultant is NAME; `name` is sounds, such as `names.spoken` or `digits` give."""
+        """Your consultant is NAME; `name` is the result of `names.spoken` or `digits`."""
         return self._around("consultant-is", name)
 
     def call_from(self, name: Sounds) -> Sounds:
@@ -159,10 +159,10 @@ class Speech:
         """Your package ends in one minute. It then goes on at one euro ... a minute. To end with it, press nine.
 
         Args:
-            seconds: until the package ends.
-            then: the price per minute after it, in the currency's units.
-            currency: its code of ISO 4217.
-            key: what ends the consultation with the package.
+            seconds: the time until the package ends.
+            then: the price per minute after it.
+            currency: the ISO 4217 code.
+            key: the key that ends the consultation with the package.
         """
         return self._filled(
             "package-ends",
@@ -199,7 +199,7 @@ class Speech:
         return _sounds(self._grammar.filled(self._templates[template], **values))
 
     def _around(self, template: str, name: Sounds) -> Sounds:
-        """A sentence around sounds that may be another's than this language's text file's."""
+        """Return a sentence around the sounds of a name."""
         return tuple(
             sound
             for part in self._templates[template]
@@ -207,21 +207,22 @@ class Speech:
         )
 
     def _minutes(self, n: int) -> Names:
-        """Hours and minutes, and "zero minutes" where there are none."""
+        """Return hours and minutes, or "zero minutes"."""
         return self._grammar.duration(60 * n) if n else self._grammar.minutes(0)
 
     def text(self, names: Iterable[str]) -> str:
-        """The words of sounds that this class has named, as they are heard one after the other.
+        """Return the words of sounds composed by this class.
 
-        The sound of a person's name is told as (consultant 4271): only the directory knows the name.
+        The sound of a person's name is shown as (consultant 4271), because only the directory has the name.
 
         Raises:
-            UnknownPromptError: one of them is not a sound of this language.
+            UnknownPromptError: a sound does not exist in this language.
         """
         words: list[str] = []
         for name in names:
             person = name.removeprefix(f"{FOLDER}/names/")
-            if person != name:  # names/fr/consultant/4271
+            # For example names/fr/consultant/4271.
+            if person != name:
                 words.append(" " * bool(words) + "({} {})".format(*person.split("/")[1:]))
                 continue
             clip = self._clips.get(name.removeprefix(f"{FOLDER}/"))

@@ -1,6 +1,6 @@
-"""From any sound to one for the telephone: 8 kHz, trimmed, as loud as all others, A-law (ITU-T G.711).
+"""Converts sound files for the telephone: 8 kHz, trimmed, with the same loudness, as A-law (ITU-T G.711).
 
-A `.alaw` file is the bare codec, 8000 bytes a second: Asterisk plays it on a European line as it is.
+An `.alaw` file has no header and 8000 bytes per second. Asterisk plays it on an A-law channel without conversion.
 """
 
 from __future__ import annotations
@@ -18,39 +18,45 @@ import imageio_ffmpeg
 from taxiphone.dialplan.asterisk.home import make_folder
 from taxiphone.errors import SetupError, UsageError
 
-RATE = 8000  # samples, and in A-law bytes, a second
+# Samples per second, which in A-law are also bytes per second.
+RATE = 8000
 ENDING = ".alaw"
-LEVEL = -20.0  # dBFS, over the frames in which somebody speaks
-_PEAK = 0.68  # of full scale, -3.3 dBFS: what the limiter lets through
+# Mean level in dBFS of the frames that contain speech.
+LEVEL = -20.0
+# Threshold of the limiter as a fraction of full scale; -3.3 dBFS.
+_PEAK = 0.68
 _FRAME_MS = 20
-_SPOKEN = 0.1  # of the loudest frame's level; what is below is a pause
-_SILENT_BELOW = 35.0  # dB under the peak, at the ends
+# Frames with less than this fraction of the loudest frame's level are pauses.
+_SPOKEN = 0.1
+# At the ends, sound this many dB below the peak is silence.
+_SILENT_BELOW = 35.0
 _STEP_MS = 5
 _BAND = "highpass=f=120,lowpass=f=3600"
 _DURATION = re.compile(rb"Duration: (\d+):(\d\d):(\d\d\.\d+)")
-_TIMEOUT = 120  # seconds that ffmpeg may take for one file
+# Time limit of ffmpeg for one file in seconds.
+_TIMEOUT = 120
 
 
 def seconds(path: Path) -> float:
-    """How long an A-law file plays."""
+    """Return the duration of an A-law file."""
     return path.stat().st_size / RATE
 
 
 def decode(path: Path, longest: float | None = None) -> Any:
-    """Any sound file that ffmpeg can read, as a pydub AudioSegment: mono, 8 kHz, 16 bit, the telephone's band.
+    """Decode a sound file to a pydub AudioSegment: mono, 8 kHz, 16 bit, limited to the telephone band.
 
-    Of a stereo file the louder channel is taken: in their sum, channels of opposite phase cancel each other out.
+    Of a stereo file, the louder channel is used, because channels of opposite phase would cancel each other in a sum.
 
     Args:
-        path: the file.
-        longest: seconds; what is longer is refused by its header, and never read beyond that.
+        path: any file that ffmpeg can read.
+        longest: maximum duration in seconds. A longer file is rejected by its header and not read any further.
 
     Raises:
-        UsageError: it isn't a sound file, or is longer.
+        UsageError: the file is not sound, or is too long.
     """
-    said = length_said(path) if longest is not None else None
-    if longest is not None and said is not None and said > longest:
-        raise UsageError(f"{path} lasts {said:.0f} s; at most {longest:.0f} s are read of a recording.")
+    stated = header_seconds(path) if longest is not None else None
+    if longest is not None and stated is not None and stated > longest:
+        raise UsageError(f"{path} lasts {stated:.0f} s, but a recording may last at most {longest:.0f} s.")
     run = subprocess.run(
         [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path.absolute()), "-vn"),
@@ -62,7 +68,8 @@ def decode(path: Path, longest: float | None = None) -> Any:
         timeout=_TIMEOUT,
         check=False,
     )
-    samples = run.stdout.partition(b"data")[2][4:]  # after the chunk's length, which a pipe leaves open
+    # The chunk's size is skipped, because ffmpeg can't write it to a pipe.
+    samples = run.stdout.partition(b"data")[2][4:]
     if run.returncode or not samples:
         lines = run.stderr.decode(errors="replace").strip().splitlines()
         raise UsageError(f"{path} can't be read as sound: {lines[-1] if lines else 'it is empty'}.")
@@ -71,8 +78,8 @@ def decode(path: Path, longest: float | None = None) -> Any:
     return max(sound.split_to_mono(), key=lambda channel: channel.rms)
 
 
-def length_said(path: Path) -> float | None:
-    """How many seconds a sound file's header says that it lasts; None where it says nothing."""
+def header_seconds(path: Path) -> float | None:
+    """Return the duration in seconds according to a sound file's header; None if the header has none."""
     run = subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path.absolute())],
         capture_output=True,
@@ -87,12 +94,12 @@ def length_said(path: Path) -> float | None:
 
 
 def from_samples(samples: bytes) -> Any:
-    """16-bit samples, mono, 8 kHz, as a pydub AudioSegment."""
+    """Convert 16-bit samples, mono, 8 kHz, to a pydub AudioSegment."""
     return _audio_segment()(samples, sample_width=2, frame_rate=RATE, channels=1)
 
 
 def trim(sound: Any, before_ms: int, after_ms: int) -> Any:
-    """The sound with so much silence at its ends, in milliseconds, whatever there was."""
+    """Replace the silence at both ends by the given silence in milliseconds."""
     threshold = sound.max_dBFS - _SILENT_BELOW
     start = max(0, _leading_silence(sound, threshold) - 2 * _STEP_MS)
     end = min(len(sound), len(sound) - _leading_silence(sound.reverse(), threshold) + 4 * _STEP_MS)
@@ -109,22 +116,22 @@ def _leading_silence(sound: Any, threshold: float) -> int:
 
 
 def level(sound: Any) -> Any:
-    """The sound at the one loudness: the mean over what is spoken, so that pauses don't make a sentence louder."""
+    """Adjust the loudness, measured only where there is speech, so that pauses don't make a sentence louder."""
     frames = [sound[at : at + _FRAME_MS].rms for at in range(0, len(sound), _FRAME_MS)]
     spoken = [rms for rms in frames if rms > max(frames) * _SPOKEN]
     if not spoken:
-        raise UsageError("there is nothing to hear in it.")
+        raise UsageError("the sound is silent.")
     mean = math.sqrt(sum(rms * rms for rms in spoken) / len(spoken))
     return sound.apply_gain(LEVEL - 20 * math.log10(mean / sound.max_possible_amplitude))
 
 
 def write(sound: Any, path: Path, mode: int = 0o600) -> None:
-    """Write the sound as A-law, its peaks limited, and put it in its place in one step.
+    """Write a sound as A-law with limited peaks, atomically.
 
     Args:
         sound: a pydub AudioSegment.
-        path: where; folders that are missing are made, the owner's only.
-        mode: of the file.
+        path: the file. Missing folders are created with mode 0700.
+        mode: the mode of the file.
 
     Raises:
         SetupError: nothing was written.
@@ -142,7 +149,7 @@ def write(sound: Any, path: Path, mode: int = 0o600) -> None:
         )
         exported.close()
         if not part.stat().st_size:
-            raise SetupError("ffmpeg wrote an empty file. Is the disk full?")
+            raise SetupError("ffmpeg wrote an empty file. Check the free disk space.")
         part.chmod(mode)
         part.replace(path)
     finally:
@@ -151,8 +158,8 @@ def write(sound: Any, path: Path, mode: int = 0o600) -> None:
 
 def _audio_segment() -> Any:
     with warnings.catch_warnings():
-        # It warns of the module audioop's end in Python 3.13, where audioop-lts takes over, and of a missing ffmpeg.
+        # pydub warns about audioop, which audioop-lts replaces from Python 3.13 on, and about a missing ffmpeg.
         warnings.simplefilter("ignore")
-        from pydub import AudioSegment  # noqa: PLC0415 - here its warnings can be kept away
+        from pydub import AudioSegment  # noqa: PLC0415 - to suppress its warnings
     AudioSegment.converter = imageio_ffmpeg.get_ffmpeg_exe()
     return AudioSegment

@@ -1,8 +1,8 @@
-"""Makes the sounds of speech/sounds from the texts of speech/prompts, with espeak-ng.
+"""Builds the sounds of speech/sounds from the texts of speech/prompts with espeak-ng.
 
-The sounds are part of the package, so espeak-ng (synthesiser.py) is needed only by who changes a text, and for people's
-names. Each language's folder has a manifest that tells from which text each sound was made; only what has changed is
-made anew, and the same text gives the same file.
+The sounds are part of the package, so espeak-ng (synthesizer.py) is needed only to change a text and for people's names.
+Each language's folder has a manifest with the text from which each sound was made. Only changed sounds are rebuilt, and
+the same text gives the same file.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from taxiphone.speech.prompt_texts import PROMPTS, TONES, Clip, Texts, Voice
 SOUNDS = Path(__file__).parent / "sounds"
 MANIFEST = "manifest.json"
 
-_RECIPE = 1  # to be raised when the same text shall become another sound
+# Must be increased when the same text is to give another sound.
+_RECIPE = 1
 _WORKERS = 2
-_TIMEOUT = 60  # seconds for one text
-# Silence at a sound's ends in ms: words that follow each other must flow, sentences must stand apart.
+# Time limit of espeak-ng for one text in seconds.
+_TIMEOUT = 60
+# Silence at the ends of a sound in ms: short within a sentence, longer between sentences.
 _SENTENCE_PAUSE = 100
 PART_PAUSE = 25
 _SENTENCE_ENDS = (".", "!", "?")
@@ -35,7 +37,7 @@ _SENTENCE_ENDS = (".", "!", "?")
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """A sound that is not speech: hertz (0 is silence) and milliseconds."""
+    """A sound that is not speech; 0 Hz is silence."""
 
     hertz: int
     milliseconds: int
@@ -46,7 +48,7 @@ _TONES = {"tone-start": Tone(880, 400), "tone-hold": Tone(425, 300), "silence": 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a build did: the names of the sounds made and removed, and how many were as they had to be."""
+    """The result of a build: the names of sounds built and removed, and the number of unchanged ones."""
 
     built: tuple[str, ...]
     removed: tuple[str, ...]
@@ -54,17 +56,17 @@ class Outcome:
 
 
 def sound_path(language: str, name: str, folder: Path = SOUNDS) -> Path:
-    """The file of a sound that belongs to the package."""
+    """Return the file of a sound of the package."""
     return folder / language / f"{name}{sound_files.ENDING}"
 
 
 def home(texts: Texts) -> Path:
-    """The folder above that of a language's sounds: the package's, or where the operator's text file lies."""
+    """Return the folder with the sounds of all languages: the package's, or that of the operator's text file."""
     return SOUNDS if texts.file.parent == PROMPTS else texts.file.parent
 
 
 def outdated(texts: Texts, folder: Path | None = None) -> tuple[str, ...]:
-    """The names of the sounds that are missing, or were made from another text, or were changed since."""
+    """Return the names of sounds that are missing, were made from another text, or were changed."""
     folder = folder or home(texts)
     made = _manifest(texts.language, folder)
     found = {
@@ -77,19 +79,19 @@ def outdated(texts: Texts, folder: Path | None = None) -> tuple[str, ...]:
 def build(
     texts: Texts, folder: Path | None = None, progress: Callable[[str], object] = lambda _name: None
 ) -> Outcome:
-    """Make the sounds that are outdated, and remove those that have no text any more.
+    """Build outdated sounds and delete those without a text.
 
     Args:
-        texts: what is to be said.
-        folder: where the languages' folders lie; None for where they belong.
-        progress: told the name of each sound that was made.
+        texts: the texts of the language.
+        folder: the folder of all languages; None for the usual one.
+        progress: called with the name of each sound that was built.
 
     Raises:
         SetupError: espeak-ng is missing or failed, or the folder can't be written.
-        UsageError: there is a tone that nobody can play.
+        UsageError: a tone is unknown.
     """
     folder = folder or home(texts)
-    # The package's are everybody's, the state folder's the owner's.
+    # Sounds of the package are readable by everybody, those in the state folder by their owner.
     mode = 0o644 if folder == SOUNDS else 0o600
     todo = outdated(texts, folder)
     if any(texts.own[name].table != TONES for name in todo):
@@ -108,23 +110,24 @@ def build(
         _write_manifest(texts, folder)
         for path in (folder / texts.language).rglob("*"):
             if path.is_file():
-                path.chmod(mode)  # earlier versions left them open to others
+                # Files of earlier versions may be readable by others.
+                path.chmod(mode)
     except OSError as error:
         raise SetupError(f"the sounds can't be written to {folder}: {error.strerror}.") from None
     return Outcome(todo, removed, len(texts.own) - len(todo))
 
 
 def speech(clip: Clip, voice: Voice) -> Any:
-    """What the voice makes of the clip's words, as a pydub AudioSegment for the telephone.
+    """Synthesize the words of a clip as a pydub AudioSegment.
 
-    The words come to espeak-ng on its standard input, so that none can be an option of it.
+    espeak-ng reads the words from its standard input, so that they can't be taken for options.
 
     Raises:
         SetupError: espeak-ng is missing or failed.
     """
     espeak = synthesizer.find()
     sentence = clip.say.endswith(_SENTENCE_ENDS)
-    # With a comma the voice stays up, as it does in the middle of a sentence.
+    # A comma keeps the pitch up, as in the middle of a sentence.
     words = clip.say if sentence else f"{clip.say},"
     with tempfile.TemporaryDirectory(prefix="taxiphone-") as folder:
         wav = Path(folder) / "speech.wav"
@@ -140,7 +143,9 @@ def speech(clip: Clip, voice: Voice) -> Any:
         )
         if run.returncode or not wav.exists():
             reason = run.stderr.decode(errors="replace").strip() or f"exit code {run.returncode}"
-            raise SetupError(f"espeak-ng could not say {clip.name!r} with the voice {voice.name!r}: {reason}")
+            raise SetupError(
+                f"espeak-ng failed to synthesize {clip.name!r} with the voice {voice.name!r}: {reason}"
+            )
         sound = sound_files.decode(wav)
     begins = clip.table == "sentences" or clip.before.endswith((*_SENTENCE_ENDS, ";"))
     before = _SENTENCE_PAUSE if begins else PART_PAUSE
@@ -150,19 +155,19 @@ def speech(clip: Clip, voice: Voice) -> Any:
 
 def _tone(clip: Clip) -> Any:
     if clip.name not in _TONES:
-        raise UsageError(f"there is no tone {clip.name!r}. The tones are: {', '.join(_TONES)}.")
+        raise UsageError(f"unknown tone {clip.name!r}. Available: {', '.join(_TONES)}.")
     tone = _TONES[clip.name]
     silence = sound_files.from_samples(bytes(2 * sound_files.RATE * tone.milliseconds // 1000))
     if not tone.hertz:
         return silence
-    from pydub.generators import Sine  # noqa: PLC0415 - sound_files has kept pydub's warnings away by now
+    from pydub.generators import Sine  # noqa: PLC0415 - sound_files has suppressed pydub's warnings by now
 
     sine = Sine(tone.hertz, sample_rate=sound_files.RATE).to_audio_segment(tone.milliseconds)
     return sound_files.level(sine.fade_in(10).fade_out(10))
 
 
 def _entry(clip: Clip, voice: Voice, path: Path) -> dict[str, str] | None:
-    """What the manifest says of an up-to-date sound: what it was made from, and what came of it."""
+    """Return the manifest's entry for an up-to-date sound: hashes of its source and of the sound."""
     if not path.is_file():
         return None
     tone = _TONES.get(clip.name) if clip.table == TONES else None
@@ -181,7 +186,8 @@ def _manifest(language: str, folder: Path) -> dict[str, Any]:
     try:
         read = json.loads((folder / language / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # without it everything is made anew
+        # Without a manifest, everything is rebuilt.
+        return {}
     return read if isinstance(read, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Which espeak-ng speaks prompts and names: the PATH's, else the one in the cache folder, fetched without root."""
+"""Finds espeak-ng, which synthesizes prompts and names: on the PATH or in the cache folder."""
 
 from __future__ import annotations
 
@@ -15,43 +15,45 @@ INSTALL = "Run: taxiphone prompts install"
 _BINARY = "usr/bin/espeak-ng"
 
 Command = tuple[str, ...]
-"""What to run, up to and without the options of espeak-ng that a text needs."""
+"""The command line without the options for a text."""
 
 
 def tree() -> Path:
-    """Where `taxiphone prompts install` puts the unpacked espeak-ng."""
+    """Return the folder to which `taxiphone prompts install` unpacks espeak-ng."""
     return cache_folder() / "espeak-ng"
 
 
 def find() -> Command:
-    """The espeak-ng to use.
+    """Find espeak-ng.
 
     Raises:
-        SetupError: there is none; names the line that installs it.
+        SetupError: espeak-ng is not installed. The message has the command that installs it.
     """
     on_path = shutil.which("espeak-ng")
     if on_path is not None:
         return (on_path,)
     unpacked = packages.read(tree())
     if unpacked is None:
-        raise SetupError(f"espeak-ng, which speaks the prompts, is not on the PATH or in {tree()}. {INSTALL}")
+        raise SetupError(
+            f"espeak-ng, which synthesizes the prompts, was not found on the PATH or in {tree()}. {INSTALL}"
+        )
     loader, option, libraries, binary = unpacked.command(_BINARY)
-    # A library of its sound output lies in a folder of its own; its voices are looked for in /usr, if not told.
+    # A library for its sound output is in a folder of its own. Without --path, it looks for voices in /usr.
     return (loader, option, f"{libraries}:{libraries}/pulseaudio", binary, f"--path={libraries}")
 
 
 def installed(
     *, mirror: str | None = None, force: bool = False, tell: Tell = lambda _what, _part: None
 ) -> Command:
-    """The espeak-ng to use; fetched into the cache folder if there is none.
+    """Find espeak-ng, or fetch it into the cache folder.
 
     Args:
-        mirror: a Debian mirror's address; None for the one that is used otherwise (mirrors.py).
-        force: fetch the newest anew, even if there is one in the cache folder.
-        tell: told of the progress of fetching.
+        mirror: address of a Debian mirror; None for the default (mirrors.py).
+        force: fetch the newest version even if there is one.
+        tell: called with the progress.
 
     Raises:
-        SetupError: it can't be had; says why, and what to do.
+        SetupError: espeak-ng can't be fetched. The message says what to do.
     """
     if not force:
         try:
@@ -60,8 +62,8 @@ def installed(
             pass
     if shutil.which("apt-get") is None:
         raise SetupError(
-            "espeak-ng, which speaks the prompts, is not on the PATH, and this is not Debian or Ubuntu, so it can't be "
-            "fetched. Install it with your system's own tools."
+            "espeak-ng, which synthesizes the prompts, was not found on the PATH, and it can be fetched only on Debian or "
+            "Ubuntu. Install it with your system's package manager."
         )
     packages.fetch(PACKAGES, tree(), mirror=mirror, force=force, tell=tell)
     return find()

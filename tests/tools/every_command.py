@@ -113,7 +113,7 @@ LEFT_OUT = {
     "asterisk install": "fetches packages",
     "asterisk uninstall": "removes what other tests need",
     "prompts install": "fetches packages",
-    "prompts names": "fetches the synthesiser",
+    "prompts names": "fetches the synthesizer",
     "prompts build": "makes the package's own sounds anew",
 }
 

@@ -1,4 +1,4 @@
-"""People's names as sounds: where they lie, which one is heard, and what of a name reaches the synthesiser."""
+"""People's names as sounds: where they lie, which one is heard, and what of a name reaches the synthesizer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module", autouse=True)
 def espeak() -> None:
-    """The synthesiser, fetched where this machine has none."""
+    """The synthesizer, fetched where this machine has none."""
     synthesizer.installed()
 
 
@@ -104,7 +104,7 @@ def test_the_recorded_name_comes_first_in_every_language_until_it_is_dropped(
 def test_a_recording_too_long_for_a_name_is_refused_and_nothing_changes(
     settings: Settings, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"a name lasts from 0.1 to 8 s"):
+    with pytest.raises(UsageError, match=r"a name must last from 0.1 to 8 s"):
         names.use(settings, "consultant", "4271", hum(tmp_path / "speech.wav", 9))
     assert names.spoken(settings, "consultant", "4271", "fr") is None
 
@@ -147,7 +147,7 @@ def test_a_file_is_never_called_after_what_a_person_wrote(settings: Settings, co
         ("Łukasz Ñúñez-Šťastný", "Łukasz Ñúñez-Šťastný"),
     ],
 )
-def test_nothing_of_a_name_means_anything_but_its_letters_to_the_synthesiser(name: str, said: str) -> None:
+def test_nothing_of_a_name_means_anything_but_its_letters_to_the_synthesizer(name: str, said: str) -> None:
     assert names.sayable(name) == said
 
 
@@ -171,12 +171,12 @@ def test_a_name_is_handed_over_as_text_never_as_an_argument(
 
 @pytest.mark.parametrize("name", ["", "...", "[[ ]]", "- -"])
 def test_a_name_without_a_letter_is_refused(settings: Settings, name: str) -> None:
-    with pytest.raises(UsageError, match="nothing in the name"):
+    with pytest.raises(UsageError, match="contains nothing that can be spoken"):
         names.make(settings, "consultant", "4271", name)
     assert not names.try_make(settings, "consultant", "4271", name)
 
 
-def test_without_a_synthesiser_the_line_that_installs_it_is_told_and_an_add_goes_on(
+def test_without_a_synthesizer_the_line_that_installs_it_is_told_and_an_add_goes_on(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -186,11 +186,11 @@ def test_without_a_synthesiser_the_line_that_installs_it_is_told_and_an_add_goes
     with caplog.at_level("INFO"):
         assert not names.try_make(settings, "consultant", "4271", "Anne")
     assert "taxiphone prompts install" in caplog.text
-    with pytest.raises(SetupError, match="not Debian"):
+    with pytest.raises(SetupError, match="only on Debian"):
         synthesizer.installed()
 
 
-def test_an_unpacked_synthesiser_is_run_with_its_own_libraries_and_voices(
+def test_an_unpacked_synthesizer_is_run_with_its_own_libraries_and_voices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -275,5 +275,5 @@ def test_nobody_has_a_name_who_is_not_in_the_directory(run: Run) -> None:
         run("prompts", "name", "consultant", "9999")
 
 
-def test_the_synthesiser_that_is_there_is_not_fetched_again(run: Run) -> None:
+def test_the_synthesizer_that_is_there_is_not_fetched_again(run: Run) -> None:
     assert "espeak-ng" in run("prompts", "install")

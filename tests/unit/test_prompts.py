@@ -79,12 +79,15 @@ def test_every_number_below_a_hundred_has_a_word() -> None:
         ('[phrases]\nwelcome = "x"\n', "no table"),
         (f'{VOICE}[templates]\nit-costs = "It costs much."\n', "its gaps in braces"),
         (f'{VOICE}[templates]\nit-costs = "It costs {{Amount}}."\n', "its gaps in braces"),
-        (f'{VOICE}[templates]\nit-costs = "It costs {{price}}."\n', "must have the gaps {amount}"),
+        (
+            f'{VOICE}[templates]\nit-costs = "It costs {{price}}."\n',
+            "must contain each of these gaps once: {amount}",
+        ),
         (
             f'{VOICE}[templates]\nit-costs = {{ text = "It costs {{amount}}.", say = "It costs." }}\n',
             "the same ones in text and say",
         ),
-        (f'{VOICE}[sentences]\nit-costs-1 = "x"\n', "it-costs-1 is the name of a part"),
+        (f'{VOICE}[sentences]\nit-costs-1 = "x"\n', "the name it-costs-1 is reserved"),
     ],
 )
 def test_a_wrong_text_file_is_refused_with_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -294,7 +297,7 @@ def test_a_new_recording_takes_the_place_of_one_in_another_format(tmp_path: Path
     [
         ("wellcome", {}, "Did you mean welcome"),
         ("../../welcome", {}, "no prompt"),
-        ("welcome", {"amplitude": 0}, "nothing to hear"),
+        ("welcome", {"amplitude": 0}, "is silent"),
         ("welcome", {"seconds": 0.05}, "a prompt lasts"),
     ],
 )
@@ -365,7 +368,7 @@ def test_a_recording_that_is_far_too_long_is_refused_by_its_header(
         ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
         subprocess.run([ffmpeg, "-v", "error", "-i", str(long), "-b:a", "32k", str(made)], check=True)
         long = made
-    with pytest.raises(UsageError, match="lasts 700 s; at most 180 s are read"):
+    with pytest.raises(UsageError, match="lasts 700 s, but a recording may last at most 180 s"):
         _run("--config", house_file, "prompts", "use", "welcome", long)
 
 

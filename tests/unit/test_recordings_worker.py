@@ -99,13 +99,6 @@ class Studio:
 
         self.house.database.do(work)
 
-    @property
-    def ready(self) -> list[str]:
-        """The calls whose MP3 has been made, even if it was deleted since."""
-        made = select(Recording.call_id).where(Recording.sha256.is_not(None)).order_by(Recording.created_at)
-        found: list[str] = self.house.database.read(lambda session: list(session.scalars(made)))
-        return found
-
     def total(self, call_id: str) -> int:
         total: int = self.house.get(call_id).receipt.total
         return total
