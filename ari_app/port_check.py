@@ -7,7 +7,7 @@ from taxiphone.ari_app.ports import Ari, RecordingControl
 from taxiphone.errors import AsteriskStartError, NotFoundError
 from taxiphone.settings_sections import AsteriskSection
 
-_TRANSPORT = path("asterisk", "config", "dynamic", "res_pjsip", "transport", "transport-udp")
+TRANSPORT = path("asterisk", "config", "dynamic", "res_pjsip", "transport", "transport-udp")
 
 
 async def check_ports(ari: Ari, recording_control: RecordingControl, settings: AsteriskSection) -> None:
@@ -19,7 +19,7 @@ async def check_ports(ari: Ari, recording_control: RecordingControl, settings: A
     """
     try:
         # Asterisk keeps no transport object whose socket it could not bind.
-        await ari.request("GET", _TRANSPORT)
+        await ari.request("GET", TRANSPORT)
     except NotFoundError:
         raise AsteriskStartError(
             _sentence("SIP", "udp", settings.sip_address, settings.sip_port, "sip_port")

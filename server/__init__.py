@@ -1,1 +1,1 @@
-"""The process: what `taxiphone serve` brings up and takes down, `init` writes and `doctor` looks at."""
+"""The process of `taxiphone serve`, and the checks of `taxiphone doctor`."""

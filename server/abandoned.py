@@ -1,7 +1,7 @@
-"""Calls whose end Asterisk's log will never have: found while the program runs, and priced from what the program saw.
+"""Finds calls whose end is missing in Asterisk's log, and prices them from the program's own call events.
 
-Asterisk dies, somebody else restarts it, or its disk is full when it writes: the last rows of a call are then missing, and
-its hold would stay until the next start of the program.
+If Asterisk dies, is restarted, or its disk is full, the last rows of a call are missing. Without this, the call's hold would
+stay until the next start of the program.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _AGAIN_SECONDS = 1.0
 
 
 class AbandonedCalls:
-    """Prices calls that nobody will log the end of, to the last proof that they went on.
+    """Prices calls without an end in the log, up to the last evidence of the talk.
 
     Args:
-        meter: reads the log to its end first, which has the last word.
-        poll_seconds: between two polls of `watch`.
+        meter: the meter, which first reads the log to its end.
+        poll_seconds: seconds between polls of `watch`.
     """
 
     def __init__(self, meter: Meter, *, poll_seconds: float = POLL_SECONDS) -> None:
@@ -37,7 +37,7 @@ class AbandonedCalls:
         self._turn = asyncio.Lock()
 
     def add(self, call_ids: Iterable[str]) -> None:
-        """These calls have lost their legs without an end in the log; `watch` prices them at once."""
+        """Add calls whose channels are gone without an end in the log. `watch` prices them immediately."""
         self._known.update(call_ids)
         if self._known:
             self._added.set()
@@ -46,8 +46,8 @@ class AbandonedCalls:
         """Price the calls that were added.
 
         Raises:
-            SQLAlchemyError: the database can't be reached; `watch` tries again.
-            OSError: the log can't be read; likewise.
+            SQLAlchemyError: the database can't be reached. `watch` tries again.
+            OSError: the log can't be read. `watch` tries again.
         """
         async with self._turn:
             if call_ids := sorted(self._known):
@@ -57,11 +57,11 @@ class AbandonedCalls:
                 self._added.clear()
 
     async def watch(self, without_legs: Callable[[], Awaitable[set[str]]]) -> None:
-        """Price what is added, and poll for other calls without a leg, until cancelled.
+        """Price added calls, and poll for other calls without a channel, until cancelled.
 
         Args:
-            without_legs: the calls that are not priced, and that neither the program nor Asterisk has any more. One that
-                two polls have found is priced.
+            without_legs: returns the calls that are not priced and no longer exist in the program or in Asterisk. A call
+                is priced when two consecutive polls found it.
         """
         loop = asyncio.get_running_loop()
         before: set[str] = set()
@@ -73,7 +73,9 @@ class AbandonedCalls:
             try:
                 await self.price()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("calls that Asterisk's death cut off can't be priced yet: %s", error)
+                log.warning(
+                    "calls that were cut off when Asterisk died can't be priced yet; trying again: %s", error
+                )
                 await asyncio.sleep(_AGAIN_SECONDS)
             if loop.time() < poll_at:
                 continue
@@ -84,13 +86,13 @@ class AbandonedCalls:
                     await self._price_found(again)
                 before = found
             except (AriError, SQLAlchemyError, OSError) as error:
-                log.info("calls without an end could not be polled for: %s", error)
+                log.info("the poll for calls without an end failed: %s", error)
 
     async def _price_found(self, call_ids: set[str]) -> None:
         if finished := await self._finish(call_ids):
             log.warning(
-                "Asterisk's log has no end of %s: what the program saw of it was priced. "
-                "See: taxiphone call list, and whether the disk of the log is full",
+                "Asterisk's log has no end of call %s, so it was priced from the program's own events. "
+                "Check it with: taxiphone call list. Check the free disk space for the log",
                 ", ".join(finished),
             )
 

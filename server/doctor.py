@@ -1,4 +1,4 @@
-"""`taxiphone doctor`: every room's own look at itself, in one list."""
+"""Collects the checks of `taxiphone doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taxiphone.store.database import Database, head
 
 
 def findings(settings: Settings) -> list[Finding]:
-    """Everything that was checked, with what was found."""
+    """Run all checks and return their findings."""
     return [
         Finding(ok=True, what=f"settings: {settings.file}", advice=""),
         *_database(settings),
@@ -20,12 +20,17 @@ def findings(settings: Settings) -> list[Finding]:
 
 
 def _database(settings: Settings) -> list[Finding]:
-    """The database, and what the calls in it say."""
+    """Check the database and its content."""
     try:
         database = Database(settings.database_url)
         try:
             if database.file is not None and not database.file.exists():
-                return [Finding(ok=True, what=f"database: none yet; `taxiphone serve` makes {database.file}")]
+                return [
+                    Finding(
+                        ok=True,
+                        what=f"database: {database.file} does not exist yet; `taxiphone serve` creates it",
+                    )
+                ]
             database.check_version()
             return [
                 Finding(ok=True, what=f"database: at this program's version ({head()})"),

@@ -1,4 +1,4 @@
-"""Bounds what callers can make the program log: of one kind of line, so many in a minute, and then their number."""
+"""Limits repeated log messages, so that callers can't flood the log."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import time
 from collections.abc import Callable
 
 _SECONDS = 60.0
-_KINDS = 1000  # different lines in a minute; beyond that they share one bound
+# Maximum number of different messages in a minute. Any further ones share a limit.
+_KINDS = 1000
 
 
 class RepeatLimit(logging.Filter):
-    """Lets through so many warnings and errors of one kind in a minute; a kind is a place in the code.
+    """Limits the warnings and errors per minute from each place in the code.
 
-    The first line of a kind after its minute says how many were left out. Lines below WARNING pass: whoever asks for
-    them, with `serve --verbose`, wants each step of each call.
+    The first message after the minute says how many were suppressed. Messages below WARNING are not limited, because
+    `serve --verbose` is meant to show each step of each call.
 
     Args:
-        most: lines of a kind in a minute.
-        clock: seconds of a clock that never steps.
+        most: maximum number of messages per place and minute.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, most: int = 60, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._most, self._clock = most, clock
         self._lock = threading.Lock()
-        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}  # begin of the minute, lines in it
+        # By file and line: start of the minute, number of messages in it.
+        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written; it may be told in it how many were not."""
+        """Tell whether a message is logged; the number of suppressed ones may be added to it."""
         if record.levelno < logging.WARNING:
             return True
         with self._lock:
@@ -38,14 +40,12 @@ class RepeatLimit(logging.Filter):
             if kind not in self._kinds and len(self._kinds) >= _KINDS:
                 kind = ("", 0)
             begin, lines = self._kinds.get(kind, (at, 0))
-            left_out = 0
+            suppressed = 0
             if at - begin >= _SECONDS:
-                left_out = max(lines - self._most, 0)
+                suppressed = max(lines - self._most, 0)
                 begin, lines = at, 0
             self._kinds[kind] = begin, lines + 1
-        if left_out:
-            record.msg = (
-                f"{record.getMessage()} ({left_out} more lines like this were left out in the minute before)"
-            )
+        if suppressed:
+            record.msg = f"{record.getMessage()} ({suppressed} more messages like this were suppressed in the minute before)"
             record.args = ()
         return lines < self._most

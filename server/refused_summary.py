@@ -1,4 +1,4 @@
-"""Once a minute, one line in the program's log about the SIP requests that Asterisk refused, however many they were."""
+"""Logs a summary of rejected SIP requests once a minute."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from taxiphone.dialplan.asterisk import refused_requests
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-_NAMED = 5  # sources named in a line, those with most requests first
+# Maximum number of sources named in a summary.
+_NAMED = 5
 
 
 class RefusedSummary:
-    """Sums up `refused.log`.
+    """Summarizes `refused.log`.
 
     Args:
-        folder: of Asterisk's logs.
-        seconds: between two lines.
+        folder: the folder of Asterisk's logs.
+        seconds: seconds between summaries.
     """
 
     def __init__(self, folder: Path, seconds: float = 60.0) -> None:
@@ -51,7 +52,7 @@ class RefusedSummary:
         named = ", ".join(f"{address} ({count})" for address, count in self._sources.most_common(_NAMED))
         others = len(self._sources) - _NAMED
         log.warning(
-            "%d SIP requests from unknown addresses were refused in the last %.0f s: %s%s; see %s",
+            "%d SIP requests from unknown addresses were rejected in the last %.0f s: %s%s; see %s",
             self._sources.total(),
             self._seconds,
             named,

@@ -1,1 +1,1 @@
-"""What `taxiphone doctor` looks at, one module per room."""
+"""The checks of `taxiphone doctor`, one module per area."""

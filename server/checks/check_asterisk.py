@@ -1,4 +1,4 @@
-"""What can be wrong around Asterisk, looked at one by one and told in plain words, with what to do about it."""
+"""Checks Asterisk: the program, its ports, the trunk, the state folder, the disk and the prompts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DISK_WISE = 5 * 1024**3
 
 
 def check(settings: Settings) -> list[Finding]:
-    """Everything below, for these settings."""
+    """Run all checks of this module."""
     return list(_all(settings))
 
 
@@ -67,21 +67,21 @@ def _asterisk(settings: Settings) -> Iterator[Finding]:
 
 
 def modules_present(asterisk: Asterisk) -> Finding:
-    """Whether every module that is loaded has its file."""
+    """Check that the file of every required module exists."""
     missing = [name for name in config.MODULES if not (asterisk.modules / f"{name}.so").exists()]
     if not missing:
-        return Finding(ok=True, what=f"all {len(config.MODULES)} modules are in {asterisk.modules}")
+        return Finding(ok=True, what=f"all {len(config.MODULES)} modules found in {asterisk.modules}")
     return Finding(
         ok=False,
         what=f"modules missing in {asterisk.modules}: {', '.join(missing)}",
-        advice="Install them for this Asterisk, or use ours: taxiphone asterisk install",
+        advice="Install them for this Asterisk, or use ours. Run: taxiphone asterisk install",
     )
 
 
 def ports(settings: Settings, *, running: bool) -> list[Finding]:
-    """Whether the ports can be listened at; while our Asterisk runs, it is that which holds them."""
+    """Check that the ports are free, unless our Asterisk is running and uses them."""
     if running:
-        return [Finding(ok=True, what="our Asterisk is running and holds its ports")]
+        return [Finding(ok=True, what="our Asterisk is running and uses its ports")]
     agi_port = settings.asterisk.agi_port
     return [
         *asterisk_ports(settings.asterisk),
@@ -91,7 +91,7 @@ def ports(settings: Settings, *, running: bool) -> list[Finding]:
 
 
 def asterisk_ports(asterisk: AsteriskSection) -> list[Finding]:
-    """Whether the ports that Asterisk itself is to listen at are free."""
+    """Check that the ports of Asterisk are free."""
     return [
         port_free("SIP", socket.SOCK_DGRAM, asterisk.sip_address, asterisk.sip_port, "sip_port"),
         port_free("ARI", socket.SOCK_STREAM, "127.0.0.1", asterisk.http_port, "http_port"),
@@ -100,16 +100,16 @@ def asterisk_ports(asterisk: AsteriskSection) -> list[Finding]:
 
 
 def port_free(name: str, kind: socket.SocketKind, address: str, port: int, key: str) -> Finding:
-    """Whether nobody listens at a port yet.
+    """Check that a port is free.
 
     Args:
-        name: what it is for.
+        name: the name of the protocol.
         kind: SOCK_DGRAM for UDP, SOCK_STREAM for TCP.
-        address: the address to listen at.
+        address: the local address.
         port: the port.
-        key: its name in [asterisk].
+        key: the name of the setting in [asterisk].
     """
-    where = f"{name} at {'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {address}:{port}"
+    where = f"{name} on {'udp' if kind == socket.SOCK_DGRAM else 'tcp'} {address}:{port}"
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,13 +119,16 @@ def port_free(name: str, kind: socket.SocketKind, address: str, port: int, key: 
             return Finding(
                 ok=False,
                 what=f"{where}: {error.strerror or error}",
-                advice=f"See who holds it (ss -lunpt 'sport = :{port}'), or choose another: [asterisk] {key}",
+                advice=f"Find the program that uses it (ss -lunpt 'sport = :{port}'), or set [asterisk] {key} to another port.",
             )
     return Finding(ok=True, what=f"{where} is free")
 
 
 def serve_runs(state: Path) -> bool:
-    """Whether a `taxiphone serve` holds the lock of a state folder; to try the lock could keep one that starts just now out."""
+    """Tell whether `taxiphone serve` holds the lock of a state folder.
+
+    The lock is not tried, because that could prevent a `serve` from starting at this moment.
+    """
     try:
         inode = (state / "serve.lock").stat().st_ino
         locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
@@ -136,31 +139,31 @@ def serve_runs(state: Path) -> bool:
 
 
 def external(settings: Settings) -> list[Finding]:
-    """What somebody else's Asterisk says of itself."""
+    """Check an Asterisk that the operator runs."""
     try:
         return check_external_asterisk.check(settings, credentials.load(settings))
     except SettingsError as error:
-        return [Finding(ok=False, what="your Asterisk can't be asked", advice=str(error))]
+        return [Finding(ok=False, what="your Asterisk can't be checked", advice=str(error))]
 
 
 def passwords(settings: Settings) -> Finding:
-    """Whether the trunk's password can be read, and by us alone."""
+    """Check that the trunk's password can be read, and only by its owner."""
     try:
         settings.trunk_password()
     except SettingsError as error:
-        return Finding(ok=False, what="the trunk's password can't be used", advice=str(error))
-    return Finding(ok=True, what="the trunk's password is in place, or not needed")
+        return Finding(ok=False, what="the trunk password can't be used", advice=str(error))
+    return Finding(ok=True, what="the trunk password is set, or not needed")
 
 
 def trunk_answers(trunk: Trunk, seconds: float = TRUNK_SECONDS) -> Finding:
-    """Send the carrier one OPTIONS (RFC 3261, section 11) and wait for any answer.
+    """Send an OPTIONS request to the carrier (RFC 3261, section 11) and wait for a response.
 
-    Many carriers answer no OPTIONS, or only to those that have registered: silence is a fault only where Asterisk is
-    to watch the carrier by OPTIONS (`qualify_seconds`), since it then takes it for down.
+    Many carriers ignore OPTIONS, or answer only registered clients. No response is a fault only with `qualify_seconds`,
+    because Asterisk then treats the carrier as down.
     """
     where = f"{trunk.host}:{trunk.port}"
     watched = trunk.qualify_seconds > 0
-    advice = "Check [trunk] host and port, and that UDP passes your firewall both ways."
+    advice = "Check [trunk] host and port, and that the firewall allows UDP in both directions."
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.settimeout(seconds)
@@ -168,19 +171,21 @@ def trunk_answers(trunk: Trunk, seconds: float = TRUNK_SECONDS) -> Finding:
             probe.send(_options(trunk, *probe.getsockname()))
             answer = probe.recv(65535)
     except socket.gaierror:
-        return Finding(ok=False, what=f"the trunk's host {trunk.host} is not known by name", advice=advice)
+        return Finding(
+            ok=False, what=f"the host name of the trunk, {trunk.host}, can't be resolved", advice=advice
+        )
     except TimeoutError:
-        what = f"the trunk {where} did not answer an OPTIONS within {seconds:.0f} s"
+        what = f"the trunk {where} did not respond to OPTIONS within {seconds:.0f} s"
         if watched:
-            advice += " With [trunk] qualify_seconds set, a carrier that ignores OPTIONS is not called; 0 turns that off."
+            advice += " With [trunk] qualify_seconds, a carrier that ignores OPTIONS gets no calls; 0 turns this off."
         else:
-            advice = f"Many carriers ignore OPTIONS; if calls don't work either: {advice}"
+            advice = f"Many carriers ignore OPTIONS. If calls fail too: {advice}"
         return Finding(ok=False if watched else None, what=what, advice=advice)
     except OSError as error:
         what = f"the trunk {where} can't be reached: {error.strerror or error}"
         return Finding(ok=None if trunk.mode == "registration" else False, what=what, advice=advice)
     status = answer.split(b"\r\n", 1)[0].decode("ascii", errors="replace")
-    return Finding(ok=True, what=f"the trunk {where} answers: {status}")
+    return Finding(ok=True, what=f"the trunk {where} responds: {status}")
 
 
 def _options(trunk: Trunk, address: str, port: int) -> bytes:
@@ -203,35 +208,37 @@ def _options(trunk: Trunk, address: str, port: int) -> bytes:
 
 
 def state_is_private(state: Path, *, shared: bool = False) -> Finding:
-    """Whether others are kept out of the state folder: it holds recordings and passwords.
+    """Check that other users have no access to the state folder, which contains recordings and passwords.
 
     Args:
         state: the folder.
-        shared: with the group of somebody else's Asterisk, which may pass through it and no more.
+        shared: whether the group of an external Asterisk may pass through the folder.
     """
     if not state.exists():
-        return Finding(ok=True, what=f"state: none yet; the first start makes {state}")
+        return Finding(
+            ok=True, what=f"the state folder {state} does not exist yet; the first start creates it"
+        )
     mode = stat.S_IMODE(state.stat().st_mode)
     if mode & (0o067 if shared else 0o077):
-        what = f"others can look into the state folder {state} (mode {mode:04o})"
+        what = f"other users have access to the state folder {state} (mode {mode:04o})"
         return Finding(ok=False, what=what, advice=f"Run: chmod {710 if shared else 700} {state}")
-    return Finding(ok=True, what=f"the state folder {state} is ours alone")
+    return Finding(ok=True, what=f"only this user has access to the state folder {state}")
 
 
 def cel_writable(folder: Path) -> Finding:
-    """Whether Asterisk can write the channel event log: without it no talk is priced."""
+    """Check that the channel event log can be written. Without it, no talk is priced."""
     there = _existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding(
             ok=False,
-            what=f"the folder of Asterisk's event log, {folder}, can't be written: no talk would be priced",
-            advice=f"Make {there} a folder that this user can write to.",
+            what=f"the folder of Asterisk's event log, {folder}, is not writable, so no talk would be priced",
+            advice=f"Give this user write access to the folder {there}.",
         )
-    return Finding(ok=True, what=f"the folder of Asterisk's event log, {folder}, can be written")
+    return Finding(ok=True, what=f"the folder of Asterisk's event log, {folder}, is writable")
 
 
 def _stores(settings: Settings) -> list[Path]:
-    """The folders that are written to, one for each file system: the state, and SQLite's where it lies elsewhere."""
+    """Return the folders that are written to, one for each file system: the state folder and that of SQLite."""
     url = settings.database.url or ""
     folders = [settings.state]
     if url.startswith("sqlite:///"):
@@ -241,38 +248,44 @@ def _stores(settings: Settings) -> list[Path]:
 
 
 def disk_space(folder: Path) -> Finding:
-    """Whether there is room for recordings: an hour takes 58 MB until it is an MP3."""
+    """Check the free disk space. An hour of recording takes 58 MB until it is converted."""
     there = _existing(folder)
     free = shutil.disk_usage(there).free
     files = os.statvfs(there)
     if files.f_files and files.f_favail < _FILES_NEEDED:
         return Finding(
             ok=False,
-            what=f"only {files.f_favail} more files can be made in {folder} (df -i)",
-            advice="Make room: Asterisk could lose recordings and events.",
+            what=f"only {files.f_favail} more files can be created in {folder} (df -i)",
+            advice="Free some disk space; otherwise, Asterisk could lose recordings and events.",
         )
     what = f"{free / 1024**3:.1f} GB are free for {folder}"
     if free < _DISK_NEEDED:
-        return Finding(ok=False, what=what, advice="Make room: Asterisk could lose recordings and events.")
+        return Finding(
+            ok=False,
+            what=what,
+            advice="Free some disk space; otherwise, Asterisk could lose recordings and events.",
+        )
     if free < _DISK_WISE:
-        return Finding(ok=None, what=what, advice="An hour of recorded talk takes 58 MB until it is an MP3.")
+        return Finding(
+            ok=None, what=what, advice="An hour of recording takes 58 MB until it is converted to MP3."
+        )
     return Finding(ok=True, what=what)
 
 
 def prompts(settings: Settings) -> Finding:
-    """Whether there are sounds in the platform's language."""
+    """Check that there are sounds in the platform's language."""
     known = prompts_folder.languages(settings)
     language = settings.platform.language
     if language not in known:
         return Finding(
             ok=False,
-            what=f"there are no sounds for the platform's language {language!r}; there are: {', '.join(known) or 'none'}",
-            advice=f"Set [platform] language, or put your own into {prompts_folder.own_sounds(settings) / language}",
+            what=f"no sounds for the platform's language {language!r}; available: {', '.join(known) or 'none'}",
+            advice=f"Set [platform] language, or add sounds in {prompts_folder.own_sounds(settings) / language}.",
         )
     counted = ", ".join(f"{name} ({len(prompts_folder.sounds(settings, name))})" for name in known)
     return Finding(ok=True, what=f"sounds: {counted}")
 
 
 def _existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
+    """Return the path, or the nearest parent folder that exists."""
     return next(place for place in (path, *path.parents) if place.exists())

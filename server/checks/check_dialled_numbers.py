@@ -1,4 +1,4 @@
-"""What `taxiphone doctor` asks of the calls: whether they named numbers that the platform has."""
+"""Checks that recent calls were dialled to numbers of the platform."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from taxiphone.store.models import Call, Did
 from taxiphone.store.types import now
 
 _DAYS = 7
-_NAMED = 3  # of those dialled, so many are told
+# Maximum number of numbers named in the result.
+_NAMED = 3
 
 
 def check(session: Session, trunk: Trunk) -> Finding:
-    """Look at the calls of the last days that were dialled to none of the platform's numbers."""
-    found = _dialled_in_vain(session)
+    """Check the calls of the last days whose dialled number does not belong to the platform."""
+    found = _unknown_numbers(session)
     if not found:
-        return Finding(ok=True, what="calls: each of the last days was dialled to a number of the platform's")
+        return Finding(
+            ok=True, what=f"calls: all dialled numbers of the last {_DAYS} days belong to the platform"
+        )
     named = ", ".join(list(dict.fromkeys(found))[:_NAMED])
     return Finding(
         ok=None,
-        what=f"calls: {len(found)} in {_DAYS} days were dialled to no number of the platform's: {named}",
-        advice="A number of yours: taxiphone number add. The account's name, or `?`: the carrier names the number elsewhere "
-        f'than in "{trunk.dids_from}"; see [trunk] did_from.',
+        what=f"calls: {len(found)} calls in {_DAYS} days had a dialled number that is not the platform's: {named}",
+        advice="If the number is yours, run: taxiphone number add. If it is the account's name or `?`, the carrier does not "
+        f'send the number in "{trunk.dids_from}"; set [trunk] did_from.',
     )
 
 
-def _dialled_in_vain(session: Session) -> list[str]:
-    """What was dialled in vain, the latest first."""
+def _unknown_numbers(session: Session) -> list[str]:
+    """Return the dialled numbers that do not belong to the platform, newest first."""
     return list(
         session.scalars(
             select(Call.dialled)

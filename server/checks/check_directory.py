@@ -1,4 +1,4 @@
-"""What `taxiphone doctor` looks at in the directory: numbers that let strangers in, or cost somebody money."""
+"""Checks the directory for phone numbers that could let strangers in or cause costs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from taxiphone.store.models import ClientNumber, Consultant
 
 
 def check(session: Session, settings: Settings) -> list[Finding]:
-    """Everything below, for a database at this program's schema; one finding where nothing is wrong."""
+    """Run all checks of this module. The database must have this program's schema."""
     found = [*hidden_callers(session, settings), *phones_not_rung(session, settings)] or [
-        Finding(ok=True, what="the clients' numbers and the consultants' phones can be used")
+        Finding(ok=True, what="all numbers of clients and phones of consultants are valid")
     ]
     return [*found, check_dialled_numbers.check(session, settings.trunk)]
 
 
 def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
-    """Clients' numbers that stand for a withheld one, or that nobody can have, added before these were refused."""
+    """Find clients' numbers that mean a withheld number or are unassigned, added before these were rejected."""
     region = numbers.home_region(settings)
-    # As the same keys would have been read inside the country: that may as well be the client's own number.
+    # The same digits as a national number may also be the client's real number.
     national = {numbers.as_national(word, region) for word in numbers.KEYPAD_WORDS}
     for entry in session.scalars(select(ClientNumber).order_by(ClientNumber.number)):
         client, number = entry.client, entry.number
@@ -33,25 +33,25 @@ def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
         if numbers.keypad_word(number):
             yield Finding(
                 ok=False,
-                what=f"the client {client.code} has the number {number}, which carriers send for every withheld number",
-                advice=f"Whoever hides their number could spend this client's credit until: {remove}",
+                what=f"client {client.code} has the number {number}, which carriers send for every withheld number",
+                advice=f"Any hidden caller can spend this client's credit. Run: {remove}",
             )
         elif number in national or not numbers.assigned(number):
             yield Finding(
                 ok=None,
-                what=f"the client {client.code} has the number {number}, which may be what a carrier sends for withheld numbers",
-                advice=f"Ask whether it is theirs. If it is not: {remove}",
+                what=f"client {client.code} has the number {number}, which a carrier may send for withheld numbers",
+                advice=f"Ask the client whether it is their number. If not, run: {remove}",
             )
 
 
 def phones_not_rung(session: Session, settings: Settings) -> Iterator[Finding]:
-    """Consultants' phones that the settings do not let the platform ring, or not any more."""
+    """Find consultants' phones that the settings do not allow to be dialled."""
     for consultant in session.scalars(select(Consultant).order_by(Consultant.code)):
         for phone in people.phones(session, consultant):
             refused = dialling.refusal(phone, settings.platform)
             if refused is not None:
                 yield Finding(
                     ok=False,
-                    what=f"{phone} of the consultant {consultant.code} is never rung: it {refused}",
-                    advice="Give them another phone (taxiphone consultant set --help), or change [platform] in the settings.",
+                    what=f"{phone} of consultant {consultant.code} is never dialled: it {refused}",
+                    advice="Set another phone (taxiphone consultant set --help), or change [platform] in the settings.",
                 )

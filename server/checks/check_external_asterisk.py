@@ -1,6 +1,7 @@
-"""What an Asterisk that somebody else runs says of itself over ARI: its version, modules, files, sounds, ports.
+"""Checks an Asterisk that the operator runs: version, modules, files, ports, AMI and sounds.
 
-Nothing here changes anything in it. What it can't be asked, such as whether it may read a file, is looked at from here.
+Nothing is changed in Asterisk. ARI is used over plain HTTP here, because a websocket for the application would take over
+the events of a running `taxiphone serve`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from taxiphone.ari_app.port_check import TRANSPORT
 from taxiphone.dialplan import config
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.home import outdated
@@ -32,28 +34,27 @@ from taxiphone.speech import prompts_folder
 _SECONDS = 5.0
 _LONGEST_LINE = 4096
 _SHOWN = 5
-_FILES = "Give it the files of `taxiphone asterisk config` and restart it."
-_TRANSPORT = "asterisk/config/dynamic/res_pjsip/transport/transport-udp"
+_FILES = "Write its files with `taxiphone asterisk config` and restart it."
 _UNAUTHORIZED, _NOT_FOUND = 401, 404
 
 
 class _Ari:
-    """ARI's REST over HTTP, for a few questions."""
+    """A minimal client of ARI over HTTP."""
 
     def __init__(self, port: int, password: str) -> None:
         self._base = f"http://127.0.0.1:{port}/ari/"
         login = base64.b64encode(f"{ARI_USER}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
-        # A proxy of the environment's is for the world, not for this machine.
+        # Proxies from the environment must not be used for loopback.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(self, path: str, **query: str) -> Any:
-        """The answer to a GET.
+        """Send a GET request and return the decoded response.
 
         Raises:
-            HTTPError: it was refused.
-            OSError: nobody answers.
-            ValueError: what answers is no ARI.
+            HTTPError: the request was rejected.
+            OSError: there was no response.
+            ValueError: the response is not from ARI.
         """
         url = self._base + path + ("?" + urllib.parse.urlencode(query) if query else "")
         request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - http, on loopback
@@ -61,28 +62,30 @@ class _Ari:
             return json.load(answer)
 
     def variable(self, name: str) -> str:
-        """What a global variable holds."""
+        """Return the value of a global variable."""
         return str(self.get("asterisk/variable", variable=name)["value"])
 
 
 def check(settings: Settings, secrets: Secrets) -> list[Finding]:
-    """Everything that can be asked; one finding where it can't be reached."""
+    """Run all checks of this module; a single finding if Asterisk can't be reached."""
     port = settings.asterisk.http_port
     ari = _Ari(port, secrets.ari_password)
     try:
         version = str(ari.get("asterisk/info", only="system")["system"]["version"])
         return [*_asked(settings, secrets, ari, version)]
     except urllib.error.HTTPError as error:
-        what = f"your Asterisk's ARI at 127.0.0.1:{port} answers {error.code}"
+        what = f"your Asterisk's ARI on 127.0.0.1:{port} responds with status {error.code}"
         if error.code == _UNAUTHORIZED:
-            what = f"your Asterisk's ARI at 127.0.0.1:{port} refuses our password: its ari.conf is not the one written last"
+            what = f"your Asterisk's ARI on 127.0.0.1:{port} rejects our password: its ari.conf is outdated"
         return [Finding(ok=False, what=what, advice=_FILES)]
     except (OSError, http.client.HTTPException) as error:
-        what = f"your Asterisk is unreachable: its ARI at 127.0.0.1:{port} does not answer ({error}). No calls are taken"
-        return [Finding(ok=False, what=what, advice=f"{_FILES} If it runs: [asterisk] http_port")]
+        what = f"your Asterisk is unreachable: no response from ARI on 127.0.0.1:{port} ({error}). No calls are accepted"
+        return [
+            Finding(ok=False, what=what, advice=f"{_FILES} If it is running, check [asterisk] http_port.")
+        ]
     except (ValueError, KeyError, TypeError):
-        what = f"what answers at 127.0.0.1:{port} is no Asterisk with ARI"
-        return [Finding(ok=False, what=what, advice="Choose another port for it: [asterisk] http_port")]
+        what = f"the program on 127.0.0.1:{port} is not an Asterisk with ARI"
+        return [Finding(ok=False, what=what, advice="Set [asterisk] http_port to another port.")]
 
 
 def _asked(settings: Settings, secrets: Secrets, ari: _Ari, version: str) -> Iterator[Finding]:
@@ -98,55 +101,55 @@ def _version(text: str) -> Finding:
     version = locate.parse_version(f"Asterisk {text}")
     if version is None or not locate.new_enough(version):
         wanted = ", ".join(".".join(map(str, oldest)) for oldest in locate.OLDEST.values())
-        advice = f"Callers can make it crash, or worse. Take {wanted}, or a later one of those series."
-        return Finding(ok=False, what=f"your Asterisk is of version {text}, which is too old", advice=advice)
-    return Finding(ok=True, what=f"your Asterisk answers, of version {text}")
+        advice = (
+            f"Callers can crash it, or worse. Install {wanted}, or a later version of one of these series."
+        )
+        return Finding(ok=False, what=f"your Asterisk has version {text}, which is too old", advice=advice)
+    return Finding(ok=True, what=f"your Asterisk responds, version {text}")
 
 
 def _modules(ari: _Ari) -> Finding:
     running = {str(module["name"]) for module in ari.get("asterisk/modules") if module["status"] == "Running"}
     missing = [name for name in config.MODULES if f"{name}.so" not in running]
     if missing:
-        what = f"modules that your Asterisk has not loaded: {', '.join(missing)}"
-        return Finding(ok=False, what=what, advice=f"{_FILES} Its log says why one can't be loaded.")
+        what = f"your Asterisk has not loaded these modules: {', '.join(missing)}"
+        return Finding(ok=False, what=what, advice=f"{_FILES} Its log says why a module can't be loaded.")
     return Finding(ok=True, what=f"your Asterisk has loaded all {len(config.MODULES)} modules")
 
 
 def _files(settings: Settings, secrets: Secrets, ari: _Ari) -> Iterator[Finding]:
-    """Whether the files that it read are those that these settings give; those of asterisk.conf depend on the machine."""
+    """Check that its files match the settings. asterisk.conf is not compared, because it depends on the machine."""
     etc = Path(ari.variable("ASTETCDIR"))
     wanted = config.render(settings, secrets, None, etc=etc)
     del wanted["asterisk.conf"]
     other, closed = outdated(etc, wanted)
     if other:
-        what = f"files in {etc} are not what these settings give: {', '.join(other)}"
-        advice = f"Run: taxiphone asterisk config --output {etc}, and restart Asterisk."
+        what = f"files in {etc} do not match the settings: {', '.join(other)}"
+        advice = f"Run: taxiphone asterisk config --output {etc}. Then restart Asterisk."
         yield Finding(ok=False, what=what, advice=advice)
     elif closed:
         yield Finding(
-            ok=None, what=f"files in {etc} can't be compared with these settings: this user may not read them"
+            ok=None, what=f"files in {etc} can't be compared with the settings: this user has no read access"
         )
     else:
-        yield Finding(ok=True, what=f"the files in {etc} are what these settings give")
+        yield Finding(ok=True, what=f"the files in {etc} match the settings")
 
 
 def _transport(settings: Settings, ari: _Ari) -> Finding:
-    where = f"SIP at udp {settings.asterisk.sip_address}:{settings.asterisk.sip_port}"
+    where = f"SIP on udp {settings.asterisk.sip_address}:{settings.asterisk.sip_port}"
     try:
-        ari.get(_TRANSPORT)
+        ari.get(TRANSPORT)
     except urllib.error.HTTPError as error:
         if error.code != _NOT_FOUND:
             raise
         port = settings.asterisk.sip_port
-        advice = (
-            f"See who holds the port (ss -lunp 'sport = :{port}'), or choose another: [asterisk] sip_port"
-        )
+        advice = f"Find the program that uses the port (ss -lunp 'sport = :{port}'), or change [asterisk] sip_port."
         return Finding(ok=False, what=f"your Asterisk does not listen for {where}", advice=advice)
     return Finding(ok=True, what=f"your Asterisk listens for {where}")
 
 
 def ami(settings: Settings, secrets: Secrets) -> list[Finding]:
-    """Whether AMI is there and lets us in: it pauses recordings. It is asked for the dialplan's contexts, as ARI can't be."""
+    """Check AMI, which pauses recordings, and use it to check the contexts of the dialplan, which ARI can't."""
     port = settings.asterisk.ami_port
     text = config.render(settings, secrets, None)["extensions.conf"]
     names = [
@@ -159,12 +162,12 @@ def ami(settings: Settings, secrets: Secrets) -> list[Finding]:
             answers = connection.makefile("rb")
             greeting = answers.readline(200)
             login = {"Action": "Login", "Username": AMI_USER, "Secret": secrets.ami_secret, "Events": "off"}
-            why = "it is no AMI"
+            why = "not an AMI"
             if greeting.startswith(b"Asterisk Call Manager"):
                 why = (
                     ""
                     if _action(connection, answers, login)["Response"] == "Success"
-                    else "it refuses our password"
+                    else "it rejects our password"
                 )
             missing = [
                 name
@@ -178,17 +181,23 @@ def ami(settings: Settings, secrets: Secrets) -> list[Finding]:
     except (OSError, KeyError) as error:
         why = str(error)
     if why:
-        what = f"your Asterisk's AMI at 127.0.0.1:{port} can't be used ({why}): recordings can't be paused"
-        return [Finding(ok=False, what=what, advice=f"{_FILES} If the port is taken: [asterisk] ami_port")]
-    found = [Finding(ok=True, what=f"your Asterisk's AMI answers at 127.0.0.1:{port}")]
+        what = f"your Asterisk's AMI on 127.0.0.1:{port} can't be used ({why}), so recordings can't be paused"
+        return [
+            Finding(
+                ok=False,
+                what=what,
+                advice=f"{_FILES} If another program uses the port, change [asterisk] ami_port.",
+            )
+        ]
+    found = [Finding(ok=True, what=f"your Asterisk's AMI responds on 127.0.0.1:{port}")]
     if missing:
-        what = f"contexts that your Asterisk's dialplan lacks: {', '.join(missing)}"
+        what = f"your Asterisk's dialplan lacks these contexts: {', '.join(missing)}"
         return [*found, Finding(ok=False, what=what, advice=_FILES)]
     return [*found, Finding(ok=True, what=f"your Asterisk's dialplan has all {len(names)} contexts")]
 
 
 def _action(connection: socket.socket, answers: IO[bytes], action: dict[str, str]) -> dict[str, str]:
-    """What AMI answers: `Key: value` lines, up to an empty one."""
+    """Send an action and return the response: lines with `Key: value` up to an empty line."""
     connection.sendall("".join(f"{key}: {value}\r\n" for key, value in action.items()).encode() + b"\r\n")
     answer: dict[str, str] = {}
     while line := answers.readline(_LONGEST_LINE).decode(errors="replace").strip():
@@ -198,7 +207,7 @@ def _action(connection: socket.socket, answers: IO[bytes], action: dict[str, str
 
 
 def _sounds(settings: Settings, data: Path) -> Finding:
-    """Whether every sound is where it looks, and may be read by the user that it runs as."""
+    """Check that every sound exists and is readable by Asterisk's user."""
     user = _listener(settings.asterisk.http_port)
     missing: list[str] = []
     unreadable: list[str] = []
@@ -213,7 +222,7 @@ def _sounds(settings: Settings, data: Path) -> Finding:
                 missing.append(f"{language}/{name}")
             elif not readable(found, user):
                 unreadable.append(f"{language}/{name}")
-    for names, what in ((missing, f"lacks sounds in {data / 'sounds'}"), (unreadable, "may not read sounds")):
+    for names, what in ((missing, f"lacks sounds in {data / 'sounds'}"), (unreadable, "can't read sounds")):
         if names:
             shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
             advice = "Run: taxiphone asterisk config"
@@ -228,7 +237,7 @@ def _sounds(settings: Settings, data: Path) -> Finding:
 
 
 def _listener(port: int) -> int:
-    """The user (its number) whose process listens at a TCP port on loopback; root where that is not known."""
+    """Return the id of the user whose process listens on a TCP port on loopback; root if it is not known."""
     wanted = f"0100007F:{port:04X}"
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         columns = line.split()
@@ -238,7 +247,7 @@ def _listener(port: int) -> int:
 
 
 def readable(path: Path, user: int) -> bool:
-    """Whether a user may read a file: by owner, group or all, of the file and of each folder on the way (POSIX modes)."""
+    """Tell whether a user can read a file, by the POSIX modes of the file and of each folder on the path."""
     if user == 0:
         return True
     try:
@@ -254,5 +263,6 @@ def readable(path: Path, user: int) -> bool:
             return bool(found.st_mode & bit << 6)
         return bool(found.st_mode & (bit << 3 if found.st_gid in groups else bit))
 
-    ways = {*path.absolute().parents, *real.parents}  # to the link, and to what it leads to
+    # The folders of the link and of its target.
+    ways = {*path.absolute().parents, *real.parents}
     return allowed(real, stat.S_IROTH) and all(allowed(folder, stat.S_IXOTH) for folder in ways)

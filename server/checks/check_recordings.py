@@ -1,4 +1,4 @@
-"""What `taxiphone doctor` asks of the recordings: an ffmpeg that runs, and closed folders."""
+"""Checks recordings: ffmpeg, the worker process and the permissions of the folders."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SECONDS = 20
 
 
 def check(settings: Settings) -> list[Finding]:
-    """Look at everything that a recording needs."""
+    """Run all checks of this module."""
     findings = [_ffmpeg(), worker_process()]
     findings += _folder("MP3s", settings.recordings)
-    # Somebody else's Asterisk writes them, by its group.
+    # An external Asterisk has access through its group.
     findings += _folder("WAVs", settings.captured, shared=settings.asterisk.group is not None)
     return findings
 
@@ -31,42 +31,47 @@ def _ffmpeg() -> Finding:
             [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=_SECONDS, check=True
         )
     except RecordingError as error:
-        return Finding(ok=False, what="ffmpeg: none", advice=str(error))
+        return Finding(ok=False, what="ffmpeg: not found", advice=str(error))
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(
             ok=False,
-            what=f"ffmpeg: {path} does not run ({error})",
-            advice="Install the package imageio-ffmpeg again, or name another ffmpeg in $IMAGEIO_FFMPEG_EXE.",
+            what=f"ffmpeg: {path} can't be run ({error})",
+            advice="Reinstall the Python package imageio-ffmpeg, or set $IMAGEIO_FFMPEG_EXE to another ffmpeg.",
         )
     if "libmp3lame" not in done.stdout:
         return Finding(
             ok=False,
             what=f"ffmpeg: {path} can't make MP3s",
-            advice="Install the package imageio-ffmpeg again: its ffmpeg has libmp3lame.",
+            advice="Reinstall the Python package imageio-ffmpeg, whose ffmpeg has libmp3lame.",
         )
     return Finding(ok=True, what=f"ffmpeg: {path}")
 
 
 def worker_process() -> Finding:
-    """Whether the process that makes MP3s can be started: its queue needs a semaphore in /dev/shm."""
+    """Check that the worker process can be started. Its queue needs a semaphore in /dev/shm."""
     try:
         multiprocessing.get_context("spawn").Lock()
     except OSError as error:
         return Finding(
             ok=False,
-            what=f"no semaphore can be made in /dev/shm ({error.strerror or error}): no talk would become an MP3",
-            advice="Mount a tmpfs of mode 1777 at /dev/shm; a container's runtime does so by itself unless told otherwise.",
+            what=f"no semaphore can be created in /dev/shm ({error.strerror or error}), so no MP3 can be made",
+            advice="Mount a tmpfs with mode 1777 at /dev/shm. Container runtimes do this by default.",
         )
-    return Finding(ok=True, what="MP3s can be made in a process of their own")
+    return Finding(ok=True, what="the worker process for MP3s can be started")
 
 
 def _folder(what: str, folder: Path, *, shared: bool = False) -> list[Finding]:
     if not folder.exists():
-        return []  # made, closed, when it is first needed
+        # It is created with the right mode when it is first needed.
+        return []
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & (0o007 if shared else 0o077):
         return [
-            Finding(ok=False, what=f"{what}: others can enter {folder}", advice=f"Run: chmod 700 {folder}")
+            Finding(
+                ok=False,
+                what=f"{what}: other users have access to {folder}",
+                advice=f"Run: chmod 700 {folder}",
+            )
         ]
     whose = "its owner and Asterisk's group" if shared else "its owner"
-    return [Finding(ok=True, what=f"{what}: {folder}, for {whose} only")]
+    return [Finding(ok=True, what=f"{what}: {folder}, accessible to {whose} only")]

@@ -1,4 +1,4 @@
-"""What a check has found, in plain words."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        ok: True when it is as it should be, False when it must be put right, None when it should be known.
-        what: what was found, in a few words.
-        advice: what to do; empty when there is nothing.
+        ok: True if passed, False if it must be fixed, None for a warning.
+        what: the result in a few words.
+        advice: what to do; empty if there is nothing to do.
     """
 
     ok: bool | None

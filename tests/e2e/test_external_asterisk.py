@@ -324,5 +324,5 @@ async def test_the_doctor_finds_what_an_operators_own_asterisk_lacks(theirs):
     async with asyncio.timeout(30):
         while "unreachable" in (said := " ".join((await theirs.doctor())[False])):
             await asyncio.sleep(0.2)
-    assert "contexts that your Asterisk's dialplan lacks: did, inbound" in said
-    assert "modules that your Asterisk has not loaded: app_mixmonitor" in said
+    assert "your Asterisk's dialplan lacks these contexts: did, inbound" in said
+    assert "your Asterisk has not loaded these modules: app_mixmonitor" in said

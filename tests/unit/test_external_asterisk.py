@@ -139,7 +139,7 @@ def test_an_asterisk_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     [found] = check_asterisk.external(settings)
     assert found.ok is False
     assert "unreachable" in found.what
-    assert "No calls are taken" in found.what
+    assert "No calls are accepted" in found.what
 
 
 def test_a_running_serve_is_known_by_its_lock(tmp_path: Path) -> None:

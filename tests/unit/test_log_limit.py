@@ -40,7 +40,7 @@ def test_the_next_minute_says_how_many_were_left_out(heard) -> None:
         heard.at = 61.0 if number == 8 else 0.0
         heard.log.warning("call %s failed: 100%%", number)
     assert heard.lines[3:] == [
-        "call 8 failed: 100% (5 more lines like this were left out in the minute before)"
+        "call 8 failed: 100% (5 more messages like this were suppressed in the minute before)"
     ]
 
 

@@ -133,7 +133,7 @@ def test_the_doctor_finds_ffmpeg_and_closed_folders(house: Any) -> None:
     house.settings.recordings.mkdir(mode=0o700)
     assert [finding.what.split(":")[0] for finding in check(house.settings) if finding.ok] == [
         "ffmpeg",
-        "MP3s can be made in a process of their own",
+        "the worker process for MP3s can be started",
         "MP3s",
     ]
 

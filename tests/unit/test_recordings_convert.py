@@ -305,7 +305,7 @@ def test_where_no_semaphore_can_be_made_a_sentence_says_so_and_the_wav_stays(tmp
     assert done.returncode == 0, done.stderr
     found, sentence = done.stdout.splitlines()
     assert "ok=False" in found
-    assert "no semaphore can be made" in found
+    assert "no semaphore can be created" in found
     assert sentence.startswith("the worker process for the MP3 of call 261122-7gq4mk can't be started: ")
     assert "Traceback" not in done.stderr
     assert wav.exists()

@@ -99,6 +99,6 @@ async def test_the_programs_log_has_one_line_a_minute_with_the_loudest_sources(
                 await asyncio.sleep(0.01)
     summary.cancel()
     [line] = caplog.messages
-    assert line.startswith("37 SIP requests from unknown addresses were refused")
+    assert line.startswith("37 SIP requests from unknown addresses were rejected")
     assert "203.0.113.9 (30)" in line
     assert "and 3 more" in line
