@@ -1,1 +1,1 @@
-"""A whole working set on one machine: the platform, a carrier, two phones, and a call that proves itself."""
+"""A complete setup on one machine: the platform, a carrier, two phones, and a call that is verified."""

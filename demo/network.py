@@ -1,7 +1,6 @@
-"""The public network on this machine: a second Asterisk that is the carrier, and its telephones.
+"""A simulated public network: a second Asterisk as the carrier, with phones.
 
-It has its own home, ports and loopback address (127.0.0.2), so that the platform knows the carrier by its address as
-it would a real one.
+It has its own home, ports and loopback address (127.0.0.2), so that the platform identifies the carrier by its address.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _TONE_SECONDS = 120
 
 @dataclass
 class Softphone:
-    """An account for somebody's own softphone (`--keep`)."""
+    """An account for a real softphone (`--keep`)."""
 
     name: str
     number: str
@@ -38,16 +37,16 @@ class Softphone:
 
 
 class PublicNetwork:
-    """A carrier with telephones.
+    """A carrier with phones.
 
     Args:
-        asterisk: what to run.
+        asterisk: the Asterisk to run.
         home: its folder.
-        platform_port: where the platform's SIP listens, on 127.0.0.1.
-        account: name and password with which the platform registers; None: it is known by its address.
+        platform_port: the SIP port of the platform on 127.0.0.1.
+        account: name and password with which the platform registers; None: it is identified by its address.
         softphones: accounts for real softphones.
-        rtcp_seconds: between two RTCP reports of a phone. Asterisk takes one for a packet of sound, so that a phone which
-            is to seem dead must send none for as long.
+        rtcp_seconds: interval of a phone's RTCP reports. Asterisk treats a report as a packet of audio, so a phone that
+            is to seem dead must send none.
     """
 
     def __init__(
@@ -70,17 +69,18 @@ class PublicNetwork:
         self._account = account
         self._rtcp_seconds = rtcp_seconds
         self._phones: dict[str, Phone] = {}
-        self.captures: list[Path] = []  # of SIP; the last is being written
+        # Captures of SIP messages; the last one is being written.
+        self.captures: list[Path] = []
         self.router = Router(self._arrived)
         self.ari = AriClient(f"127.0.0.1:{self._http_port}", "network", self._password, "network")
         self._channels = Channels(self.ari)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Bring it up.
+        """Start Asterisk and connect to it.
 
         Raises:
-            SetupError: it can't be.
+            SetupError: Asterisk can't be started.
         """
         self.server.write(self._files())
         await self.server.start()
@@ -88,14 +88,14 @@ class PublicNetwork:
         await self.ari.wait_connected(10)
 
     async def stop(self) -> None:
-        """Take it down."""
+        """Stop Asterisk."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         await self.server.stop()
 
     def phone(self, name: str, number: str, hertz: int) -> Phone:
-        """A telephone with this number."""
+        """Return a phone with this number."""
         tone = self._tones / f"{hertz}.wav"
         if not tone.exists():
             self._tones.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class PublicNetwork:
         return phone
 
     async def capture_sip(self) -> list[Path]:
-        """Write every SIP message into a file, a new one from now on; the files until now, in libpcap's format."""
+        """Start a new capture of SIP messages and return the finished ones, in libpcap's format."""
         self.captures.append(self.server.folders.log / f"sip-{len(self.captures)}.pcap")
         await self.server.rx(f"pjsip set logger pcap {self.captures[-1]}")
         if len(self.captures) == 1:
@@ -114,11 +114,11 @@ class PublicNetwork:
         return self.captures[:-1]
 
     async def channels(self) -> int:
-        """How many channels it has."""
+        """Return the number of channels."""
         return len(await self.ari.request("GET", "channels"))
 
     async def platform_registered(self) -> bool:
-        """Whether the platform has registered (a trunk by registration)."""
+        """Tell whether the platform has registered with the carrier."""
         found = await self.ari.request("GET", path("endpoints", "PJSIP", "platform"))
         return str(found["state"]) == "online"
 
@@ -135,7 +135,7 @@ class PublicNetwork:
     def _arrived(self, leg: Leg, event: Event) -> None:
         match event.get("args", []):
             case ["called", number, dialog] if number in self._phones:
-                # In the application, but not answered yet: the phone itself says when it is.
+                # The channel is in the application but not answered; `Phone.answer` answers it.
                 caller = event["channel"]["caller"]
                 self._phones[number].ring(leg, caller["number"], caller["name"], dialog)
             case _:
@@ -175,7 +175,7 @@ class PublicNetwork:
         return files
 
 
-# What a carrier needs beyond what the platform does: phones that register, and Dial() between them and the trunk.
+# Modules that only the carrier needs: registrations, and Dial() between phones and trunk.
 _MORE_MODULES = (
     "res_pjsip_registrar",
     "res_pjsip_endpoint_identifier_user",

@@ -1,4 +1,4 @@
-"""A telephone on the public network: it dials, rings, answers, presses keys, speaks a tone, and records what it hears."""
+"""A simulated phone: it dials, rings, answers, presses keys, plays a tone and records what it hears."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from taxiphone.ari_app.router import Leg, Router
 from taxiphone.demo.sound import Heard, find_tone
 from taxiphone.errors import AriError, ConflictError, NotFoundError
 
-# Asterisk writes a file in blocks of 32 KiB: two seconds of telephone sound, but a third of one at this rate. So what
-# a phone hears can be listened to while it hears it.
+# Asterisk writes files in blocks of 32 KiB: two seconds of audio at 8 kHz, but a third of a second at this rate. So the
+# recording can be analyzed with little delay.
 RECORDED_AS = "sln48"
-_RECORDED_TIMES = 6  # ... the telephone's 8 kHz
-TEMPORARY_FAILURE = 41  # Q.850: how a network says that a line broke
+# The rate of the recording as a multiple of 8 kHz.
+_RECORDED_TIMES = 6
+# The Q.850 cause of a line that broke.
+TEMPORARY_FAILURE = 41
 
 
 @dataclass
 class Phone:
-    """One telephone with its number.
+    """A phone.
 
     Attributes:
-        name: for people.
-        number: its own, E.164.
-        hertz: the tone that it speaks.
-        leg: of the call that it is in or was in last.
-        caller: the number that its display showed when it rang.
-        caller_name: the name beside it.
+        name: used in messages.
+        number: its number in E.164.
+        hertz: the frequency of its tone.
+        leg: the leg of its current or last call.
+        caller: the number shown on its display when it rang.
+        caller_name: the name shown with the number.
         dialogs: the SIP Call-IDs of all its calls (RFC 3261, section 12).
     """
 
@@ -50,18 +52,19 @@ class Phone:
     dialogs: set[str] = field(default_factory=set)
     _rings: asyncio.Event = field(default_factory=asyncio.Event)
     _calls: int = 0
-    _voice: str = ""  # the playback of its tone, named after the leg that it is spoken into
-    _spoken: asyncio.Event = field(default_factory=asyncio.Event)  # it has ended
+    # The id of the playback of its tone, which starts with the id of the leg, and the event of its end.
+    _voice: str = ""
+    _spoken: asyncio.Event = field(default_factory=asyncio.Event)
     _voices: int = 0
 
     # -- calling --------------------------------------------------------------------------------------------------
 
     async def dial(self, number: str, *, caller_id: str | None = None) -> None:
-        """Call a number over the trunk; returns at once.
+        """Call a number over the trunk and return immediately.
 
         Args:
-            number: as it is dialled.
-            caller_id: what the carrier shows instead of this phone's number; empty: withheld.
+            number: the dialled number.
+            caller_id: the caller ID to send instead of this phone's number; empty: withheld.
         """
         self._calls += 1
         self.leg = self.router.open(f"{self.name}-{self._calls}-{self.number.lstrip('+')}")
@@ -80,7 +83,8 @@ class Phone:
             },
             {"variables": {} if shown else {"CALLERID(pres)": "prohib"}},
         )
-        with contextlib.suppress(NotFoundError, ConflictError):  # it is over already
+        # The call may already have ended.
+        with contextlib.suppress(NotFoundError, ConflictError):
             found = await self.ari.request(
                 "GET",
                 path("channels", self.leg.id, "variable"),
@@ -91,24 +95,24 @@ class Phone:
     # -- being called ---------------------------------------------------------------------------------------------
 
     def ring(self, leg: Leg, caller: str, caller_name: str, dialog: str) -> None:
-        """The network says that this phone is called."""
+        """Receive a call; called by the network."""
         self.leg, self.caller, self.caller_name = leg, caller, caller_name
         self.dialogs.add(dialog)
         self._rings.set()
 
     async def ringing(self, seconds: float = 20) -> None:
-        """Wait until it rings, and let the caller's network know."""
+        """Wait until the phone rings, and signal ringing to the caller."""
         async with asyncio.timeout(seconds):
             await self._rings.wait()
         self._rings.clear()
         await self.channels.start_ringing(self._active)
 
     async def answer(self) -> None:
-        """Pick it up."""
+        """Answer the call."""
         await self.channels.answer(self._active)
 
     async def decline(self, reason: str = "busy") -> None:
-        """Not pick it up: `busy`, `congestion`, `no_answer`, `normal`."""
+        """Reject the call with a reason: `busy`, `congestion`, `no_answer`, `normal`."""
         await self.channels.command(
             self._active, "DELETE", "channels", self._active.id, query={"reason": reason}
         )
@@ -118,7 +122,7 @@ class Phone:
     @property
     def _active(self) -> Leg:
         if self.leg is None:
-            raise RuntimeError(f"{self.name} is in no call")
+            raise RuntimeError(f"{self.name} is not in a call")
         return self.leg
 
     async def connected(self, seconds: float = 20) -> None:
@@ -126,9 +130,9 @@ class Phone:
         await self._fact(self._active.entered, seconds)
 
     async def press(self, keys: str, *, length: int = 100, pause: int = 100) -> None:
-        """Press keys one after the other (RFC 4733), each for `length` milliseconds, with a `pause` between.
+        """Press keys one after the other (RFC 4733), each for `length` milliseconds with `pause` milliseconds between.
 
-        Who speaks is silent meanwhile: Asterisk sends no keys from a leg before the sound that it plays has ended.
+        The tone is paused meanwhile, because Asterisk sends no keys while it plays a sound.
         """
         speaks = await self._be_silent()
         await self.channels.command(
@@ -137,11 +141,11 @@ class Phone:
             query={"dtmf": keys, "duration": length, "between": pause},
         )
         if speaks:
-            await asyncio.sleep(len(keys) * (length + pause) / 1000)  # a person, too, is silent for so long
+            await asyncio.sleep(len(keys) * (length + pause) / 1000)
             await self.speak()
 
     async def speak(self) -> None:
-        """Speak its tone from now on, until the call ends. Until then not a packet of sound leaves this phone."""
+        """Play the tone until the call ends. Before this, the phone sends no audio packet."""
         self._voices += 1
         self._voice = f"{self._active.id}.voice{self._voices}"
         self._spoken = self._active.expect_playback(self._voice)
@@ -152,11 +156,11 @@ class Phone:
         )
 
     async def die(self) -> None:
-        """Send no sound any more, though the call stands: a dead battery, a network that forwards nothing."""
+        """Stop sending audio without ending the call, like a phone with a dead battery."""
         await self._be_silent()
 
     async def _be_silent(self) -> bool:
-        """Speak no more; whether it did."""
+        """Stop the tone; return whether it was playing."""
         voice, self._voice = self._voice, ""
         speaks = voice.startswith(f"{self._active.id}.")
         if speaks:
@@ -165,7 +169,7 @@ class Phone:
         return speaks
 
     async def drop(self, cause: int = TEMPORARY_FAILURE) -> None:
-        """The network ends the call because the line broke: BYE with this Q.850 cause as its Reason (RFC 3326)."""
+        """End the call because the line broke: BYE with this Q.850 cause as its Reason (RFC 3326)."""
         await self.channels.command(
             self._active,
             *("DELETE", "channels", self._active.id),
@@ -173,12 +177,12 @@ class Phone:
         )
 
     async def hang_up(self) -> None:
-        """Put it down; nothing to do where the call is over."""
+        """Hang up, unless the call has ended."""
         if self.leg is not None:
             await self.channels.hang_up(self.leg)
 
     async def ended(self, seconds: float = 20) -> None:
-        """Wait until the call is over."""
+        """Wait until the call has ended."""
         await self._fact(self._active.gone, seconds)
 
     async def _fact(self, fact: asyncio.Event, seconds: float) -> None:
@@ -186,17 +190,17 @@ class Phone:
             async with asyncio.timeout(seconds):
                 await fact.wait()
         except TimeoutError:
-            raise AriError(f"{self.name} waited {seconds:g} s in vain ({self.leg}).") from None
+            raise AriError(f"{self.name} timed out after {seconds:g} s ({self.leg}).") from None
 
     # -- what it heard --------------------------------------------------------------------------------------------
 
     @property
     def recording(self) -> Path:
-        """What it hears, as bare samples; it lags a third of a second behind, and is whole when the call is over."""
+        """The recording of what it hears, as raw samples. It is a third of a second late and complete after the call."""
         return self.spool / f"{self._active.id}.heard.{RECORDED_AS}"
 
     def samples(self) -> array.array[int]:
-        """What it has heard so far: 8 kHz, 16 bit, mono."""
+        """Return what it has heard so far: 8 kHz, 16 bit, mono."""
         written = self.recording.read_bytes() if self.recording.exists() else b""
         heard = array.array("h", written[: len(written) // 2 * 2])
         if sys.byteorder == "big":
@@ -204,5 +208,5 @@ class Phone:
         return heard[::_RECORDED_TIMES]
 
     def heard(self, hertz: int) -> Heard:
-        """A tone in what it heard."""
+        """Find a tone in what it has heard."""
         return find_tone(self.samples(), hertz)

@@ -1,4 +1,4 @@
-"""The platform as an operator would run it: a settings file, entries in its directory, and `taxiphone serve`."""
+"""The platform as an operator would run it: a settings file, a directory and `taxiphone serve`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from taxiphone.store.database import Database
 from taxiphone.store.models import Call, CallEvent
 
 ADDRESS = "127.0.0.1"
-CLI = "+33199001200"  # this and all below: numbers that the French regulator keeps free for fiction
+# All numbers are in ranges that the French regulator reserves for fiction.
+CLI = "+33199001200"
 
 Found = TypeVar("Found")
 
@@ -59,7 +60,7 @@ hep_port = {hep_port}
 
 @dataclass(frozen=True)
 class Timing:
-    """What stands in [call] of the settings; the tests shorten it. None: as it is by default."""
+    """The [call] section of the settings, which tests shorten. None: the default."""
 
     ring_seconds: int = 20
     accept_seconds: int = 5
@@ -77,21 +78,21 @@ class Timing:
     most_calls_per_minute: int | None = None
 
     def toml(self) -> str:
-        """Its lines in the settings file; a number or a truth value is written as in JSON."""
+        """Return its lines in the settings file. Numbers and booleans are written as in JSON."""
         return "\n".join(
             f"{name} = {json.dumps(value)}" for name, value in vars(self).items() if value is not None
         )
 
 
 class Platform:
-    """A platform in a folder of its own, on free ports of loopback.
+    """A platform with its own folder, on free ports of loopback.
 
     Args:
-        folder: for its settings and state.
-        language: of callers whom nobody knows.
-        timing: how long it waits for what.
-        more: further sections of the settings file, as they stand in it.
-        asterisk: further lines of its section [asterisk].
+        folder: the folder of its settings and state.
+        language: the language of unknown callers.
+        timing: timeouts of calls.
+        more: further sections of the settings file.
+        asterisk: further lines of the section [asterisk].
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Platform:
         self._reader: asyncio.Task[None] | None = None
 
     def write(self, trunk: str, account: tuple[str, str] | None = None) -> None:
-        """Write the settings, with this [trunk] section, by registration where there is an account; make the database."""
+        """Write the settings with this [trunk] section, with registration if there is an account; create the database."""
         start, end = free_range(400)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if account is not None:
@@ -156,7 +157,7 @@ class Platform:
         """Run `taxiphone serve` and wait until it is ready for calls.
 
         Raises:
-            SetupError: it ended, or was not ready in time; with what it said.
+            SetupError: it ended or was not ready in time. The message has the end of its output.
         """
         log = os.open(self.folder / "serve.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
@@ -174,7 +175,8 @@ class Platform:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the demo, which then stops this in its order
+                # Ctrl-C must reach only the demo, which then stops this process.
+                start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         finally:
@@ -191,7 +193,7 @@ class Platform:
             raise SetupError(f"taxiphone serve did not start: {self.last_words()}")
 
     def last_words(self) -> str:
-        """The end of what `taxiphone serve` said."""
+        """Return the end of the output of `taxiphone serve`."""
         log = (self.folder / "serve.log").read_text(encoding="utf-8").strip().splitlines()
         return " / ".join([*self.said[-2:], *log[-3:]])
 
@@ -209,18 +211,18 @@ class Platform:
 
     @property
     def pid(self) -> int:
-        """Of `taxiphone serve`."""
+        """The process id of `taxiphone serve`."""
         if self._process is None:
-            raise RuntimeError("the platform does not run")
+            raise RuntimeError("the platform is not running")
         return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        """Send `taxiphone serve` a signal."""
+        """Send a signal to `taxiphone serve`."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
     async def ended(self, seconds: float = 30) -> int:
-        """Wait until `taxiphone serve` has ended; its exit code."""
+        """Wait until `taxiphone serve` has ended and return its exit code."""
         if self._process is None:
             return 0
         async with asyncio.timeout(seconds):
@@ -231,7 +233,7 @@ class Platform:
         return code
 
     async def stop(self) -> int:
-        """SIGTERM, and wait; its exit code."""
+        """Send SIGTERM, wait, and return the exit code."""
         self.signal(signal.SIGTERM)
         try:
             return await self.ended()
@@ -240,24 +242,24 @@ class Platform:
             return await self.ended()
 
     async def stop_stray_asterisk(self) -> None:
-        """Stop the Asterisk that a killed `taxiphone serve` has left running."""
+        """Stop an Asterisk left running by a killed `taxiphone serve`."""
         server = AsteriskServer(locate.find(self.settings), self.settings.asterisk_home)
         if await server.adopt():
             await server.stop()
 
     async def channels(self) -> int:
-        """How many channels its Asterisk has."""
+        """Return the number of channels of its Asterisk."""
         server = AsteriskServer(locate.find(self.settings), self.settings.asterisk_home)
         listed = await server.rx("core show channels concise")
         return len([line for line in listed.splitlines() if "!" in line])
 
-    # -- what its database says -----------------------------------------------------------------------------------
+    # -- the database ---------------------------------------------------------------------------------------------
 
     async def until(self, look: Callable[[Session], Found | None], what: str, seconds: float = 20) -> Found:
-        """Wait for a fact in the database.
+        """Wait until `look` finds something in the database.
 
         Raises:
-            TimeoutError: it did not come, with `what` it is.
+            TimeoutError: nothing was found in time. The message has `what`.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -278,7 +280,7 @@ class Platform:
         )
 
     async def new_call(self, after: set[str], seconds: float = 20) -> str:
-        """Wait for a call that is not among `after`; its id."""
+        """Wait for a call that is not in `after` and return its id."""
         return await self.until(
             lambda session: session.scalar(select(Call.id).where(Call.id.not_in(after)).limit(1)),
             "a call arrives",
@@ -286,7 +288,7 @@ class Platform:
         )
 
     async def finished(self, call_id: str, seconds: float = 20) -> Call:
-        """Wait until the meter is done with a call."""
+        """Wait until a call is priced or closed."""
         return await self.until(
             lambda session: session.scalar(select(Call).where(Call.id == call_id, Call.status.in_(FINAL))),
             f"call {call_id} is priced or closed",

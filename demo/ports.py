@@ -1,4 +1,4 @@
-"""Ports that nobody uses at the moment, for a set that must not get in the way of anything."""
+"""Finds free ports."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from contextlib import ExitStack
 
 from taxiphone.errors import SetupError
 
-_FIRST, _LAST = 20000, 32000  # below the range from which the kernel gives out ports by itself
+# This range is below the one from which the kernel assigns ports.
+_FIRST, _LAST = 20000, 32000
 _TRIES = 200
-_chance = (
-    random.SystemRandom()
-)  # and not the shared one, which test tools set to the same start in every process
+# Not the shared generator, which test tools seed with the same value in every process.
+_chance = random.SystemRandom()
 _given: set[tuple[str, int]] = set()
 
 
 def free_port(address: str) -> int:
-    """A port that is free for UDP and TCP on an address of this machine, and was given to nobody by this process.
+    """Return a port that is free for UDP and TCP, and that was not returned before.
 
     Raises:
-        SetupError: none was found.
+        SetupError: no free port was found.
     """
     for _ in range(_TRIES):
         port = _chance.randrange(_FIRST, _LAST)
         if (address, port) not in _given and _free(address, port):
             _given.add((address, port))
             return port
-    raise SetupError(f"no free port was found on {address} between {_FIRST} and {_LAST}.")
+    raise SetupError(f"no free port found on {address} between {_FIRST} and {_LAST}.")
 
 
 def free_range(size: int) -> tuple[int, int]:
-    """The first and last of `size` UDP ports for RTP, the first one even (RFC 3550, section 11)."""
+    """Return the first and last of `size` free UDP ports for RTP; the first is even (RFC 3550, section 11)."""
     for _ in range(_TRIES):
         start = _chance.randrange(33000, 60000 - size, 2)
         with ExitStack() as stack:
@@ -41,7 +41,7 @@ def free_range(size: int) -> tuple[int, int]:
             except OSError:
                 continue
         return start, start + size - 1
-    raise SetupError("no free range of UDP ports was found for RTP.")
+    raise SetupError("no free range of UDP ports found for RTP.")
 
 
 def _free(address: str, port: int) -> bool:

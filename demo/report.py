@@ -1,4 +1,4 @@
-"""The demo's verdict: every figure that it shows is held against another witness of the same fact."""
+"""The report of the demo: each result is compared with independent evidence."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from taxiphone.demo.story import CLIENT_HERTZ, CONSULTANT_HERTZ, Call, Set
 from taxiphone.errors import SetupError
 from taxiphone.store.models import Call as CallRow
 
-_LENGTHS_DIFFER = 1.0  # seconds at most between what the phones saw and what was billed
+# Maximum difference in seconds between the phones' recordings and the billed time.
+_LENGTHS_DIFFER = 1.0
 _STOPPED_SECONDS = 1.0
 _MP3_DIFFERS = 0.2
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that was looked at, whether it is as it should be, and what was seen."""
+    """The result of a check."""
 
     what: str
     ok: bool
@@ -34,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the demo tells of its call; `taxiphone demo --json` prints it."""
+    """The report, as printed by `taxiphone demo --json`."""
 
     call: dict[str, Any]
     receipt: dict[str, Any]
@@ -44,16 +45,16 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether all checks passed."""
         return all(check.ok for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report for JSON."""
         return asdict(self)
 
 
 def write(everyone: Set, call: Call) -> Report:
-    """Look at everything that the call has left behind."""
+    """Check everything that the call has produced."""
     return everyone.platform.database.read(lambda session: _write(session, everyone, call))
 
 
@@ -80,14 +81,14 @@ def _write(session: Session, everyone: Set, call: Call) -> Report:
             for who, heard in (("client", client_heard), ("consultant", consultant_heard))
         ),
         Check(
-            "the talk was over within a second of the hang-up",
+            "the talk ended within a second of the hang-up",
             call.stopped < _STOPPED_SECONDS,
             f"{call.stopped:.2f} s",
         ),
         _heard("the client is in the MP3", heard_in_mp3["client"]),
         _heard("the consultant is in the MP3", heard_in_mp3["consultant"]),
         Check(
-            "the MP3 is as long as the talk",
+            "the duration of the MP3 matches the talk",
             abs(mp3_seconds - talked) <= _MP3_DIFFERS,
             f"{mp3_seconds:.2f} s, {talked:.2f} s",
         ),
@@ -132,14 +133,14 @@ def _heard(what: str, heard: Heard) -> Check:
 
 def _same_length(who: str, heard: Heard, talked: float) -> Check:
     return Check(
-        f"the talk is as long for the {who}'s phone as it was billed",
+        f"the duration heard by the {who}'s phone matches the billed duration",
         heard.present and abs(heard.seconds - talked) < _LENGTHS_DIFFER,
         f"{heard.seconds:.2f} s heard, {talked:.2f} s metered",
     )
 
 
 def voices(mp3: Path, wav: Path) -> dict[str, Heard]:
-    """Decode the MP3 and look for both tones in it."""
+    """Decode the MP3 and find both tones in it."""
     decoded = subprocess.run(
         [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", "-i", str(mp3)),

@@ -1,6 +1,6 @@
-"""What a phone says and what it heard: tones as WAV files, and how loud a tone is in one (Goertzel's algorithm).
+"""Writes tones as WAV files and measures them in recordings (Goertzel's algorithm).
 
-Everything is 8 kHz, 16 bit, mono, as a telephone line is.
+All audio is 8 kHz, 16 bit, mono.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATE = 8000
-_BLOCK = 400  # samples: 50 ms, so that a tone is told from another 20 Hz away
-_PRESENT_DBFS = -30.0  # our tones are spoken at -12 dBFS
-_PRESENT_SHARE = (
-    0.2  # of the block's whole power: a voice has some at every frequency, never this much at one
-)
+# Samples of a block of 50 ms, which distinguishes tones that are 20 Hz apart.
+_BLOCK = 400
+# Minimum level of a tone. Ours are played at -12 dBFS.
+_PRESENT_DBFS = -30.0
+# Minimum share of the block's power. Speech has some power at every frequency, but never this much at one.
+_PRESENT_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Heard:
     """A tone in a recording.
 
     Attributes:
-        hertz: which.
-        level: its level where it is loudest, in dBFS.
-        first: seconds from the recording's begin to its first 50 ms; None if it never sounds.
-        last: seconds to the end of its last 50 ms; None likewise.
+        hertz: its frequency.
+        level: its highest level in dBFS.
+        first: when it starts, in seconds; None if it is absent.
+        last: when it ends, in seconds; None if it is absent.
     """
 
     hertz: int
@@ -38,12 +39,12 @@ class Heard:
 
     @property
     def seconds(self) -> float:
-        """From its first to its last sound."""
+        """The time from its start to its end."""
         return 0.0 if self.first is None or self.last is None else self.last - self.first
 
     @property
     def present(self) -> bool:
-        """Whether it can be heard at all."""
+        """Whether the tone is present."""
         return self.first is not None
 
 
@@ -63,7 +64,7 @@ def write_tone(path: Path, hertz: int, seconds: float, *, dbfs: float = -12.0) -
 
 
 def read_wav(path: Path) -> array.array[int]:
-    """The samples of a WAV file."""
+    """Return the samples of a WAV file."""
     with wave.open(str(path), "rb") as file:
         samples = array.array("h", file.readframes(file.getnframes()))
     if sys.byteorder == "big":
@@ -72,7 +73,7 @@ def read_wav(path: Path) -> array.array[int]:
 
 
 def find_tone(samples: array.array[int], hertz: int) -> Heard:
-    """Look for a tone, in blocks of 50 ms."""
+    """Find a tone, in blocks of 50 ms."""
     blocks = [samples[at : at + _BLOCK] for at in range(0, len(samples) - _BLOCK + 1, _BLOCK)]
     amplitudes = [_amplitude(block, hertz) for block in blocks]
     levels = [_dbfs(amplitude) for amplitude in amplitudes]
@@ -91,7 +92,7 @@ def find_tone(samples: array.array[int], hertz: int) -> Heard:
 
 
 def _amplitude(block: array.array[int], hertz: int) -> float:
-    """The amplitude of one frequency in a block (Goertzel 1958), in steps of the 16-bit scale."""
+    """Return the amplitude of a frequency in a block (Goertzel 1958), in units of the 16-bit scale."""
     turn = 2 * math.cos(2 * math.pi * hertz / RATE)
     before = last = 0.0
     for sample in block:

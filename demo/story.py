@@ -1,4 +1,4 @@
-"""The demo's call, told from the outside: what each person does, and what is shown of it while it happens."""
+"""The call of the demo: what client and consultant do, and the steps shown to the user."""
 
 from __future__ import annotations
 
@@ -26,43 +26,45 @@ from taxiphone.store.models import CallEvent, Recording
 DID = "+33199001234"
 CLIENT_NUMBER = "+33639980001"
 CONSULTANT_NUMBER = "+33639980002"
-CLIENT_HERTZ, CONSULTANT_HERTZ = 700, 1100  # neither is in a ringing tone or in the other's harmonics
+# Neither frequency is part of a ringing tone or a harmonic of the other.
+CLIENT_HERTZ, CONSULTANT_HERTZ = 700, 1100
 PRICE = Decimal("1.55")
 CREDIT = Decimal("50.00")
 TALK_SECONDS = 7.3
 _KEY_AGAIN_SECONDS = 2.0
-_ALL_PRICES_SECONDS, _ALL_DUE_SECONDS = 60.0, 30.0  # as long as it may take to say them
+# Maximum duration of the announcements of prices and of the amounts at the end.
+_ALL_PRICES_SECONDS, _ALL_DUE_SECONDS = 60.0, 30.0
 
-_TOLD = {
-    "received": "the call has reached the platform, from {caller}",
-    "identified": "the caller is known: client {detail}",
-    "price told": "the price is told: {detail} a minute",
-    "price heard": "it is heard: {detail}",
+_STEPS = {
+    "received": "the call arrives at the platform from {caller}",
+    "identified": "the caller is identified: client {detail}",
+    "price told": "the price is announced: {detail} per minute",
+    "price heard": "the announcement is heard: {detail}",
     "recording offered": "a recording is offered",
-    "recording asked": "recorded: {detail}",
+    "recording asked": "recording chosen: {detail}",
     "ringing": "the consultant's phone rings",
-    "consultant answered": "it is answered; whose call it is, is said",
-    "accepted": "the consultant has pressed 1",
-    "bridging": "the two are bridged: the meter runs",
-    "left": "the {detail} has hung up: the talk is over",
-    "ended": "both legs are free",
+    "consultant answered": "the consultant answers and hears who is calling",
+    "accepted": "the consultant presses 1",
+    "bridging": "both are connected: the meter starts",
+    "left": "the {detail} hangs up: the talk ends",
+    "ended": "both phones are free",
 }
 
 
 @dataclass
 class Set:
-    """A whole working set: the platform, the public network, two phones.
+    """The platform, the public network and two phones.
 
     Args:
-        folder: where all of it lies.
-        asterisk: what both sides run.
-        language: in which the platform speaks.
-        softphones: accounts on the network for telephones of one's own.
-        timing: how long the platform waits for what.
+        folder: the folder of everything.
+        asterisk: the Asterisk that both sides run.
+        language: the language of the platform.
+        softphones: accounts for real softphones.
+        timing: timeouts of calls.
         more: further sections of the platform's settings file.
-        settings_of_asterisk: further lines of the section [asterisk] in it.
-        account: name and password by which the platform registers; None: the two know each other by address.
-        rtcp_seconds: between two RTCP reports of a phone (`PublicNetwork`).
+        settings_of_asterisk: further lines of its section [asterisk].
+        account: name and password with which the platform registers; None: it is identified by its address.
+        rtcp_seconds: interval of a phone's RTCP reports (`PublicNetwork`).
     """
 
     folder: Path
@@ -97,10 +99,10 @@ class Set:
         )
 
     async def start(self) -> None:
-        """Bring everything up.
+        """Start everything.
 
         Raises:
-            SetupError: something could not be.
+            SetupError: something could not be started.
         """
         await self.prepare()
         await asyncio.gather(self.network.start(), self.platform.start())
@@ -121,7 +123,7 @@ class Set:
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Take everything down, whatever state it is in."""
+        """Stop everything, in whatever state it is."""
         results = await asyncio.gather(self.network.stop(), self.platform.stop(), return_exceptions=True)
         self.platform.database.close()
         for result in results:
@@ -129,7 +131,7 @@ class Set:
                 raise result
 
     def _fill_directory(self, session: Session) -> tuple[tuple[names.Kind, str, str], ...]:
-        """Make the cast; whose names there are to be spoken."""
+        """Add the consultant and the client; return the names to synthesize."""
         settings = self.platform.settings
         camille = people.add_consultant(
             session,
@@ -152,15 +154,15 @@ class Set:
 
 @dataclass
 class Call:
-    """What the phones saw of the call, in seconds since the client dialled.
+    """Measurements of the call. Times are in seconds after the client's hang-up.
 
     Attributes:
-        id: the call's.
-        stopped: how long after the client's hang-up the platform had ended the talk.
-        freed: how long after it the consultant's phone was free, told what is due to them.
-        priced: how long after it the call was priced.
-        recorded: how long after it the MP3 was there, with the fee posted.
-        left: channels that were left on both Asterisks, in the end.
+        id: the id of the call.
+        stopped: when the platform had ended the talk.
+        freed: when the consultant's phone was free, after the announcement of their share.
+        priced: when the call was priced.
+        recorded: when the MP3 was ready and its fee posted.
+        left: number of channels left on both Asterisks at the end.
     """
 
     id: str = ""
@@ -172,14 +174,14 @@ class Call:
 
 
 async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
-    """Live the call: dial, choose, answer, accept, talk, hang up; returns when it is priced and the MP3 is there.
+    """Run the call from dialling to hang-up, and return when it is priced and the MP3 is ready.
 
     Args:
-        everyone: up and running.
+        everyone: the running setup.
         show: called with the seconds since dialling and a sentence.
 
     Raises:
-        TimeoutError: something that should have happened did not, with what it is.
+        TimeoutError: a step did not happen in time.
     """
     begin = time.monotonic()
     client, consultant, taxiphone = everyone.client, everyone.consultant, everyone.platform
@@ -195,7 +197,7 @@ async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
         await taxiphone.marked(call.id, "recording offered", _ALL_PRICES_SECONDS)
         await press_until(taxiphone, call.id, client, "1", "recording asked")
         await consultant.ringing()
-        tell(f"its display shows {consultant.caller} ({consultant.caller_name})")
+        tell(f"the display shows {consultant.caller} ({consultant.caller_name})")
         await asyncio.sleep(1)
         await consultant.answer()
         await taxiphone.marked(call.id, "consultant answered")
@@ -209,7 +211,7 @@ async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
         call.stopped = time.monotonic() - hung_up
         await taxiphone.finished(call.id)
         call.priced = time.monotonic() - hung_up
-        tell("priced, posted, receipt written; the consultant is told how long it was, and their share")
+        tell("priced, posted, receipt issued; the consultant hears the duration and their share")
         await consultant.ended(_ALL_DUE_SECONDS)
         call.freed = time.monotonic() - hung_up
         await taxiphone.until(lambda session: _recording_ready(session, call.id), "the MP3 is ready", 30)
@@ -223,7 +225,7 @@ async def live(everyone: Set, show: Callable[[float, str], None]) -> Call:
 
 
 async def press_until(taxiphone: Platform, call_id: str, phone: Phone, keys: str, mark: str) -> None:
-    """Press keys, and again like a person who sees that nothing happens, until the platform has taken them."""
+    """Press keys, repeatedly if necessary, until the platform has received them."""
     for _ in range(4):
         await phone.press(keys)
         try:
@@ -235,7 +237,7 @@ async def press_until(taxiphone: Platform, call_id: str, phone: Phone, keys: str
 
 
 async def _show_marks(taxiphone: Platform, call_id: str, caller: str, tell: Callable[[str], None]) -> None:
-    """Tell each step of the platform's when it comes."""
+    """Show each step of the platform when it happens."""
     seen = 0
     while True:
 
@@ -250,8 +252,8 @@ async def _show_marks(taxiphone: Platform, call_id: str, caller: str, tell: Call
 
         for mark in await taxiphone.database.query(later):
             seen = mark.id
-            if mark.what in _TOLD:
-                tell(_TOLD[mark.what].format(detail=mark.detail, caller=caller))
+            if mark.what in _STEPS:
+                tell(_STEPS[mark.what].format(detail=mark.detail, caller=caller))
         await asyncio.sleep(0.05)
 
 
