@@ -82,7 +82,7 @@ def _unknown(where: Location, model: type[BaseModel]) -> str:
 
 
 def may_be(where: Location, model: type[BaseModel]) -> str:
-    """The values that a setting can have, in words; empty where there is no such setting."""
+    """Describe the values that a setting can have; empty if there is no such setting."""
     found = schema_of(where, model)
     return _described(found) if found else ""
 

@@ -130,7 +130,7 @@ _CEL_COLUMNS = (
     "${eventextra}",
 )
 
-# Which INVITE it is, by its From tag and CSeq (ari_app/invites.py), and what stands where the number dialled should.
+# Identifies the INVITE by From tag and CSeq (ari_app/invites.py), and has the text sent instead of a dialled number.
 _INVITE = (
     "${FILTER(a-zA-Z0-9,${CHANNEL(pjsip,remote_tag)}):0:80}.${FILTER(0-9,${PJSIP_HEADER(read,CSeq)}):0:10},"
     "${FILTER(a-zA-Z0-9+._\\x2d,${TAXIPHONE_NAMED})}"

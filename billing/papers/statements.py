@@ -297,7 +297,7 @@ def _what(posting: Posting) -> str:
 
 
 def _seconds(posting: Posting, call: Call | None, receipt: Receipt | None) -> int | None:
-    """The billed seconds of the version of the receipt that a posting belongs to; below zero where it reverses them."""
+    """Return the billed seconds of the receipt's version that a posting belongs to; negative for a reversal."""
     key = CallKey.parse(posting.key)
     if call is None or receipt is None or posting.kind not in {postings.CHARGE, postings.REVERSAL}:
         return None

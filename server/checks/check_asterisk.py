@@ -23,7 +23,8 @@ from taxiphone.speech import prompts_folder
 
 TRUNK_SECONDS = 2.0
 _DISK_NEEDED = 500 * 1024**2
-_FILES_NEEDED = 1000  # inodes
+# Free inodes.
+_FILES_NEEDED = 1000
 _DISK_WISE = 5 * 1024**3
 
 
