@@ -129,6 +129,19 @@ def test_every_path_of_a_page_exists(page: str) -> None:
         assert next(ROOT.glob(f"{anywhere}{below.rstrip('/')}{number}"), None), path
 
 
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        if not re.match(r"https?:|#", link):
+            assert (ROOT / page).parent.joinpath(link.partition("#")[0]).exists(), link
+
+
+def test_the_readme_names_every_page() -> None:
+    table = TEXTS["README.md"].partition("## Documentation")[2]
+    pages = {str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")}
+    assert {page for page in pages if page not in table} == set()
+
+
 def test_the_pages_draw_the_rooms_in_the_order_of_the_import_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
         "contracts"
