@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 _BUSY_MILLISECONDS = 10_000
 _READS = "taxiphone_reads"
 _PATIENCE_SECONDS = (
-    10.0  # how long a database may be away, as when it is started anew; SQLite's busy time-out likewise
+    10.0  # how long a database may be away, such as during a restart; also SQLite's busy time-out
 )
 # SQLSTATEs: serialization_failure, deadlock_detected, lock_not_available. Nothing of the transaction was kept.
 _TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
-# Somebody else took this key, or spent this balance, between our look and our write; looked at again, it can be seen.
+# Another process took this key, or spent this balance, between our read and our write. The next try sees it.
 _RACED = frozenset({"uq_posting_key", "uq_posting_reverses_id", "ck_account_never_negative"})
 _RACES = 3
 _ADVICE = "See [database] in taxiphone.toml."
@@ -58,12 +58,12 @@ class Database:
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.file = Path(parsed.database) if self.sqlite and parsed.database else None
         if self.sqlite:
-            # An error's sentence goes into the log, and the numbers and amounts of people must not.
+            # Error messages go to the log; people's numbers and amounts must not.
             self.engine: Engine = create_engine(parsed, hide_parameters=True)
             _prepare_sqlite(self.engine)
             return
-        # READ COMMITTED is what the row locks (FOR UPDATE) of the billing count on: they see what was committed last.
-        # A connection is not asked whether it is still alive before it is used: `_until_done` takes another one.
+        # The row locks (FOR UPDATE) of billing rely on READ COMMITTED: they see what was committed last.
+        # Connections are not tested before use: `_until_done` takes another one.
         self.engine = create_engine(
             parsed,
             hide_parameters=True,
@@ -75,7 +75,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end of the block, or rolls all of it back.
+        """A session that commits at the end of the block, or rolls everything back.
 
         On SQLite it takes the write lock at once, so that what was read can't change before it is written. On
         PostgreSQL that is so for rows that were read with `with_for_update`.
@@ -85,7 +85,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads: it sees one moment of the database and holds up no writer.
+        """A session that only reads: it sees one snapshot of the database and blocks no writer.
 
         Writing in it is refused by the database itself (SQLite's query_only, PostgreSQL's READ ONLY).
         """
@@ -107,7 +107,7 @@ class Database:
         return await asyncio.to_thread(self.read, work)
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own, in a thread: the event loop goes on meanwhile.
+        """Do `work` in a transaction of its own, in a thread, without blocking the event loop.
 
         A caller that is cancelled leaves only when the work is done: what comes after it in the call's life must
         also come after it in the database.
@@ -122,7 +122,7 @@ class Database:
             raise
 
     def do(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own; again where the database took it back or was away for a moment.
+        """Do `work` in a transaction of its own; retry if the database rolled it back or was away for a moment.
 
         Raises:
             sqlalchemy.exc.DBAPIError: it can't be reached, or refused. Where the connection was lost at the commit,
@@ -148,10 +148,10 @@ class Database:
                     raise
                 if not (turn <= _RACES and raced(error)) and not _left_nothing(error, stage):
                     raise
-                log.info("the database took a transaction back, it is done again: %s", error.orig)
+                log.info("a transaction failed and is tried again: %s", error.orig)
             else:
                 return result
-            # By chance, so that two which met do not meet again.
+            # Jitter, so that two transactions that collided do not collide again.
             time.sleep(min(1.0, 0.01 * 2**turn) * random.uniform(0.5, 1))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
@@ -161,7 +161,7 @@ class Database:
         return self.engine.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close all connections."""
         self.engine.dispose()
 
     # -- the schema -----------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Database:
         return found[0] if found else None
 
     def check_version(self) -> None:
-        """Refuse to work on a schema that is not this program's.
+        """Check that the schema has this program's version.
 
         Raises:
             SchemaError: naming the command to run.
@@ -202,7 +202,7 @@ class Database:
         )
 
     def create_if_new(self) -> None:
-        """Make SQLite's file, readable by its owner only, with this program's schema, where there is none."""
+        """Create SQLite's file with this program's schema, readable by its owner only, if there is none."""
         if self.file is None or (self.file.exists() and self.file.stat().st_size > 0):
             return
         try:
@@ -280,12 +280,12 @@ def _parsed(url: str) -> URL:
 
 
 def raced(error: DBAPIError) -> bool:
-    """Whether another process was quicker with the same posting or the same money (PostgreSQL)."""
+    """Whether another process was faster with the same posting or the same money (PostgreSQL)."""
     return getattr(getattr(error.orig, "diag", None), "constraint_name", None) in _RACED
 
 
 def _left_nothing(error: DBAPIError, stage: str) -> bool:
-    """Whether nothing of a transaction was kept, and doing it again may well work."""
+    """Whether nothing of a transaction was kept, so that it can be retried."""
     if stage == "connecting" or getattr(error.orig, "sqlstate", None) in _TAKEN_BACK:
         return True
     return stage == "working" and error.connection_invalidated
@@ -294,7 +294,7 @@ def _left_nothing(error: DBAPIError, stage: str) -> bool:
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # sqlite3's own BEGIN comes too late; ours is below
+        connection.isolation_level = None  # sqlite3 sends BEGIN too late; ours is below
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
         cursor.execute("PRAGMA journal_mode = WAL")

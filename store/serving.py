@@ -1,4 +1,4 @@
-"""One `taxiphone serve` for each database, whatever folder it runs in: a second one would end the calls of the first.
+"""One `taxiphone serve` per database, whatever folder it runs in: a second one would end the calls of the first.
 
 SQLite: a kernel lock (fcntl, POSIX) on a file beside the database's. PostgreSQL: a session's advisory lock on a
 connection of its own, in the database and schema that the calls are in. Neither rests on a clock or on a process id, and
@@ -26,11 +26,11 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 5.0  # between two looks whether the lock is still held
+POLL_SECONDS = 5.0  # between two checks that the lock is still held
 _SPACE = 7419  # of PostgreSQL's advisory locks; the other half of the key is the schema
-# The server too finds out within a minute that this machine has gone, and drops the lock; by default it takes two hours.
+# With these the server notices within a minute that this machine is gone, and drops the lock. The default is two hours.
 _FOUND_OUT = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
-_NAME = 63  # bytes that PostgreSQL keeps of an application's name
+_NAME = 63  # bytes of an application's name that PostgreSQL keeps
 
 
 class Lock(Protocol):
@@ -45,10 +45,10 @@ class Lock(Protocol):
         """
 
     def keep(self) -> None:
-        """Make sure that it is still held; take it again where it went with a connection or a file. Raises like `take`."""
+        """Check that it is still held; take it again if its connection or file was lost. Raises like `take`."""
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
 
 
 class HeldError(SetupError):

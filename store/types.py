@@ -1,4 +1,4 @@
-"""Column types that keep what they are given: instants in UTC to the microsecond, decimals to the last digit."""
+"""Column types without loss: instants in UTC to the microsecond, decimals to the last digit. And the clocks of this machine."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _monotonic: Callable[[], int] = _monotonic_us
 
 
 def now() -> datetime:
-    """This machine's wall clock, in UTC. Never the basis of a price, nor of a duration: somebody may set it."""
+    """This machine's wall clock, in UTC. Never use it for a price or a duration: somebody may set it."""
     return _clock()
 
 
@@ -95,7 +95,7 @@ def monotonic_us() -> int:
 
 
 def steady() -> datetime:
-    """This machine's time by a clock that nobody can set: the wall clock as it was first read, and what has passed since.
+    """A time that nobody can set: the first reading of the wall clock plus the monotonic time since.
 
     Only differences within one process mean anything.
     """
@@ -104,7 +104,7 @@ def steady() -> datetime:
 
 
 def monotonic_of(at: datetime) -> int:
-    """What the monotonic clock said at a time of `steady`."""
+    """The monotonic clock's reading at a time of `steady`."""
     anchor = _anchored()
     return anchor.monotonic_us + (at - anchor.at) // timedelta(microseconds=1)
 
@@ -134,7 +134,7 @@ def boot() -> str | None:
 def using_clocks(
     clock: Callable[[], datetime], monotonic: Callable[[], int] = _monotonic_us
 ) -> Iterator[None]:
-    """In the block `now` and `monotonic_us` ask other clocks, in the whole process: a simulated call's time is its own."""
+    """Use other clocks for `now` and `monotonic_us` in the block, in the whole process; for simulated calls."""
     global _clock, _monotonic, _anchor
     before = _clock, _monotonic, _anchor
     _clock, _monotonic, _anchor = clock, monotonic, None

@@ -1,9 +1,9 @@
-"""Whether a talk is as long as Asterisk's log says, by the program's own readings of two clocks. Pure: no clock, no I/O.
+"""Checks the length of a talk in Asterisk's log against the program's readings of two clocks. Pure: no clock, no I/O.
 
-Asterisk stamps its log with the wall clock, which somebody may set while two people talk. The program reads the wall
-clock and the monotonic one at the same moments and keeps both. From these readings follow the least and the most that
-the talk can have lasted, and by how much the wall clock was set meanwhile. Where the log doesn't fit, the shortest length
-that does is the one that is billed, and the call is flagged for a person.
+Asterisk stamps its log with the wall clock, which somebody may set during a talk. The program reads the wall clock and the
+monotonic clock at the same moments and keeps both. From these readings follow the shortest and the longest that the talk
+can have lasted, and by how much the wall clock was set. If the log does not fit, the shortest length that does is billed,
+and the call is marked for review.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def step(begin: Moment, end: Moment) -> timedelta:
 
 
 def proven(seen: Observed) -> timedelta | None:
-    """The least that a talk lasted; None where the program didn't see it begin, or saw nothing of it afterwards."""
+    """How long a talk lasted at least; None if the program didn't see it begin, or saw nothing of it afterwards."""
     seen = seen.of_one_boot()
     begin, last = seen.bridged, _last_inside(seen)
     if begin is None or last is None:
@@ -76,11 +76,11 @@ def proven(seen: Observed) -> timedelta | None:
 
 
 def reconcile(found: Talk, seen: Observed) -> Talk:
-    """The talk as it is billed: the log's own, or the shortest that fits what the program saw, with `doubt` set.
+    """The talk as it is billed: as the log has it, or the shortest that fits what the program saw, with `doubt` set.
 
     Args:
         found: by the log; complete.
-        seen: by the program. Where it saw nothing, the log stands alone.
+        seen: by the program. If it saw nothing, the log counts alone.
     """
     seen = seen.of_one_boot()
     logged, sane = found.end - found.start, all(end >= begin for begin, end in found.stretches)
@@ -130,7 +130,7 @@ def _cut(found: Talk, length: timedelta, why: str) -> Talk:
 
 
 def _adds_up(found: Talk) -> bool:
-    """Whether the log has several stretches, each with a length: what lies between them is no talk."""
+    """Whether the log has several stretches, each with a length, so that the time between them is not talk."""
     return len(found.stretches) > 1 and all(end >= begin for begin, end in found.stretches)
 
 

@@ -1,4 +1,4 @@
-"""A call that Asterisk died in: no end of it will ever be written, so it is finished with what is proven, and no more."""
+"""Calls during which Asterisk died. Their end will never be written, so only what is proven of them is priced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taxiphone.store.models import Call, Receipt
 
 
 def finish(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
-    """Price the talk to the last proof that it went on, or close the call where nobody talked; at most once.
+    """Price the talk to the last proof that it went on, or close the call if nobody talked; at most once.
 
     Returns:
         the receipt; None where nothing was charged.

@@ -117,7 +117,7 @@ def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:
 
 
 class Summary:
-    """Tells in the program's log of refused and apologised calls, at most once a minute."""
+    """Logs how many calls were refused or heard an apology, at most once a minute."""
 
     def __init__(self) -> None:
         self._refused: Counter[str] = Counter()
@@ -125,7 +125,7 @@ class Summary:
         self._told = now().timestamp() - _SECONDS
 
     def add(self, refused: Counter[str], apologised: int) -> None:
-        """Count what one chunk of the log has told."""
+        """Add the counts of one chunk of the log."""
         self._refused += refused
         self._apologised += apologised
 

@@ -1,4 +1,4 @@
-"""Whether a call is over, by Asterisk's rows and by what the program has written, and its price where it is."""
+"""Decides from Asterisk's rows and the call's status whether a call is over, and prices it then."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Receipt
 from taxiphone.store.types import moment
 
-PARTED = (Status.OVER, Status.ENDED)  # the program lets no talk follow any more
+PARTED = (Status.OVER, Status.ENDED)  # the program lets no further talk begin
 Rate = Callable[[Session, Call, Talk | None], Receipt | None]
 
 
 def price_if_over(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
-    """Price or close a call that is over by its rows; or by `cut_off`, where it is over although they do not say so.
+    """Price or close a call that is over by its rows, or with `cut_off` one that is over although they do not say so.
 
     Returns:
-        the receipt; None where the call is not over, or was closed because nobody talked.
+        the receipt; None if the call is not over, or was closed because nobody talked.
     """
     rows, over_by = proof.rows_of(session, call), moment()
     events, found = (

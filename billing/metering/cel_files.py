@@ -1,8 +1,8 @@
-"""The log's files: the one that Asterisk writes to now, and those that a rotation has put beside it.
+"""The files of the log: the one that Asterisk writes to now, and the rotated ones beside it.
 
-A file is known by its first line (a hash of it): that has a time to the microsecond and a channel's id, so no other
-file has the same, and the file keeps it when it is renamed, copied, compressed or restored. One that was emptied in place
-has another first line, and so is another file. Offsets count the bytes before compression.
+A file is identified by a hash of its first line, which has a time to the microsecond and a channel id. No two files share
+it, and it stays when a file is renamed, copied, compressed or restored. A file that was truncated in place has another
+first line, so it counts as another file. Offsets count bytes before compression.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LogFile:
 
     @property
     def compressed(self) -> bool:
-        """Whether it is: then Asterisk writes to it no more."""
+        """Whether the file is compressed, so that Asterisk no longer writes to it."""
         return self.path.suffix in _COMPRESSED
 
 
@@ -53,7 +53,7 @@ class Unreadable:
 
 
 def identify(path: Path) -> LogFile | None:
-    """What file lies there; None where there is none, or no whole line in it yet.
+    """The file at a path; None if there is none, or no whole line in it yet.
 
     Raises:
         OSError: it can't be read, or is no whole compressed file.
@@ -88,9 +88,9 @@ def holds(file: LogFile, offset: int) -> bool:
 
 
 def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
-    """The log's other files in the same folder, the oldest first; and those that can't be read.
+    """The log's other files in the same folder, oldest first, and those that can't be read.
 
-    They are named as a rotation does, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,
+    They have the names that log rotation gives, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,
     `taxiphone-20261126.csv`.
     """
     found: dict[str, LogFile] = {}

@@ -1,4 +1,4 @@
-"""Rows of Asterisk's event log that are lost, or may be: kept in the database and an alarm until somebody has looked."""
+"""Gaps: rows of Asterisk's event log that are lost, or may be. Each is kept in the database until a person settles it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def note(session: Session, key: str, text: str) -> None:
 
 
 def find(session: Session) -> list[LogGap]:
-    """Every gap that nobody has settled, the oldest first."""
+    """Every gap that is not settled, oldest first."""
     return list(session.scalars(select(LogGap).where(LogGap.settled_at.is_(None)).order_by(LogGap.id)))
 
 
 def settle(session: Session, gap_id: int, why: str) -> LogGap:
-    """Note that a person has looked at a gap; it is no alarm any more.
+    """Note that a person has dealt with a gap, so that it is no longer reported.
 
     Raises:
         UsageError: there is no such gap, or `why` is not one line.

@@ -1,7 +1,7 @@
-"""Keeps Asterisk's event log within a size: it is renamed when it has grown, compressed once it is read, and in the end deleted.
+"""Rotates Asterisk's event log: a large file is renamed, compressed once all its rows are read, and finally deleted.
 
-Asterisk opens the file anew for each row, so a new one begins by itself. Only files that this program has renamed are
-touched, and none before all its rows are in the database, where they stay.
+Asterisk opens the file again for each row, so a new file begins by itself. Only files that this program renamed are
+compressed or deleted, and only when all their rows are in the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OURS = re.compile(r"\.\d{8}T\d{12}Z(\.gz)?")
 
 
 def rotate(path: Path, at: datetime, most_bytes: int = ROTATE_BYTES) -> bool:
-    """Rename the log where it has grown beyond `most_bytes`; whether that was done.
+    """Rename the log if it is larger than `most_bytes`; returns whether it was.
 
     Raises:
         OSError: it can't be renamed.
@@ -34,17 +34,17 @@ def rotate(path: Path, at: datetime, most_bytes: int = ROTATE_BYTES) -> bool:
     if aside.exists():
         return False
     path.rename(aside)
-    log.info("Asterisk's event log has grown to %d bytes and is kept as %s", aside.stat().st_size, aside.name)
+    log.info("Asterisk's event log has reached %d bytes and is kept as %s", aside.stat().st_size, aside.name)
     return True
 
 
 def tidy(path: Path, is_read: Callable[[Path], bool], kept: int = KEPT) -> None:
-    """Compress what was renamed and is read to its end, and delete the oldest beyond `kept`.
+    """Compress the renamed files that are read to their end, and delete the oldest compressed ones beyond `kept`.
 
     Args:
         path: of the log that Asterisk writes now.
         is_read: whether all rows of a file are in the database.
-        kept: so many compressed files stay.
+        kept: the number of compressed files that stay.
 
     Raises:
         OSError: a file can't be written or deleted.
@@ -59,13 +59,13 @@ def tidy(path: Path, is_read: Callable[[Path], bool], kept: int = KEPT) -> None:
 
 
 def _renamed(path: Path) -> list[Path]:
-    """What this program has renamed of a log, compressed or not; the oldest first."""
+    """The files of a log that this program renamed, compressed or not, oldest first."""
     beside = path.parent.glob(f"{path.name}.*")
     return sorted(each for each in beside if _OURS.fullmatch(each.name[len(path.name) :]))
 
 
 def _compress(path: Path) -> None:
-    """Make a .gz of a file, and only then delete it."""
+    """Compress a file, and delete it only then."""
     packed, half = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.half")
     handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with path.open("rb") as plain, os.fdopen(handle, "wb") as raw:

@@ -1,8 +1,7 @@
 """The meter: it follows Asterisk's event log and prices each call that is over.
 
-Asterisk writes the log by itself, whether this program lives or not. The rows that were taken, the price, the postings
-and the place in the file go into the database in one transaction: a program that is killed reads on where it was, misses
-nothing and charges nothing twice.
+Asterisk writes the log whether this program runs or not. The rows, the price, the postings and the position in the file are
+committed in one transaction, so a program that is killed reads on where it was, misses nothing and charges nothing twice.
 """
 
 from __future__ import annotations
@@ -59,12 +58,11 @@ class Meter:
     Args:
         settings: where the log is.
         database: where its rows, the calls and the ledger are.
-        on_rated: called with a call's id after its price is committed; from `run`, on the event loop. A program that is
-            killed in between does not call it: who needs every call asks the database at its start.
+        on_rated: called with a call's id after its price is committed; from `run`, on the event loop. It is not called if
+            the program is killed in between, so whoever needs every call asks the database at the start.
         again_seconds: between two attempts to price a call that can't be priced.
-        program_seconds: how long the program has to note how a talk ended that it saw begin.
-        rotate_bytes: the log is renamed where it is longer, and what was renamed before is compressed; None: the files are
-            left as they are.
+        program_seconds: how long the program may take to note how a talk ended that it saw begin.
+        rotate_bytes: the size at which the log is rotated; None: never.
     """
 
     def __init__(
@@ -89,21 +87,21 @@ class Meter:
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._fresh: list[str] = []  # calls priced in the transaction at hand
         self._arrivals = arrivals.Summary()
-        self._rated: list[str] = []  # calls whose price is committed, and nobody was told of yet
+        self._rated: list[str] = []  # calls whose price is committed, and that are not announced yet
 
     @property
     def awaits_program(self) -> bool:
-        """Whether a talk has ended, and the program's word on how is still waited for."""
+        """Whether a talk has ended, and the program has still to note how."""
         return bool(self._awaited)
 
     def nudge(self) -> None:
-        """Look at once: a call has just ended. From the event loop's thread."""
+        """Read the log at once, because a call has just ended. Call it from the event loop's thread."""
         self._nudged.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until `stop` is set, and read it once more then.
 
-        Where the database or the file can't be reached it waits and reads again; nothing is lost meanwhile.
+        While the database or the file can't be reached, it waits and tries again; nothing is lost.
         """
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _: self._nudged.set())
@@ -123,7 +121,7 @@ class Meter:
                     self._arrivals.tell()
                     if away:
                         away = False
-                        log.warning("the meter reads on; nothing was lost")
+                        log.warning("the meter works again; nothing was lost")
                 except (SQLAlchemyError, OSError) as error:
                     reason = error.orig if isinstance(error, DBAPIError) else error
                     if not away:
@@ -139,7 +137,7 @@ class Meter:
             stopping.cancel()
 
     def read_once(self) -> int:
-        """Read all that is there and price what is over; the number of rows that were new.
+        """Read the whole log and price the calls that are over; returns the number of new rows.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached; nothing of the chunk in hand was kept.
@@ -150,15 +148,15 @@ class Meter:
         return rows
 
     def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> list[str]:
-        """Finish calls that Asterisk has no channel of any more; from any thread, and as often as one likes.
+        """Finish calls that Asterisk has no channels of any more; from any thread, any number of times.
 
-        The log is read to its end first, and has the last word. A call that is open even then was cut off by the death
-        of Asterisk: its talk is priced to the last proof that it went on (`witnesses.talk_of`), with a review; where
-        nobody talked it is closed and its hold given back. `on_rated` is called by `run`, at its next look.
+        The log is read to its end first and has the last word. A call that is still open then was cut off when Asterisk
+        died: its talk is priced to the last proof that it went on (`proof.talk_of`) and marked for review. If nobody
+        talked, the call is closed and its hold released. `run` calls `on_rated` at its next poll.
 
         Args:
-            call_ids: whose legs Asterisk was asked for, and does not have. Those that are final are left as they are, and
-                so are those that could not be priced a moment ago.
+            call_ids: calls whose legs Asterisk does not have. Final calls are left as they are, and so are those that
+                could not be priced a moment ago.
             patience: seconds to wait for rows that Asterisk may still be writing.
 
         Returns:
@@ -242,7 +240,7 @@ class Meter:
             )
         except OSError as error:
             if not self._not_kept:
-                log.warning("Asterisk's event log can't be kept within its size (%s); it grows on", error)
+                log.warning("Asterisk's event log can't be rotated (%s); it keeps growing", error)
             self._not_kept = True
 
     def _take(self, file: LogFile, *, closed: bool = False) -> int:
@@ -281,7 +279,7 @@ class Meter:
         return lines
 
     def _do(self, work: Callable[[Session], _Result]) -> _Result:
-        """A transaction; the calls that it prices are told of only when it is committed."""
+        """Run a transaction; the calls that it prices are announced only after the commit."""
 
         def begin(session: Session) -> _Result:
             self._fresh = []  # what an attempt priced that the database took back

@@ -1,4 +1,4 @@
-"""Notices where rows of Asterisk's event log are missing: a file that is gone, can't be read, or holds what is no row."""
+"""Finds where rows of Asterisk's event log are missing: a file is gone, can't be read, or has lines that are not rows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def note(
     files: Sequence[LogFile],
     unreadable: Sequence[Unreadable],
 ) -> None:
-    """Note the files that should be there and are not, or that can't be read.
+    """Note the files that are gone, or that can't be read.
 
     Args:
         session: one that writes.
         path: of the log that Asterisk writes now.
-        before: the identity of the file that was there at the last look; None: this is the first, so the database tells.
-        files: those that are there, wherever they were moved to.
+        before: the identity of the file at the last poll; None at the first one, when the database is asked.
+        files: those that exist, wherever they were moved to.
         unreadable: those that can't be read.
     """
     for each in unreadable:
@@ -42,8 +42,8 @@ def note(
     for position in session.scalars(found):
         if _plain(position.file) not in here:
             text = (
-                f"the file that lay at {path} was read to byte {position.offset} and is gone, also from its folder: "
-                "what Asterisk wrote to it after that is not known."
+                f"the file at {path} was read to byte {position.offset} and is gone, also from its folder. "
+                "What Asterisk wrote after that byte is not known."
             )
             log_gaps.note(session, f"gone:{position.file}", text)
 
@@ -54,7 +54,7 @@ def is_read(session: Session, path: Path) -> bool:
     if file is None:
         return False
     position = session.get(CelPosition, file.identity)
-    # A line more than the position would be one that was not read.
+    # A line after the position was not read.
     return (
         position is not None and next(cel_files.whole_lines(file, position.offset, closed=True), None) is None
     )
@@ -62,7 +62,7 @@ def is_read(session: Session, path: Path) -> bool:
 
 @dataclass
 class SkippedLines:
-    """The lines of one reading that are no rows of Asterisk's."""
+    """The lines of one read that are not Asterisk's rows."""
 
     path: Path
     identity: str
@@ -71,7 +71,7 @@ class SkippedLines:
     lines: int = 0
 
     def add(self, offset: int, line: str, why: str) -> None:
-        """One line; an empty one is no loss."""
+        """Count a line; an empty one is no loss."""
         if not line.strip():
             return
         if self.first is None:
@@ -81,7 +81,7 @@ class SkippedLines:
     def note(self, session: Session) -> None:
         """Note them as one gap."""
         if self.first is not None:
-            text = f"{self.path}, from byte {self.first} on: {self.lines} line(s) are no rows and were left out: {self.why}."
+            text = f"{self.path}, from byte {self.first} on: {self.lines} line(s) are not rows and were skipped: {self.why}."
             log_gaps.note(session, f"{self.identity}:{self.first}", text)
 
 

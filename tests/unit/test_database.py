@@ -302,5 +302,5 @@ def test_a_database_that_is_away_is_waited_for(
     database = Database(f"postgresql+psycopg://me@/x?host={tmp_path}")
     with caplog.at_level(logging.INFO), pytest.raises(OperationalError):
         database.do(lambda s: s.execute(text("SELECT 1")))
-    assert caplog.text.count("it is done again") >= 2
+    assert caplog.text.count("is tried again") >= 2
     database.close()
