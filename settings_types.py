@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from datetime import date, time
@@ -9,7 +10,7 @@ from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import babel.numbers
 import phonenumbers
@@ -76,9 +77,19 @@ def _network(value: Any) -> Any:
 
 
 def _timezone(value: Any) -> Any:
-    if not isinstance(value, str) or value not in available_timezones():
+    if not isinstance(value, str) or not _is_timezone(value):
         raise ValueError(f"{shown(value)} is not a time zone name, such as Europe/Paris")
     return value
+
+
+@functools.cache
+def _is_timezone(name: str) -> bool:
+    """Whether there is a time zone of this name; `available_timezones` would read the files of all of them."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return not name.startswith(("posix", "right/"))
 
 
 def _key(value: Any) -> Any:
