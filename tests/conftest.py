@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,10 @@ from taxiphone.bench.postgres import PostgresServer
 from taxiphone.directory import pins
 
 _REAL_HASHER = pins._HASHER
+
+# Hundreds of processes are started, and to compile the program anew takes each of them a second.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @contextmanager
