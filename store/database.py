@@ -30,9 +30,8 @@ log = logging.getLogger(__name__)
 
 _BUSY_MILLISECONDS = 10_000
 _READS = "taxiphone_reads"
-_PATIENCE_SECONDS = (
-    10.0  # how long a database may be away, such as during a restart; also SQLite's busy time-out
-)
+# How long a database may be away, such as during a restart; also SQLite's busy time-out.
+_PATIENCE_SECONDS = 10.0
 # SQLSTATEs: serialization_failure, deadlock_detected, lock_not_available. Nothing of the transaction was kept.
 _TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
 # Another process took this key, or spent this balance, between our read and our write. The next try sees it.

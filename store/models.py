@@ -59,9 +59,8 @@ class Consultant(Base):
     code: Mapped[str] = mapped_column(String(8), unique=True)  # what a client keys in
     name: Mapped[str] = mapped_column(String(120))
     phone: Mapped[str] = mapped_column(String(16))  # E.164; the first that is rung
-    ring_at_once: Mapped[bool] = mapped_column(
-        default=False, server_default="0"
-    )  # all phones, else one after the other
+    # Rings all phones at once, else one after the other.
+    ring_at_once: Mapped[bool] = mapped_column(default=False, server_default="0")
     language: Mapped[str] = mapped_column(String(8))
     price_per_minute: Mapped[Decimal]
     free_minutes: Mapped[int] = mapped_column(default=0)
@@ -156,12 +155,10 @@ class Call(Base):
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     status: Mapped[str] = mapped_column(String(16), index=True)
     outcome: Mapped[str | None] = mapped_column(String(24))  # how it ended, in one word
-    client_channel: Mapped[str] = mapped_column(
-        String(80), unique=True
-    )  # Asterisk's unique id of the client's leg
-    consultant_channel: Mapped[str | None] = mapped_column(
-        String(80)
-    )  # of the phone that accepted; else the first's
+    # Asterisk's unique id of the client's leg.
+    client_channel: Mapped[str] = mapped_column(String(80), unique=True)
+    # Of the phone that accepted; else the first's.
+    consultant_channel: Mapped[str | None] = mapped_column(String(80))
     dialled: Mapped[str] = mapped_column(String(40))  # as the trunk sent it; E.164 where it is one
     caller: Mapped[str | None] = mapped_column(String(40))
     language: Mapped[str] = mapped_column(String(8))
@@ -171,27 +168,22 @@ class Call(Base):
     tariff: Mapped[dict[str, Any] | None]  # frozen when the consultant accepts
     recording_asked: Mapped[bool] = mapped_column(default=False)
     max_seconds: Mapped[int | None]  # Asterisk itself cuts the talk here: the end of the credit
-    rtp_timeout: Mapped[
-        int | None
-    ]  # seconds without a packet after which Asterisk itself ended a leg of this call
-    continues_id: Mapped[str | None] = mapped_column(
-        ForeignKey("call.id"), index=True
-    )  # the call whose line dropped: one consultation with it
+    # Seconds without a packet after which Asterisk itself ended a leg of this call.
+    rtp_timeout: Mapped[int | None]
+    # The call whose line dropped: one consultation with it.
+    continues_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
     arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
     ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
     talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
     talk_to: Mapped[datetime | None]  # the first has left it
     billed_seconds: Mapped[int | None]
     priced_us: Mapped[int | None] = mapped_column(BigInteger)  # microseconds of talk that the price is for
-    heard_until: Mapped[
-        datetime | None
-    ]  # one side fell silent: its last packet, and the end of what is billed
-    fault: Mapped[str | None] = mapped_column(
-        String(40)
-    )  # of the network, seen in the talk: it is not billed
-    dropped: Mapped[bool] = mapped_column(
-        default=False, server_default="0"
-    )  # the talk ended as nobody asked for
+    # One side fell silent: its last packet, and the end of what is billed.
+    heard_until: Mapped[datetime | None]
+    # A network fault seen in the talk, which is then not billed.
+    fault: Mapped[str | None] = mapped_column(String(40))
+    # The talk ended as neither side asked for.
+    dropped: Mapped[bool] = mapped_column(default=False, server_default="0")
     stars: Mapped[int | None]  # 1 to 5, by the client's key
     review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
     unpriced: Mapped[str | None] = mapped_column(String(200))  # it is over, and why it could not be priced
@@ -296,9 +288,8 @@ class Posting(Base):
     call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
     at: Mapped[datetime] = mapped_column(default=now)
     memo: Mapped[str] = mapped_column(String(200), default="")
-    reverses_id: Mapped[int | None] = mapped_column(
-        ForeignKey("posting.id"), unique=True
-    )  # at most once each
+    # Each posting is reversed at most once.
+    reverses_id: Mapped[int | None] = mapped_column(ForeignKey("posting.id"), unique=True)
 
     entries: Mapped[list[Entry]] = relationship(back_populates="posting", order_by="Entry.id")
 
@@ -350,9 +341,8 @@ class Receipt(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     commission: Mapped[int] = mapped_column(BigInteger)
     consultant_share: Mapped[int] = mapped_column(BigInteger)
-    vat: Mapped[int] = mapped_column(
-        BigInteger, default=0, server_default="0"
-    )  # contained in total; borne by the platform
+    # Contained in total; borne by the platform.
+    vat: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     recording_pending: Mapped[bool] = mapped_column(default=False)
     former: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")  # its earlier versions
 

@@ -257,9 +257,8 @@ def balances(session: Session) -> list[tuple[str, str, str, int]]:
 def lock_wallet(session: Session, client_id: int, currency: str) -> int:
     """A wallet's balance in minor units, held still until the transaction ends: nobody else can spend it meanwhile."""
     wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
-    connection = (
-        session.connection()
-    )  # the session would write the call's row now, and once more when it is whole
+    # Not through the session, which would write the call's row now, and again when it is complete.
+    connection = session.connection()
     found = connection.execute(_LOCKED, wallet).scalar_one_or_none()
     if found is None:
         insert_if_new(session, Account, [{**wallet, "balance": 0}])

@@ -20,10 +20,8 @@ from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Re
 
 _LONGEST_KEY = 50
 _LONGEST_REASON = 200
-_NOT_PAID = (
-    postings.WALLET,
-    postings.HOLD,
-)  # all other accounts of a call's postings got their part of the price
+# All other accounts of a call's postings received a part of the price.
+_NOT_PAID = (postings.WALLET, postings.HOLD)
 
 
 def refund(
