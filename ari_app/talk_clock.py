@@ -46,7 +46,7 @@ class TalkClock:
         self._loop = asyncio.get_running_loop()
         self._talked_before = talked_for
         self._began = self._loop.time() - talked_for
-        self._timeout = TalkTimeout(call.channels, *sides.legs)
+        self._timeout = TalkTimeout(call.channels.set_variable, *sides.legs)
         self._may_end_with_package = False
         self._ends_with_package = False
 

@@ -6,13 +6,15 @@ the clock is set back, the talk would go on beyond its credit. The time-out is t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.router import Leg
 from taxiphone.billing.evidence.two_clocks import TOLERANCE, passed, step
 from taxiphone.store.types import Moment, moment
+
+SetVariable = Callable[[Leg, str, str], Awaitable[bool]]
 
 # The consultant's leg times out a little later: the client's leg ends the talk.
 _CONSULTANT_LATER = 5.0
@@ -42,13 +44,13 @@ class TalkTimeout:
     """Asterisk's own time-out of one talk.
 
     Args:
-        channels: where the legs are.
+        set_variable: sets a channel variable or function (`Channels.set_variable`).
         client: a leg of the talk.
         consultant: the other leg, which times out a little later.
     """
 
-    def __init__(self, channels: Channels, client: Leg, consultant: Leg) -> None:
-        self._channels, self._legs = channels, ((client, 0.0), (consultant, _CONSULTANT_LATER))
+    def __init__(self, set_variable: SetVariable, client: Leg, consultant: Leg) -> None:
+        self._set_variable, self._legs = set_variable, ((client, 0.0), (consultant, _CONSULTANT_LATER))
         self._set: _Set | None = None
         # When it was set again although Asterisk was perhaps ending the talk.
         self._past: Moment | None = None
@@ -68,7 +70,7 @@ class TalkTimeout:
             self._past = moment()
         now_set = _Set(moment(), timedelta(seconds=seconds))
         for leg, more in self._legs:
-            await self._channels.set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
+            await self._set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
         self._set = now_set
 
     def stepped(self) -> timedelta | None:

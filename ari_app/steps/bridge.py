@@ -25,7 +25,7 @@ async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
     times = timetable(agreement.accepted, call.settings)
     # From here on, Asterisk's time-out must not say that nothing was charged (extension T of the dialplan).
     await call.channels.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
-    timeout = TalkTimeout(call.channels, call.client_leg, agreement.leg)
+    timeout = TalkTimeout(call.channels.set_variable, call.client_leg, agreement.leg)
     await timeout.after(times.longest + _TONE_SECONDS)
     await call.record.write(Status.TALKING, "bridging")
     try:

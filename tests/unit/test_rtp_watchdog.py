@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from taxiphone.ari_app import rtp_watchdog
 from taxiphone.ari_app.channels import RtpCount
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.rtp_watchdog import Noted, RtpWatchdog
 from taxiphone.settings_sections import Call
+from taxiphone.simulate.clock import VirtualTimeLoop, wall_clock
 from taxiphone.store.types import now
 
 SETTINGS = Call(one_way_seconds=10, rtp_timeout_seconds=30)
@@ -34,35 +34,26 @@ DEAD = Phone(sends=(0, 0))
 
 
 class World:
-    """The loop's time and the wall clock, moved by each pause; the packets of both phones, and their signalling."""
+    """Both phones in virtual time: the packets that come from them, and their signalling."""
 
-    def __init__(self, monkeypatch, **phones):
-        self.seconds = 0.0
+    def __init__(self, **phones):
+        self.loop = VirtualTimeLoop()
         self.began = now()
         self.phones = {"client": Phone(), "consultant": Phone(), **phones}
         self.legs = {name: Leg(name) for name in self.phones}
         self.refreshed = []
         for name, leg in self.legs.items():
             leg.sip_call_id = name
-        self._hold()
-        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.seconds)
-        monkeypatch.setattr(rtp_watchdog, "steady", lambda: self.began + timedelta(seconds=self.seconds))
-        monkeypatch.setattr(rtp_watchdog.asyncio, "sleep", self.sleep)
 
-    async def sleep(self, seconds):
-        self.seconds += seconds
-        self._hold()
-        if self.seconds > 200:
-            raise TimeoutError
-
-    def _hold(self):
-        for name, phone in self.phones.items():
-            self.legs[name].holds(phone.held[0] <= self.seconds < phone.held[1])
+    @property
+    def seconds(self):
+        return self.loop.time()
 
     # as `Channels`
 
     async def rtp_count(self, leg):
         phone = self.phones[leg.id]
+        leg.holds(phone.held[0] <= self.seconds < phone.held[1])
         begin, end = phone.sends
         return RtpCount(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
 
@@ -73,7 +64,7 @@ class World:
         self.refreshed.append(leg.id)
         vars(self.phones[leg.id]).update(self.phones[leg.id].answer or {})
 
-    # as `HepListener`
+    # as `MediaSignalling`
 
     def reports(self, call_id, ours):
         assert ours == 1
@@ -83,44 +74,48 @@ class World:
         begin, end = self.phones[call_id].listens_only
         return begin <= self.seconds < end
 
-    async def silence(self, **options):
-        found = await RtpWatchdog(
-            self, self, self.legs["client"], self.legs["consultant"], SETTINGS, **options
-        ).until_silence()
+    def silence(self, **options):
+        """Which leg is silent, whether it was from the start, and until which second it was heard."""
+
+        async def silence():
+            watchdog = RtpWatchdog(
+                self, self, self.legs["client"], self.legs["consultant"], SETTINGS, **options
+            )
+            async with asyncio.timeout(200):
+                return await watchdog.until_silence()
+
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner, wall_clock(self.loop, self.began):
+            found = runner.run(silence())
         until = None if found.heard_until is None else (found.heard_until - self.began).total_seconds()
         return found.leg.id, found.from_the_start, until
 
 
 @pytest.fixture
-def world(monkeypatch):
-    def world(**phones):
-        return World(monkeypatch, **phones)
-
-    yield world
-    monkeypatch.undo()
+def world():
+    return World
 
 
 both = pytest.mark.parametrize("who", ["client", "consultant"])
 
 
 @both
-async def test_a_side_that_was_never_heard_is_found_after_the_time_of_the_settings(world, who):
+def test_a_side_that_was_never_heard_is_found_after_the_time_of_the_settings(world, who):
     made = world(**{who: Phone(menu=0, sends=(0, 0))})
-    assert await made.silence() == (who, True, None)
+    assert made.silence() == (who, True, None)
     assert 10 <= made.seconds <= 12.5
 
 
 @both
-async def test_packets_before_the_answer_do_not_count_as_heard(world, who):
+def test_packets_before_the_answer_do_not_count_as_heard(world, who):
     made = world(**{who: DEAD})
     made.legs[who].packets_before_answer = 500
-    assert await made.silence() == (who, True, None)
+    assert made.silence() == (who, True, None)
 
 
 @both
-async def test_a_side_that_was_heard_in_the_menu_only_is_lost_before_the_talk(world, who):
+def test_a_side_that_was_heard_in_the_menu_only_is_lost_before_the_talk(world, who):
     made = world(**{who: DEAD})
-    leg, from_the_start, until = await made.silence()
+    leg, from_the_start, until = made.silence()
     assert (leg, from_the_start) == (who, False)
     assert until <= 0
     assert 30 <= made.seconds <= 32.5
@@ -128,9 +123,9 @@ async def test_a_side_that_was_heard_in_the_menu_only_is_lost_before_the_talk(wo
 
 @both
 @pytest.mark.parametrize("last", [14.0, 15.3, 61.98])
-async def test_a_side_that_falls_silent_is_found_with_its_last_packet(world, who, last):
+def test_a_side_that_falls_silent_is_found_with_its_last_packet(world, who, last):
     made = world(**{who: Phone(sends=(0, last))})
-    leg, from_the_start, until = await made.silence()
+    leg, from_the_start, until = made.silence()
     assert (leg, from_the_start) == (who, False)
     assert until == pytest.approx(last, abs=0.03)
     assert last + 28 < made.seconds < last + 34
@@ -138,74 +133,74 @@ async def test_a_side_that_falls_silent_is_found_with_its_last_packet(world, who
 
 @both
 @pytest.mark.parametrize("reason", ["held", "listens_only"])
-async def test_a_phone_that_holds_or_only_listens_is_not_taken_for_a_dead_line(world, who, reason):
+def test_a_phone_that_holds_or_only_listens_is_not_taken_for_a_dead_line(world, who, reason):
     made = world(**{who: Phone(sends=(0, 20), **{reason: (20, 1000)})})
     with pytest.raises(TimeoutError):
-        await made.silence()
+        made.silence()
 
 
 @both
 @pytest.mark.parametrize("reason", ["held", "listens_only"])
-async def test_one_that_stays_silent_afterwards_is_lost_from_then_on(world, who, reason):
+def test_one_that_stays_silent_afterwards_is_lost_from_then_on(world, who, reason):
     made = world(**{who: Phone(sends=(0, 20), **{reason: (20, 100)})})
-    leg, from_the_start, until = await made.silence()
+    leg, from_the_start, until = made.silence()
     assert (leg, from_the_start) == (who, False)
     assert until == pytest.approx(100, abs=2.1)
 
 
 @both
-async def test_a_silent_phone_that_still_reports_is_lost_at_its_last_report(world, who):
+def test_a_silent_phone_that_still_reports_is_lost_at_its_last_report(world, who):
     made = world(**{who: Phone(sends=(0, 20), reports_until=80)})
-    leg, _, until = await made.silence()
+    leg, _, until = made.silence()
     assert leg == who
     assert until == pytest.approx(80, abs=2.1)
 
 
 @both
-async def test_signalling_does_not_replace_that_a_side_was_never_heard(world, who):
+def test_signalling_does_not_replace_that_a_side_was_never_heard(world, who):
     made = world(**{who: Phone(menu=0, sends=(0, 0), reports_until=1000, listens_only=(0, 1000))})
-    assert await made.silence() == (who, True, None)
+    assert made.silence() == (who, True, None)
 
 
-async def test_of_two_lines_that_are_lost_the_one_that_was_silent_first_ends_the_talk(world):
+def test_of_two_lines_that_are_lost_the_one_that_was_silent_first_ends_the_talk(world):
     made = world(client=Phone(sends=(0, 24)), consultant=Phone(sends=(0, 20)))
-    leg, _, until = await made.silence()
+    leg, _, until = made.silence()
     assert leg == "consultant"
     assert until == pytest.approx(20, abs=0.03)
 
 
-async def test_two_who_are_heard_are_left_alone(world):
+def test_two_who_are_heard_are_left_alone(world):
     with pytest.raises(TimeoutError):
-        await world(consultant=Phone(menu=0, sends=(3, 1000))).silence()
+        world(consultant=Phone(menu=0, sends=(3, 1000))).silence()
 
 
 # -- a talk that was taken over ---------------------------------------------------------------------------------------
 
 
-async def test_what_was_noted_before_tells_the_last_packet_of_a_line_that_died_meanwhile(world):
+def test_what_was_noted_before_tells_the_last_packet_of_a_line_that_died_meanwhile(world):
     made = world(client=Phone(menu=3000, sends=(0, 0)))
     earlier = (
         Noted(made.began - timedelta(seconds=100), 2000),
         Noted(made.began - timedelta(seconds=110), 1500),
     )
-    leg, from_the_start, until = await made.silence(heard=True, earlier=(earlier, ()))
+    leg, from_the_start, until = made.silence(heard=True, earlier=(earlier, ()))
     assert (leg, from_the_start) == ("client", False)
     assert until == pytest.approx(-80, abs=0.1)  # 1,000 packets at 50 a second
 
 
-async def test_where_nothing_was_noted_a_line_counts_as_heard_until_the_talk_was_taken_over(world):
-    _, _, until = await world(client=DEAD).silence(heard=True)
+def test_where_nothing_was_noted_a_line_counts_as_heard_until_the_talk_was_taken_over(world):
+    _, _, until = world(client=DEAD).silence(heard=True)
     assert until == pytest.approx(0, abs=0.1)
 
 
-async def test_a_phone_that_began_to_listen_only_while_nobody_was_there_says_so_when_asked(world):
+def test_a_phone_that_began_to_listen_only_while_nobody_was_there_says_so_when_asked(world):
     made = world(client=Phone(sends=(0, 0), answer={"listens_only": (0, 1000)}))
     with pytest.raises(TimeoutError):
-        await made.silence(heard=True)
+        made.silence(heard=True)
     assert made.refreshed == ["client"]
 
 
-async def test_a_talk_that_was_not_taken_over_is_not_disturbed_by_a_question(world):
+def test_a_talk_that_was_not_taken_over_is_not_disturbed_by_a_question(world):
     made = world(client=Phone(sends=(0, 20)))
-    await made.silence()
+    made.silence()
     assert made.refreshed == []

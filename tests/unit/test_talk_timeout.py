@@ -31,7 +31,7 @@ def told() -> Told:
 
 @pytest.fixture
 def cut(told: Told) -> TalkTimeout:
-    return TalkTimeout(told, Leg("client"), Leg("consultant"))  # type: ignore[arg-type]
+    return TalkTimeout(told.set_variable, Leg("client"), Leg("consultant"))
 
 
 def at(second: float, step: float = 0) -> AbstractContextManager[None]:
