@@ -129,7 +129,7 @@ class Channels:
         Raises:
             AriError: Asterisk refused for another reason than that the leg has gone.
         """
-        leg.entered.clear()
+        leg.leaves()
         if not await self.command(
             leg,
             *("POST", "channels", leg.id, "continue"),
@@ -152,7 +152,7 @@ class Channels:
         try:
             if leg.sip_call_id is None:
                 found = await self._ari.request("GET", path("channels", leg.id))
-                leg.sip_call_id = str(found.get("protocol_id", ""))
+                leg.dialog_is(str(found.get("protocol_id", "")))
             found = await self._ari.request("GET", path("channels", leg.id, "rtp_statistics"))
         except AriError:
             return None

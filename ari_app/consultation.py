@@ -38,8 +38,8 @@ from taxiphone.store.calls import Outcome
 log = logging.getLogger(__name__)
 
 
-async def live(call: LiveCall, dialled: str, caller: Caller) -> Outcome:
-    """Live a call to its end.
+async def run(call: LiveCall, dialled: str, caller: Caller) -> Outcome:
+    """Run a call to its end.
 
     Args:
         call: it has just arrived.

@@ -69,7 +69,7 @@ class IncomingCalls:
             self._start(leg.id, self._turn_away(leg, dialled, caller))
         else:
             call = LiveCall(self._services, leg)
-            self._start(call.id, consultation.live(call, dialled or _named(said), caller))
+            self._start(call.id, consultation.run(call, dialled or _named(said), caller))
 
     async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
         """Say that the service is unavailable. Nothing is charged; the meter notes the call (billing/metering/arrivals.py)."""

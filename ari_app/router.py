@@ -116,6 +116,18 @@ class Leg:
         if answered:
             self.answered.set()
 
+    def dialog_is(self, sip_call_id: str) -> None:
+        """Note its SIP Call-ID, as Asterisk gave it when it was asked."""
+        self.sip_call_id = sip_call_id
+
+    def answered_after(self, packets: int) -> None:
+        """It has answered; RTP packets that came before count as early media."""
+        self.packets_before_answer = packets
+
+    def leaves(self) -> None:
+        """It is about to leave the application for the dialplan; `entered` is set when it comes back."""
+        self.entered.clear()
+
     # -- what the router tells ------------------------------------------------------------------------------------
 
     def take(self, event: Event) -> None:

@@ -55,7 +55,7 @@ class ArrivedCall:
 
     async def run(self) -> Outcome:
         """Run it to its end."""
-        return await consultation.live(self.call, self.dialled, self.caller)
+        return await consultation.run(self.call, self.dialled, self.caller)
 
 
 class SimulatedRecordingControl:

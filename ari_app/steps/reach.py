@@ -182,7 +182,7 @@ class _Ringing:
     async def _ask(self, leg: Leg) -> Answer:
         call = self._call
         counted = await call.channels.rtp_count(leg)
-        leg.packets_before_answer = counted.packets if counted else 0
+        leg.answered_after(counted.packets if counted else 0)
         await call.record.write(None, "consultant answered")
         question = menu.ACCEPT_RECORDED if self._request.recorded else menu.ACCEPT
         before = self._introduction()
