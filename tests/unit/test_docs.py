@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +182,38 @@ def test_the_first_steps_lead_to_a_platform_with_a_clean_ledger(
         said = run([code if word == "CODE" else word for word in words_of(line)] + more)
         code = json.loads(said)["code"] if more else code
     assert "ledger is right" in run(["ledger", "check"])
+
+
+def test_the_backup_of_the_page_restores_a_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both scripts of docs/operations.md, with this machine's paths and without systemd and other users."""
+    home, saved = tmp_path / "home", tmp_path / "saved"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    run(["init", "--cli", "+33199001200", "--trunk", "127.0.0.1"])
+    run(["client", "add", "Alex", "--number", "+33639980001"])
+    run(["client", "top-up", "+33639980001", "50"])
+    before = run(["client", "list", "--json"])
+    (home / "var/asterisk/log/cel-custom").mkdir(parents=True)
+    (home / "var/asterisk/log/cel-custom/taxiphone.csv").touch()
+    backup, restore = re.findall(
+        r"^```sh\n(.*?)^```$", TEXTS["docs/operations.md"], re.MULTILINE | re.DOTALL
+    )[:2]
+    backup = re.sub(r"^into=.*", f"into={saved}", backup, flags=re.MULTILINE)
+    backup = backup.replace("state=/var/lib/taxiphone", f"state={home}/var").replace(
+        "/etc/taxiphone/*", f"{home}/*.toml"
+    )
+    python = f"{sys.executable} -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute(sys.argv[2])'"
+    shell(backup if shutil.which("sqlite3") else backup.replace("\nsqlite3 ", f"\n{python} "), tmp_path)
+    restore = re.sub(r"^(?:systemctl|chown) .*\n", "", restore, flags=re.MULTILINE)
+    restore = restore.replace("-o taxiphone -g taxiphone ", "").replace("/var/lib/taxiphone", f"{home}/var")
+    shell(f"set -eu\n{restore}", saved)
+    assert "ledger is right" in run(["ledger", "check"])
+    assert run(["client", "list", "--json"]) == before
+    assert (home / "var/asterisk/log/cel-custom/taxiphone.csv").exists()
+
+
+def shell(script: str, folder: Path) -> None:
+    subprocess.run(["/bin/sh", "-c", script], cwd=folder, check=True)
 
 
 def run(words: list[str]) -> str:
