@@ -1,110 +1,93 @@
-"""The command `taxiphone`, put together from the modules of commands/."""
+"""The command `taxiphone`, assembled from the modules of commands/."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
 import click
-from rich.markup import escape
-from sqlalchemy.exc import DBAPIError
 
 from taxiphone import __version__
 from taxiphone.commands import streams
-from taxiphone.commands.console import App, err
+from taxiphone.commands.console import App, note, styled
+from taxiphone.commands.lazy import Lazy, LazyGroup
 from taxiphone.commands.streams import OutputError
 from taxiphone.errors import TaxiphoneError, UsageError
 
-_BROKEN_PIPE = 141  # as a shell has it for a program that SIGPIPE ended
+# The exit code that a shell reports for a program ended by SIGPIPE.
+_BROKEN_PIPE = 141
 
-# The verbs in the order of --help, each with the module that has it. A module is imported only when its verb is
-# used, so that `taxiphone --help` answers at once.
+# In the order of --help.
 _COMMANDS = {
-    "init": "taxiphone.commands.serve",
-    "serve": "taxiphone.commands.serve",
-    "doctor": "taxiphone.commands.serve",
-    "demo": "taxiphone.commands.demo",
-    "consultant": "taxiphone.commands.consultant",
-    "client": "taxiphone.commands.client",
-    "number": "taxiphone.commands.number",
-    "quote": "taxiphone.commands.quote",
-    "call": "taxiphone.commands.call",
-    "receipt": "taxiphone.commands.receipt",
-    "refund": "taxiphone.commands.payments",
-    "payout": "taxiphone.commands.payments",
-    "ledger": "taxiphone.commands.ledger",
-    "billing": "taxiphone.commands.what_if",
-    "recording": "taxiphone.commands.recording",
-    "asterisk": "taxiphone.commands.asterisk",
-    "prompts": "taxiphone.commands.prompts",
-    "db": "taxiphone.commands.db",
-    "completion": "taxiphone.commands.shell",
-    "man": "taxiphone.commands.shell",
+    "init": Lazy("init:init", "Write a commented settings file (taxiphone.toml)."),
+    "serve": Lazy("serve:serve", "Take calls until Ctrl-C or SIGTERM."),
+    "doctor": Lazy(
+        "doctor:doctor",
+        "Check the settings, the database, Asterisk and the trunk, and say how to fix each fault.",
+    ),
+    "demo": Lazy(
+        "demo:demo",
+        "Run a real call on this machine, from a client's phone to a consultant's, with receipt and MP3.",
+    ),
+    "consultant": Lazy("consultant:consultant", "Manage consultants: their phones, prices and statements."),
+    "client": Lazy("client:client", "Manage clients: their numbers, PINs and balances."),
+    "number": Lazy("number:number", "Manage the platform's numbers that clients dial."),
+    "quote": Lazy("quote:quote", "Compute what a talk costs, line by line, or how long a balance lasts."),
+    "call": Lazy("call:call", "List, explain, re-rate and simulate calls."),
+    "receipt": Lazy("receipt:receipt", "Print and export the receipts of priced calls."),
+    "refund": Lazy(
+        "refund:refund", "Refund AMOUNT of the price of CALL, or all of it, to the client's wallet."
+    ),
+    "payout": Lazy("payout:payout", "Pay out what consultants have earned."),
+    "ledger": Lazy("ledger:ledger", "Check the ledger and show its balances."),
+    "billing": Lazy("billing:billing", "Compare what other tariffs would have brought."),
+    "recording": Lazy("recording:recording", "List, export and delete the recordings of talks (MP3)."),
+    "asterisk": Lazy("asterisk:asterisk", "Manage Asterisk: the embedded one, or your own."),
+    "prompts": Lazy(
+        "prompts:prompts", "List, build and replace the prompts that callers and consultants hear."
+    ),
+    "db": Lazy("db:db", "Upgrade, show and copy the database."),
+    "completion": Lazy(
+        "completion:completion", "Print the script that completes commands and options in SHELL."
+    ),
+    "man": Lazy("man:man", "Print the manual page with every command and option, as input for `man`."),
 }
-
-# Subcommands of a group that have a module of their own.
-_SUBCOMMANDS = {
-    "call": {"simulate": "taxiphone.commands.simulate"},
-    "client": dict.fromkeys(("pin", "unlock", "close", "reopen"), "taxiphone.commands.client_account"),
-    "consultant": {"statement": "taxiphone.commands.statement"},
-    "prompts": dict.fromkeys(("name", "names", "install"), "taxiphone.commands.names"),
-}
-
-
-class _LazyGroup(click.Group):
-    """A group that imports the module of a command only when the command is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        found = _imported(_COMMANDS[cmd_name], cmd_name)
-        if isinstance(found, click.Group):
-            for name, module in _SUBCOMMANDS.get(cmd_name, {}).items():
-                found.add_command(_imported(module, name))
-        return found
-
-
-def _imported(module: str, name: str) -> click.Command:
-    command: click.Command = getattr(importlib.import_module(module), name)
-    return command
 
 
 @click.command(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="taxiphone")
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The settings file; else $TAXIPHONE_CONFIG, ./taxiphone.toml, /etc/taxiphone/taxiphone.toml.",
+    help="The settings file. Default: $TAXIPHONE_CONFIG, ./taxiphone.toml or /etc/taxiphone/taxiphone.toml.",
 )
 @click.pass_context
 def taxiphone(ctx: click.Context, config: Path | None) -> None:
     """Paid phone consultations on Asterisk.
 
-    A client dials a number, is told the price, is bridged to a consultant on the consultant's own phone; the talk
-    is recorded if both want it, and priced to the cent after the hang-up.
+    A client dials a number, hears the price and is connected to a consultant on the consultant's own phone. After the call,
+    the talk is priced to the cent; it is recorded if both agreed.
 
     \b
-    See it work, with nothing to set up:    taxiphone demo
-    Set it up:                              taxiphone init, taxiphone doctor, taxiphone serve
-    Who is who:                             taxiphone consultant add, client add, number add
-    Live a call without a telephone:        taxiphone call simulate
-    What a talk would cost:                 taxiphone quote, billing what-if
-    What happened and what it cost:         taxiphone call list, call explain ID, ledger check
+    See a call at once:       taxiphone demo
+    Set up the platform:      taxiphone init, doctor, serve
+    Add people and numbers:   taxiphone consultant add, client add, number add
+    Simulate a call:          taxiphone call simulate
+    Compute prices:           taxiphone quote, billing what-if
+    See calls and prices:     taxiphone call list, call explain ID, ledger check
     """  # noqa: D301 - click reads \b as "keep these lines"
     ctx.obj = App(config=config)
     ctx.call_on_close(ctx.obj.close)
 
 
 def main() -> None:
-    """Run the command and exit: 0 done, 1 it could not be, 2 the input was wrong, 141 the reader of the output has gone.
+    """Run the command and exit: 0 success, 1 failure, 2 wrong input, 141 the reader of the output has gone.
 
-    A known failure is one sentence on standard error; so is standard output that can't be written.
+    A known failure is one message on standard error, and so is standard output that can't be written.
     """
     streams.open_streams()
     code = 0
@@ -112,15 +95,14 @@ def main() -> None:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
     except OutputError as error:
-        code = _untold(error, code)
+        code = _after_lost_output(error, code)
     sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
-    """The exit code of a command line; what went wrong is told on standard error."""
+    """Run a command line, report its failure on standard error, and return its exit code."""
     try:
-        if any(not word.isprintable() and _has_stray_bytes(word) for word in words):
-            raise UsageError("an argument holds bytes that are no text in this terminal's encoding.")
+        _check_encoding(words)
         code = taxiphone.main(words, prog_name="taxiphone", standalone_mode=False)
     except SystemExit as stop:
         code = stop.code
@@ -128,35 +110,48 @@ def _run(words: list[str]) -> int:
         error.show()
         code = error.exit_code
     except click.Abort:
-        err.print("Aborted!")
+        note("Aborted!")
         code = 1
     except TaxiphoneError as error:
         _complain(str(error))
         code = error.exit_code
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
+    except OutputError:
+        raise
+    except Exception as error:
+        reason = _database_failure(error)
+        if reason is None:
+            raise
         _complain(
-            f"the database can't be reached, or refused: {reason}. "
-            "Try again; if it stays so, see [database] in taxiphone.toml."
+            f"the database can't be reached, or it refused: {reason}. "
+            "Try again. If the failure persists, see [database] in taxiphone.toml."
         )
         code = 1
     return code if isinstance(code, int) else 0
 
 
-def _has_stray_bytes(word: str) -> bool:
-    return any("\udc80" <= letter <= "\udcff" for letter in word)
+def _database_failure(error: Exception) -> str | None:
+    """The database's message if the error comes from it."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - most commands start faster without it
+
+    return " ".join(str(error.orig).split()) if isinstance(error, DBAPIError) else None
+
+
+def _check_encoding(words: list[str]) -> None:
+    """Refuse arguments with bytes that Python could not decode (surrogate escapes, PEP 383)."""
+    if any("\udc80" <= letter <= "\udcff" for word in words for letter in word):
+        raise UsageError("an argument has bytes that are not text in this terminal's encoding.")
 
 
 def _complain(sentence: str) -> None:
-    err.print(f"[bold red]taxiphone:[/] {escape(sentence)}")
+    note(f"{styled('taxiphone:', error=True, fg='red', bold=True)} {sentence}")
 
 
-def _untold(error: OutputError, code: int) -> int:
-    """Say that what the command printed is lost; a reader that has gone, as in `| head`, knows it."""
+def _after_lost_output(error: OutputError, code: int) -> int:
+    """Report that output was lost, unless the reader has gone on purpose, as in `| head`; return the exit code."""
     streams.give_up_output()
     if error.reader_gone:
         return code or _BROKEN_PIPE
     _complain(
-        f"standard output can't be written: {error.strerror}. What the command has changed stays changed."
+        f"standard output can't be written: {error.strerror}. Changes that the command has made are kept."
     )
     return code or 1

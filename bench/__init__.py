@@ -1,1 +1,1 @@
-"""How fast it is, and what a storm of calls does to it. Not part of the package that is installed."""
+"""Benchmarks and load tests. They are not installed with the package."""

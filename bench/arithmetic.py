@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic: event logs, processor time and percentiles in, a table out. It starts nothing."""
+"""Computes the benchmark's figures from event logs and processor times, and prints them as a table."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _BRIDGED = 2
 
 @dataclass
 class Run:
-    """What one run of calls showed.
+    """The measurements of one run of calls.
 
     Attributes:
-        side: the name of what was measured.
+        side: the name of the measured side.
         rate: calls a second.
-        calls: how many were dialled.
-        talked: how many had both legs in the bridge.
-        ring: seconds from each client's INVITE to the INVITE at the consultant's phone, prompts and all.
+        calls: the number of calls dialled.
+        talked: the number of calls that had both legs in the bridge.
+        ring: seconds from each client's INVITE to the INVITE at the consultant's phone, prompts included.
         last_step: seconds from the end of Taxiphone's last prompt to the INVITE at the phone; empty for Dial().
-        asterisk: CPU seconds of its Asterisk, what it takes idle subtracted.
-        program: of Taxiphone's own processes, likewise; 0 for Dial().
+        asterisk: CPU seconds of its Asterisk, minus those of an idle one.
+        program: CPU seconds of Taxiphone's own processes, minus those of idle ones; 0 for Dial().
     """
 
     side: str
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Figures:
-    """All runs of one side at one rate; times in milliseconds."""
+    """The figures of all runs of one side at one rate; times in milliseconds."""
 
     side: str
     rate: float
@@ -61,16 +61,16 @@ class Figures:
 
     @property
     def cpu(self) -> float:
-        """Of both together, per call."""
+        """CPU time of Asterisk and the program per call."""
         return self.cpu_asterisk + self.cpu_program
 
 
 def summarise(runs: Sequence[Run], waits: float) -> Figures:
-    """Put the runs of one side at one rate together: delays pooled, CPU per call the median of the runs.
+    """Combine the runs of one side at one rate. Delays are pooled; CPU per call is the median of the runs.
 
     Args:
         runs: one or more, of the same side and rate.
-        waits: seconds of the ring delay in which the side speaks or waits for a key on purpose; subtracted.
+        waits: seconds of the ring delay in which the side speaks or waits for a key; they are subtracted.
     """
     ring = [(seconds - waits) * 1000 for run in runs for seconds in run.ring] or [math.nan]
     last = [seconds * 1000 for run in runs for seconds in run.last_step]
@@ -100,7 +100,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def since(file: Path, offset: int) -> list[str]:
-    """The whole lines of a growing file from a byte on."""
+    """The complete lines of a growing file from a position on."""
     if not file.exists():
         return []
     with file.open("rb") as opened:
@@ -109,10 +109,10 @@ def since(file: Path, offset: int) -> list[str]:
 
 
 def starts(lines: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
-    """When the telephones' legs began, in epoch seconds: by unique id, and by the number that was dialled.
+    """The start times of the telephones' legs in epoch seconds, by unique id and by dialled number.
 
     Args:
-        lines: of the telephones' event log: event, time, unique id, number dialled.
+        lines: lines of the telephones' event log: event, time, unique id, number dialled.
     """
     by_leg: dict[str, float] = {}
     by_number: dict[str, float] = {}
@@ -124,7 +124,7 @@ def starts(lines: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def talks(lines: Iterable[str]) -> int:
-    """How many calls had two legs in a bridge, by the event log of the Asterisk that bridged them."""
+    """The number of calls with two legs in a bridge, from the event log of the Asterisk that bridged them."""
     bridged: dict[str, set[str]] = defaultdict(set)
     for line in lines:
         row = cel.parse(line)
@@ -137,21 +137,22 @@ def talks(lines: Iterable[str]) -> int:
 
 
 def processor_seconds(pid: int, *, without: int | None = None, proc: Path = Path("/proc")) -> float:
-    """CPU time of a process and all below it, user and system, ended children included (proc(5)).
+    """CPU time (user and system) of a process and its descendants, ended children included (proc(5)).
 
     Args:
-        pid: of the process.
-        without: a process below it that does not count, nor do those below that one.
-        proc: where the kernel tells.
+        pid: the process id.
+        without: a descendant that is excluded together with its own descendants.
+        proc: the mount point of procfs.
     """
     table: dict[int, tuple[int, int]] = {}
     for entry in proc.iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            # The command's name, in brackets, may hold anything; what follows the last bracket is numbers.
+            # The command's name in parentheses can contain anything; only numbers follow the last parenthesis.
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
+        except OSError:
+            # The process has ended meanwhile.
             continue
         table[int(entry.name)] = int(fields[1]), sum(map(int, fields[11:15]))
     ticks, wanted = 0, [pid]

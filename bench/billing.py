@@ -1,9 +1,9 @@
-"""`make bench-billing`: how many prices, and how many whole calls' money, a second; beside what the database itself can do.
+"""`make bench-billing`: prices and complete billed calls a second, compared with the raw speed of the database.
 
-The durable chain of a call is two transactions, each on the disk when it is done: the consultant accepts (the wallet is
-locked, the tariff frozen, the credit held), and the call is priced (charge, release, receipt). The raw rate beside it
-is that of the same database, in the same minute and from as many processes: a transaction with one row, by the bare
-driver. Nothing is made easier for it: SQLite with synchronous=FULL, PostgreSQL with fsync, as in production.
+A call takes two durable transactions: the consultant accepts (the wallet is locked, the tariff copied, the credit held),
+and the call is priced (charge, release, receipt). The raw rate is that of the same database in the same minute, with as
+many processes: transactions of one row with the bare driver. Both run as in production: SQLite with synchronous=FULL,
+PostgreSQL with fsync.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import Tariff, Terms, longest_talk, package, per_minute, price
 from taxiphone.billing.rating import rate
-from taxiphone.commands.console import out
+from taxiphone.commands.console import say
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store.calls import Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
 
-_BATCH = 100  # calls that ring at a time
-_METERED = 500  # calls that the meter finds in its log
+# Calls that ring at the same time.
+_BATCH = 100
+# Calls that the meter finds in its log.
+_METERED = 500
 _CREDIT = 10**9
 _BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
 _END = _BEGIN + timedelta(seconds=42.5)
@@ -52,7 +54,7 @@ _TALK = Talk(_BEGIN, _END, 42_500_000, ((_BEGIN, _END),), "client", complete=Tru
 
 @dataclass(frozen=True)
 class Rates:
-    """Of one database and so many processes, a second: raw transactions, whole chains of a call."""
+    """Raw transactions and complete calls a second, for one database and a number of processes."""
 
     database: str
     workers: int
@@ -61,20 +63,24 @@ class Rates:
 
     @property
     def share(self) -> float:
-        """The chain's transactions, two a call, as a part of the raw ones."""
+        """The transactions of the calls, two each, as a share of the raw ones."""
         return 2 * self.chains / self.raw
 
 
 @click.command()
 @click.option(
-    "--seconds", type=click.FloatRange(0.2, 60), default=3.0, show_default=True, help="Of each figure."
+    "--seconds",
+    type=click.FloatRange(0.2, 60),
+    default=3.0,
+    show_default=True,
+    help="Duration of each measurement.",
 )
 @click.option(
     "--append", type=click.Path(path_type=Path, dir_okay=False), help="A Markdown file to add the result to."
 )
-@click.option("--note", help="A sentence to go with the result.")
+@click.option("--note", help="A remark to print with the result.")
 def bench_billing(seconds: float, append: Path | None, note: str | None) -> None:
-    """Measure prices and postings a second, on SQLite and on PostgreSQL, against their raw commit rates."""
+    """Measure prices and postings a second on SQLite and PostgreSQL, compared with their raw commit rates."""
     logging.disable(logging.INFO)
     load = os.getloadavg()[0]
     with ExitStack() as stack:
@@ -94,7 +100,7 @@ def bench_billing(seconds: float, append: Path | None, note: str | None) -> None
                     raise TaxiphoneError(f"the books are not right after it: {problems[0]}")
         version = f"SQLite {sqlite3.sqlite_version}, PostgreSQL {server.binaries.major}"
     lines = _section(prices, found, metered, version=version, seconds=seconds, load=load, note=note)
-    out.print("\n".join(lines), markup=False)
+    say("\n".join(lines))
     if append is not None:
         with append.open("a", encoding="utf-8") as file:
             file.write("\n" + "\n".join(lines) + "\n")
@@ -104,7 +110,7 @@ def bench_billing(seconds: float, append: Path | None, note: str | None) -> None
 
 
 def _prices(seconds: float) -> Iterator[tuple[str, float]]:
-    """Computations a second, of talks of all lengths up to three hours."""
+    """Computations a second, for talks of all durations up to three hours."""
     terms = Terms("EUR", 2, Decimal("0.30"), recording_fee=Decimal(5), vat=Decimal("0.20"))
     free = per_minute(terms, Decimal("1.55"), free_minutes=10)
     hour = package(terms, Decimal(60), 60, then_per_minute=Decimal("1.55"), short_call_seconds=30)
@@ -162,7 +168,7 @@ _Work = Callable[[Storm, Any, float], int]
 
 
 def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> float:
-    """How often a second all processes together did it."""
+    """The rate of all processes together, a second."""
     gate = PROCESSES.Barrier(len(groups))
     pipes, processes = [], []
     for group in groups:
@@ -191,7 +197,7 @@ def _measured(work: _Work, storm: Storm, group: Any, seconds: float, gate: Barri
 
 
 def _raw(storm: Storm, _group: None, seconds: float) -> int:
-    """Transactions with one row, by the driver alone."""
+    """Transactions of one row with the bare driver."""
     done = 0
     with closing(storm.open()) as database, closing(database.engine.raw_connection()) as connection:
         cursor = connection.cursor()
@@ -206,14 +212,15 @@ def _raw(storm: Storm, _group: None, seconds: float) -> int:
 
 
 def _chains(storm: Storm, people: People, seconds: float) -> int:
-    """Calls from the consultant's key to the receipt."""
+    """Calls, from the consultant's key to the receipt."""
     done = 0
     with closing(storm.open()) as database:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             begin = time.perf_counter()
             ringing = storm.ring(database, people, _BATCH)
-            end += time.perf_counter() - begin  # that is the client's part, not the money's
+            # The time for the ringing calls is not part of the billing.
+            end += time.perf_counter() - begin
             for call_id in ringing:
                 accept(storm, database, call_id)
                 _price(database, call_id)
@@ -233,7 +240,7 @@ def _price(database: Database, call_id: str) -> None:
 
 
 def _metered(storm: Storm, database: Database) -> float:
-    """Calls a second that the meter prices when it finds many in its log, some hundred to a transaction."""
+    """Calls a second that the meter prices if its log has many, some hundred to a transaction."""
     people = storm.people(database, consultants=5, credit=_CREDIT, code=90_000)
     calls = storm.ring(database, people, _METERED)
     for call_id in calls:

@@ -1,7 +1,7 @@
-"""`make bench`: what Taxiphone costs per call, and how much later a phone rings for it, beside a plain Dial().
+"""`make bench-calls`: the CPU time and the ring delay that Taxiphone adds to a call, compared with a plain Dial().
 
-Both sides take the same calls from the same telephones, in turns, and are measured by the same code: the ring delay
-from the telephones' own event log, where one clock times both ends, and the CPU time from the kernel.
+Both sides take the same calls from the same telephones in turns and are measured by the same code. The ring delay comes
+from the telephones' event log, so that one clock times both ends; the CPU time comes from the kernel.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from taxiphone.bench import arithmetic, rig
 from taxiphone.bench.arithmetic import Figures, Run, processor_seconds, summarise, table
 from taxiphone.bench.phones import Side
 from taxiphone.bench.rig import BenchSet, until
+from taxiphone.commands import console
 from taxiphone.commands.asterisk import installed
-from taxiphone.commands.console import err, json_option, out, print_json
+from taxiphone.commands.console import json_option, print_json
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.errors import TaxiphoneError
 
 _IDLE_SECONDS = 4.0
-_LONGEST_SECONDS = 300.0  # for all of it
-_SLOWEST, _FASTEST = 0.5, 50.0  # calls a second
+# For the whole benchmark.
+_LONGEST_SECONDS = 300.0
+# Calls a second.
+_SLOWEST, _FASTEST = 0.5, 50.0
 
 Idle = dict[str, tuple[float, float]]
 
@@ -72,14 +75,14 @@ def _rates(_context: click.Context, _option: click.Parameter, value: str) -> tup
     type=click.Path(path_type=Path, dir_okay=False),
     help="A Markdown file to add the result to, such as docs/benchmarks.md.",
 )
-@click.option("--note", help="A sentence to go with the result.")
+@click.option("--note", help="A remark to print with the result.")
 def bench(
     as_json: bool, calls: int, rates: tuple[float, ...], rounds: int, append: Path | None, note: str | None
 ) -> None:
-    """Measure what Taxiphone adds to a call: CPU time, and the delay until the consultant's phone rings.
+    """Measure the CPU time and the ring delay that Taxiphone adds to a call.
 
-    Three Asterisks on this machine's loopback, a few minutes at most; recordings off, prompts of 20 ms.
-    docs/benchmarks.md says what the figures mean.
+    Three Asterisks run on the loopback interface, for a few minutes at most, with recordings off and prompts of 20 ms.
+    docs/benchmarks.md explains the figures.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     asterisk = installed(quiet=as_json)
@@ -89,7 +92,7 @@ def bench(
         figures, idle = asyncio.run(_measure(place, asterisk, calls, rates, rounds))
     except TimeoutError as error:
         raise TaxiphoneError(
-            f"the benchmark took too long: {error or 'it was stopped'}. Everything is in {place}"
+            f"the benchmark took too long: {error or 'it was stopped'}. All files are in {place}"
         ) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(place)
@@ -107,7 +110,7 @@ def bench(
         click.echo(text)
     shutil.rmtree(place)
     if any(row.talked < row.calls for row in figures):
-        err.print("Not every call came to a talk: the machine was too busy for these rates.")
+        console.note("Not every call led to a talk: the machine was too busy for these rates.")
         raise SystemExit(1)
 
 
@@ -117,7 +120,8 @@ async def _measure(
     both = BenchSet(place, asterisk, calls)
     runs: dict[tuple[float, str], list[Run]] = {}
     this = asyncio.current_task()
-    if this is not None:  # a plain kill must not leave three Asterisks behind either
+    if this is not None:
+        # A plain kill must not leave three Asterisks running.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
@@ -129,8 +133,8 @@ async def _measure(
                 for rate in rates:
                     for side in sides:
                         name = f"{turn + 1}-{rate:g}-{side.trunk}"
-                        err.print(
-                            f"[dim]round {turn + 1} of {rounds}: {side.name}, {calls} calls at {rate:g}/s[/]"
+                        console.note(
+                            f"round {turn + 1} of {rounds}: {side.name}, {calls} calls at {rate:g}/s"
                         )
                         runs.setdefault((rate, side.name), []).append(
                             await _run(both, side, name, rate, idle[side.name])
@@ -141,7 +145,7 @@ async def _measure(
 
 
 async def _idle(sides: Sequence[Side]) -> Idle:
-    """CPU seconds a second that each side takes with no call: of its Asterisk, and of Taxiphone's processes."""
+    """CPU seconds a second of each side without calls: of its Asterisk and of Taxiphone's processes."""
     before = [_cpu(side) for side in sides]
     await asyncio.sleep(_IDLE_SECONDS)
     after = [_cpu(side) for side in sides]
@@ -157,7 +161,7 @@ def _cpu(side: Side) -> tuple[float, float]:
 
 
 async def _run(both: BenchSet, side: Side, name: str, rate: float, idle: tuple[float, float]) -> Run:
-    """Let every client call once, at a fixed rate, and wait until all is over and priced."""
+    """Let every client call once at a fixed rate, and wait until all calls have ended and are priced."""
     legs = {f"bench-{name}-{line.number}": line for line in both.lines}
     phones_from, side_from = _size(both.phones.cel_file), _size(side.cel_file)
     before, begin = _cpu(side), time.monotonic()
@@ -210,7 +214,7 @@ def _section(
     lines = [
         f"## {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Taxiphone {__version__}",
         "",
-        f'- Command: `make bench BENCH="{options}"`',
+        f'- Command: `make bench-calls BENCH="{options}"`',
         f"- Machine: {_machine()}; load average at the start {load:.1f}",
         f"- Asterisk {asterisk.version_text}, Python {machine.python_version()}, SQLite {sqlite3.sqlite_version}",
         *([f"- {note}"] if note else []),
@@ -236,5 +240,5 @@ if __name__ == "__main__":
     try:
         bench(prog_name="python -m taxiphone.bench.calls")
     except TaxiphoneError as error:
-        out.print(f"bench: {error}")
+        console.say(f"bench: {error}")
         raise SystemExit(error.exit_code) from None

@@ -1,6 +1,6 @@
-"""The telephones that the benchmark calls with: dialplan of the public network's Asterisk, with an event log.
+"""The telephones of the benchmark, made of dialplan in the public network's Asterisk, with an event log.
 
-No program of ours is between them and what is measured: they ring, are answered, press 1, speak and hang up by themselves.
+They ring, answer, press 1, speak and hang up without any program between them and the measured side.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Line:
 
     @property
     def client(self) -> str:
-        """The client's number (all of these are kept free for fiction by the French regulator)."""
+        """The client's number (all numbers here are reserved for fiction by the French regulator)."""
         return f"+33639981{self.number:03d}"
 
     @property
@@ -82,14 +82,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared.
+    """One of the two sides that are compared.
 
     Attributes:
         name: for people.
         trunk: its endpoint's name on the public network.
         cel_file: the event log of its Asterisk.
-        asterisk: its Asterisk's process id.
-        program: Taxiphone's; None on the plain side.
+        asterisk: the process id of its Asterisk.
+        program: the process id of Taxiphone; None on the plain side.
     """
 
     name: str
@@ -108,16 +108,16 @@ class Phones(PublicNetwork):
 
     @property
     def cel_file(self) -> Path:
-        """When each leg began, as the telephones' Asterisk saw it: event, time, unique id, number dialled."""
+        """The event log of the telephones' Asterisk: event, time, unique id, number dialled."""
         return self.server.folders.log / "cel-custom" / "phones.csv"
 
     async def dial(self, side: Side, line: Line, leg: str) -> None:
         """Let a client call; returns at once.
 
         Args:
-            side: whom.
-            line: as whom.
-            leg: the unique id of the client's leg.
+            side: the side to call.
+            line: the line whose client calls.
+            leg: the unique id for the client's leg.
         """
         query = {
             "endpoint": f"PJSIP/{line.did}@{side.trunk}",
@@ -131,7 +131,7 @@ class Phones(PublicNetwork):
         await self.ari.request("POST", path("channels"), query)
 
     async def answers_only(self) -> None:
-        """Have no events sent: nobody listens to them here."""
+        """Switch off the events: nobody listens to them here."""
         await self.ari.request(
             "PUT",
             path("applications", self.ari.application, "eventFilter"),

@@ -30,12 +30,13 @@ _USER = "taxiphone"
 _PATIENCE_SECONDS = 60.0
 _DEBIANS = Path("/usr/lib/postgresql")
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)  # before a fork, not after it
+# Loaded before a fork, not after it.
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where `initdb` and `postgres` lie, and the major version that they are of."""
+    """The folder of `initdb` and `postgres`, and their major version."""
 
     folder: Path
     major: int
@@ -45,7 +46,7 @@ class PostgresServer:
     """A running server: `with PostgresServer() as server: Database(server.url())`.
 
     Args:
-        options: of the server's configuration, such as `{"max_connections": "50"}`.
+        options: the server's configuration, such as `{"max_connections": "50"}`.
 
     Raises:
         SetupError: there are no binaries and none could be fetched, or the server did not start; says what to do.
@@ -78,9 +79,10 @@ class PostgresServer:
         return f"postgresql+psycopg://{_USER}@/{database}?host={self._folder}"
 
     def stop(self) -> None:
-        """End the server and remove all that it wrote."""
+        """Stop the server and remove all its files."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended
+            # A fast shutdown: sessions are ended.
+            self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
@@ -96,7 +98,7 @@ class PostgresServer:
         self.stop()
 
     def _make(self) -> None:
-        # What initdb writes need not survive a power cut; what the server writes afterwards does.
+        # The files of initdb need not survive a power cut; those that the server writes later must.
         options = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={_USER}")
         command = [str(self.binaries.folder / "initdb"), *options, "-D", str(self._data)]
         done = subprocess.run(
@@ -129,7 +131,7 @@ class PostgresServer:
                 stderr=log,
                 cwd="/",
                 env=_environment(),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing but one system call happens in it
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it makes one system call only
                 **_as(self._account),
             )
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -147,7 +149,7 @@ class PostgresServer:
 
 
 def find() -> Binaries:
-    """The newest binaries of PostgreSQL on the PATH, where Debian puts them, or in the cache; fetched where there are none.
+    """The newest PostgreSQL on the PATH, in Debian's folders or in the cache. It is fetched if there is none.
 
     Raises:
         SetupError: there are none, and they could not be fetched; or they can't be run.
@@ -172,8 +174,8 @@ def _version(folder: Path) -> Binaries | None:
 
 
 def _fetched() -> Binaries:
-    """Debian's PostgreSQL, unpacked in the cache, and beside it scripts that start it with its own loader."""
-    # An unprivileged user must be able to read it too, and nobody looks into root's home.
+    """Debian's PostgreSQL, unpacked to the cache, with scripts that start it with its own loader."""
+    # An unprivileged user must be able to read it, and can't read root's home.
     cache = Path("/var/cache/taxiphone") if os.geteuid() == 0 else cache_folder()
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     tree = packages.fetch(["postgresql"], cache / "postgresql").root
@@ -181,7 +183,7 @@ def _fetched() -> Binaries:
     loader = next(tree.glob("usr/lib/*/ld-linux*.so.*"), None)
     if real is None or loader is None:
         raise SetupError(f"the PostgreSQL in {tree} is incomplete. Remove that folder and try again.")
-    # PostgreSQL looks for its files beside the program that was started, so the scripts have the same surroundings.
+    # PostgreSQL looks for its files beside the started program, so the scripts need the same folders around them.
     around = cache / "postgresql.run"
     folder = around / real.relative_to(tree)
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -205,7 +207,7 @@ def _fetched() -> Binaries:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """Who runs the server: PostgreSQL refuses to be root. None: whoever we are."""
+    """The user that runs the server if this one is root, which PostgreSQL refuses; else None."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

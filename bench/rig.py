@@ -40,7 +40,8 @@ _LANGUAGE = "en"
 _PRICE, _CREDIT = Decimal("1.55"), Decimal("500.00")
 _ALAW_SILENCE = b"\xd5" * round(8000 * PROMPT_SECONDS)
 _LEGS = 2
-_OVER_SECONDS = 30.0  # for the last calls to end
+# For the last calls to end.
+_OVER_SECONDS = 30.0
 
 _PLAIN_DIALPLAN = """
 ; The benchmark's other side: the number dialled is one consultant's own, and he is simply dialled.
@@ -52,17 +53,17 @@ exten => _+33199002XXX,1,Set(CALLERID(all)="Taxiphone" <{cli}>)
 
 
 class BenchSet:
-    """Taxiphone, the plain Dial() and the telephones, in a folder of their own, on free ports of loopback.
+    """Taxiphone, the plain Dial() and the telephones, in one folder, on free ports of the loopback interface.
 
     Args:
-        folder: where all of it lies.
-        asterisk: what all three run.
-        lines: how many clients there are, each with a consultant.
+        folder: the folder for all files.
+        asterisk: the Asterisk that all three run.
+        lines: the number of clients, each with a consultant.
     """
 
     def __init__(self, folder: Path, asterisk: Asterisk, lines: int) -> None:
         self.lines = [Line(number) for number in range(lines)]
-        # Few people call as fast as they can: what is measured is not what a platform refuses.
+        # The limits of a platform are switched off: refused calls are not what is measured.
         unlimited = Timing(most_calls=10_000, most_calls_per_minute=10_000)
         self.platform = Platform(folder / "taxiphone", language=_LANGUAGE, timing=unlimited)
         self.taxiphone: Side
@@ -78,10 +79,10 @@ class BenchSet:
         )
 
     async def start(self) -> None:
-        """Bring everything up.
+        """Start everything.
 
         Raises:
-            SetupError: something could not be.
+            SetupError: something could not be started.
         """
         trunk = f'host = "{ADDRESS}"\nport = {self.phones.sip_port}'
         self.platform.write(trunk)
@@ -100,7 +101,7 @@ class BenchSet:
         self.plain = Side("plain Dial()", "plain", self._other.settings.cel_file, self._plain_server.pid)
 
     async def stop(self) -> None:
-        """Take everything down, whatever state it is in."""
+        """Stop everything, whatever state it is in."""
         stops = [self.phones.stop(), self.platform.stop()]
         if self._plain_server is not None:
             stops.append(self._plain_server.stop())
@@ -112,11 +113,11 @@ class BenchSet:
                 raise result
 
     async def warm_up(self) -> float:
-        """One call through each side, the second of them listened to.
+        """Make one call through each side and listen to the second one.
 
         Returns:
-            Seconds of Taxiphone's ring delay that are no work: it speaks, or waits for a key on purpose. A prompt
-            that is added to the call is found here, and is not taken for slowness.
+            Seconds of Taxiphone's ring delay in which it speaks or waits for a key. A prompt that is added to the call is
+            found here and does not count as delay.
 
         Raises:
             SetupError: no consultant's phone was rung.
@@ -142,12 +143,12 @@ class BenchSet:
         return sounds * PROMPT_SECONDS + SKIP_SECONDS
 
     async def over(self) -> bool:
-        """Whether no call is left: no channel at the telephones, none that Taxiphone is not done with."""
+        """Whether all calls have ended: no channel at the telephones, and no unfinished call in Taxiphone."""
         return await self.phones.channels() == 0 and await self.platform.database.query(_unfinished) == 0
 
     @staticmethod
     def rings(session: Session) -> dict[str, float]:
-        """When Taxiphone was done with its prompts in the newest call of each line: dialled number to epoch seconds."""
+        """When Taxiphone ended its prompts in the newest call of each line, in epoch seconds by dialled number."""
         rows = session.execute(
             select(Call.dialled, CallEvent.at)
             .join(CallEvent, CallEvent.call_id == Call.id)
@@ -198,10 +199,10 @@ class BenchSet:
 
 
 async def until(fact: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for a fact.
+    """Wait until a condition is true.
 
     Raises:
-        TimeoutError: it did not come within 30 s, with `what` it is.
+        TimeoutError: it did not become true within 30 s; the message is `what`.
     """
     try:
         async with asyncio.timeout(_OVER_SECONDS):

@@ -35,14 +35,15 @@ from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant
 from taxiphone.store.types import now
 
-BEGIN = 1_763_846_400  # of every talk: seconds since 1970
+# The begin of every talk, in seconds since 1970.
+BEGIN = 1_763_846_400
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["taxiphone.bench.storm"])
 
 
 @dataclass(frozen=True)
 class People:
-    """Who calls, and who is called; their ids."""
+    """The ids of the client and of the consultants."""
 
     client: int
     consultants: tuple[int, ...]
@@ -53,9 +54,9 @@ class Storm:
     """A platform in which calls meet.
 
     Attributes:
-        folder: of its state; the event log lies in it.
-        url: the database's; None for SQLite in that folder.
-        longest_minutes: no call holds more than these cost.
+        folder: the state folder, which has the event log.
+        url: the database's URL; None for SQLite in that folder.
+        longest_minutes: the maximum duration of a call, for which credit is held.
     """
 
     folder: Path
@@ -74,13 +75,13 @@ class Storm:
         object.__setattr__(self, "settings", made)
 
     def open(self) -> Database:
-        """A connection pool of one's own."""
+        """A new connection pool."""
         return Database(self.settings.database_url)
 
     def people(
         self, database: Database, *, consultants: int, credit: int, free_minutes: int = 0, code: int = 7000
     ) -> People:
-        """Consultants at 1.00 a minute and a client with a credit in cents, with codes from `code` on."""
+        """Create consultants at 1.00 a minute and a client with a balance in cents, with codes from `code` on."""
 
         def work(session: Session) -> People:
             rows = []
@@ -103,7 +104,7 @@ class Storm:
         return database.do(work)
 
     def ring(self, database: Database, people: People, many: int) -> list[str]:
-        """So many calls of the client that ring at the consultants, each in turn; their ids."""
+        """Create `many` calls of the client that ring at the consultants in turn; returns their ids."""
 
         def work(session: Session) -> list[str]:
             called = itertools.islice(itertools.cycle(people.consultants), many)
@@ -114,23 +115,24 @@ class Storm:
         return database.do(work)
 
     def start(self, shares: Sequence[Sequence[str]]) -> list[Worker]:
-        """A process for each share of the calls; all begin at the same moment."""
+        """Start a process for each share of the calls; all begin at the same moment."""
         gate = PROCESSES.Barrier(len(shares))
         return [Worker(self, share, gate) for share in shares]
 
 
 class Worker:
-    """A process that lives calls, one after the other. It tells of each step by a byte (`steps`)."""
+    """A process that runs calls, one after the other, and reports each step with a byte (`steps`)."""
 
     def __init__(self, storm: Storm, calls: Sequence[str], gate: Barrier) -> None:
-        self._gate = gate  # its semaphore is gone with the last reference to it on this side
+        # The barrier's semaphore is removed with the last reference to it in this process.
+        self._gate = gate
         self.steps, theirs = PROCESSES.Pipe(duplex=False)
         self.process: BaseProcess = PROCESSES.Process(target=_live, args=(storm, list(calls), gate, theirs))
         self.process.start()
         theirs.close()
 
     def wait(self, seconds: float = 120) -> int | None:
-        """Its exit code; its steps are read away meanwhile. None: it has not ended in that time."""
+        """Read its steps until it ends, and return its exit code, or None if it has not ended in that time."""
         try:
             while self.steps.poll(seconds):
                 self.steps.recv_bytes()
@@ -139,7 +141,7 @@ class Worker:
         return self.process.exitcode
 
     def kill_after(self, steps: int) -> None:
-        """SIGKILL, as soon as it has told of so many steps."""
+        """Kill the process (SIGKILL) as soon as it has reported that many steps."""
         try:
             for _ in range(steps):
                 self.steps.recv_bytes()
@@ -151,7 +153,7 @@ class Worker:
 
 
 def ringing(client: int, consultant: int) -> dict[str, object]:
-    """The row of a call that rings."""
+    """The row of a ringing call."""
     call_id = new_id(now())
     return {
         "id": call_id,
@@ -168,7 +170,7 @@ def ringing(client: int, consultant: int) -> dict[str, object]:
 
 
 def accept(storm: Storm, database: Database, call_id: str) -> bool:
-    """The consultant presses 1; False where the wallet does not pay for it."""
+    """Let the consultant accept; returns False if the wallet can't pay for the call."""
 
     def work(session: Session) -> None:
         call = session.get_one(Call, call_id, options=holds.WITH_PEOPLE, with_for_update={"of": Call})
@@ -185,7 +187,7 @@ def accept(storm: Storm, database: Database, call_id: str) -> bool:
 
 
 def talk_lines(call_id: str, seconds: str = "42.5") -> str:
-    """What Asterisk writes of a talk that the client ends."""
+    """The lines that Asterisk writes for a talk that the client ends."""
     client, consultant, begin = f"client-{call_id}", consultant_leg(call_id), Decimal(BEGIN)
     end, gone = begin + Decimal(seconds), {"hangupcause": 16}
     bridge: dict[str, Any] = {"bridge_id": talk_bridge(call_id)}
@@ -227,7 +229,7 @@ def _live(storm: Storm, calls: list[str], gate: Barrier, told: Connection) -> No
 
 
 def _append(log: Path, text: str) -> None:
-    """In one write, as Asterisk does it: lines of several processes do not mix."""
+    """Append in one write, as Asterisk does, so that lines of several processes don't mix."""
     number = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(number, text.encode())

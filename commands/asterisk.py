@@ -1,4 +1,4 @@
-"""`taxiphone asterisk`: install one, see what is wrong with it, write its files for somebody else's."""
+"""`taxiphone asterisk`: install, check and run the embedded Asterisk, or write the files for your own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, print_json
+from taxiphone.commands.console import App, examples, json_option, note, pass_app, print_json, say
+from taxiphone.commands.findings import report
+from taxiphone.commands.lazy import LazyGroup
+from taxiphone.commands.progress import fetching
 from taxiphone.dialplan import config, credentials
 from taxiphone.dialplan.asterisk import locate, packages, sharing
 from taxiphone.dialplan.asterisk.home import Folders, find_process, link_documentation, write_files
@@ -26,20 +28,21 @@ from taxiphone.speech.prompts_folder import link_prompts
 PACKAGES = ("asterisk",)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def asterisk() -> None:
-    """The Asterisk that answers: ours, or yours."""
+    """Manage Asterisk: the embedded one, or your own."""
 
 
 @asterisk.command(epilog=examples("taxiphone asterisk install", "taxiphone asterisk install --force"))
-@click.option("--force", is_flag=True, help="Fetch the newest anew, even if there is one already.")
+@click.option("--force", is_flag=True, help="Fetch the newest version even if one is installed.")
 @mirror_option
 @json_option
 @pass_app
 def install(app: App, *, force: bool, mirror: str | None, as_json: bool) -> None:
-    """Put a current Asterisk from Debian's packages into the cache folder. Needs no root, changes nothing else.
+    """Install a current Asterisk from Debian's packages without root.
 
-    An Asterisk on the PATH that is new enough, or the one that the settings name, is used instead.
+    It is unpacked to the cache folder; nothing else on the machine changes. If an Asterisk on the PATH is new enough, or if
+    the settings name one, that one is used instead.
     """
     found = None if force else _usable(app)
     if found is None:
@@ -47,36 +50,41 @@ def install(app: App, *, force: bool, mirror: str | None, as_json: bool) -> None
     if as_json:
         print_json({"version": found.version_text, "command": found.command})
         return
-    out.print(f"Asterisk {found.version_text}: {found.command[-1]}")
+    say(f"Asterisk {found.version_text}: {found.command[-1]}")
 
 
-@asterisk.command()
+@asterisk.command(epilog=examples("taxiphone asterisk uninstall"))
 def uninstall() -> None:
-    """Remove the Asterisk in the cache folder."""
+    """Remove the Asterisk from the cache folder."""
     tree = locate.asterisk_tree()
-    out.print(f"Removed {tree}." if packages.remove(tree) else f"There is none in {tree}.")
+    say(f"Removed {tree}." if packages.remove(tree) else f"No Asterisk in {tree}.")
 
 
-@asterisk.command("config")
+@asterisk.command(
+    "config",
+    epilog=examples(
+        "taxiphone asterisk config", "taxiphone asterisk config --output /etc/asterisk-taxiphone"
+    ),
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder to write to; else the one of the embedded Asterisk.",
+    help="The folder to write to. Default: the folder of the embedded Asterisk.",
 )
 @json_option
 @pass_app
 def write_config(app: App, output: Path | None, *, as_json: bool) -> None:
-    """Write Asterisk's files, and lay out the sounds, for a server that somebody else runs (docs/deploy.md).
+    """Write the configuration and the sounds for an Asterisk that you run yourself (docs/deploy.md).
 
-    Run it with: asterisk -f -C FOLDER/asterisk.conf. It must be on this machine, and run as this user, or as a member of
-    the group that `[asterisk] group` names. Write the files anew after a change of the settings.
+    Start it with: asterisk -f -C FOLDER/asterisk.conf. It must run on this machine, as this user or in the group that
+    `[asterisk] group` of the settings names. Run this command again after you change the settings.
     """
     settings = app.settings
     try:
         found = locate.find(settings)
     except AsteriskMissingError as error:
         found = None
-        err.print(f"note: {_escape(str(error))} asterisk.conf does not say where the modules are.")
+        note(f"note: {error} asterisk.conf does not name the folder of the modules.")
     folders = Folders(settings.asterisk_home)
     etc = output.resolve() if output else folders.etc
     files = config.render(settings, credentials.load(settings), found, etc=etc)
@@ -90,32 +98,28 @@ def write_config(app: App, output: Path | None, *, as_json: bool) -> None:
         print_json({"files": written})
         return
     for path in written:
-        out.print(str(path), markup=False)
+        say(str(path))
 
 
-@asterisk.command()
+@asterisk.command(epilog=examples("taxiphone asterisk check", "taxiphone asterisk check --json"))
 @json_option
 @pass_app
 def check(app: App, *, as_json: bool) -> None:
-    """Say what is wrong around Asterisk; exit code 1 when something must be put right."""
-    findings = check_asterisk.check(app.settings)
-    if as_json:
-        print_json([{"ok": found.ok, "what": found.what, "advice": found.advice} for found in findings])
-    else:
-        for found in findings:
-            mark = {True: "[green]ok[/]  ", None: "[yellow]note[/]", False: "[bold red]bad[/] "}[found.ok]
-            out.print(f"{mark}  {_escape(found.what)}")
-            if found.advice:
-                out.print(f"      {_escape(found.advice)}")
-    if any(found.ok is False for found in findings):
-        raise SystemExit(1)
+    """Check Asterisk and what it needs, and say how to fix each fault.
+
+    The exit code is 1 if there is a fault.
+    """
+    report(check_asterisk.check(app.settings), as_json=as_json)
 
 
-@asterisk.command()
+@asterisk.command(epilog=examples("taxiphone asterisk status", "taxiphone asterisk status --json"))
 @json_option
 @pass_app
 def status(app: App, *, as_json: bool) -> None:
-    """Say whether the embedded Asterisk runs, and with how many calls; exit code 1 when it does not."""
+    """Show whether the embedded Asterisk is running, and its number of calls.
+
+    The exit code is 1 if it is not running.
+    """
     server = _running(app.settings)
     pid, counted = find_process(server.conf), asyncio.run(server.rx("core show channels count")).strip()
     if as_json:
@@ -125,15 +129,15 @@ def status(app: App, *, as_json: bool) -> None:
         }
         print_json({"pid": pid, "channels": numbers.get("channel"), "calls": numbers.get("call")})
         return
-    out.print(f"Asterisk runs, pid {pid}.")
-    out.print(counted, markup=False)
+    say(f"Asterisk is running, pid {pid}.")
+    say(counted)
 
 
-@asterisk.command()
-@click.option("--graceful", is_flag=True, help="Let no new call in and wait for those in progress to end.")
+@asterisk.command(epilog=examples("taxiphone asterisk stop", "taxiphone asterisk stop --graceful"))
+@click.option("--graceful", is_flag=True, help="Accept no new calls and wait for those in progress.")
 @pass_app
 def stop(app: App, *, graceful: bool) -> None:
-    """End an embedded Asterisk that was left running, as after a kill -9 of `taxiphone serve`."""
+    """Stop an embedded Asterisk that was left running, for example after a kill -9 of `taxiphone serve`."""
     server = _running(app.settings)
 
     async def end() -> None:
@@ -141,26 +145,30 @@ def stop(app: App, *, graceful: bool) -> None:
         await server.stop(graceful=graceful)
 
     asyncio.run(end())
-    out.print("Stopped.")
+    say("Stopped.")
 
 
-@asterisk.command(epilog=examples("taxiphone asterisk cli pjsip show registrations"))
+@asterisk.command(
+    epilog=examples(
+        "taxiphone asterisk cli pjsip show registrations", "taxiphone asterisk cli core show channels"
+    )
+)
 @click.argument("command", nargs=-1, required=True)
 @pass_app
 def cli(app: App, command: tuple[str, ...]) -> None:
-    """Run a command of Asterisk's own command line."""
+    """Run COMMAND on Asterisk's own command line."""
     click.echo(asyncio.run(_running(app.settings).rx(" ".join(command))), nl=False)
 
 
 def installed(*, mirror: str | None = None, quiet: bool = False) -> Asterisk:
-    """The Asterisk to use where there are no settings; fetched, with progress unless `quiet`, if there is none.
+    """The Asterisk to use without settings; it is fetched if there is none.
 
     Args:
-        mirror: a Debian mirror's address; None for the one that is used otherwise (mirrors.py).
+        mirror: a Debian mirror's address; None for the default (mirrors.py).
         quiet: show no progress.
 
     Raises:
-        SetupError: it can't be had; says why, and what to do.
+        SetupError: it can't be fetched; says why, and what to do.
     """
     try:
         return locate.find()
@@ -170,19 +178,13 @@ def installed(*, mirror: str | None = None, quiet: bool = False) -> Asterisk:
 
 def _fetched(*, mirror: str | None = None, force: bool = False, quiet: bool = False) -> Asterisk:
     tree = locate.asterisk_tree()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=quiet) as progress:
-        task = progress.add_task("Asterisk", total=1.0)
-
-        def tell(what: str, part: float) -> None:
-            progress.update(task, description=f"Asterisk: {what}", completed=part)
-
+    with fetching("Asterisk", quiet=quiet) as tell:
         packages.fetch(PACKAGES, tree, mirror=mirror, force=force, tell=tell)
     return locate.from_tree(tree)
 
 
 def _usable(app: App) -> Asterisk | None:
-    """The Asterisk that is used as things are, with settings or without; None when there is none."""
+    """The Asterisk to use without fetching one, with or without settings, or None."""
     settings: Settings | None = None
     with contextlib.suppress(SettingsError):
         settings = app.settings
@@ -199,7 +201,3 @@ def _running(settings: Settings) -> AsteriskServer:
             f"no Asterisk of {server.home} is running for user {os.getuid()}. Run: taxiphone serve"
         )
     return server
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

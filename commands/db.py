@@ -10,7 +10,8 @@ import click
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json, show_one
+from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show_one
+from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import SchemaError, UsageError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import DatabaseSection
@@ -18,9 +19,9 @@ from taxiphone.store import copying, serving
 from taxiphone.store.database import Database, head
 
 
-@click.group("db", help="The database: its schema, and moving it.")
+@click.group("db", cls=LazyGroup)
 def db() -> None:
-    """Commands about the database."""
+    """Upgrade, show and copy the database."""
 
 
 @db.command("upgrade", epilog=examples("taxiphone db upgrade"))
@@ -41,9 +42,7 @@ def upgrade(app: App, /, as_json: bool) -> None:
     if as_json:
         show_one({"before": before, "database": head(), "program": head()}, as_json=True)
     else:
-        out.print(
-            f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before}).")
-        )
+        say(f"The schema is at {head()}" + (", as before." if before == head() else f" (was {before})."))
 
 
 @db.command("version", epilog=examples("taxiphone db version", "taxiphone db version --json"))
@@ -97,10 +96,10 @@ def copy(app: App, /, url: str, password_file: Path | None, as_json: bool) -> No
     if as_json:
         print_json({"from": source.name, "to": target.name, "rows": counts})
         return
-    out.print(f"Copied {sum(counts.values())} rows of {len(counts)} tables", markup=False)
-    out.print(f"from {source.name}", markup=False)
-    out.print(f"to   {target.name}", markup=False)
-    out.print("Next: set [database] url in taxiphone.toml, then run: taxiphone ledger check", markup=False)
+    say(f"Copied {sum(counts.values())} rows of {len(counts)} tables")
+    say(f"from {source.name}")
+    say(f"to   {target.name}")
+    say("Next: set [database] url in taxiphone.toml, then run: taxiphone ledger check")
 
 
 @contextmanager

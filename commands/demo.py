@@ -1,4 +1,4 @@
-"""`taxiphone demo`: a real call on this machine, from the dialled number to the MP3, shown and verified."""
+"""`taxiphone demo`: a real call on this machine, from the dialled number to the MP3, shown and checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from taxiphone.billing.papers import receipt_paper
 from taxiphone.commands.asterisk import installed
-from taxiphone.commands.console import err, json_option, out, print_json
+from taxiphone.commands.console import examples, json_option, note, print_json, say, styled
 from taxiphone.demo import report, story
 from taxiphone.demo.network import ADDRESS, Softphone
 from taxiphone.demo.report import Report
@@ -22,29 +22,31 @@ from taxiphone.dialplan.asterisk.mirrors import mirror_option
 from taxiphone.errors import TaxiphoneError
 
 
-@click.command()
+@click.command(epilog=examples("taxiphone demo", "taxiphone demo --language fr --keep"))
 @json_option
 @click.option(
-    "--keep", is_flag=True, help="Leave everything up afterwards, to dial from a softphone of one's own."
+    "--keep",
+    is_flag=True,
+    help="Keep everything running afterwards, so that you can dial from your own softphone.",
 )
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to keep it all; an empty or new folder. Default: a new one under the system's temporary folder.",
+    help="An empty or new folder for all files. Default: a new folder in the system's temporary folder.",
 )
 @click.option(
     "--language",
     type=click.Choice(["en", "fr"]),
     default="en",
     show_default=True,
-    help="What the phones hear.",
+    help="The language that the phones hear.",
 )
 @mirror_option
 def demo(as_json: bool, keep: bool, folder: Path | None, language: str, mirror: str | None) -> None:
-    """See a real call: two Asterisks, a carrier, a client's phone, a consultant's phone, a talk, a receipt, an MP3.
+    """Run a real call on this machine, from a client's phone to a consultant's, with receipt and MP3.
 
-    Everything runs on this machine's loopback, on free ports, in a folder of its own. Each figure that is shown is
-    checked against what the phones heard; exit code 0 only when all of it is right.
+    The carrier, both phones and the platform run on the loopback interface, on free ports, in a folder of their own. Each
+    figure is checked against what the phones heard. The exit code is 0 only if all checks pass.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     if folder is not None and folder.exists() and any(folder.iterdir()):
@@ -54,7 +56,7 @@ def demo(as_json: bool, keep: bool, folder: Path | None, language: str, mirror: 
     try:
         written = asyncio.run(_run(place, asterisk, language, as_json=as_json, keep=keep))
     except TimeoutError as error:
-        raise TaxiphoneError(f"the call did not go as it should: {error}. Everything is in {place}") from None
+        raise TaxiphoneError(f"the call failed: {error}. All files are in {place}") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except asyncio.CancelledError:
@@ -72,10 +74,10 @@ async def _run(place: Path, asterisk: locate.Asterisk, language: str, *, as_json
 
     def show(seconds: float, sentence: str) -> None:
         if not as_json:
-            out.print(f"[dim]{seconds:6.2f} s[/]  {sentence}")
+            say(f"{styled(f'{seconds:6.2f} s', dim=True)}  {sentence}")
 
     if not as_json:
-        out.print(f"Asterisk {asterisk.version_text}; everything lies in {place}")
+        say(f"Asterisk {asterisk.version_text}; all files are in {place}")
     try:
         await everyone.start()
         call = await story.live(everyone, show)
@@ -92,33 +94,28 @@ async def _run(place: Path, asterisk: locate.Asterisk, language: str, *, as_json
 
 
 def _show(everyone: Set, written: Report) -> None:
-    out.print()
-    out.print(
+    say()
+    say(
         everyone.platform.database.read(
             lambda session: receipt_paper.receipt_text(
                 session, everyone.platform.settings, written.call["id"]
             )
         )
     )
-    out.print()
+    say()
     for check in written.checks:
-        out.print(
-            f"{'[green]ok[/]' if check.ok else '[bold red]NO[/]'}  {check.what}  [dim]({check.seen})[/]"
-        )
-    out.print()
-    out.print(f"The MP3: {written.mp3['path']}")
+        sign = styled("ok  ", fg="green") if check.ok else styled("FAIL", fg="red", bold=True)
+        say(f"{sign}  {check.what}  {styled(f'({check.seen})', dim=True)}")
+    say()
+    say(f"The MP3: {written.mp3['path']}")
 
 
 async def _keep(everyone: Set) -> None:
-    err.print(
-        f"\nEverything stays up until Ctrl-C. SIP server for your softphone: {ADDRESS}:{everyone.network.sip_port}, UDP"
+    note(
+        f"\nEverything keeps running until Ctrl-C. SIP server for your softphone: {ADDRESS}:{everyone.network.sip_port}, UDP"
     )
     for phone in everyone.softphones:
-        err.print(
-            f"  as the {phone.name}: user {phone.name}, password {phone.password}, number {phone.number}"
-        )
-    err.print(
-        f"As the client, dial {DID}. While no softphone is registered as the consultant, nobody answers there."
-    )
-    err.print(f"Look: taxiphone --config {everyone.platform.file} call list")
+        note(f"  as the {phone.name}: user {phone.name}, password {phone.password}, number {phone.number}")
+    note(f"As the client, dial {DID}. The consultant answers only if a softphone is registered for it.")
+    note(f"To see the calls: taxiphone --config {everyone.platform.file} call list")
     await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Files that a command writes for a person: readable by their owner only, whole or not at all, never over another one."""
+"""Files that a command writes: readable only by their owner, written completely or not at all, never by accident over others."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ def write_private(path: Path, data: bytes, *, force: bool) -> None:
     """Write a file of mode 0600.
 
     Args:
-        path: where to.
-        data: all of it.
-        force: replace what is there.
+        path: the file.
+        data: its whole content.
+        force: overwrite an existing file.
 
     Raises:
-        UsageError: it is there already, or can't be written; what is there stays as it is.
+        UsageError: the file exists or can't be written. An existing file stays as it is.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         if not force:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
+            # Reserves the name.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -35,6 +36,6 @@ def write_private(path: Path, data: bytes, *, force: bool) -> None:
                 path.unlink(missing_ok=True)
             raise
     except FileExistsError:
-        raise UsageError(f"{path} is there already. Give another name, or --force to replace it.") from None
+        raise UsageError(f"{path} already exists. Give another name, or --force to overwrite it.") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}.") from None

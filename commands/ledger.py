@@ -1,4 +1,4 @@
-"""`taxiphone ledger`: the balances, and the proof that the books are right."""
+"""`taxiphone ledger`: the balances, and the check of the books."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from taxiphone.billing.metering import log_gaps, stale_holds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.metering.stale_holds import Stale
 from taxiphone.billing.pricing.money import digits_of, from_minor
-from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json, show
+from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
+from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import UsageError
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def ledger() -> None:
-    """The ledger: its balances, and the proof that it is right."""
+    """Check the ledger and show its balances."""
 
 
 @ledger.command("check", epilog=examples("taxiphone ledger check", "taxiphone ledger check --json"))
 @json_option
 @pass_app
 def check(app: App, /, as_json: bool) -> None:
-    """Prove the books; exit 1 and the rows where something is wrong.
+    """Check the books and list what is wrong.
 
-    Every posting sums to zero, every balance is the sum of its entries, no wallet and no hold is below zero, every
-    priced call was posted once and as its receipt says, nothing stays held for a call that is over, and no call that is
-    over can't be priced.
+    The command checks that every posting sums to zero, that every balance is the sum of its entries, that no wallet and no
+    hold is negative, that every priced call was posted once and as its receipt says, that no hold is left for a finished
+    call, and that every finished call has been priced. The exit code is 1 if something is wrong.
     """
     problems = app.database.read(ledger_check.check)
     if as_json:
@@ -39,7 +40,7 @@ def check(app: App, /, as_json: bool) -> None:
     elif problems:
         show([asdict(problem) for problem in problems], ("what", "where", "text"), as_json=False)
     else:
-        out.print("The ledger is right: everything sums to zero, and every priced call was posted once.")
+        say("No problems: everything sums to zero, and every priced call was posted once.")
     if problems:
         sys.exit(1)
 
@@ -53,16 +54,16 @@ def check(app: App, /, as_json: bool) -> None:
     "calls",
     multiple=True,
     metavar="ID",
-    help="Only this call's, and also where the two seem to have talked; may be given again.",
+    help="Only the hold of this call, even if the parties seem to have talked. Can be repeated.",
 )
 @json_option
 @pass_app
 def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
-    """Release what is held for calls that will not be priced any more, as `ledger check` names them.
+    """Release the holds of calls that will never be priced, as listed by `ledger check`.
 
-    Such a call ended more than ten minutes ago, or began more than a day ago, and Asterisk's log has no end of it. Where the
-    two seem to have talked, the hold stays until it is named: then what is proven of the talk is charged and the rest is
-    given back.
+    Such a call ended more than ten minutes ago or began more than a day ago, and Asterisk's event log has no end for it. If
+    the parties seem to have talked, the hold is kept until you name the call with --call: then the proven part of the talk
+    is charged, and the rest is released.
     """
 
     def given_back(stale: Stale) -> dict[str, Any]:
@@ -77,19 +78,19 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
     rows = [given_back(stale) for stale in found if not calls or stale.call_id in calls]
     unknown = sorted(set(calls) - {row["call"] for row in rows})
     if unknown:
-        raise UsageError(f"nothing is left held for {', '.join(unknown)}. See: taxiphone ledger check")
-    show(rows, ("call", "given_back", "currency", "why"), as_json=as_json, empty="Nothing is left held.")
+        raise UsageError(f"there is no hold to release for {', '.join(unknown)}. See: taxiphone ledger check")
+    show(rows, ("call", "given_back", "currency", "why"), as_json=as_json, empty="No holds to release.")
 
 
 def _read_log(app: App) -> None:
-    """Price what Asterisk's log has: a call that it ends is none that was forgotten."""
+    """Price all that Asterisk's event log has, so that a call whose end it has keeps its hold until it is priced."""
     try:
-        # The files are left to serve: what another user compresses, it could not read.
+        # Rotating the files is left to `serve`, which could not read what another user compresses.
         Meter(app.settings, app.database, rotate_bytes=None).read_once()
     except OSError as error:
         raise UsageError(
-            f"Asterisk's event log can't be read ({error.strerror}: {error.filename}), so it isn't known which calls it ends. "
-            "Nothing was given back."
+            f"Asterisk's event log can't be read ({error.strerror}: {error.filename}), so it is not known which calls have "
+            "ended. Nothing was released."
         ) from None
 
 
@@ -99,17 +100,15 @@ def _read_log(app: App) -> None:
         "taxiphone ledger gaps", 'taxiphone ledger gaps --settle 3 --reason "the calls were looked at"'
     ),
 )
-@click.option(
-    "--settle", type=click.IntRange(min=1), metavar="ID", help="Note that you have looked at this one."
-)
-@click.option("--reason", default="looked at", show_default=True, help="What you found; one line.")
+@click.option("--settle", type=click.IntRange(min=1), metavar="ID", help="Mark this gap as reviewed.")
+@click.option("--reason", default="looked at", show_default=True, help="What you found, in one line.")
 @json_option
 @pass_app
 def gaps(app: App, /, settle: int | None, reason: str, as_json: bool) -> None:
-    """List where rows of Asterisk's event log are missing, or may be.
+    """List gaps in Asterisk's event log: times for which rows are or may be missing.
 
-    Calls of that time may be priced too low or not at all; those that the program itself saw are priced from what it saw and
-    are marked for review. A gap is an alarm in `doctor` and `ledger check` until it is settled.
+    Calls of that time may be priced too low or not at all. Calls that the program itself observed are priced from its own
+    notes and marked for review. `doctor` and `ledger check` report a gap until it is settled with --settle.
     """
     if settle is not None:
         app.database.do(lambda session: log_gaps.settle(session, settle, reason))
@@ -117,14 +116,14 @@ def gaps(app: App, /, settle: int | None, reason: str, as_json: bool) -> None:
         {"id": gap.id, "noticed_at": gap.noticed_at, "text": gap.text}
         for gap in app.database.read(log_gaps.find)
     ]
-    show(rows, ("id", "noticed_at", "text"), as_json=as_json, empty="Nothing of the log is missing.")
+    show(rows, ("id", "noticed_at", "text"), as_json=as_json, empty="No gaps.")
 
 
-@ledger.command("balances", epilog=examples("taxiphone ledger balances"))
+@ledger.command("balances", epilog=examples("taxiphone ledger balances", "taxiphone ledger balances --json"))
 @json_option
 @pass_app
 def balances(app: App, /, as_json: bool) -> None:
-    """List every account that is not empty."""
+    """List all accounts with a balance other than zero."""
     rows = [
         {
             "kind": kind,
@@ -134,4 +133,4 @@ def balances(app: App, /, as_json: bool) -> None:
         }
         for kind, owner, currency, balance in app.database.read(books.balances)
     ]
-    show(rows, ("kind", "owner", "balance", "currency"), as_json=as_json, empty="Every account is empty.")
+    show(rows, ("kind", "owner", "balance", "currency"), as_json=as_json, empty="All accounts are empty.")

@@ -9,37 +9,43 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from taxiphone.commands.console import App, examples, json_option, pass_app, show, show_one
+from taxiphone.commands.lazy import LazyGroup
 from taxiphone.commands.options import given
 from taxiphone.directory import people
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Did
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def number() -> None:
-    """The platform's numbers: those that clients dial."""
+    """Manage the platform's numbers that clients dial."""
 
 
 @number.command(
     "add",
     epilog=examples(
         "taxiphone number add +33199001234 --consultant 101",
-        "taxiphone number add +33199005678        clients then key in a consultant's code",
+        "taxiphone number add +33199005678        # shared: clients enter a consultant's code",
     ),
 )
 @click.argument("number")
-@click.option("--consultant", "consultant_code", metavar="CODE", help="Whose number it is; else everybody's.")
-@click.option("--language", metavar="LANG", help="What a caller hears who is no client yet.")
+@click.option(
+    "--consultant",
+    "consultant_code",
+    metavar="CODE",
+    help="The consultant whose number it is. Default: shared by all.",
+)
+@click.option("--language", metavar="LANG", help="The language for callers who are not clients.")
 @json_option
 @pass_app
 def number_add(app: App, /, as_json: bool, **fields: Any) -> None:
-    """Add NUMBER, which the trunk brings in, as one that clients dial."""
+    """Add NUMBER, a number of the trunk, as one that clients can dial."""
     changes = given(fields)
     row = app.database.do(lambda session: _number_row(people.add_number(session, app.settings, **changes)))
     show_one(row, as_json=as_json)
 
 
-@number.command("list")
+@number.command("list", epilog=examples("taxiphone number list", "taxiphone number list --json"))
 @json_option
 @pass_app
 def number_list(app: App, /, as_json: bool) -> None:
@@ -49,7 +55,7 @@ def number_list(app: App, /, as_json: bool) -> None:
         found = select(Did).options(selectinload(Did.consultant)).order_by(Did.number)
         return [_number_row(each) for each in session.scalars(found)]
 
-    empty = "No numbers yet. Add one: taxiphone number add --help"
+    empty = "No numbers yet. To add one: taxiphone number add --help"
     show(app.database.read(work), ("number", "consultant", "name", "language"), as_json=as_json, empty=empty)
 
 
@@ -61,18 +67,20 @@ def number_list(app: App, /, as_json: bool) -> None:
     ),
 )
 @click.argument("number")
-@click.option("--consultant", "consultant_code", metavar="CODE", help="Whose number it is from now on.")
-@click.option("--everybody", is_flag=True, default=None, help="Nobody's own: clients key in a code.")
-@click.option("--language", metavar="LANG", help="Another language.")
+@click.option("--consultant", "consultant_code", metavar="CODE", help="Give the number to this consultant.")
+@click.option(
+    "--everybody", is_flag=True, default=None, help="Share the number: clients enter a consultant's code."
+)
+@click.option("--language", metavar="LANG", help="Change the language.")
 @json_option
 @pass_app
 def number_set(app: App, /, as_json: bool, **fields: Any) -> None:
-    """Change one of the platform's numbers; only what is given changes."""
+    """Change the platform's NUMBER; settings that you don't give stay as they are."""
     changes = given(fields)
     if not changes:
-        raise UsageError("nothing to change was given. See: taxiphone number set --help")
+        raise UsageError("nothing to change. See: taxiphone number set --help")
     if {"consultant_code", "everybody"} <= changes.keys():
-        raise UsageError("--everybody does not go with --consultant.")
+        raise UsageError("--everybody can't be combined with --consultant.")
     row = app.database.do(lambda session: _number_row(people.set_number(session, app.settings, **changes)))
     show_one(row, as_json=as_json)
 

@@ -10,7 +10,7 @@ import click
 
 from taxiphone.exact import exact
 
-# So that "-5" reaches the check that says what is wrong with it, instead of being "no such option".
+# Lets "-5" reach the check that says what is wrong with it; otherwise click reports "no such option".
 NEGATIVE = {"ignore_unknown_options": True}
 
 
@@ -27,7 +27,7 @@ def amount(text: str) -> Decimal:
 
 
 def whole(text: str) -> int:
-    """A whole number, read like `amount`; Python's own reading would take 1_0 and other scripts' digits.
+    """A whole number, read like `amount`. Python's int() would also accept 1_0 and the digits of other scripts.
 
     Raises:
         click.BadParameter: it is not one. Its range is checked by the directory.
@@ -39,22 +39,22 @@ def whole(text: str) -> int:
 
 
 def amount_or_none(text: str) -> Decimal | str:
-    """Like `amount`, or the word "none" itself, which takes away what was set."""
+    """Like `amount`, or the word "none", which removes a setting."""
     return text if text == "none" else amount(text)
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were on the command line; click gives None or () for the others."""
+    """The options that were given on the command line; click passes None or () for the others."""
     return {key: value for key, value in options.items() if value not in (None, ())}
 
 
 class Day(click.ParamType[date]):
-    """A day, 2026-11-22."""
+    """A day, such as 2026-11-22."""
 
     name = "date"
 
     def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Read it."""
+        """Parse the day."""
         if isinstance(value, date):
             return value
         try:

@@ -1,4 +1,4 @@
-"""`taxiphone quote`: what a talk would cost, or how long a credit lasts, without a call and without a posting."""
+"""`taxiphone quote`: what a talk would cost, or how long a balance lasts, without a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taxiphone.billing.pricing.tariff import Tariff, longest_talk, price
 from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import number
 from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tariff_for
-from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json, show
+from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.directory import people
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Client
@@ -28,17 +28,21 @@ _COLUMNS = ("seconds", "billed_seconds", "lines", "total", "commission", "consul
         "taxiphone quote --tariff tariff.json --credit 20",
     )
 )
-@click.option("--consultant", metavar="CODE", help="By this consultant's prices.")
-@click.option("--mode", type=click.Choice(MODES), help="By the minute or the package.  [default: per_minute]")
+@click.option("--consultant", metavar="CODE", help="Use this consultant's prices.")
+@click.option("--mode", type=click.Choice(MODES), help="Price per minute or package.  [default: per_minute]")
 @click.option(
     "--client",
     metavar="NUMBER",
-    help="For the client with this number (or code), who may have had the free minutes; else for a new one.",
+    help="Quote for the client with this number or code. Default: for a new client, who still has the free minutes.",
 )
-@click.option("--tariff", metavar="FILE", help="By the tariff in this JSON file; - is standard input.")
-@click.option("--seconds", metavar="N[,N...]", help="Lengths of the talk; decimals are allowed.")
-@click.option("--recorded", is_flag=True, help="With the fee of a recording.")
-@click.option("--credit", metavar="AMOUNT", help="Instead of lengths: the longest talk that this pays for.")
+@click.option("--tariff", metavar="FILE", help="Use the tariff in this JSON file; - is standard input.")
+@click.option("--seconds", metavar="N[,N...]", help="Durations of the talk; decimals are allowed.")
+@click.option("--recorded", is_flag=True, help="Include the recording fee.")
+@click.option(
+    "--credit",
+    metavar="AMOUNT",
+    help="Compute the longest talk that this amount pays for, instead of prices.",
+)
 @json_option
 @pass_app
 def quote(
@@ -53,21 +57,19 @@ def quote(
     credit: str | None,
     as_json: bool,
 ) -> None:
-    """Say what a talk costs, line by line, or how long a credit lasts. Nothing is posted.
+    """Compute what a talk costs, line by line, or how long a balance lasts.
 
-    The tariff is a consultant's, as it is in force now, or the one of a file, for which neither settings nor a
-    database is needed. The file's keys, and the rules of the price, are in docs/pricing.md.
+    Nothing is posted. The tariff is the consultant's current one, or it comes from a file; a file needs neither settings nor a database.
+    docs/pricing.md describes the file's keys and the rules of the price.
     """
     if (consultant is None) == (tariff is None):
-        raise UsageError("a quote is by --consultant CODE or by --tariff FILE: give one of them.")
+        raise UsageError("give either --consultant CODE or --tariff FILE.")
     if (seconds is None) == (credit is None):
-        raise UsageError("a quote is for --seconds N or for --credit AMOUNT: give one of them.")
+        raise UsageError("give either --seconds N or --credit AMOUNT.")
     if tariff is not None:
         if mode is not None or client is not None:
             given = "--mode" if mode is not None else "--client"
-            raise UsageError(
-                f"{given} is for a consultant's prices; --tariff has all of the tariff in its file."
-            )
+            raise UsageError(f"{given} can't be combined with --tariff, whose file has the whole tariff.")
         by = read_tariff(tariff, recorded=recorded)
     else:
         by = _in_force(app, consultant or "", mode or PER_MINUTE, client, recorded=recorded)
@@ -84,10 +86,10 @@ def _how_much(tariff: Tariff, seconds: str, *, recorded: bool, as_json: bool) ->
         click.echo(quotes.json_text(rows))
         return
     show(quotes.table_rows(rows), _COLUMNS, as_json=False)
-    out.print(f"\nAmounts in {tariff.currency}, tax included.")
+    say(f"\nAmounts in {tariff.currency}, tax included.")
     if len(lengths) == 1:
         for step in explain(tariff, lengths[0], price(tariff, lengths[0], recorded=recorded)):
-            out.print(step.text, markup=False)
+            say(step.text)
 
 
 def _how_long(tariff: Tariff, credit: str, *, recorded: bool, as_json: bool) -> None:
@@ -101,11 +103,11 @@ def _how_long(tariff: Tariff, credit: str, *, recorded: bool, as_json: bool) -> 
     if as_json:
         print_json({"max_seconds": longest})
     elif longest is None:
-        out.print("It pays for a talk without end.")
+        say("The talk could go on without limit.")
     elif longest == 0:
-        out.print("It pays for no talk: not for the fee, or not for the first block.")
+        say("Not enough for any talk: it does not cover the fee or the first block.")
     else:
-        out.print(f"It pays for a talk of {longest} s ({quotes.in_words(longest)}), and for no second more.")
+        say(f"Enough for a talk of {longest} s ({quotes.in_words(longest)}).")
 
 
 def _in_force(app: App, code: str, mode: str, client: str | None, *, recorded: bool) -> Tariff:
@@ -114,9 +116,9 @@ def _in_force(app: App, code: str, mode: str, client: str | None, *, recorded: b
     def work(session: Session) -> Tariff:
         who = people.the_consultant(session, code)
         if recorded and not who.recording_allowed:
-            raise UsageError(f"consultant {who.code} allows no recording. Leave --recorded out.")
+            raise UsageError(f"consultant {who.code} does not allow recordings. Remove --recorded.")
         if mode == PACKAGE and who.package_price is None:
-            raise UsageError(f"consultant {who.code} offers no package. Leave --mode out.")
+            raise UsageError(f"consultant {who.code} offers no package. Remove --mode.")
         caller = Client(id=0) if client is None else people.the_client(session, app.settings, client)
         return tariff_for(session, app.settings, who, caller, mode)
 

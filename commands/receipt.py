@@ -1,4 +1,4 @@
-"""`taxiphone receipt`: what the client is shown of a priced call, on the screen and as a file that can be sent."""
+"""`taxiphone receipt`: the receipt of a priced call, on the screen and as a file."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ import click
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.papers import receipt_paper, receipts
-from taxiphone.commands.call import find_call
+from taxiphone.commands.call_lookup import find_call
 from taxiphone.commands.console import (
     App,
-    err,
     examples,
     json_option,
     json_text,
-    out,
+    note,
     pass_app,
     print_json,
+    say,
     show_one,
 )
 from taxiphone.commands.files import write_private
+from taxiphone.commands.lazy import LazyGroup
 from taxiphone.settings import Settings
 
 _FORMATS = ("text", "json", "pdf")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def receipt() -> None:
-    """Receipts: what the client is shown of a priced call."""
+    """Print and export the receipts of priced calls."""
 
 
 @receipt.command("show", epilog=examples("taxiphone receipt show 261122-7gq4mk"))
@@ -37,7 +38,7 @@ def receipt() -> None:
 @json_option
 @pass_app
 def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
-    """Show the receipt of the call ID in the client's language, and the consultant's line of it."""
+    """Show the receipt of call ID in the client's language, and the consultant's statement line."""
     if as_json:
         print_json(
             app.database.read(lambda session: _both(session, app.settings, find_call(session, call_id).id))
@@ -50,8 +51,8 @@ def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
         return client_text, receipts.statement_line_text(session, found, app.settings)
 
     client_text, consultant_text = app.database.read(work)
-    out.print(client_text, markup=False)
-    out.print(f"\nConsultant: {consultant_text}", markup=False)
+    say(client_text)
+    say(f"\nConsultant: {consultant_text}")
 
 
 @receipt.command(
@@ -68,25 +69,25 @@ def receipt_show(app: App, /, call_id: str, as_json: bool) -> None:
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="Else what FILE ends with, .pdf, .json or .txt; else text.",
+    help="The format. Default: by the ending of FILE (.pdf, .json, .txt), else text.",
 )
-@click.option("--force", is_flag=True, help="Replace FILE where it is there already.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @json_option
 @pass_app
 def receipt_export(
     app: App, /, call_id: str, file: Path, form: str | None, force: bool, as_json: bool
 ) -> None:
-    """Write the receipt of the call ID into FILE (- is the standard output), in the client's language.
+    """Write the receipt of call ID to FILE, in the client's language; - is standard output.
 
-    The PDF is what one would send: the operator as [invoice] of the settings names it, the client, each line with its
-    length and its price, the tax, and what was given back since. The file is readable by its owner only.
+    The PDF is ready to be sent: it names the operator as set in [invoice] of the settings, the client, each line with its
+    duration and price, the tax, and refunds. Only you can read the file.
     """
     wanted = form or {".pdf": "pdf", ".json": "json"}.get(file.suffix.lower(), "text")
-    data, notes = app.database.read(
+    data, remarks = app.database.read(
         lambda session: _written(session, app.settings, find_call(session, call_id).id, wanted)
     )
-    for note in notes:
-        err.print(note, markup=False)
+    for remark in remarks:
+        note(remark)
     if str(file) == "-":
         click.echo(data, nl=False)
         return
@@ -95,11 +96,11 @@ def receipt_export(
     if as_json:
         show_one(row, as_json=True)
     else:
-        out.print(f"Written: {file}", markup=False)
+        say(f"Wrote {file}.")
 
 
 def _written(session: Session, settings: Settings, call_id: str, form: str) -> tuple[bytes, list[str]]:
-    """The file, and what is to be said of it."""
+    """The file's bytes, and remarks for the user."""
     if form == "json":
         found = receipts.client_receipt(session, call_id, settings)
         return (json_text(found) + "\n").encode(), []

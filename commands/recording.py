@@ -1,4 +1,4 @@
-"""`taxiphone recording`: which talks were recorded, a copy of one, and deleting one early."""
+"""`taxiphone recording`: list, copy and delete recordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, show
+from taxiphone.commands.console import App, examples, json_option, note, pass_app, say, show
+from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import RecordingError, UsageError
 from taxiphone.recordings.capture import OPEN, RecordingStatus
 from taxiphone.recordings.worker import delete, mp3_of
@@ -22,21 +23,24 @@ from taxiphone.settings import Settings
 from taxiphone.store.models import Recording
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def recording() -> None:
-    """Recordings: the MP3s of the talks that both agreed to record."""
+    """List, export and delete the recordings of talks (MP3)."""
 
 
-@recording.command("list")
+@recording.command("list", epilog=examples("taxiphone recording list", "taxiphone recording list --json"))
 @json_option
 @pass_app
 def recording_list(app: App, as_json: bool) -> None:
-    """List the recordings, the newest first.
+    """List the recordings, newest first.
 
-    asked, captured, converting: on the way. ready: the MP3 is there. empty: nothing was talked. failed: the note says
-    why, and a WAV that is there is kept. deleted: its last day (kept_until,
-    in the platform's time zone) is over, or it was deleted before.
-    """
+    \b
+    asked, captured, converting   in progress
+    ready                         the MP3 is available
+    empty                         nobody talked
+    failed                        see the note; the WAV is kept if there is one
+    deleted                       by hand, or after kept_until
+    """  # noqa: D301 - click reads \b as "keep these lines"
 
     def work(session: Session) -> list[dict[str, Any]]:
         found = session.scalars(select(Recording).order_by(Recording.created_at.desc()))
@@ -58,34 +62,37 @@ def recording_list(app: App, as_json: bool) -> None:
 )
 @click.argument("call_id", metavar="ID")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @pass_app
 def recording_export(app: App, call_id: str, file: Path, force: bool) -> None:
-    """Copy the MP3 of the call ID to FILE, readable by you only; `-` is standard output.
+    """Copy the MP3 of call ID to FILE; - is standard output.
 
-    The copy is checked against the sum that was noted when the MP3 was made.
+    Only you can read the copy. The MP3 is checked against the SHA-256 that was stored when it was made.
     """
     path, digest = app.database.read(lambda session: _ready(session, app.settings, call_id))
     try:
         with path.open("rb") as source:
             found = hashlib.file_digest(source, "sha256").hexdigest()
             if found != digest:
-                raise RecordingError(f"{path} is not as it was when it was made; nothing was copied.")
+                raise RecordingError(f"{path} was changed since it was made; nothing was copied.")
             source.seek(0)
             _copy(source, file, force=force)
     except OSError as error:
         raise RecordingError(
-            f"{error.filename or path} can't be copied: {error.strerror}. Nothing was left behind."
+            f"{error.filename or path} can't be copied: {error.strerror}. No partial copy was left."
         ) from None
     if str(file) != "-":
-        err.print(f"The recording of call {call_id} is in {file}.", markup=False)
+        note(f"Wrote {file}.")
 
 
 @recording.command("delete", epilog=examples("taxiphone recording delete 261122-7gq4mk"))
 @click.argument("call_id", metavar="ID")
 @pass_app
 def recording_delete(app: App, call_id: str) -> None:
-    """Delete the files of the recording of call ID now. Its fee and its line on the receipt stay."""
+    """Delete the recording of call ID now.
+
+    The fee is not refunded, and the receipt still lists it.
+    """
 
     def work(session: Session) -> None:
         found = _the_recording(session, call_id, lock=True)
@@ -99,7 +106,7 @@ def recording_delete(app: App, call_id: str) -> None:
             raise RecordingError(f"{error.filename} can't be deleted: {error.strerror}.") from None
 
     app.database.do(work)
-    out.print(f"The recording of call {call_id} is deleted.", markup=False)
+    say(f"Deleted the recording of call {call_id}.")
 
 
 def _row(settings: Settings, found: Recording) -> dict[str, Any]:
@@ -145,14 +152,14 @@ def _ready(session: Session, settings: Settings, call_id: str) -> tuple[Path, st
 
 
 def _copy(source: BinaryIO, file: Path, *, force: bool) -> None:
-    """Write the copy whole or not at all; without `force` a file that is there stays."""
+    """Write the copy completely or not at all. Without `force`, an existing file is kept."""
     if str(file) == "-":
         with click.open_file("-", "wb") as output:
             shutil.copyfileobj(source, output)
             output.flush()
         return
     if file.exists() and not force:
-        raise UsageError(f"{file} exists already. Give --force to overwrite it, or another name.")
+        raise UsageError(f"{file} already exists. Give another name, or --force to overwrite it.")
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as copy:

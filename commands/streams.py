@@ -1,8 +1,8 @@
-"""Standard input, output and error that can't take a command down, whatever they are connected to.
+"""Standard input, output and error that don't crash a command, whatever they are connected to.
 
-A character that the terminal's encoding does not have is replaced. Standard output that can't be written (a full disk, a
-closed descriptor, a reader that has gone) raises `OutputError` once, so that a command is not thought to have told what
-nobody got. Standard error loses what can't be written: an exit code must survive it.
+Characters that the terminal's encoding lacks are replaced. If standard output can't be written (a full disk, a closed
+descriptor, a reader that has gone), `OutputError` is raised once, so that lost output never looks like success. Whatever
+can't be written to standard error is dropped, so that the exit code stays right.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ STDIN, STDOUT, STDERR = range(3)
 
 
 class OutputError(Exception):
-    """Standard output can't be written. No OSError, so that nobody takes it for a fault of a file of the command's own.
+    """Standard output can't be written.
+
+    It is not an OSError, so that it is never mistaken for a fault of a file that the command works with.
 
     Attributes:
-        errno: why, as the system numbers it.
-        strerror: the same in words.
+        errno: the system's error number.
+        strerror: the system's error message.
     """
 
     def __init__(self, number: int) -> None:
@@ -30,12 +32,12 @@ class OutputError(Exception):
 
     @property
     def reader_gone(self) -> bool:
-        """Whether it was a pipe whose reader has ended, as in `taxiphone client list | head`."""
+        """Whether output went to a pipe whose reader has ended, as in `taxiphone client list | head`."""
         return self.errno == errno.EPIPE
 
 
 class _Raw(io.FileIO):
-    """A descriptor to write to; `lossy`: what can't be written is dropped."""
+    """A descriptor to write to. With `lossy`, what can't be written is dropped."""
 
     def __init__(self, descriptor: int, *, closed: bool, lossy: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
@@ -57,7 +59,7 @@ class _Raw(io.FileIO):
 
 
 def open_streams() -> None:
-    """Put such streams in the place of sys.stdin, sys.stdout and sys.stderr."""
+    """Replace sys.stdin, sys.stdout and sys.stderr by such streams."""
     closed = {number for number in (STDIN, STDOUT, STDERR) if _is_closed(number)}
     if STDIN in closed or sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
@@ -68,7 +70,7 @@ def open_streams() -> None:
 
 
 def _is_closed(descriptor: int) -> bool:
-    """Whether it is; then it is taken up with nothing, so that no file of ours gets its number."""
+    """Whether a descriptor is closed. If so, it is opened on /dev/null, so that no other file gets its number."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -89,13 +91,13 @@ def _stream(descriptor: int, old: TextIO | None, *, closed: bool) -> io.TextIOWr
 
 
 def give_up_output() -> None:
-    """Send what is left of standard output nowhere: it was told that it can't be written."""
+    """Discard the rest of standard output, after its failure was reported."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
 
 
 def encodable(text: str) -> bool:
-    """Whether standard output's encoding has every character of a text."""
+    """Whether standard output's encoding has all characters of a text."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):

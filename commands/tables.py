@@ -1,29 +1,28 @@
-"""Rows as text for a terminal of any width, from which everything can be copied: no id and no number is ever broken."""
+"""Tables for a terminal of any width. Ids and numbers are never broken, so that they can be copied."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.cells import cell_len
-
 _GAP = "  "
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters and those that turn the direction of writing: a terminal would obey them."""
+"""Control characters and those that change the direction of writing, which a terminal would obey."""
 _WHOLE = re.compile(r"[-+]?[0-9][^ ]*( [^ ]+)?")
-"""Text that is a number, a time or an amount, such as 1:23 or 60.00 EUR: it stays in one line."""
+"""A number, a time or an amount, such as 1:23 or 60.00 EUR. It is not wrapped."""
 
 
 def table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], width: int, optional: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """The lines of a table's heading, and those of its rows; a block of `fields` for each row if `width` is too narrow.
+    """The lines of a table's heading and of its rows, or a block of `fields` for each row if `width` is too narrow.
 
-    Text wraps between words only. Numbers are set to the right. Columns that are `optional` are left out of a table that
-    would be too wide with them.
+    Text wraps between words only. Numbers are aligned to the right. The `optional` columns are omitted if the table would
+    be too wide with them.
     """
     for chosen in (columns, [column for column in columns if column not in optional]):
         made = _table(rows, chosen, width)
@@ -50,7 +49,7 @@ def _table(
 
 
 def fields(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """A line for each field of one thing; a long value runs on, and the terminal wraps it."""
+    """A line for each field of one thing. A long value is left to the terminal to wrap."""
     labels = [column.replace("_", " ") for column in columns]
     wide = _longest(labels)
     return [
@@ -59,7 +58,7 @@ def fields(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
 
 
 def cell(value: Any) -> str:
-    """A value as people read it; times are UTC."""
+    """A value for people; times are in UTC."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -72,8 +71,15 @@ def cell(value: Any) -> str:
 
 
 def cells_wide(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return len(text) if text.isascii() else cell_len(text)
+    """The number of a terminal's columns that a text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(letter: str) -> int:
+    """0 for a letter that is drawn upon the one before, 2 for a wide one (Unicode's annex 11), else 1."""
+    if unicodedata.category(letter) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
 
 
 def _words(texts: Sequence[str]) -> list[str]:
@@ -81,7 +87,7 @@ def _words(texts: Sequence[str]) -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """What a text may be broken into."""
+    """The pieces that a text may be broken into."""
     return [text] if _WHOLE.fullmatch(text) else text.split(" ")
 
 
@@ -90,7 +96,7 @@ def _longest(texts: Sequence[str]) -> int:
 
 
 def _shared(least: list[int], most: list[int], room: int) -> list[int]:
-    """A width for each column: what it needs, and of what is left as much as it can use, the neediest last."""
+    """A width for each column: its minimum, and an equal part of the remaining room as long as it can use it."""
     widths, left = list(least), room - sum(least)
     while left > 0 and (hungry := [i for i, wide in enumerate(widths) if wide < most[i]]):
         for i in hungry[:left]:

@@ -169,5 +169,5 @@ def mirror_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--mirror",
         metavar="ADDRESS",
-        help="Debian mirror to fetch from [default: the one that this machine uses].",
+        help="A Debian mirror to fetch from. Default: the one that this machine uses.",
     )(command)

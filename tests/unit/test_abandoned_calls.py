@@ -168,7 +168,7 @@ def test_release_holds_reads_the_log_first(house: Any) -> None:
     stands(house, call_id, Status.ENDED)
     house.database.do(lambda s: s.query(Call).update({"arrived_at": moment(0).at}))
     house.write(*house.talk(call_id))
-    assert "Nothing is left held." in release(house)
+    assert "No holds to release." in release(house)
     assert house.get(call_id).receipt.total == 155
 
 

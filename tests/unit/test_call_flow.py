@@ -173,7 +173,7 @@ def test_whatever_is_named_like_a_setting_is_one_or_an_outcome():
 
 
 def test_the_settings_file_shows_every_setting_of_a_call_with_its_default():
-    template = (ROOT / "commands" / "taxiphone.toml.j2").read_text(encoding="utf-8")
+    template = (ROOT / "commands" / "templates" / "taxiphone.toml.j2").read_text(encoding="utf-8")
     part = re.search(r"^\[call\].*?\n(.*?)^\[", template, re.MULTILINE | re.DOTALL)
     shown = tomllib.loads(re.sub(r"^# ", "", part[1], flags=re.MULTILINE))
     assert shown == Call().model_dump(mode="json")

@@ -22,8 +22,8 @@ from taxiphone.billing.papers import paper_text, statements
 from taxiphone.billing.papers.receipt_paper import receipt_paper, receipt_text
 from taxiphone.billing.papers.receipts import client_receipt, statement_line_text
 from taxiphone.billing.papers.statement_paper import statement_paper
+from taxiphone.commands.billing import billing
 from taxiphone.commands.console import App
-from taxiphone.commands.what_if import billing
 from taxiphone.settings_sections import Platform
 from taxiphone.store.models import Consultant
 from taxiphone.store.types import using_clocks

@@ -81,7 +81,7 @@ def test_a_consultant_is_added_shown_and_listed(run: Run, anne: dict[str, Any]) 
 def test_show_says_first_which_number_calls(run: Run) -> None:
     first = run("consultant", "show", "101").output.splitlines()[0]
     assert "+33 1 99 00 00 00" in first
-    assert "saved in the phone" in first
+    assert "Save this number in the phone" in first
 
 
 @pytest.mark.usefixtures("anne")
@@ -153,4 +153,4 @@ def test_empty_lists_say_how_to_begin(run: Run) -> None:
 def test_every_help_text_stands_alone(run: Run) -> None:
     assert "taxiphone consultant add" in run("consultant", "add", "--help").output
     assert "AMOUNT" in run("client", "top-up", "--help").output
-    assert "key in a consultant's code" in run("number", "add", "--help").output
+    assert "enter a consultant's code" in run("number", "add", "--help").output

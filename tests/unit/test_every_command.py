@@ -88,7 +88,7 @@ def test_ids_and_numbers_can_be_copied_from_a_terminal_of_any_width(
     file: Path, sqlite_house: Any, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     """Each stands whole in one line of the output."""
-    monkeypatch.setattr(console.out, "width", width)
+    monkeypatch.setattr(console, "width", lambda: width)
     sqlite_house.database.do(add_numbers)
     told = {
         "call list": [every_command.CALL, "7.17"],
@@ -225,4 +225,4 @@ def test_an_argument_that_is_no_text_is_refused(file: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"an argument holds bytes that are no text" in done.stderr
+    assert b"an argument has bytes that are not text" in done.stderr

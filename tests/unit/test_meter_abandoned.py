@@ -145,7 +145,7 @@ def test_explain_and_a_second_rating_find_the_same_talk(house: Any, call_id: str
     assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
     app = App(_cache={"settings": house.settings, "database": house.database})
     told = CliRunner().invoke(call_command, ["explain", call_id], obj=app).stdout
-    assert "To be looked at: Asterisk's log has no end of this talk" in " ".join(told.split())
+    assert "For review: Asterisk's log has no end of this talk" in " ".join(told.split())
     story = json.loads(CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app).stdout)
     assert (story["review"], story["talk"]["complete"]) == (found.review, False)
     assert "difference" not in {step["what"] for step in story["steps"]}

@@ -239,18 +239,18 @@ def made(folder: Path) -> list[str]:
 
 
 def test_the_names_that_miss_are_made_by_one_command(run: Run, tmp_path: Path) -> None:
-    assert run("prompts", "names") == "2 names made."
+    assert run("prompts", "names") == "2 names synthesised."
     assert made(tmp_path) == ["en/client", "en/consultant", "fr/client", "fr/consultant"]
-    assert run("prompts", "names") == "0 names made."
+    assert run("prompts", "names") == "0 names synthesised."
 
 
 def test_a_name_that_nobody_can_say_does_not_keep_the_others_from_being_made(run: Run) -> None:
     run("consultant", "add", "***", "--phone", "0612345679", "--price", "1.55", "--code", "4272")
-    assert run("prompts", "names").endswith("2 names made.")
+    assert run("prompts", "names").endswith("2 names synthesised.")
 
 
 def test_one_name_is_made_respelled_recorded_and_the_recording_dropped(run: Run, tmp_path: Path) -> None:
-    assert run("prompts", "name", "consultant", "4271") == "Anne (consultant 4271) is said by name."
+    assert run("prompts", "name", "consultant", "4271") == "Anne (consultant 4271) is spoken by name."
     sound = tmp_path / "var/sounds/names/fr/consultant/4271.alaw"
     before = sound.read_bytes()
     run("prompts", "name", "consultant", "4271", "--say", "Aneu")
@@ -259,7 +259,7 @@ def test_one_name_is_made_respelled_recorded_and_the_recording_dropped(run: Run,
     assert "own/consultant" in made(tmp_path)
     assert (
         run("prompts", "name", "consultant", "4271", "--drop-recording")
-        == "The recording of Anne is removed."
+        == "The recording of Anne was removed."
     )
     with pytest.raises(UsageError, match="no recording"):
         run("prompts", "name", "consultant", "4271", "--drop-recording")

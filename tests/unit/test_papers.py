@@ -28,8 +28,8 @@ from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
 from taxiphone.commands.console import App
+from taxiphone.commands.consultant.statement import statement
 from taxiphone.commands.receipt import receipt
-from taxiphone.commands.statement import statement
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.settings_sections import Invoice
 from taxiphone.store.models import Call, CelRow, Client, Consultant

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from taxiphone.billing.ledger import double_entry, payouts, postings
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.commands.console import App
-from taxiphone.commands.payments import payout
+from taxiphone.commands.payout import payout
 from taxiphone.errors import TaxiphoneError, UsageError
 
 DAY = date(2026, 11, 22)
@@ -80,7 +80,7 @@ def test_who_owes_is_shown_and_not_paid(house: Any) -> None:
     anne = house.consultant()
     earn(house, anne, -500, "a")
     (row,) = rows(house, "run", "--minimum", "0")
-    assert (row["earned"], row["paid"], row["note"]) == ("-5.00", "0.00", "owes this back")
+    assert (row["earned"], row["paid"], row["note"]) == ("-5.00", "0.00", "owes this amount")
     earn(house, anne, 1_700, "b")
     assert [row["paid"] for row in rows(house, "run")] == ["12.00"]
 

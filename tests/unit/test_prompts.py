@@ -279,7 +279,7 @@ def test_the_operators_recording_replaces_a_prompt_until_it_is_dropped(
 
     _run(*config, "prompts", "drop", "welcome")
     assert not own.exists()
-    with pytest.raises(UsageError, match="no recording of your own"):
+    with pytest.raises(UsageError, match="no recording of yours"):
         _run(*config, "prompts", "drop", "welcome")
 
 

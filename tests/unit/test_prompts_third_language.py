@@ -88,8 +88,8 @@ def built(run: Run, house: Path) -> Settings:
 
 def test_a_build_makes_its_sounds_beside_its_text_and_says_what_is_missing(run: Run, tmp_path: Path) -> None:
     told = run("prompts", "build", "--language", "eo")
-    assert told.startswith("eo: 16 built, 0 as they were, 0 removed")
-    assert "lacks these, which are heard in English: " in told
+    assert told.startswith("eo: 16 built, 0 unchanged, 0 removed")
+    assert "lacks these prompts; they are spoken in English: " in told
     assert " goodbye, " in told
     assert "n/3, " in told
     assert " credit-is, " in told
@@ -99,7 +99,7 @@ def test_a_build_makes_its_sounds_beside_its_text_and_says_what_is_missing(run: 
         for path in (tmp_path / "var/prompts").rglob("*.alaw")
     }
     assert {"welcome.alaw", "n/1.alaw", "package-3.alaw", "it-costs.alaw"} <= sounds
-    assert run("prompts", "build", "--language", "eo").startswith("eo: 0 built, 16 as they were")
+    assert run("prompts", "build", "--language", "eo").startswith("eo: 0 built, 16 unchanged")
 
 
 def test_its_figures_and_sentences_are_said_in_its_own_order_by_the_plain_grammar(built: Settings) -> None:

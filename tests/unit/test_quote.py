@@ -137,7 +137,9 @@ def test_a_recording_takes_its_fee_from_the_credit_first(file: Any) -> None:
     assert json.loads(
         run("--tariff", file(FORFAIT), "--credit", "65", "--recorded", "--json").stdout
     ) == {"max_seconds": 3600}  # fmt: skip
-    assert "no talk" in run("--tariff", file(FORFAIT), "--credit", "64.99", "--recorded").stdout
+    assert (
+        "Not enough for any talk" in run("--tariff", file(FORFAIT), "--credit", "64.99", "--recorded").stdout
+    )
 
 
 def test_people_get_a_table_and_for_one_length_every_step_of_the_sum(file: Any) -> None:
@@ -147,11 +149,9 @@ def test_people_get_a_table_and_for_one_length_every_step_of_the_sum(file: Any) 
     many = run("--tariff", file(FORFAIT), "--seconds", "10,3600").stdout
     assert "nothing is charged" in many
     assert "x 1.55" not in many
-    assert (
-        "It pays for a talk of 774 s (12 min 54 s)" in run("--tariff", file(LIBRE), "--credit", "20").stdout
-    )
+    assert "Enough for a talk of 774 s (12 min 54 s)" in run("--tariff", file(LIBRE), "--credit", "20").stdout
     free = {**LIBRE, "segments": [{"from": 0, "price_per_minute": "0"}]}
-    assert "without end" in run("--tariff", file(free), "--credit", "20").stdout
+    assert "without limit" in run("--tariff", file(free), "--credit", "20").stdout
 
 
 def test_the_file_may_come_from_standard_input_and_may_begin_with_a_byte_order_mark(file: Any) -> None:
@@ -274,7 +274,7 @@ def test_a_consultant_or_client_who_is_not_there_and_what_is_not_offered_are_ref
         (("--consultant", "999"), "no consultant"),
         (("--consultant", "101", "--client", "+33600000000"), "no client"),
         (("--consultant", "101", "--mode", "package"), "no package"),
-        (("--consultant", "101", "--recorded"), "no recording"),
+        (("--consultant", "101", "--recorded"), "does not allow recordings"),
     ):
         with pytest.raises(UsageError, match=says):
             run(*arguments, "--seconds", "60", app=app)

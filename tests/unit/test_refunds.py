@@ -18,8 +18,8 @@ from taxiphone.billing.pricing.tariff import half_up
 from taxiphone.billing.rating import settle_recording
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.console import App
-from taxiphone.commands.payments import refund as refund_command
 from taxiphone.commands.receipt import receipt as receipt_command
+from taxiphone.commands.refund import refund as refund_command
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote
 
@@ -133,10 +133,10 @@ def test_what_is_no_refund_is_refused_in_one_sentence(house: Any) -> None:
     call_id = talked(house)
     unpriced = house.call(house.client(code="7002"), 1)
     for arguments, sentence in (
-        ((call_id, "--reason", "x"), "AMOUNT, or --all"),
-        ((call_id, "1", "--all", "--reason", "x"), "AMOUNT, or --all"),
-        ((call_id, "-1", "--reason", "x"), "more than nothing"),
-        ((call_id, "0", "--reason", "x"), "more than nothing"),
+        ((call_id, "--reason", "x"), "either AMOUNT or --all"),
+        ((call_id, "1", "--all", "--reason", "x"), "either AMOUNT or --all"),
+        ((call_id, "-1", "--reason", "x"), "more than 0"),
+        ((call_id, "0", "--reason", "x"), "more than 0"),
         ((call_id, "0.001", "--reason", "x"), "more decimals"),
         ((call_id, "1", "--reason", " "), "a reason is one line"),
         ((call_id, "1", "--reason", "two\nlines"), "a reason is one line"),
@@ -153,8 +153,8 @@ def test_the_command_tells_whence_it_came_and_what_stays(house: Any) -> None:
     call_id = talked(house)
     text = invoke(house, refund_command, call_id, "1.00", "--reason", "bad line").stdout
     assert "Credit note 1: 1.00 EUR" in text
-    assert "0.70 of it from the consultant, 0.30 from the platform" in text
-    assert "6.17 EUR of the call stay paid" in text
+    assert "0.70 from the consultant and 0.30 from the platform" in text
+    assert "Still paid for the call: 6.17 EUR" in text
 
 
 def test_the_receipt_and_the_explanation_show_the_credit_note(house: Any) -> None:
@@ -177,7 +177,7 @@ def test_the_receipt_and_the_explanation_show_the_credit_note(house: Any) -> Non
     assert [step["what"] for step in story["steps"]].count("difference") == 0
     assert (story["refunds"][0]["consultant"], story["paid"]) == ("0.70", "6.17")
     assert sum(Decimal(entry["amount"]) for entry in story["postings"]) == 0
-    assert "Paid after that: 6.17 EUR" in invoke(house, call_command, "explain", call_id).stdout
+    assert "Paid after refunds: 6.17 EUR" in invoke(house, call_command, "explain", call_id).stdout
 
 
 def test_a_recording_that_is_ready_after_a_refund_can_still_be_given_back_whole(house: Any) -> None:

@@ -111,7 +111,7 @@ def test_a_change_of_a_setting_needs_what_the_page_says(tmp_path: Path, name: st
 
 
 def test_the_file_that_init_writes_has_every_setting_with_its_default() -> None:
-    template = (ROOT / "commands/taxiphone.toml.j2").read_text("utf-8")
+    template = (ROOT / "commands/templates/taxiphone.toml.j2").read_text("utf-8")
     for name, key in KEYS:
         section = template.partition(f"\n[{name}]")[2].partition("\n[")[0]
         (line,) = re.findall(rf"^(?:# )?{key} = .*", section, re.MULTILINE)[:1]

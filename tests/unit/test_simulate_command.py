@@ -127,7 +127,7 @@ def test_two_ways_of_saying_who_calls_are_refused():
 
 @pytest.mark.usefixtures("nowhere")
 def test_without_a_terminal_a_script_is_asked_for():
-    with pytest.raises(UsageError, match="no terminal to ask on"):
+    with pytest.raises(UsageError, match="no terminal to ask for keys"):
         run("call", "simulate")
 
 

@@ -97,7 +97,7 @@ def test_a_call_in_which_they_talked_is_not_given_back_unless_it_is_named(
     assert [row["given_back"] for row in release("--call", by_log)] == ["100.00"]
     assert house.balance("wallet", client) == 10_000
     assert named(house) == [(by_program, True)]
-    with pytest.raises(UsageError, match="nothing is left held"):
+    with pytest.raises(UsageError, match="no hold to release"):
         release("--call", by_log)
 
 

@@ -99,7 +99,7 @@ def test_it_is_an_alarm_in_every_place_where_somebody_looks(
     assert checked.exit_code == 1
     assert f"taxiphone call rate {call_id}" in " ".join(checked.stdout.split())
     listed = run(app, call, "list")
-    assert "1 call(s) are over and can't be priced" in listed.stderr
+    assert "1 finished call(s) can't be priced" in listed.stderr
     assert json.loads(run(app, call, "list", "--json").stdout)[0]["unpriced"].startswith(why)
     assert json.loads(run(app, call, "show", call_id, "--json").stdout)["unpriced"].startswith(why)
     explained = run(app, call, "explain", call_id)
@@ -147,7 +147,7 @@ def test_a_call_that_goes_on_or_came_to_nothing_is_not_priced_by_the_command(hou
     Meter(house.settings, house.database).read_once()
     with pytest.raises(UsageError, match="nobody talked"):
         run(app, call, "rate", nothing)
-    with pytest.raises(UsageError, match="--reason goes with --again"):
+    with pytest.raises(UsageError, match="--reason requires --again"):
         run(app, call, "rate", nothing, "--reason", "x")
 
 

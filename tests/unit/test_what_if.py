@@ -17,8 +17,8 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.rating import settle_recording
+from taxiphone.commands.billing import billing
 from taxiphone.commands.console import App
-from taxiphone.commands.what_if import billing
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.models import Base, Call, Client, Receipt
 
@@ -191,9 +191,9 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(app: App, file: Any) ->
     path = file(FLAT)
     days = ("--from", DAY, "--to", DAY)
     for arguments, says in (
-        (days, "what if what"),
-        ((*days, "--tariff", path, "--set", "fee=1"), "what if what"),
-        (("--from", DAY, "--to", "2025-11-01", "--set", "fee=1"), "--to: .* is before"),
+        (days, "give either --tariff"),
+        ((*days, "--tariff", path, "--set", "fee=1"), "give either --tariff"),
+        (("--from", DAY, "--to", "2025-11-01", "--set", "fee=1"), "--to .* is before"),
         ((*days, "--set", "fee"), "--set: 'fee' is not KEY=NUMBER"),
         ((*days, "--set", "fee=1", "--set", "fee=2"), "twice"),
         ((*days, "--set", "fee=much"), "--set: fee: "),

@@ -1,14 +1,13 @@
-"""`taxiphone billing what-if`: what a month would have come to under another tariff."""
+"""`taxiphone billing what-if`: what a period would have brought under another tariff."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from taxiphone.billing import days
 from taxiphone.billing import what_if as sums
@@ -16,16 +15,18 @@ from taxiphone.billing.pricing.money import digits_of
 from taxiphone.billing.pricing.quote_file import read_tariff
 from taxiphone.billing.pricing.tariff import amount_text
 from taxiphone.billing.tariffs_in_force import MODES
-from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, print_json, show
+from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show, styled
+from taxiphone.commands.lazy import LazyGroup
+from taxiphone.commands.options import Day
+from taxiphone.commands.progress import counting
 from taxiphone.errors import UsageError
 
-_DATE = click.DateTime(formats=["%Y-%m-%d"])
 _SUMS = ("revenue", "commission", "consultants", "vat")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def billing() -> None:
-    """What the prices bring, and would bring."""
+    """Compare what other tariffs would have brought."""
 
 
 @billing.command(
@@ -37,56 +38,70 @@ def billing() -> None:
     ),
 )
 @click.option(
-    "--from", "first", type=_DATE, required=True, help="The first day, in the platform's time zone."
+    "--from",
+    "first",
+    type=Day(),
+    metavar="DATE",
+    required=True,
+    help="The first day, in the platform's time zone.",
 )
-@click.option("--to", "last", type=_DATE, required=True, help="The last day, included.")
-@click.option("--tariff", metavar="FILE", help="Every call by this tariff, as in `taxiphone quote`.")
+@click.option("--to", "last", type=Day(), metavar="DATE", required=True, help="The last day.")
+@click.option(
+    "--tariff",
+    metavar="FILE",
+    help="Price every call by the tariff in this JSON file, as in `taxiphone quote`.",
+)
 @click.option(
     "--set",
     "changes",
     metavar="KEY=NUMBER",
     multiple=True,
-    help=f"Every call by its own tariff with this changed: {', '.join(sums.SETTABLE)}. What was free stays free.",
+    help="Price every call by its own tariff with this change. Can be repeated. "
+    f"KEY is one of {', '.join(sums.SETTABLE)}. What was free stays free.",
 )
-@click.option("--mode", type=click.Choice(MODES), help="Only the calls in this mode.")
+@click.option("--mode", type=click.Choice(MODES), help="Only calls in this mode.")
 @click.option(
-    "--top", type=click.IntRange(0, 1000), default=10, show_default=True, help="Name so many clients."
+    "--top",
+    type=click.IntRange(0, 1000),
+    default=10,
+    show_default=True,
+    help="Number of clients to list at each end.",
 )
 @json_option
 @pass_app
 def what_if(
     app: App,
     /,
-    first: datetime,
-    last: datetime,
+    first: date,
+    last: date,
     tariff: str | None,
     changes: tuple[str, ...],
     mode: str | None,
     top: int,
     as_json: bool,
 ) -> None:
-    """Rate the calls of some days again under another tariff, on paper only. Nothing is posted.
+    """Re-rate the calls of a period under another tariff without posting anything.
 
-    A call belongs to the day on which its talk began. Each call keeps its talk and its recording. Whether people would have talked as long at another price, nobody knows.
-    A tariff with free minutes gives them to every call.
+    A call belongs to the day on which its talk began. Each call keeps its talk and its recording: the command can't tell
+    whether people would have talked as long at another price. If the tariff has free minutes, every call gets them.
     """
     if (tariff is None) == (not changes):
-        raise UsageError("what if what? Give --tariff FILE, or --set KEY=NUMBER.")
+        raise UsageError("give either --tariff FILE or --set KEY=NUMBER.")
     if last < first:
-        raise UsageError(f"--to: {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
+        raise UsageError(f"--to {last} is before --from {first}.")
     currency = app.settings.platform.currency
     zone = days.zone_of(app.settings)
-    begin, end = days.begin_of(first.date(), zone), days.end_of(last.date(), zone)
+    begin, end = days.begin_of(first, zone), days.end_of(last, zone)
     period = sums.Period(begin, end, currency, mode)
-    with app.database.reading() as session, _progress() as shown:
+    with app.database.reading() as session:
         if tariff is None:
             rule = _changed(changes)
         else:
             rule = _by_file(tariff, currency, recorded=sums.any_recorded(session, period))
-        task = shown.add_task("Rating again", total=sums.calls_in(session, period))
-        found = sums.run(session, period, rule, top=top, progress=lambda calls: shown.advance(task, calls))
+        with counting("Re-rating", sums.calls_in(session, period)) as progress:
+            found = sums.run(session, period, rule, top=top, progress=progress)
         codes = sums.codes(session, [*found.most, *found.least])
-    row = _shown(found, codes, first.date(), last.date(), currency, mode)
+    row = _shown(found, codes, first, last, currency, mode)
     if as_json:
         print_json(row)
     else:
@@ -106,16 +121,11 @@ def _changed(changes: tuple[str, ...]) -> sums.Rule:
         if not equals:
             raise UsageError(f"--set: {key!r} is not KEY=NUMBER, such as price_per_minute=1.80.")
     if len({key for key, _, _ in pairs}) < len(pairs):
-        raise UsageError("--set: a key is there twice.")
+        raise UsageError("--set: the same key was given twice.")
     try:
         return sums.changed({key: value for key, _, value in pairs})
     except ValueError as error:
         raise UsageError(f"--set: {error}.") from None
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def _shown(
@@ -156,28 +166,26 @@ def _shown(
 
 def _print(row: dict[str, Any]) -> None:
     calls, clients = row["calls"], row["clients"]
-    out.print(
-        f"{calls} calls from {row['from']} to {row['to']}, amounts in {row['currency']}, tax included.\n"
-    )
+    say(f"{calls} calls from {row['from']} to {row['to']}, amounts in {row['currency']}, tax included.\n")
     columns = ("", "now", "then", "difference")
     table = [
         {"": _NAMES[name], **{column: Decimal(row[column][name]) for column in columns[1:]}} for name in _SUMS
     ]
     show(table, columns, as_json=False)
-    out.print(
+    say(
         f"\n{clients['more']} clients would have paid more, {clients['less']} less, {clients['same']} the same."
     )
-    for title, which in (("Most more", "most"), ("Most less", "least")):
+    for title, which in (("Largest increases", "most"), ("Largest decreases", "least")):
         if clients[which]:
-            out.print(f"\n[bold]{title}[/]")
+            say(f"\n{styled(title, bold=True)}")
             named = [{**each, **{key: Decimal(each[key]) for key in columns[1:]}} for each in clients[which]]
             show(named, ("client", *columns[1:]), as_json=False)
-    out.print("\nNothing was posted.")
+    say("\nNothing was posted.")
 
 
 _NAMES = {
     "revenue": "Revenue",
     "commission": "Commission",
     "consultants": "Consultants' shares",
-    "vat": "Tax inside the revenue",
+    "vat": "Tax included in the revenue",
 }

@@ -17,13 +17,13 @@ from taxiphone.store.types import now
 
 
 def client_row(session: Session, settings: Settings, found: Client) -> dict[str, Any]:
-    """All that is told of a client; of the PIN only whether there is one."""
+    """All that is shown of a client; of the PIN, only whether there is one."""
     balance = postings.balance(session, postings.WALLET, found.id)
     return _row(settings, found, balance, pauses(session, found))
 
 
 def all_clients(session: Session, settings: Settings) -> list[dict[str, Any]]:
-    """Every client by name, in as many queries as for one."""
+    """Every client by name, with as many queries as for one client."""
     found = session.scalars(
         select(Client).options(selectinload(Client.numbers)).order_by(Client.name, Client.id)
     )
@@ -58,7 +58,7 @@ def _row(settings: Settings, found: Client, balance: int, paused: list[dict[str,
 
 
 def pauses(session: Session, found: Client) -> list[dict[str, Any]]:
-    """From whom no PIN is taken just now: the client's code, or one of their numbers, and until when."""
+    """The pauses after wrong PINs: the code or number that no PIN is accepted from, and until when."""
     return [_pause(row) for row in sign_in.lockouts(session, now(), found).values()]
 
 

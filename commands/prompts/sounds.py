@@ -1,4 +1,4 @@
-"""`taxiphone prompts`: what callers hear: list it, build it from its texts, replace it by one's own recordings."""
+"""`taxiphone prompts list`, `build`, `use` and `drop`: the sounds of the prompts."""
 
 from __future__ import annotations
 
@@ -9,42 +9,34 @@ from typing import Any
 
 import click
 
-from taxiphone import settings as settings_file
-from taxiphone.commands import names
-from taxiphone.commands.console import App, err, examples, json_option, out, pass_app, show
+from taxiphone.commands.console import App, examples, json_option, note, pass_app, say, show
+from taxiphone.commands.prompts.synthesizer import install_synthesizer
 from taxiphone.dialplan.asterisk.mirrors import mirror_option
-from taxiphone.errors import SettingsError, UsageError
+from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.speech import own_recordings, prompts_folder, sound_files, synthesis
 from taxiphone.speech.prompt_texts import REFERENCE, SHIPPED, Languages, Texts
 
-_HEARD = "It is heard from the next start of `taxiphone serve`."
+_HEARD = "Callers hear it after the next start of `taxiphone serve`."
 
 
 def _language_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option("--language", metavar="LANG", help=text)
 
 
-@click.group()
-def prompts() -> None:
-    """What callers and consultants hear, in each language.
-
-    Every prompt has a name, a text and a sound. The sounds are made from the texts by a synthesiser; a recording of
-    your own takes the place of any of them. The names of consultants and clients are sounds, too.
-    """
-
-
-@prompts.command(name="list", epilog=examples("taxiphone prompts list --language fr"))
-@_language_option("Only this language; else all.")
-@click.option("--all", "all_clips", is_flag=True, help="Also the words that numbers and amounts are made of.")
+@click.command("list", epilog=examples("taxiphone prompts list", "taxiphone prompts list --language fr"))
+@_language_option("Only this language. Default: all.")
+@click.option(
+    "--all", "all_clips", is_flag=True, help="Also list the words that numbers and amounts are made of."
+)
 @json_option
 @pass_app
 def list_prompts(app: App, language: str | None, *, all_clips: bool, as_json: bool) -> None:
-    """List the prompts: name, text, seconds, and the recording of your own that replaces it, if any.
+    """List the prompts: name, text, duration, and whether you replaced the sound.
 
-    A prompt that is missing in a language of your own is heard in English.
+    A prompt that is missing in a language that you added is spoken in English.
     """
-    settings = _settings_if_any(app)
+    settings = app.settings_if_any
     rows = [
         row for texts in _chosen(settings, language) for row in _rows(texts, settings, all_clips=all_clips)
     ]
@@ -79,80 +71,64 @@ def _rows(texts: Texts, settings: Settings | None, *, all_clips: bool) -> Iterat
         }
 
 
-def _settings_if_any(app: App) -> Settings | None:
-    """The settings; None where there are none yet, since what is built in can be listed without."""
-    try:
-        settings_file.find(app.config)
-    except SettingsError:
-        if app.config is not None:
-            raise
-        return None
-    return app.settings
-
-
 def _chosen(settings: Settings | None, language: str | None) -> list[Texts]:
-    """The texts of one language; of all of them if none is given."""
+    """The texts of one language, or of all languages if none is given."""
     languages = SHIPPED if settings is None else Languages.of_state(settings.state)
     return [languages.texts(code) for code in ((language,) if language else languages.codes)]
 
 
-@prompts.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
-@_language_option("Only this language; else all.")
+@click.command(epilog=examples("taxiphone prompts build", "taxiphone prompts build --language fr"))
+@_language_option("Only this language. Default: all.")
 @mirror_option
 @pass_app
 def build(app: App, language: str | None, mirror: str | None) -> None:
-    """Make the sounds anew whose texts have changed, with espeak-ng.
+    """Synthesise the prompts whose texts have changed, with espeak-ng.
 
-    The texts are speech/prompts/*.toml, and those of your own languages prompts/*.toml in the state folder.
-
-    It is fetched into the cache folder where it is not on the PATH.
+    The texts are in speech/prompts/*.toml; those of languages that you added are in prompts/*.toml in the state folder. If
+    espeak-ng is not on the PATH, it is fetched into the cache folder.
     """
-    every = _chosen(_settings_if_any(app), language)
+    every = _chosen(app.settings_if_any, language)
     if any(synthesis.outdated(texts) for texts in every):
-        names.install_synthesiser(mirror=mirror)
+        install_synthesizer(mirror=mirror)
     for texts in every:
         outcome = synthesis.build(texts)
-        out.print(
-            f"{texts.language}: {len(outcome.built)} built, {outcome.kept} as they were, "
-            f"{len(outcome.removed)} removed"
+        say(
+            f"{texts.language}: {len(outcome.built)} built, {outcome.kept} unchanged, {len(outcome.removed)} removed"
         )
         if texts.missing:
-            err.print(
-                f"{texts.file} lacks these, which are heard in English: {', '.join(texts.missing)}",
-                markup=False,
-            )
+            note(f"{texts.file} lacks these prompts; they are spoken in English: {', '.join(texts.missing)}")
 
 
-@prompts.command(epilog=examples("taxiphone prompts use welcome ~/bonjour.wav --language fr"))
+@click.command(epilog=examples("taxiphone prompts use welcome ~/bonjour.wav --language fr"))
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_language_option("The language of the recording; else the platform's.")
+@_language_option("The language of the recording. Default: the platform's.")
 @pass_app
 def use(app: App, name: str, file: Path, language: str | None) -> None:
-    """Use FILE, a recording of your own, for the prompt NAME.
+    """Use the recording FILE for the prompt NAME.
 
-    Any format will do (WAV, MP3, M4A, Ogg ...). It is converted for the telephone, trimmed, and made as loud as the
-    other prompts. `taxiphone prompts list --language fr` shows the names, and the texts to be read.
+    FILE can have any usual format (WAV, MP3, M4A, Ogg and others). It is trimmed, converted for the telephone and adjusted
+    to the loudness of the other prompts. `taxiphone prompts list --language fr` shows the names and the texts to read.
     """
     texts = _texts(app, language)
     _check_name(texts, name)
     made = own_recordings.use(app.settings.state, texts.language, name, file)
-    out.print(
-        f"{name} ({texts.language}) is now your recording, {sound_files.seconds(made):.1f} s: {made}\n{_HEARD}"
+    say(
+        f"{name} ({texts.language}) now uses your recording, {sound_files.seconds(made):.1f} s: {made}\n{_HEARD}"
     )
 
 
-@prompts.command(epilog=examples("taxiphone prompts drop welcome --language fr"))
+@click.command(epilog=examples("taxiphone prompts drop welcome --language fr"))
 @click.argument("name")
-@_language_option("The language of the recording; else the platform's.")
+@_language_option("The language of the recording. Default: the platform's.")
 @pass_app
 def drop(app: App, name: str, language: str | None) -> None:
-    """Remove your recording of the prompt NAME; the one built in is heard again."""
+    """Remove your recording of the prompt NAME and use the built-in sound again."""
     texts = _texts(app, language)
     _check_name(texts, name)
     if not own_recordings.drop(app.settings.state, texts.language, name):
-        raise UsageError(f"there is no recording of your own for {name} in {texts.language}.")
-    out.print(f"{name} ({texts.language}) is the one built in again. {_HEARD}")
+        raise UsageError(f"there is no recording of yours for {name} in {texts.language}.")
+    say(f"{name} ({texts.language}) uses the built-in sound again. {_HEARD}")
 
 
 def _texts(app: App, language: str | None) -> Texts:
@@ -165,5 +141,5 @@ def _check_name(texts: Texts, name: str) -> None:
     near = difflib.get_close_matches(name, texts.clips, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise UsageError(
-        f"there is no prompt {name!r}.{hint} `taxiphone prompts list --language {texts.language}` shows them all."
+        f"there is no prompt {name!r}.{hint} `taxiphone prompts list --language {texts.language}` lists them."
     )

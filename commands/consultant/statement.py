@@ -1,4 +1,4 @@
-"""`taxiphone consultant statement`: what a consultant has earned, given back and been paid, day by day."""
+"""`taxiphone consultant statement`: what a consultant earned, refunded and was paid, day by day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import days
 from taxiphone.billing.papers import paper_text, statements
 from taxiphone.billing.papers.statement_paper import statement_paper
-from taxiphone.commands.console import App, err, examples, json_option, json_text, out, pass_app, say
+from taxiphone.commands.console import App, examples, json_option, json_text, note, pass_app, say
 from taxiphone.commands.files import write_private
 from taxiphone.commands.options import Day
 from taxiphone.directory.people import the_consultant
@@ -32,17 +32,15 @@ _FORMATS = ("text", "csv", "json", "pdf")
 )
 @click.argument("code")
 @click.option("--from", "first", type=Day(), required=True, metavar="DATE", help="The first day.")
-@click.option("--to", "last", type=Day(), metavar="DATE", help="The last day, itself included; else today.")
+@click.option("--to", "last", type=Day(), metavar="DATE", help="The last day. Default: today.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="Else what --output ends with, .pdf, .csv, .json; else text.",
+    help="The format. Default: by the ending of --output (.pdf, .csv, .json), else text.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Write into this file, readable by its owner only."
-)
-@click.option("--force", is_flag=True, help="Replace the file where it is there already.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file; only you can read it.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @json_option
 @pass_app
 def statement(
@@ -56,18 +54,17 @@ def statement(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show what the consultant with CODE earned from one day to another: each call, refunds, payouts, balances.
+    """Print what the consultant with CODE earned in a period: calls, refunds, payouts and balances.
 
-    Days are those of the platform's time zone; each line is on the day on which it was posted.
-    It is read from the ledger: opening balance, shares, corrections and payouts sum to the closing balance. Clients
-    are not named.
+    Days begin and end in the platform's time zone. Each line has the day on which it was posted. The figures come from the
+    ledger: opening balance, shares, corrections and payouts add up to the closing balance. Clients are not named.
     """
     zone = days.zone_of(app.settings)
     last = last or days.today(zone)
     if last < first:
         raise UsageError(f"--to {last} is before --from {first}.")
     if as_json and form not in {None, "json"}:
-        raise UsageError("--json does not go with another --format.")
+        raise UsageError("--json can't be combined with another --format.")
     ending = output.suffix.lower().removeprefix(".") if output is not None else ""
     wanted = "json" if as_json else form or (ending if ending in _FORMATS else "text")
 
@@ -78,16 +75,16 @@ def statement(
             app.settings, statements.statement(session, consultant, currency, first, last, zone), wanted
         )
 
-    data, notes = app.database.read(work)
-    for note in notes:
-        err.print(note, markup=False)
+    data, remarks = app.database.read(work)
+    for remark in remarks:
+        note(remark)
     if output is not None:
         write_private(output, data, force=force)
-        out.print(f"Written: {output}", markup=False)
+        say(f"Wrote {output}.")
         return
     if wanted == "pdf" and sys.stdout.isatty():
-        raise UsageError("a PDF is nothing for a terminal; name a file with --output.")
-    # Text goes in the terminal's encoding, a file's bytes as they would be in the file.
+        raise UsageError("a PDF can't be printed to a terminal. Give a file with --output.")
+    # Text is printed in the terminal's encoding; the other formats are the bytes that the file would have.
     if wanted == "text":
         say(data.decode().rstrip("\n"))
     else:
@@ -95,7 +92,7 @@ def statement(
 
 
 def _written(settings: Settings, found: statements.Statement, form: str) -> tuple[bytes, list[str]]:
-    """The file, and what is to be said of it."""
+    """The file's bytes, and remarks for the user."""
     if form == "json":
         return (json_text(statements.as_json(found)) + "\n").encode(), []
     if form == "csv":

@@ -1,4 +1,4 @@
-"""`taxiphone call simulate`: the whole menu in a terminal, without a telephone and without an Asterisk."""
+"""`taxiphone call simulate`: the whole call in a terminal, without a telephone and without Asterisk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from taxiphone.billing.papers import receipt_paper, receipts
-from taxiphone.commands.console import App, examples, json_option, out, pass_app, print_json
-from taxiphone.errors import SettingsError, UsageError
+from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, styled
+from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.simulate import cast, clock, terminal
 from taxiphone.simulate.clock import VirtualTimeLoop
@@ -28,13 +27,13 @@ from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call
 
-_COLOURS = {CLIENT: "cyan", BOTH: "bold"}
-_CONSULTANTS = "green"
+_STYLES: dict[str, dict[str, Any]] = {CLIENT: {"fg": "cyan"}, BOTH: {"bold": True}}
+_CONSULTANT_STYLE: dict[str, Any] = {"fg": "green"}
 
 
 @dataclass
 class _Run:
-    """What became of a simulation."""
+    """A simulation and its results."""
 
     settings: Settings
     database: Database
@@ -50,19 +49,26 @@ class _Run:
         "taxiphone call simulate --client 7001 --number +33199001234",
         "taxiphone call simulate --hidden --script talk.txt --json",
         "printf 'client hears mode-choice: press 1\\nconsultant rings: answer\\n"
-        "consultant hears accept-menu: press 1\\ntalk 75: client hangs up\\n' | taxiphone call simulate --script -",
+        "consultant hears accept-menu: press 1\\ntalk 75: client hangs up\\n' |\n"
+        "    taxiphone call simulate --number +33199001234 --script -",
     ),
 )
-@click.option("--client", metavar="CODE|NUMBER", help="Who calls; else the first client who may.")
-@click.option("--caller", metavar="NUMBER", help="Call from this number, whoever it belongs to.")
+@click.option(
+    "--client", metavar="CODE|NUMBER", help="The client who calls. Default: the first one who may call."
+)
+@click.option("--caller", metavar="NUMBER", help="Call from this number, whether a client has it or not.")
 @click.option("--hidden", is_flag=True, help="Call with a hidden number.")
-@click.option("--number", metavar="DID", help="The platform's number that is dialled; else everybody's.")
+@click.option(
+    "--number",
+    metavar="DID",
+    help="The platform's number to dial. Default: the first number shared by all consultants.",
+)
 @click.option(
     "--script",
     type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
-    help="What the people do, one deed a line; - is the standard input.",
+    help="A file with the actions of caller and consultants, one a line; - is standard input.",
 )
-@click.option("--language", metavar="LANG", help="Speak this language with everybody.")
+@click.option("--language", metavar="LANG", help="Speak this language to everybody.")
 @json_option
 @pass_app
 def simulate(
@@ -76,32 +82,40 @@ def simulate(
     language: str | None,
     as_json: bool,
 ) -> None:
-    """Live a call from its first prompt to its receipt, by the program's own scenario and meter.
+    """Simulate a call from the first prompt to the receipt, without a telephone and without Asterisk.
 
-    No telephone rings and nothing real is touched: consultants, clients, prices and credits are copied from the
-    database into a throw-away one; where there is none yet, a small made-up cast plays. Time is the call's own: a
-    minute of talk is over at once. Without a script, keys are asked for on the terminal, for both sides.
+    The call runs through the program's own application, meter and billing. It changes nothing: consultants, clients, prices
+    and balances are copied into a temporary database. If there is no database yet, invented people take part. Time is
+    simulated: a minute of talk passes at once. Without --script, you are asked for the keys of both sides.
 
     \b
     The lines of a script:
-      client hears enter-code: press 1234#      a prompt by its name, as in `taxiphone prompts list`
-      consultant rings: answer                  or busy, decline, ignore, unreachable; "consultant 2 rings"
-      consultant hears accept-menu: press 1     or hang up, nothing, sends nothing, line drops, line dies;
-                                                "after 3, press 1"
-      talk 75: client hangs up                  75 s after both are connected; or client presses #*,
-                                                consultant hangs up, client holds, client comes back,
-                                                client's line drops, client's line dies
-      ringing 5: client hangs up                5 s after the phone began to ring; at 10: 10 s after the call came
-      client calls again after 20               the next call
+      client hears enter-code: press 1234#   at a prompt (taxiphone prompts list)
+      consultant rings: answer               "consultant 2 rings": second phone
+      consultant hears accept-menu: press 1  "after 3, press 1": 3 s later
+      talk 75: client hangs up               75 s after both are connected
+      ringing 5: client hangs up             5 s after the phone begins to ring
+      at 10: client hangs up                 10 s after the call arrives
+      client calls again after 20            the next call, 20 s later
       // a comment
 
-    It ends with 1 where the call failed, or a line of the script never came due.
+    \b
+    What people can do:
+      at a prompt     press KEYS, hang up, nothing, sends nothing, line drops,
+                      line dies
+      at the phone    answer, busy, decline, ignore, unreachable
+      at a time       client (or consultant) presses KEYS, hangs up, holds,
+                      comes back; client's line drops, client's line dies
+
+    The exit code is 1 if the call failed or if a line of the script was never reached.
     """  # noqa: D301 - click reads \b as "keep these lines"
     if sum((client is not None, caller is not None, hidden)) > 1:
-        raise UsageError("only one of --client, --caller and --hidden can say who calls.")
+        raise UsageError("give only one of --client, --caller and --hidden.")
     if script is None and (as_json or not sys.stdin.isatty()):
-        raise UsageError("there is no terminal to ask on: give the people's deeds with --script FILE, or -.")
-    known = _settings_if_any(app)
+        raise UsageError(
+            "there is no terminal to ask for keys: give a script with --script FILE, or --script - for standard input."
+        )
+    known = app.settings_if_any
     languages = SHIPPED if known is None else Languages.of_state(known.state)
     if language is not None:
         languages.texts(language)
@@ -133,19 +147,10 @@ def _read(script: Path) -> str:
         raise UsageError(f"the script {script} can't be read: {error}.") from None
 
 
-def _settings_if_any(app: App) -> Settings | None:
-    try:
-        return app.settings
-    except SettingsError:
-        if app.config is not None:
-            raise
-        return None
-
-
 def _stage(
     app: App, settings: Settings | None, folder: Path, language: str | None
 ) -> tuple[Settings, Database]:
-    """The throw-away copy of the platform, or the made-up cast."""
+    """A temporary copy of the platform, or invented people."""
     if settings is not None and cast.is_there(settings):
         copied, database = cast.throw_away(settings, folder)
         cast.copy(app.database, database, copied)
@@ -183,11 +188,13 @@ async def _one(stage: World, dialled: str, caller: str, channel: str) -> Ended:
 
 
 def _asker(loop: VirtualTimeLoop, story: Story) -> terminal.Ask:
-    """Reads lines from the terminal without a thread, so that Ctrl-C ends it at once."""
+    """A function that reads lines from the terminal without a thread, so that Ctrl-C ends it at once."""
 
     async def ask(who: str, what: str) -> str | None:
         story.flush()
-        out.print(f"{'':9}[bold yellow]{who}[/] [dim]({escape(what)})[/] ", end="")
+        prompt = f"{styled(who, fg='yellow', bold=True)} {styled(f'({what})', dim=True)} "
+        sys.stdout.write(f"{'':9}{prompt}")
+        sys.stdout.flush()
         typed: asyncio.Future[str] = loop.create_future()
 
         def read() -> None:
@@ -205,12 +212,10 @@ def _asker(loop: VirtualTimeLoop, story: Story) -> terminal.Ask:
 
 
 def _print(told: Told) -> None:
-    colour = _COLOURS.get(told.who, _CONSULTANTS)
-    indent = "" if told.who in _COLOURS else "    "
+    indent = "" if told.who in _STYLES else "    "
     words = f"“{told.text}”" if told.what == "hears" else told.text
-    out.print(
-        f"[dim]{told.at:8.1f}[/] {indent}[{colour}]{told.who}[/] {escape(f'{told.what} {words}'.rstrip())}"
-    )
+    who = styled(told.who, **_STYLES.get(told.who, _CONSULTANT_STYLE))
+    say(f"{styled(f'{told.at:8.1f}', dim=True)} {indent}{who} {f'{told.what} {words}'.rstrip()}")
 
 
 def _show(run: _Run, *, as_json: bool) -> None:
@@ -222,15 +227,15 @@ def _show(run: _Run, *, as_json: bool) -> None:
         print_json({"events": events, "calls": shown, "never_due": missed})
         return
     for result in results:
-        out.print()
-        out.print(f"Outcome: {result['outcome']}", markup=False)
+        say()
+        say(f"Outcome: {result['outcome']}")
         if result["paper"] is not None:
-            out.print(result["paper"], markup=False)
-            out.print(f"\nConsultant: {result['consultant']}", markup=False)
+            say(result["paper"])
+            say(f"\nConsultant: {result['consultant']}")
         else:
-            out.print("Nothing was charged.")
+            say("Nothing was charged.")
     for each in missed:
-        out.print(f"[yellow]Line {each['line']} of the script never came due.[/]")
+        say(styled(f"Line {each['line']} of the script was never reached.", fg="yellow"))
 
 
 def _result(settings: Settings, ended: Ended) -> Callable[[Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The manual page taxiphone(1) in man(7)'s macros, made from the commands themselves."""
+"""`taxiphone man`: the manual page taxiphone(1) in man(7)'s macros, generated from the commands."""
 
 from __future__ import annotations
 
@@ -8,26 +8,49 @@ from collections.abc import Iterator
 import click
 
 from taxiphone import __version__
+from taxiphone.commands import cli_reference
+from taxiphone.commands.console import examples
 
 _EXIT = {
-    "0": "Done.",
-    "1": "It could not be done, or something is wrong; the sentence on standard error says what.",
-    "2": "The input was wrong; nothing was done.",
-    "141": "Whoever read the output has gone, as in a pipe to head(1).",
+    "0": "Success.",
+    "1": "The command failed, or it found something wrong. A message on standard error says what.",
+    "2": "The command line or the settings are wrong. Nothing was done.",
+    "141": "The reader of standard output has gone, as in a pipe to head(1).",
 }
 _ENVIRONMENT = {
-    "TAXIPHONE_CONFIG": "The settings file, where --config names none.",
-    "XDG_CACHE_HOME": "Where the unpacked Asterisk is kept, in a folder taxiphone; else ~/.cache.",
+    "TAXIPHONE_CONFIG": "The settings file, if --config is not given.",
+    "XDG_CACHE_HOME": "The folder for caches. Asterisk is unpacked to its subfolder taxiphone. Default: ~/.cache.",
 }
 _FILES = {
     "taxiphone.toml, /etc/taxiphone/taxiphone.toml": "The settings.",
-    "var/": "The state, beside the settings: database, recordings, Asterisk's folders.",
+    "var/": "The state folder beside the settings: database, recordings, Asterisk's files.",
 }
-_END = {"EXIT STATUS": _EXIT, "ENVIRONMENT": _ENVIRONMENT, "FILES": _FILES}
+END = {"EXIT STATUS": _EXIT, "ENVIRONMENT": _ENVIRONMENT, "FILES": _FILES}
+
+
+@click.command(
+    epilog=examples(
+        "taxiphone man > taxiphone.1 && man -l taxiphone.1",
+        "taxiphone man > ~/.local/share/man/man1/taxiphone.1        # then: man taxiphone",
+        "taxiphone man --format markdown > cli.md",
+    )
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["roff", "markdown"]),
+    default="roff",
+    show_default=True,
+    help="For man(1), or as a page of Markdown.",
+)
+def man(form: str) -> None:
+    """Print the manual page with every command and option, as input for `man`."""
+    root = click.get_current_context().find_root().command
+    click.echo(page(root) if form == "roff" else cli_reference.page(root, END), nl=False)
 
 
 def page(root: click.Command) -> str:
-    """The whole page."""
+    """The whole page for a command and all commands below it."""
     context = click.Context(root, info_name="taxiphone")
     name, _, rest = (root.help or "").partition("\n")
     lines = [
@@ -44,7 +67,7 @@ def page(root: click.Command) -> str:
         ".SH COMMANDS",
         *_below(root, context),
     ]
-    for title, entries in _END.items():
+    for title, entries in END.items():
         lines.append(f".SH {title}")
         for term, words in entries.items():
             lines += [".TP", f".B {_text(term)}", _text(words)]
@@ -52,7 +75,7 @@ def page(root: click.Command) -> str:
 
 
 def _below(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Every command under this one, the groups' own words before those of their commands."""
+    """Every command below this one; a group's text comes before its commands."""
     if not isinstance(command, click.Group):
         return
     for name in command.list_commands(context):
@@ -77,7 +100,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs; those that click keeps as they are written stay so here."""
+    """Paragraphs. Those that click does not wrap are not wrapped here either."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         lines = paragraph.strip("\n").split("\n")
         if lines == [""]:
@@ -90,7 +113,7 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Text in which nothing is a request or an escape to roff, in ASCII: a page that every locale's `man` reads."""
+    """ASCII text without requests or escapes for roff, so that `man` reads it in every locale."""
     safe = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
     safe = "".join(letter if letter.isascii() else f"\\[u{ord(letter):04X}]" for letter in safe)
     return f"\\&{safe}" if safe.startswith((".", "'")) else safe
