@@ -207,7 +207,7 @@ def test_the_backup_of_the_page_restores_a_platform(tmp_path: Path, monkeypatch:
     restore = re.sub(r"^(?:systemctl|chown) .*\n", "", restore, flags=re.MULTILINE)
     restore = restore.replace("-o taxiphone -g taxiphone ", "").replace("/var/lib/taxiphone", f"{home}/var")
     shell(f"set -eu\n{restore}", saved)
-    assert "ledger is right" in run(["ledger", "check"])
+    assert "everything sums to zero" in run(["ledger", "check"])
     assert run(["client", "list", "--json"]) == before
     assert (home / "var/asterisk/log/cel-custom/taxiphone.csv").exists()
 
