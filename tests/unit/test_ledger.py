@@ -196,7 +196,7 @@ def test_the_fee_of_a_recording_is_held_too(house: Any) -> None:
 def test_two_calls_at_once_cannot_hold_the_same_euro(house: Any) -> None:
     client, consultant = house.client(credit=500), house.consultant("1.00")
     house.call(client, consultant)
-    with pytest.raises(InsufficientFundsError, match=r"7001 holds 0\.00 EUR, and 1\.00 EUR"):
+    with pytest.raises(InsufficientFundsError, match=r"7001 has 0\.00 EUR, but 1\.00 EUR"):
         house.call(client, consultant)
     assert house.problems() == []
 
