@@ -400,7 +400,7 @@ async def test_a_wav_that_cannot_be_deleted_costs_no_recording_and_no_fee_and_is
         assert studio.house.balance("hold", call_id) == 0
     [said] = [line for line in caplog.messages if fixed in line]
     assert "can't be deleted" in said
-    assert "Delete it by hand" in said
+    assert "Delete the file manually" in said
 
 
 async def test_an_expired_recording_that_cannot_be_deleted_keeps_only_itself(
