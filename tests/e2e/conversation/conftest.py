@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
+import talks
 from ears import Ear
 from hearing import Library
 from sip_trace import Message, messages
@@ -22,6 +23,7 @@ from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
 
 LANGUAGES = ("en", "fr")
+_CAPTURING = asyncio.Lock()  # a file is there once Asterisk has been told of it
 PIN = "826401"
 REFUSED = ("nothing-charged", "goodbye")
 
@@ -171,7 +173,8 @@ class Scene:
 
     async def sip(self, phone: Phone) -> list[Message]:
         """Every SIP message that a phone got in all its calls."""
-        files = await self.them.everyone.network.capture_sip()
+        async with _CAPTURING:
+            files = await self.them.everyone.network.capture_sip()
         return [
             message for message in messages(files) if message.received and message.call_id in phone.dialogs
         ]
@@ -213,22 +216,20 @@ def scene(cast, everyone):
 
 @pytest.fixture
 def in_both_languages(scene):
-    """Live one story in French and in English at once: `await in_both_languages(story, price="1.55")`."""
+    """Live stories in French and in English, all at once: `await in_both_languages(story, another, price="1.55")`."""
 
-    async def live(story, **options):
-        scenes = [scene(language, **options) for language in LANGUAGES]
+    async def live(*stories, **options):
+        scenes = [scene(language, **options) for _ in stories for language in LANGUAGES]
 
-        async def told(one):
+        async def told(story, one):
             try:
                 await story(one)
             except BaseException as error:
-                error.add_note(f"in {one.speech.language}")
+                error.add_note(f"in {one.speech.language}, {getattr(story, 'keywords', '')}")
                 raise
 
-        results = await asyncio.gather(*map(told, scenes), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        each_twice = [story for story in stories for _ in LANGUAGES]
+        await talks.at_once(*map(told, each_twice, scenes))
         await scenes[0].them.nothing_left()
         return scenes
 
