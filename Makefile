@@ -40,15 +40,18 @@ check: install ## ruff, ruff format, mypy and the import contracts
 	$(BIN)/lint-imports --no-cache
 
 # The tests with real calls run last and by themselves: they mostly wait, and need a quiet machine to be on time.
+# The tests of a file share a platform and a network, so a file stays with one process.
+CALLS := -n 6 --dist loadfile --no-loadscope-reorder
+
 test: check ## all checks and all tests but the slow ones, with Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not e2e"
-	$(BIN)/pytest -n 4 --dist worksteal -m "not slow and e2e"
+	$(BIN)/pytest $(CALLS) -m "not slow and e2e"
 
 test-all: check ## the slow tests too, such as a hundred processes killed during a storm of calls
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not e2e"
-	$(BIN)/pytest -n 4 --dist worksteal -m e2e
+	$(BIN)/pytest $(CALLS) -m e2e
 
 docs: install ## generate pages of docs/
 	$(BIN)/python -m taxiphone.commands.settings_reference docs/settings.md

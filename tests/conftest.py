@@ -20,6 +20,44 @@ _REAL_HASHER = pins._HASHER
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Longest first, so that no process is left with one of them at the end.
+_LONG = (
+    "test_external_asterisk",
+    "test_serve",
+    "test_conversation_price",
+    "test_rightful_silence",
+    "test_conversation_who",
+    "test_talk_resumed",
+    "test_talk_ends",
+    "test_talk_time",
+    "test_conversation_reach",
+    "test_after_talk",
+    "test_conversation_recording",
+    "test_program_gone",
+    "test_database_away",
+    "test_clock_stepped",
+    "test_talk_killed",
+    "test_disturbances_real",
+    "test_withheld",
+    "test_sipp",
+    "test_disturbances",
+    "test_storm",
+    "test_every_command",
+    "test_hearing",
+    "test_recordings_worker",
+    "test_installed",
+    "test_what_if",
+    "test_event_orders",
+    "test_continuation",
+    "test_serving",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    place = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(_LONG)))
+
 
 @contextmanager
 def _hashed_by(hasher: PasswordHasher) -> Iterator[None]:
