@@ -76,9 +76,9 @@ def test_every_number_below_a_hundred_has_a_word() -> None:
         ("[sentences]\nwelcome = 3\n", "must be"),
         ('[sentences]\nwelcome = ""\n', "must be"),
         ('[sentences]\nwelcome = "x"\n[parts]\nwelcome = "y"\n', "already"),
-        ('[phrases]\nwelcome = "x"\n', "no table"),
-        (f'{VOICE}[templates]\nit-costs = "It costs much."\n', "its gaps in braces"),
-        (f'{VOICE}[templates]\nit-costs = "It costs {{Amount}}."\n', "its gaps in braces"),
+        ('[phrases]\nwelcome = "x"\n', "unknown table"),
+        (f'{VOICE}[templates]\nit-costs = "It costs much."\n', "gaps in braces"),
+        (f'{VOICE}[templates]\nit-costs = "It costs {{Amount}}."\n', "gaps in braces"),
         (
             f'{VOICE}[templates]\nit-costs = "It costs {{price}}."\n',
             "must contain each of these gaps once: {amount}",
@@ -298,7 +298,7 @@ def test_a_new_recording_takes_the_place_of_one_in_another_format(tmp_path: Path
         ("wellcome", {}, "Did you mean welcome"),
         ("../../welcome", {}, "no prompt"),
         ("welcome", {"amplitude": 0}, "is silent"),
-        ("welcome", {"seconds": 0.05}, "a prompt lasts"),
+        ("welcome", {"seconds": 0.05}, "a prompt must last"),
     ],
 )
 def test_what_can_not_be_a_prompt_is_refused_and_nothing_changes(

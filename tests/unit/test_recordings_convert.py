@@ -188,7 +188,7 @@ def test_an_mp3_that_is_shorter_than_the_talk_is_thrown_away(
     )
     half.chmod(0o700)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(half))
-    with pytest.raises(RecordingError, match=r"lasts 10.. ms and its WAV 4000 ms"):
+    with pytest.raises(RecordingError, match=r"lasts 10.. ms, but its WAV 4000 ms"):
         convert.to_mp3(job(tmp_path, 4))
     assert left_in(tmp_path / "recordings") == []
 

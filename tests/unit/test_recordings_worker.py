@@ -214,7 +214,7 @@ async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio:
     call_id = studio.priced()
     async with studio.working(wav_timeout=timedelta(seconds=0.5)):
         await studio.until_status(call_id, "failed")
-    assert "wrote no" in (studio.recording(call_id).error or "")
+    assert "did not write" in (studio.recording(call_id).error or "")
     assert studio.total(call_id) == 155
     assert studio.house.balance("wallet", studio.client) == credit - 155
     assert studio.house.balance("hold", call_id) == 0
@@ -443,7 +443,7 @@ async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recor
     [record] = said()
     assert call_id in record.getMessage()
     assert "database is locked" in record.getMessage()
-    assert "tried again" in record.getMessage()
+    assert "trying again" in record.getMessage()
     assert "\n" not in record.getMessage()
     assert record.exc_info is None
     assert studio.total(call_id) == 155 + FEE
