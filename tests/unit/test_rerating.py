@@ -72,7 +72,7 @@ def test_the_same_price_posts_nothing_and_says_so(house: Any) -> None:
     before = count_postings(house)
     assert again(house, call_id).changed is False
     text = invoke(house, call_command, "rate", "--again", call_id).stdout
-    assert "costs 6.55 EUR, nothing was posted" in text
+    assert "costs 6.55 EUR: nothing was posted" in text
     assert count_postings(house) == before
 
 
