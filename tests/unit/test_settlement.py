@@ -142,7 +142,9 @@ def test_the_explanation_does_not_take_a_wrong_receipt_for_the_end_of_the_credit
     house.database.do(
         lambda s: s.execute(update(Receipt).values(total=100, commission=30, consultant_share=70))
     )
-    assert "difference" in steps(house, call_id)
+    found = steps(house, call_id)
+    assert "difference" in found
+    assert found.count("length") == 1, "the talk was within the credit"
 
 
 def test_a_fee_that_was_released_is_not_asked_for_by_the_what_if(house: Any) -> None:
