@@ -85,7 +85,7 @@ class RtpWatchdog:
     """Looks at both sides of a talk from time to time.
 
     Args:
-        channels: the verbs.
+        channels: counts the packets of a leg.
         signalling: tells which phone sends nothing for good reason.
         client: a leg of the talk.
         consultant: the other.
