@@ -56,7 +56,7 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
     known = Languages.of_state(state).codes
     if language not in known:
         raise UsageError(
-            f"there are no prompts in {language!r}. The languages are: {', '.join(known)}. "
+            f"there are no prompts in the language {language!r}. Available: {', '.join(known)}. "
             f"To add one, put a text file into {state / 'prompts'} (docs/prompts.md)."
         )
     _write(file, _text(cli, host, trunk_port, language))
