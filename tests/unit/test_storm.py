@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from taxiphone.bench import storm as storms
 from taxiphone.bench.storm import Storm
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger_check import check
@@ -15,6 +16,8 @@ from taxiphone.store.database import Database
 from taxiphone.store.models import Call, FreeMinutes, Posting, Receipt
 
 CALLS, PROCESSES, CONSULTANTS = 50, 4, 5
+# Every process looks for the module that began it all, which is pytest's.
+storms.PROCESSES.set_forkserver_preload(["taxiphone.bench.storm", "pytest"])
 STEPS = 3  # of a call: it is accepted, it is in the log, it is priced
 PRICE = 72  # 42.5 s, so 43 s at 1.00 a minute, half up
 
