@@ -41,7 +41,7 @@ check: install ## ruff, ruff format, mypy and the import contracts
 
 # The tests with real calls run last and by themselves: they mostly wait, and need a quiet machine to be on time.
 # The tests of a file share a platform and a network, so a file stays with one process.
-CALLS := -n 6 --dist loadfile --no-loadscope-reorder
+CALLS := -n 4 --dist loadfile --no-loadscope-reorder
 
 test: check ## all checks and all tests but the slow ones, with Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install

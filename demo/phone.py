@@ -129,8 +129,11 @@ class Phone:
         """Wait until the call is answered."""
         await self._fact(self._active.entered, seconds)
 
-    async def press(self, keys: str, *, length: int = 100, pause: int = 100) -> None:
+    async def press(self, keys: str, *, length: int = 100, pause: int = 200) -> None:
         """Press keys one after the other (RFC 4733), each for `length` milliseconds with `pause` milliseconds between.
+
+        On a busy machine a pause arrives shorter than it was sent. With less than about 100 ms left, two presses of the
+        same key may be taken for copies of one press (`ari_app.keypad`).
 
         The tone is paused meanwhile, because Asterisk sends no keys while it plays a sound.
         """

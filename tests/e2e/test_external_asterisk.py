@@ -258,7 +258,7 @@ async def test_a_talk_whose_end_the_full_disk_has_swallowed_is_priced_within_a_m
     assert "Asterisk's log has no end of this talk" in call.review
     assert platform.database.do(lambda session: postings.balance(session, postings.HOLD, call_id)) == 0
     assert platform.database.do(check) == []
-    assert "whether the disk of the log is full" in theirs.log
+    assert "Check the free disk space for the log" in theirs.log
     await everyone.consultant.hang_up()
     # There is space again: the next talk is priced by the log.
     theirs.most_bytes(resource.RLIM_INFINITY)
