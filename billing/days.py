@@ -1,7 +1,7 @@
-"""Where days and months begin and end: in the platform's time zone, on the days of a change of the clock too.
+"""Days and months in the platform's time zone, including days on which the clocks change.
 
-A day is 23 or 25 hours long when the clock is changed. Where midnight itself is skipped, the day begins at the moment of the
-change. Every report, filter, statement, payout and limit asks here.
+A day has 23 or 25 hours when the clocks change. If midnight itself is skipped, the day begins at the moment of the change.
+All reports, filters, statements, payouts and limits use this module.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ _HOUR = timedelta(hours=1)
 
 
 def zone_of(settings: Settings | None) -> ZoneInfo:
-    """The platform's time zone; UTC where there are no settings at hand."""
+    """Return the platform's time zone, or UTC without settings."""
     return UTC_ZONE if settings is None else ZoneInfo(settings.platform.timezone)
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> date:
-    """The date of a moment."""
+    """Return the date of a moment."""
     return at.astimezone(zone).date()
 
 
 def today(zone: ZoneInfo) -> date:
-    """The date now."""
+    """Return today's date."""
     return day_of(now(), zone)
 
 
 def begin_of(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day, in UTC."""
+    """Return the first moment of a day, in UTC."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def end_of(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment after a day, in UTC: the begin of the next one, so that two periods that meet have no gap."""
+    """Return the first moment after a day, in UTC: the start of the next day, so adjacent periods have no gap."""
     return begin_of(day + timedelta(days=1), zone)
 
 
 def clock(at: datetime, zone: ZoneInfo) -> str:
-    """A time of day: `19:05:07`."""
+    """Format a time of day: `19:05:07`."""
     return f"{at.astimezone(zone):%H:%M:%S}"
 
 
 def zone_text(zone: ZoneInfo, *moments: datetime) -> str:
-    """The zone of some times for a person: `Europe/Paris, UTC+1`; `UTC+2 to UTC+1` where the clock was changed between."""
+    """Format the zone of some times: `Europe/Paris, UTC+1`, or `UTC+2 to UTC+1` if the clocks changed in between."""
     if zone.key == UTC_ZONE.key:
         return zone.key
     offsets = list(dict.fromkeys(_offset(at.astimezone(zone)) for at in moments))
@@ -55,7 +55,7 @@ def zone_text(zone: ZoneInfo, *moments: datetime) -> str:
 
 
 def iso(at: datetime, zone: ZoneInfo) -> str:
-    """A local time with its offset for programs (ISO 8601): `2026-10-31T23:59:00+01:00`, or `Z`."""
+    """Format a local time with its offset (ISO 8601): `2026-10-31T23:59:00+01:00`, or `Z`."""
     return at.astimezone(zone).isoformat().replace("+00:00", "Z")
 
 

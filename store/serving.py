@@ -1,9 +1,8 @@
-"""One `taxiphone serve` per database, whatever folder it runs in: a second one would end the calls of the first.
+"""Allows one `taxiphone serve` per database, in whatever folder it runs: a second one would end the calls of the first.
 
 SQLite: a kernel lock (fcntl, POSIX) on a file beside the database's. PostgreSQL: a session's advisory lock on a
-connection of its own, in the database and schema that the calls are in. Neither rests on a clock or on a process id, and
-both go with the process, however it ends: the kernel drops the one, the server drops the other with its connection. See
-docs/adr/0016.
+connection of its own, in the database and schema that the calls are in. Neither depends on a clock or a
+process id, and both are released when the process ends, however it ends. See docs/adr/0016.
 """
 
 from __future__ import annotations
@@ -37,25 +36,25 @@ class Lock(Protocol):
     """A lock that one process can hold."""
 
     def take(self) -> None:
-        """Take it.
+        """Take the lock.
 
         Raises:
-            SetupError: another process has it, or it can't be had here.
+            SetupError: another process has it, or locks don't work here.
             sqlalchemy.exc.DBAPIError: the database can't be reached.
         """
 
     def keep(self) -> None:
-        """Check that it is still held; take it again if its connection or file was lost. Raises like `take`."""
+        """Check that the lock is still held; take it again if its connection or file was lost. Raises like `take`."""
 
     def close(self) -> None:
-        """Release it."""
+        """Release the lock."""
 
 
 class HeldError(SetupError):
     """Another process has the lock.
 
     Attributes:
-        holder: which, in brackets, as far as it said so.
+        holder: the process, in brackets, if it is known.
     """
 
     def __init__(self, holder: str) -> None:
@@ -67,10 +66,10 @@ class HeldError(SetupError):
 
 
 def lock_of(database: Database) -> Lock:
-    """The lock of a database; not taken yet.
+    """Return the lock of a database, not yet taken.
 
     Raises:
-        SetupError: it lies in memory only.
+        SetupError: the database is in memory.
     """
     if database.file is not None:
         return FileLock(database.file)
@@ -80,9 +79,9 @@ def lock_of(database: Database) -> Lock:
 
 
 async def watch(lock: Lock, look_seconds: float = POLL_SECONDS) -> None:
-    """Keep a lock that was taken, until cancelled.
+    """Keep a lock until cancelled.
 
-    While the database is away, nobody else can take it there either.
+    While the database can't be reached, no other process can take the lock either.
 
     Raises:
         SetupError: another process has it now.
@@ -244,7 +243,7 @@ class AdvisoryLock:
 
     @staticmethod
     def _holder(connection: Connection) -> tuple[int, str] | None:
-        """The process of the server that holds the lock, and what the client called itself."""
+        """Return the server process that holds the lock, and the name its client gave."""
         row = connection.execute(
             text(
                 "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "

@@ -1,10 +1,9 @@
-"""The evidence of a call's talk: Asterisk's rows, and the call events that the program noted by two clocks.
+"""The evidence of a call's talk: Asterisk's rows, and the program's call events with two clocks.
 
-Asterisk's rows say when a talk was. The call events say what the program saw of it, and when, by the wall clock and by the
-monotonic one. They show whether the wall clock was set during the talk (`two_clocks.reconcile`), and how long the talk
-lasted at least where the rows have no end of it, or nothing at all. `alive` is written when Asterisk had just said that
-both legs are in the talk. Other call events prove nothing of the kind: `bridging` is written before the talk, `ended`
-perhaps long after it.
+Asterisk's rows say when the talk took place. The call events say what the program saw, by the wall clock and the monotonic
+clock. They show whether the wall clock was set during the talk (`two_clocks.reconcile`), and how long the talk lasted at
+least if rows are missing. `alive` is written right after Asterisk confirmed that both legs are in the talk. Other call
+events don't prove this: `bridging` is written before the talk, and `ended` may be written long after it.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ _SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of ord
 
 
 def legs(call: Call) -> tuple[str, str]:
-    """The unique ids of the client's leg and of the consultant's: the phone that accepted, else the first."""
+    """Return the unique ids of the client's and the consultant's leg: the phone that accepted, else the first."""
     return call.client_channel, call.consultant_channel or consultant_leg(call.id)
 
 
 def rows_of(session: Session, call: Call) -> list[CelRow]:
-    """Asterisk's rows of the call's two legs, in the order in which they were read; each once, however often it was."""
+    """Return Asterisk's rows of the call's two legs in the order in which they were read, without duplicates."""
     ours = CelRow.channel.in_(legs(call))
     found = session.scalars(select(CelRow).where(ours).order_by(CelRow.id))
     return list({(row.event, row.at, row.channel, str(row.extra)): row for row in found}.values())
@@ -50,16 +49,16 @@ def rows_of(session: Session, call: Call) -> list[CelRow]:
 def talk_of(
     session: Session, call: Call, rows: Iterable[CelRow] | None = None, *, over_by: Moment | None = None
 ) -> Talk | None:
-    """When they talked, as far as both witnesses agree; `doubt` says where they don't.
+    """Return the talk, as far as rows and call events agree; `doubt` says where they don't.
 
-    Where no end was written, the talk lasts to the last proof that it went on; where nothing was written, but the program
-    saw a talk, it is the program's.
+    Without an end in the rows, the talk lasts to the last proof that it went on. Without any rows, the call events
+    decide.
 
     Args:
-        session: where.
-        call: whose talk.
+        session: the database session.
+        call: the call.
         rows: of the call, where they are at hand.
-        over_by: a moment at which the talk was over, where that is not noted yet (`note_priced`).
+        over_by: a moment at which the talk was over, if that isn't noted yet (`note_priced`).
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
@@ -81,20 +80,20 @@ def talk_of(
 
 
 def awaits_program(session: Session, call: Call) -> bool:
-    """Whether the program saw the talk begin, and has not said yet how it ended: it will in a moment, if it lives."""
+    """Whether the program saw the talk begin but has not noted its end yet. If it is alive, it soon will."""
     marked = {each.what for each in _events(session, call)}
     return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
 
 
 def note_priced(session: Session, call: Call, over_by: Moment) -> None:
-    """Note, by both clocks, that the talk was over at a moment; only where the program saw one."""
+    """Note by both clocks that the talk was over at a moment, if the program saw a talk."""
     if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _events(session, call)):
         add_event(session, call.id, PRICED, when=over_by)
         session.flush()
 
 
 def ended_ago(session: Session, call: Call) -> timedelta | None:
-    """How long ago a priced talk ended, by the monotonic clock; None where the program noted that in no moment of this boot."""
+    """Return how long ago a priced talk ended by the monotonic clock; None if that was not noted since this boot."""
     for each in reversed(_events(session, call)):
         if each.what in {PARTED, PRICED} and each.boot is not None and each.boot == boot():
             return since(each)
@@ -102,7 +101,7 @@ def ended_ago(session: Session, call: Call) -> timedelta | None:
 
 
 def in_talk(session: Session, call: Call, at: datetime) -> datetime:
-    """A time by `store.types.steady`, as the talk's own: the wall clock at its beginning, and what had passed since."""
+    """Convert a time of `store.types.steady` to the talk's own: the wall clock at its start plus the time since."""
     begun = next((each for each in _events(session, call) if each.what == BRIDGED), None)
     if begun is None or begun.boot is None or begun.boot != boot():
         return at
@@ -110,21 +109,21 @@ def in_talk(session: Session, call: Call, at: datetime) -> datetime:
 
 
 def steadily(noted: CallEvent) -> datetime:
-    """When something was noted, as `store.types.steady` of this process; by the wall clock where that can't be told."""
+    """Return when something was noted, as `store.types.steady` of this process, or by the wall clock if unknown."""
     if noted.boot is None or noted.boot != boot():
         return noted.at
     return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
 
 
 def since(noted: CallEvent) -> timedelta:
-    """How long ago something was noted: by the monotonic clock, within one boot of this machine."""
+    """Return how long ago something was noted: by the monotonic clock within one boot of this machine."""
     then, at = _moment(noted), moment()
     same_boot = then.boot is not None and then.boot == at.boot
     return two_clocks.passed(then, at) if same_boot else at.at - then.at
 
 
 def _events(session: Session, call: Call) -> list[CallEvent]:
-    """What the program noted up to the price: what it notes later changes nothing any more."""
+    """Return the call events up to the price. Later ones are ignored."""
     found = session.scalars(
         select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
     ).all()
@@ -150,7 +149,7 @@ def _moment(event: CallEvent) -> Moment:
 
 
 def _only_seen(seen: Observed) -> Talk | None:
-    """The talk as the program alone saw it; None where it saw none, or can't say how long it was."""
+    """Return the talk by the call events alone; None if they have no talk or don't show its length."""
     least = two_clocks.proven(seen)
     if least is None or seen.bridged is None:
         return None
@@ -158,7 +157,7 @@ def _only_seen(seen: Observed) -> Talk | None:
 
 
 def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
-    """A talk whose end the log does not have, as long as it is proven to have lasted."""
+    """Return a talk whose end is not in the log, with its proven length."""
     end = start + least
     return Talk(
         start=start,
@@ -172,7 +171,7 @@ def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
 
 
 def _set_back(rows: list[CelRow]) -> bool:
-    """Whether the wall clock was set back while one file's rows were written."""
+    """Whether the wall clock was set back while the rows of one file were written."""
     latest: dict[str, datetime] = {}
     for row in sorted(rows, key=lambda each: (each.file, each.offset)):
         if row.at < latest.get(row.file, row.at) - _SET_BACK:
@@ -182,12 +181,12 @@ def _set_back(rows: list[CelRow]) -> bool:
 
 
 def heard(call: Call, found: Talk) -> Talk:
-    """The call's talk as far as each side could be heard: what is billed of it at most."""
+    """Return the talk up to where both sides could be heard, which is the most that is billed."""
     return talks.heard(found, until=call.heard_until, rtp_timeout=call.rtp_timeout)
 
 
 def was_dropped(call: Call, found: Talk) -> bool:
-    """Whether the call's talk ended as nobody asked for, so that it may be taken up again."""
+    """Whether the line dropped, so that the client may continue the consultation."""
     return talks.dropped(found, fault=call.fault, silent=call.heard_until is not None)
 
 

@@ -1,23 +1,23 @@
-"""The ledger, in double entry: every posting sums to zero and is made at most once.
+"""The double-entry ledger: every posting sums to zero and is made at most once.
 
 Accounts, by kind and owner (amounts in minor units, credit positive):
 
     wallet           a client's credit                                    never below zero
     hold             what a call may still cost                           never below zero
-    earnings         what a consultant has earned and was not paid yet
-    commission       the platform's part of the talks, its tax taken off
-    recording_fees   the platform's part of the recordings' fees, its tax taken off
-    vat              the tax inside what clients paid, owed to the state
-    refunds          the platform's part of refunds
-    payouts          the outside world: what went out to consultants
-    top_ups          the outside world: what came in is negative here
+    earnings         what a consultant has earned and has not been paid yet
+    commission       the platform's share of the talks, without tax
+    recording_fees   the platform's share of the recording fees, without tax
+    vat              the tax included in what clients paid, owed to the state
+    refunds          the platform's share of refunds
+    payouts          what was paid out to consultants
+    top_ups          what clients paid in, as a negative amount
 
-The client buys from the platform, so the tax inside a price is the platform's to hand on: a price of `total` goes with
-`consultant` to the earnings, with `vat` to the tax, and with what remains of the commission to the platform (which may be
-below zero where the commission is smaller than the tax). See docs/adr/0009.
+The client buys from the platform, so the platform owes the tax in a price. `charge` posts the consultant's share to
+`earnings`, the tax to `vat` and the rest of the commission to the platform. That rest is negative if the commission is
+smaller than the tax. See docs/adr/0009.
 
-A posting is never changed: its key says what it is for, so a second attempt finds the first and does nothing, and what was
-wrong is undone by its mirror image (`reverse`).
+Postings never change. The key says what a posting is for, so a second attempt finds the first and does nothing. A wrong
+posting is undone by a reversal (`reverse`).
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def post(
     call_id: str | None = None,
     memo: str = "",
 ) -> Posting:
-    """Make a posting, or find the one that was made under this key.
+    """Make a posting, or return the one that was made under this key.
 
-    Nothing of it remains in the transaction where it fails.
+    If it fails, nothing of it remains in the transaction.
 
     Raises:
         LedgerError: it does not sum to zero, or the key was used for another posting.
@@ -92,12 +92,12 @@ def post(
 def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
     """Undo the posting of `key` by its mirror image, of kind `reversal`, under `new_key`. At most once each.
 
-    The same two keys again find the reversal that was made. What a charge took from a hold goes back there: it can be
-    charged again or released.
+    Calling it again with the same keys returns the same reversal. What a charge took from a hold returns to the hold, and can
+    be charged again or released.
 
     Raises:
         LedgerError: there is no such posting, it is a reversal itself, or it was reversed under another key.
-        InsufficientFundsError: a wallet or a hold that got something by it has spent that meanwhile.
+        InsufficientFundsError: a wallet or hold has already spent what the posting credited.
     """
     wrong = _find(session, key)
     if wrong is None:
@@ -114,7 +114,7 @@ def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting
 
 
 def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
-    """Credit a client's wallet; the same key again credits nothing.
+    """Credit a client's wallet, once per key.
 
     Returns:
         the wallet's balance, in minor units.
@@ -206,9 +206,9 @@ def _release(key: CallKey, client_id: int, amount: int, currency: str) -> Draft:
 
 
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
-    """An account's balance in minor units; 0 where there is no such account yet.
+    """Return an account's balance in minor units, or 0 if the account doesn't exist.
 
-    Without a currency it is the platform's one: an account that holds another is left out by naming it.
+    With a currency, accounts in other currencies are left out.
     """
     connection = session.connection()
     session.flush()
@@ -218,13 +218,13 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
 
 
 def kept(session: Session, kind: str) -> dict[str, int]:
-    """The balance of every owner of a kind of account whose balance is kept, in minor units, in one query."""
+    """Return the stored balances of all accounts of a kind, by owner, in minor units, with one query."""
     found = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
     return {owner: int(total or 0) for owner, total in session.execute(found.group_by(Account.owner))}
 
 
 def held(session: Session, call_id: str) -> tuple[int, str]:
-    """What is held for a call, in minor units, and in which currency; 0 and no currency where nothing is."""
+    """Return the amount held for a call in minor units and its currency; 0 and an empty currency if nothing is held."""
     session.flush()
     of_call = select(Account.balance, Account.currency).where(Account.kind == HOLD, Account.owner == call_id)
     row = session.execute(of_call.where(Account.balance != 0)).first()
@@ -242,7 +242,7 @@ _LOCKED = select(Account.balance).where(*_whose).with_for_update()
 
 
 def balances(session: Session) -> list[tuple[str, str, str, int]]:
-    """(kind, owner, currency, balance in minor units) of every account that is not empty."""
+    """Return (kind, owner, currency, balance in minor units) of every account with a balance."""
     total = func.coalesce(Account.balance, func.sum(Entry.amount))
     rows = session.execute(
         select(Account.kind, Account.owner, Account.currency, total)
@@ -255,7 +255,7 @@ def balances(session: Session) -> list[tuple[str, str, str, int]]:
 
 
 def lock_wallet(session: Session, client_id: int, currency: str) -> int:
-    """A wallet's balance in minor units, held still until the transaction ends: nobody else can spend it meanwhile."""
+    """Lock a wallet until the transaction ends, and return its balance in minor units."""
     wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
     # Not through the session, which would write the call's row now, and again when it is complete.
     connection = session.connection()
@@ -272,7 +272,7 @@ def _post(session: Session, draft: Draft) -> Posting:
 
 
 def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
-    """Write those that are not there yet; all of them or, where one must not be made, none."""
+    """Write the postings that don't exist yet: all of them, or none if one is not allowed."""
     if not drafts:
         return
     for draft in drafts:

@@ -1,4 +1,4 @@
-"""What a talk costs: one shape for every tariff, and the readings of it. Pure: no I/O, no clock, nothing of the project.
+"""Prices a talk. Every tariff has the same shape. Pure: no I/O, no clock, no imports from the project.
 
 A tariff is a fee and ordered segments. Per minute at 1.55 with ten free minutes is
 
@@ -8,11 +8,10 @@ and a package of 60.00 for an hour is
 
     fee 60, segments (from 0 at 0.00) (from 3600 at 1.55).
 
-The rules: the talk is rounded up to whole seconds, once. A segment is entered when the talk is longer than its start;
-it then bills at least its first block and whole steps after it, never past the start of the next segment. Each line is
-rounded to the minor unit, half up; the total is the sum of the lines. A talk of no length, and one shorter than the
-short-call threshold (a network fault; its exact length counts, not the rounded one), costs nothing at all and bills no
-second. Amounts are whole minor units, prices exact decimals. docs/pricing.md has the rules with worked examples.
+The rules: the talk is rounded up once, to whole seconds. A segment applies if the talk is longer than the segment's
+start. It bills at least its first block, then whole steps, but never past the start of the next segment. Each line is
+rounded half up to the minor unit; the total is the sum of the lines. An empty talk, or one shorter than the short-call
+threshold (a network fault; the exact length counts, not the rounded one), costs nothing and bills no seconds. Amounts are whole minor units, prices exact decimals. docs/pricing.md has the rules with worked examples.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ _MINUTE = 60
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the talk with one price.
+    """A part of the talk with one price.
 
     Attributes:
         start: seconds of talk after which it begins.
-        price_per_minute: in whole currency units, of any number of decimals.
-        first: seconds that are billed at least, once it is entered.
+        price_per_minute: in whole currency units, with any number of decimals.
+        first: the minimum billed once the segment applies, in seconds.
         step: seconds of every block after the first.
     """
 
@@ -44,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is the same in every tariff of a platform: the currency, the shares, the fee of a recording."""
+    """The terms shared by all tariffs of a platform: currency, shares and recording fee."""
 
     currency: str
     digits: int
@@ -58,7 +57,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """A tariff, checked when it is made.
+    """A tariff, validated when it is created.
 
     Attributes:
         currency: ISO 4217.
@@ -67,13 +66,13 @@ class Tariff:
         segments: ordered by start, the first at 0.
         short_call_seconds: a talk shorter than this costs nothing.
         commission: the platform's share of the total, 0 to 1.
-        commission_on_recording: whether the commission is taken of the recording's fee too.
-        recording_fee: charged once where the talk was recorded.
-        vat: the rate of the tax inside every price, 0 to 1.
+        commission_on_recording: whether the commission also applies to the recording fee.
+        recording_fee: charged once if the talk was recorded.
+        vat: the rate of the tax included in every price, 0 to 1.
 
     Raises:
-        ValueError: a part can't be; the sentence begins with its key.
-        TypeError: a float where an exact number belongs.
+        ValueError: a value is invalid; the message begins with its key.
+        TypeError: a value is a float.
     """
 
     currency: str
@@ -110,7 +109,7 @@ class Tariff:
 
     @property
     def free_seconds(self) -> int:
-        """Seconds at the beginning that cost nothing, where no fee pays for them."""
+        """Return the free seconds at the start; those paid by a fee are not free."""
         if self.fee or self.segments[0].price_per_minute or len(self.segments) == 1:
             return 0
         return self.segments[1].start
@@ -121,10 +120,10 @@ class Line:
     """A line of a price.
 
     Attributes:
-        what: `fee`, `included` (seconds at no price), `talk` or `recording`; in a part of a consultation whose line was cut,
+        what: `fee`, `included` (seconds at no price), `talk` or `recording`; in a continued consultation
             also `earlier` (`billing.parts`).
         seconds: billed seconds; 0 for a fee.
-        amount: minor units; of `earlier` it is below zero.
+        amount: in minor units; negative for `earlier`.
     """
 
     what: str
@@ -134,15 +133,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a talk costs and who gets it, in minor units.
+    """The price of a talk and its shares, in minor units.
 
     Attributes:
-        billed_seconds: of all segments; 0 where nothing is charged for a network fault.
-        lines: they sum to `total`.
+        billed_seconds: of all segments; 0 if nothing is charged because of a network fault.
+        lines: their amounts sum to `total`.
         total: what the client pays, tax included.
-        commission: the platform's part of the total.
-        consultant: the rest of it.
-        net: the total without its tax.
+        commission: the platform's share of the total.
+        consultant: the consultant's share: the total less the commission.
+        net: the total without tax.
         vat: the tax; net + vat = total.
         network_fault: the talk was shorter than the short-call threshold.
     """
@@ -157,11 +156,11 @@ class Price:
     network_fault: bool = False
 
 
-# -- the tariffs of product.md ------------------------------------------------------------------------------------
+# -- the tariffs of the product ------------------------------------------------------------------------------------
 
 
 def per_minute(terms: Terms, price: Decimal, *, free_minutes: int = 0) -> Tariff:
-    """*Consultation libre*: a price per minute, the first minutes of it perhaps free."""
+    """Create a per-minute tariff (*consultation libre*), optionally with free minutes at the start."""
     paid = Segment(free_minutes * _MINUTE, price, terms.first, terms.step)
     return _tariff(terms, ZERO, (Segment(0, ZERO), paid) if free_minutes else (paid,))
 
@@ -169,7 +168,7 @@ def per_minute(terms: Terms, price: Decimal, *, free_minutes: int = 0) -> Tariff
 def package(
     terms: Terms, price: Decimal, minutes: int, *, then_per_minute: Decimal, short_call_seconds: int
 ) -> Tariff:
-    """*Forfait*: a price for a duration, the end of it included; beyond it by the minute."""
+    """Create a package tariff (*forfait*): a price for a duration, then per minute."""
     beyond = Segment(minutes * _MINUTE, then_per_minute, terms.first, terms.step)
     return _tariff(terms, price, (Segment(0, ZERO), beyond), short_call_seconds)
 
@@ -192,10 +191,10 @@ def _tariff(terms: Terms, fee: Decimal, segments: tuple[Segment, ...], short_cal
 
 
 def price(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> Price:
-    """What a talk of so many seconds costs; the work does not grow with the talk.
+    """Return the price of a talk of `seconds`, in time independent of its length.
 
     Raises:
-        ValueError: the seconds are negative or no number.
+        ValueError: the seconds are negative or not a number.
         TypeError: the seconds are a float.
     """
     seconds = duration(seconds)
@@ -226,12 +225,12 @@ def price(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> 
 
 
 def longest_talk(tariff: Tariff, credit: int, *, recorded: bool = False) -> int | None:
-    """The longest talk in whole seconds that a credit pays for; one second more costs more than there is.
+    """Return the longest talk, in whole seconds, that a credit pays for.
 
-    The short-call threshold gives nothing here: a talk is not begun in the hope that it fails.
+    The short-call threshold is ignored: it only covers talks that fail.
 
     Returns:
-        None: it pays for a talk without end. 0: it does not even pay for the fee, or for the first block.
+        None if the credit never runs out; 0 if it does not pay for the fee or the first block.
     """
     left = credit - minor(tariff.fee, tariff.digits)
     if recorded:
@@ -265,7 +264,7 @@ def shares(tariff: Tariff, total: int, recording: int) -> tuple[int, int]:
 
 
 def tax_free(tariff: Tariff, total: int) -> int:
-    """The total without the tax inside it, half up; the tax is the rest of it."""
+    """Return the total without its tax, rounded half up."""
     numerator, denominator = tariff.vat.as_integer_ratio()  # 1 + vat as a Decimal would be cut to 28 digits
     return half_up(total * denominator, numerator + denominator)
 
@@ -274,10 +273,10 @@ def tax_free(tariff: Tariff, total: int) -> int:
 
 
 def duration(seconds: Decimal | int) -> Decimal:
-    """Seconds of talk, checked.
+    """Validate seconds of talk.
 
     Raises:
-        ValueError: they are negative or no number.
+        ValueError: they are negative or not a number.
         TypeError: they are a float.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, Decimal | int):
@@ -289,12 +288,12 @@ def duration(seconds: Decimal | int) -> Decimal:
 
 
 def whole_seconds(seconds: Decimal) -> int:
-    """Rounded up to the next whole second."""
+    """Round up to the next whole second."""
     return int(seconds.to_integral_value(ROUND_CEILING))
 
 
 def billed_segments(tariff: Tariff, seconds: int) -> list[tuple[Segment, int]]:
-    """The segments that a talk of so many whole seconds enters, each with its billed seconds."""
+    """Return the segments that apply to a talk of `seconds`, each with its billed seconds."""
     entered = []
     for segment, length in _lengths(tariff):
         used = seconds - segment.start
@@ -306,20 +305,20 @@ def billed_segments(tariff: Tariff, seconds: int) -> list[tuple[Segment, int]]:
 
 
 def minor(amount: Decimal, digits: int) -> int:
-    """An amount in minor units, half up."""
+    """Convert an amount to minor units, rounded half up."""
     numerator, denominator = amount.as_integer_ratio()
     return half_up(numerator * 10**digits, denominator)
 
 
 def amount_text(minor: int, digits: int) -> str:
-    """Minor units as an amount with all of the currency's decimals: 155 with 2 digits is "1.55"."""
+    """Format minor units as an amount with all of the currency's decimals: 155 with 2 digits is "1.55"."""
     whole, rest = divmod(abs(minor), 10**digits)
     sign = "-" if minor < 0 else ""
     return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
 
 
 def half_up(numerator: int, denominator: int) -> int:
-    """The whole number nearest to a fraction from 0 on; a half goes up."""
+    """Round a non-negative fraction to the nearest whole number; halves round up."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -328,7 +327,7 @@ def _ceil_div(numerator: int, denominator: int) -> int:
 
 
 def _lengths(tariff: Tariff) -> list[tuple[Segment, int | None]]:
-    """Each segment with its length in seconds; the last has none."""
+    """Return each segment with its length in seconds; the last has None."""
     ends = [segment.start for segment in tariff.segments[1:]]
     lengths = [end - segment.start for segment, end in zip(tariff.segments, ends, strict=False)]
     return list(zip(tariff.segments, [*lengths, None], strict=True))

@@ -1,4 +1,4 @@
-"""A tariff as JSON and back: what is frozen into a call. Numbers are strings, so that no digit is lost."""
+"""Converts a tariff to JSON and back, as it is stored in a call. Numbers are strings, so no digit is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_NAME = 40
 
 
 def to_json(tariff: Tariff) -> dict[str, Any]:
-    """The tariff as an object of strings, whole numbers and one truth value."""
+    """Return the tariff as a JSON object of strings, integers and one boolean."""
     return {
         "currency": tariff.currency,
         "digits": tariff.digits,
@@ -49,10 +49,10 @@ def to_json(tariff: Tariff) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Tariff:
-    """The tariff that an object describes; `currency`, `digits` and `segments` must be there.
+    """Return the tariff described by an object; `currency`, `digits` and `segments` are required.
 
     Raises:
-        ValueError: a key is missing, unknown or holds what can't be; the sentence begins with the key.
+        ValueError: a key is missing, unknown or invalid; the message begins with the key.
     """
     _closed("", data, _KEYS, ("currency", "digits", "segments"))
     segments = data["segments"]
@@ -78,10 +78,10 @@ def from_json(data: Mapping[str, Any]) -> Tariff:
 
 
 def number(key: str, value: Any) -> Decimal:
-    """An exact number from 0 on, written in digits: a string, or a whole number as it is.
+    """Read an exact, non-negative number from a string of digits or an integer.
 
     Raises:
-        ValueError: it is anything else, or larger than any price or length; the sentence begins with the key.
+        ValueError: it is anything else, or too large; the message begins with the key.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f'{key}: must be a number in quotes, such as "1.55"')  # noqa: TRY004 - malformed input
@@ -118,7 +118,7 @@ def _closed(prefix: str, data: Mapping[str, Any], known: set[str], needed: tuple
 
 
 def _whole(key: str, value: Any) -> int:
-    """A whole number; what it may be at least is checked with the tariff."""
+    """Read a whole number; its minimum is checked with the tariff."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key}: must be a whole number, without quotes")  # noqa: TRY004 - malformed input
     if value >= BELOW:
