@@ -19,7 +19,7 @@ from taxiphone.commands.console import App
 from taxiphone.commands.quote import quote
 from taxiphone.errors import TaxiphoneError, UsageError
 
-# The tariff of product.md's package: 60.00 for an hour, then 1.55 a minute.
+# The tariff of a package: 60.00 for an hour, then 1.55 a minute.
 FORFAIT: dict[str, Any] = {
     "currency": "EUR",
     "fee": "60.00",

@@ -23,10 +23,10 @@ def tariff(currency: str, *segments: tuple[Any, ...], **others: Any) -> Tariff:
     return from_json({"currency": currency, "digits": digits_of(currency), "segments": listed, **others})
 
 
-SHARES = {"commission": "0.30", "recording_fee": "5.00"}  # product.md: 30 %, and 5.00 for a recording
+SHARES = {"commission": "0.30", "recording_fee": "5.00"}  # 30 %, and 5.00 for a recording
 
 TARIFFS = {
-    # product.md: per minute, free minutes, package
+    # Per minute, free minutes, package.
     "libre": tariff("EUR", (0, "1.55"), **SHARES),
     "free 10": tariff("EUR", (0, "0"), (600, "1.55"), **SHARES),
     "forfait": tariff("EUR", (0, "0"), (3600, "1.55"), fee="60", short_call_seconds=30, **SHARES),
