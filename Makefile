@@ -42,7 +42,7 @@ check: install ## ruff, ruff format, mypy and the import contracts
 # The tests with real calls run last and by themselves: they mostly wait, and need a quiet machine to be on time.
 # The tests of a file share a platform and a network, so a file stays with one process. A busy machine loses sound: a call
 # in which somebody did not hear what was said, or that was too slow, is made once more. The summary names it.
-CALLS := -n 4 --dist loadfile --no-loadscope-reorder -r aR \
+CALLS := -n 5 --dist loadfile --no-loadscope-reorder -r aR \
 	--reruns 1 --only-rerun "did not hear" --only-rerun "not within" --only-rerun "did not answer"
 
 test: check ## all checks and all tests but the slow ones, with Asterisk, SQLite and PostgreSQL
