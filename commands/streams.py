@@ -41,7 +41,7 @@ class _Raw(io.FileIO):
 
     def __init__(self, descriptor: int, *, closed: bool, lossy: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
-        self._was_closed, self._lossy = closed, lossy
+        self._was_closed, self.lossy = closed, lossy
 
     def isatty(self) -> bool:
         return not self._was_closed and super().isatty()
@@ -53,7 +53,7 @@ class _Raw(io.FileIO):
                 return os.write(self.fileno(), data)
             except OSError as error:
                 fault = error.errno or errno.EIO
-        if self._lossy:
+        if self.lossy:
             return memoryview(data).nbytes
         raise OutputError(fault)
 
@@ -93,6 +93,9 @@ def _stream(descriptor: int, old: TextIO | None, *, closed: bool) -> io.TextIOWr
 def give_up_output() -> None:
     """Discard the rest of standard output, after its failure was reported."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+    # What is still buffered is written when the stream is finalized; from Python 3.13 on, a failure there is printed.
+    if isinstance(raw := getattr(getattr(sys.stdout, "buffer", None), "raw", None), _Raw):
+        raw.lossy = True
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
 
 
