@@ -235,16 +235,20 @@ async def test_one_left_running_is_taken_over_and_stopped(settings: Settings) ->
     pid = first.pid
     assert pid is not None
     first.release()  # as if this program were gone
-    assert home.find_process(first.conf) == pid
-    second = AsteriskServer(locate.find(), settings.asterisk_home)
-    with pytest.raises(AsteriskStartError, match="is already running"):
-        await second.start()
-    assert await second.adopt()
-    assert (second.pid, second.adopted) == (pid, True)
-    await second.stop()
-    await second.wait_ended()
-    assert not second.running
-    assert home.find_process(second.conf) is None
+    try:
+        assert home.find_process(first.conf) == pid
+        second = AsteriskServer(locate.find(), settings.asterisk_home)
+        with pytest.raises(AsteriskStartError, match="is already running"):
+            await second.start()
+        assert await second.adopt()
+        assert (second.pid, second.adopted) == (pid, True)
+        await second.stop()
+        await second.wait_ended()
+        assert not second.running
+    finally:
+        if (left := home.find_process(first.conf)) is not None:
+            os.kill(left, signal.SIGKILL)
+    assert left is None  # nothing had to be killed
 
 
 async def test_another_homes_asterisk_is_not_taken_over(server: AsteriskServer, tmp_path: Path) -> None:
