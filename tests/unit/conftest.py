@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Command
+from click.testing import CliRunner, Result
 from databases import FreshPostgres, FreshSqlite, Postgres
 
 from taxiphone.billing import holds, ledger_check
 from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.ledger import postings
+from taxiphone.commands.console import App
+from taxiphone.errors import TaxiphoneError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Billing, DatabaseSection, Platform, Trunk
 from taxiphone.store.calls import Outcome, Status
@@ -130,6 +134,18 @@ class House:
 
     def balance(self, kind: str, owner: int | str = "") -> int:
         return self.database.do(lambda session: postings.balance(session, kind, owner))
+
+    @property
+    def app(self) -> App:
+        """What a command is given as its context object."""
+        return App(_cache={"settings": self.settings, "database": self.database})
+
+    def invoke(self, command: Command, *arguments: str) -> Result:
+        """Run a command. A known failure is raised, as it is for `main`."""
+        result = CliRunner().invoke(command, arguments, obj=self.app)
+        if isinstance(result.exception, TaxiphoneError):
+            raise result.exception
+        return result
 
     def problems(self) -> list[str]:
         return self.database.do(lambda session: [problem.what for problem in ledger_check.check(session)])

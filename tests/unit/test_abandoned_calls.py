@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from clocks import TO_THE_BRIDGE, moment, noted
 
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.commands.console import App
 from taxiphone.commands.ledger import ledger as ledger_command
 from taxiphone.server.abandoned import AbandonedCalls
 from taxiphone.store import types
@@ -143,7 +142,7 @@ async def test_one_that_can_not_be_priced_yet_is_tried_again(
 
 
 def release(house: Any, *arguments: str) -> str:
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     result = CliRunner().invoke(ledger_command, ["release-holds", *arguments], obj=app)
     assert result.exit_code == 0, result.output
     return result.stdout

@@ -22,7 +22,7 @@ from taxiphone.store.models import Account, Call, Consultant
 
 @pytest.fixture
 def app(house: Any) -> App:
-    return App(_cache={"settings": house.settings, "database": house.database})
+    return house.app
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from taxiphone.billing.evidence import proof
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.store import types
 from taxiphone.store.models import Call, Client
 from taxiphone.store.types import Moment
@@ -44,7 +43,7 @@ def price(house: Any, call_id: str, at: Moment, **how: Any) -> Call:
 
 
 def explained(house: Any, call_id: str) -> dict[str, Any]:
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     story = CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app)
     found: dict[str, Any] = json.loads(story.stdout)
     return found

@@ -29,7 +29,6 @@ from taxiphone.billing.summary import call_summary
 from taxiphone.billing.what_if import Period, changed
 from taxiphone.billing.what_if import run as what_if
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Consultant, Recording
@@ -435,7 +434,7 @@ def test_the_statement_says_with_which_call_it_goes_on(house: Any, chain: tuple[
 
 def test_the_explanation_tells_the_sum_of_the_parts(house: Any, chain: tuple[str, str]) -> None:
     first, second = chain
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     story = json.loads(CliRunner().invoke(call_command, ["explain", second, "--json"], obj=app).stdout)
     what = [step["what"] for step in story["steps"]]
     assert "difference" not in what

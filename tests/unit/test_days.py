@@ -23,7 +23,6 @@ from taxiphone.billing.papers.receipt_paper import receipt_paper, receipt_text
 from taxiphone.billing.papers.receipts import client_receipt, statement_line_text
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.billing import billing
-from taxiphone.commands.console import App
 from taxiphone.settings_sections import Platform
 from taxiphone.store.models import Consultant
 from taxiphone.store.types import using_clocks
@@ -104,7 +103,7 @@ def month(house: Any, first: date, last: date) -> statements.Statement:
 
 def test_reports_go_by_the_begin_of_the_talk_and_statements_by_posting(house: Any, talk: str) -> None:
     october, november = (date(2026, 10, 1), date(2026, 10, 31)), (date(2026, 11, 1), date(2026, 11, 30))
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     for (first, last), calls in ((october, 1), (november, 0)):
         words = ["what-if", "--from", str(first), "--to", str(last), "--set", "vat=0", "--json"]
         assert json.loads(CliRunner().invoke(billing, words, obj=app).stdout)["calls"] == calls

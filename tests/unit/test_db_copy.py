@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from databases import Postgres
 from sqlalchemy import select
 
 from taxiphone.billing.ledger import postings, refunds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.cli import taxiphone
-from taxiphone.commands.console import App
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store import copying
 from taxiphone.store.database import Database
@@ -55,11 +54,7 @@ def filled(house: Any) -> Any:
 
 
 def db_copy(house: Any, url: str, *words: str) -> Result:
-    app = App(_cache={"settings": house.settings, "database": house.database})
-    result = CliRunner().invoke(taxiphone.get_command(None, "db"), ["copy", url, *words], obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    return result
+    return house.invoke(taxiphone.get_command(None, "db"), "copy", url, *words)
 
 
 def rows(database: Database) -> dict[str, list[Any]]:

@@ -18,7 +18,6 @@ from taxiphone.billing.ledger import refunds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
-from taxiphone.commands.console import App
 from taxiphone.commands.refund import refund as refund_command
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.calls import Status
@@ -202,7 +201,7 @@ def test_a_recording_of_a_talk_that_cost_nothing_can_be_waived_before_it_is_read
     house.write(*house.talk(call_id))
     Meter(house.settings, house.database).read_once()
     assert house.balance("hold", call_id) == FEE
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     done = CliRunner().invoke(refund_command, [call_id, "--all", "--reason", "bad line"], obj=app)
     assert "the recording is free" in " ".join(done.stdout.split())
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))

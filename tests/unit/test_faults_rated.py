@@ -16,7 +16,6 @@ from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
 from taxiphone.billing.summary import CallSummary, call_summary
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Recording
 
@@ -44,7 +43,7 @@ def due(house: Any, call_id: str) -> CallSummary | None:
 
 
 def explained(house: Any, call_id: str) -> Any:
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     shown = json.loads(CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app).stdout)
     assert "difference" not in {step["what"] for step in shown["steps"]}
     assert CliRunner().invoke(call_command, ["explain", call_id], obj=app).exit_code == 0

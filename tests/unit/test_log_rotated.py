@@ -17,7 +17,6 @@ from sqlalchemy import func, select
 
 from taxiphone.billing.metering import log_gaps, log_rotation
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.commands.console import App
 from taxiphone.commands.ledger import ledger as ledger_command
 from taxiphone.store.models import CelRow
 
@@ -206,7 +205,7 @@ def test_a_file_that_is_not_read_yet_is_neither_compressed_nor_deleted(log: Path
 
 def test_a_gap_is_an_alarm_until_a_person_has_looked_at_it(house: Any) -> None:
     house.database.do(lambda s: log_gaps.note(s, "k", "something is gone."))
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     [told] = json.loads(CliRunner().invoke(ledger_command, ["gaps", "--json"], obj=app).stdout)
     assert told["text"] == "something is gone."
     done = CliRunner().invoke(ledger_command, ["gaps", "--settle", str(told["id"])], obj=app)

@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Posting
 
@@ -143,7 +142,7 @@ def test_explain_and_a_second_rating_find_the_same_talk(house: Any, call_id: str
     mark(house, call_id, "alive", 45)
     found = finish(house, call_id)
     assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     told = CliRunner().invoke(call_command, ["explain", call_id], obj=app).stdout
     assert "For review: Asterisk's log has no end of this talk" in " ".join(told.split())
     story = json.loads(CliRunner().invoke(call_command, ["explain", call_id, "--json"], obj=app).stdout)

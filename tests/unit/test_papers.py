@@ -27,10 +27,9 @@ from taxiphone.billing.papers.paper import Column, Paper, Sum, Table
 from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
-from taxiphone.commands.console import App
 from taxiphone.commands.consultant.statement import statement
 from taxiphone.commands.receipt import receipt
-from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.errors import UsageError
 from taxiphone.settings_sections import Invoice
 from taxiphone.store.models import Call, CelRow, Client, Consultant
 
@@ -59,10 +58,7 @@ def talked(house: Any) -> str:
 
 
 def invoke(house: Any, command: Any, *arguments: str) -> Any:
-    app = App(_cache={"settings": house.settings, "database": house.database})
-    result = CliRunner().invoke(command, arguments, obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
+    result = house.invoke(command, *arguments)
     assert result.exit_code == 0, result.output
     return result
 
@@ -224,7 +220,7 @@ def test_names_in_latin_greek_and_cyrillic_letters_are_printed_as_they_are(
 def test_a_name_in_another_script_is_replaced_by_the_code_and_the_command_says_so(
     house: Any, talked: str, tmp_path: Path, name: str
 ) -> None:
-    app = App(_cache={"settings": house.settings, "database": house.database})
+    app = house.app
     for table, code, whose in ((Client, "7001", "client"), (Consultant, "101", "consultant")):
         house.database.do(lambda s, table=table: s.execute(update(table).values(name=name)))
         path = tmp_path / f"{whose}.pdf"

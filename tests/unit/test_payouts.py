@@ -6,13 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from taxiphone.billing.ledger import double_entry, payouts, postings
 from taxiphone.billing.ledger.postings import Change
-from taxiphone.commands.console import App
 from taxiphone.commands.payout import payout
-from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.errors import UsageError
 
 DAY = date(2026, 11, 22)
 
@@ -33,11 +31,7 @@ def on(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
 
 
 def run(house: Any, *arguments: str) -> Any:
-    app = App(_cache={"settings": house.settings, "database": house.database})
-    result = CliRunner().invoke(payout, arguments, obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    return result
+    return house.invoke(payout, *arguments)
 
 
 def rows(house: Any, *arguments: str) -> list[dict[str, Any]]:

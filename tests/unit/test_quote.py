@@ -237,7 +237,7 @@ def test_what_contradicts_itself_is_refused(file: Any, arguments: tuple[str, ...
 
 @pytest.fixture
 def app(house: Any) -> App:
-    return App(_cache={"settings": house.settings, "database": house.database})
+    return house.app
 
 
 def total(app: App, *arguments: str) -> str:

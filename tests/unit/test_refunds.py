@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
@@ -17,10 +16,9 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.tariff import half_up
 from taxiphone.billing.rating import settle_recording
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.commands.receipt import receipt as receipt_command
 from taxiphone.commands.refund import refund as refund_command
-from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
+from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote
 
 
@@ -41,14 +39,6 @@ def give(
 ) -> CreditNote:
     made: CreditNote = house.database.do(lambda s: refund(s, s.get_one(Call, call_id), amount, reason, key))
     return made
-
-
-def invoke(house: Any, command: Any, *arguments: str) -> Any:
-    app = App(_cache={"settings": house.settings, "database": house.database})
-    result = CliRunner().invoke(command, arguments, obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    return result
 
 
 def test_a_part_comes_from_each_pocket_in_its_proportion(house: Any) -> None:
@@ -121,7 +111,7 @@ def test_a_consultant_who_was_paid_out_owes_it(house: Any) -> None:
     call_id = talked(house)
     house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))
     shown = json.loads(
-        invoke(house, refund_command, call_id, "--all", "--reason", "bad line", "--json").stdout
+        house.invoke(refund_command, call_id, "--all", "--reason", "bad line", "--json").stdout
     )
     assert (shown["amount"], shown["consultant_owes"], shown["left"]) == ("7.17", "5.02", "0.00")
     assert house.balance(postings.EARNINGS, 1) == -502
@@ -144,14 +134,14 @@ def test_what_is_no_refund_is_refused_in_one_sentence(house: Any) -> None:
         ((unpriced, "1", "--reason", "x"), "no receipt"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            invoke(house, refund_command, *arguments)
-    assert invoke(house, refund_command, call_id, "1").exit_code == 2  # no --reason
+            house.invoke(refund_command, *arguments)
+    assert house.invoke(refund_command, call_id, "1").exit_code == 2  # no --reason
     assert house.balance(postings.WALLET, 1) == 10_000 - 717
 
 
 def test_the_command_tells_whence_it_came_and_what_stays(house: Any) -> None:
     call_id = talked(house)
-    text = invoke(house, refund_command, call_id, "1.00", "--reason", "bad line").stdout
+    text = house.invoke(refund_command, call_id, "1.00", "--reason", "bad line").stdout
     assert "Credit note 1: 1.00 EUR" in text
     assert "0.70 from the consultant and 0.30 from the platform" in text
     assert "Still paid for the call: 6.17 EUR" in text
@@ -160,7 +150,7 @@ def test_the_command_tells_whence_it_came_and_what_stays(house: Any) -> None:
 def test_the_receipt_and_the_explanation_show_the_credit_note(house: Any) -> None:
     call_id = talked(house)
     give(house, call_id, 100, reason="mauvaise ligne")
-    shown = json.loads(invoke(house, receipt_command, "show", call_id, "--json").stdout)
+    shown = json.loads(house.invoke(receipt_command, "show", call_id, "--json").stdout)
     (note,) = shown["credit_notes"]
     assert (note["amount"], note["reason"], shown["refunded"], shown["paid"]) == (
         "1.00",
@@ -170,14 +160,14 @@ def test_the_receipt_and_the_explanation_show_the_credit_note(house: Any) -> Non
     )
     assert Decimal(note["net"]) + Decimal(note["vat"]) == Decimal(note["amount"])
     assert Decimal(shown["net"]) + Decimal(shown["vat"]) == Decimal(shown["total"])
-    text = invoke(house, receipt_command, "show", call_id).stdout.replace("\xa0", " ")
+    text = house.invoke(receipt_command, "show", call_id).stdout.replace("\xa0", " ")
     for part in ("Avoir n° 1 du ", "mauvaise ligne", "-1,00 €", "Payé après remboursement", "6,17 €"):
         assert part in text
-    story = json.loads(invoke(house, call_command, "explain", call_id, "--json").stdout)
+    story = json.loads(house.invoke(call_command, "explain", call_id, "--json").stdout)
     assert [step["what"] for step in story["steps"]].count("difference") == 0
     assert (story["refunds"][0]["consultant"], story["paid"]) == ("0.70", "6.17")
     assert sum(Decimal(entry["amount"]) for entry in story["postings"]) == 0
-    assert "Paid after refunds: 6.17 EUR" in invoke(house, call_command, "explain", call_id).stdout
+    assert "Paid after refunds: 6.17 EUR" in house.invoke(call_command, "explain", call_id).stdout
 
 
 def test_a_recording_that_is_ready_after_a_refund_can_still_be_given_back_whole(house: Any) -> None:

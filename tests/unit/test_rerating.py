@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import select
 
 from taxiphone.billing.evidence import cel
@@ -16,9 +15,8 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import Rerated, rerate
 from taxiphone.commands.call import call as call_command
-from taxiphone.commands.console import App
 from taxiphone.commands.receipt import receipt as receipt_command
-from taxiphone.errors import InsufficientFundsError, LedgerError, TaxiphoneError, UsageError
+from taxiphone.errors import InsufficientFundsError, LedgerError, UsageError
 from taxiphone.store.models import Call, CelRow, Posting
 
 START = 1_763_846_400
@@ -55,14 +53,6 @@ def again(house: Any, call_id: str, reason: str = "") -> Rerated:
     return done
 
 
-def invoke(house: Any, command: Any, *arguments: str) -> Any:
-    app = App(_cache={"settings": house.settings, "database": house.database})
-    result = CliRunner().invoke(command, arguments, obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    return result
-
-
 def count_postings(house: Any) -> int:
     return len(house.database.do(lambda s: s.scalars(select(Posting.id)).all()))
 
@@ -71,7 +61,7 @@ def test_the_same_price_posts_nothing_and_says_so(house: Any) -> None:
     call_id = talked(house, recorded=True)
     before = count_postings(house)
     assert again(house, call_id).changed is False
-    text = invoke(house, call_command, "rate", "--again", call_id).stdout
+    text = house.invoke(call_command, "rate", "--again", call_id).stdout
     assert "costs 6.55 EUR: nothing was posted" in text
     assert count_postings(house) == before
 
@@ -114,7 +104,7 @@ def test_a_higher_price_that_the_wallet_does_not_hold_is_refused_and_leaves_all_
     correct(house, call_id, "300")
     before = count_postings(house)
     with pytest.raises(InsufficientFundsError, match="the call keeps its price"):
-        invoke(house, call_command, "rate", "--again", call_id)
+        house.invoke(call_command, "rate", "--again", call_id)
     assert count_postings(house) == before
     assert house.get(call_id).receipt.total == 155
     assert house.problems() == []
@@ -138,11 +128,11 @@ def test_again_and_again_makes_versions_of_one_receipt_and_every_balance_is_that
         assert again(house, call_id, f"{seconds} s").receipt.total == total
         assert house.balance(postings.WALLET, 1) == 10_000 - total
         assert house.problems() == []
-    shown = json.loads(invoke(house, receipt_command, "show", call_id, "--json").stdout)
+    shown = json.loads(house.invoke(receipt_command, "show", call_id, "--json").stdout)
     assert (shown["number"], shown["version"]) == (1, 4)
     assert [old["total"] for old in shown["replaces"]] == ["6.55", "8.10", "5.78"]
     assert [old["reason"] for old in shown["replaces"]] == ["120 s", "30 s", "61 s"]
-    text = invoke(house, receipt_command, "show", call_id).stdout
+    text = house.invoke(receipt_command, "show", call_id).stdout
     assert "Numéro : 1-4" in text
     assert "Remplace la version 3 du " in text
 
@@ -151,7 +141,7 @@ def test_the_explanation_shows_the_prices_before_and_proves_the_one_now(house: A
     call_id = talked(house, "60")
     correct(house, call_id, "90")
     again(house, call_id, "late rows")
-    story = json.loads(invoke(house, call_command, "explain", call_id, "--json").stdout)
+    story = json.loads(house.invoke(call_command, "explain", call_id, "--json").stdout)
     assert "difference" not in {step["what"] for step in story["steps"]}
     assert (story["total"], story["former"][0]["total"], story["former"][0]["reason"]) == (
         "2.33",
@@ -159,7 +149,7 @@ def test_the_explanation_shows_the_prices_before_and_proves_the_one_now(house: A
         "late rows",
     )
     assert {entry["kind"] for entry in story["postings"]} == {"hold", "charge", "release", "reversal"}
-    text = invoke(house, call_command, "explain", call_id).stdout
+    text = house.invoke(call_command, "explain", call_id).stdout
     assert "late rows" in text
     assert f"call:{call_id}:talk:reversed" in text
 
@@ -186,7 +176,7 @@ def test_what_can_not_be_rated_again_says_why(house: Any) -> None:
     with pytest.raises(UsageError, match="never priced"):
         again(house, open_call)
     with pytest.raises(UsageError, match="--again"):
-        invoke(house, call_command, "rate", call_id)
+        house.invoke(call_command, "rate", call_id)
     with pytest.raises(UsageError, match="one line"):
         again(house, call_id, "x" * 201)
     house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 10, "bad line"))

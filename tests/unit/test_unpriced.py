@@ -24,7 +24,7 @@ BROKEN = {"currency": "EUR", "digits": 2, "segments": [{"from": 0, "price_per_mi
 
 @pytest.fixture
 def app(house: Any) -> App:
-    return App(_cache={"settings": house.settings, "database": house.database})
+    return house.app
 
 
 def run(app: App, command: Any, *arguments: str) -> Result:

@@ -35,7 +35,7 @@ ALWAYS = what_if.Period(FAR_BEGIN, FAR_END, "EUR")
 
 @pytest.fixture
 def app(house: Any) -> App:
-    return App(_cache={"settings": house.settings, "database": house.database})
+    return house.app
 
 
 def run(app: App, *arguments: str) -> Result:
