@@ -26,7 +26,6 @@ CARRIER = "127.0.0.4"
 CLIENT, DID = "+33639980001", "+33199001234"
 PHONES = tuple(f"+3363998100{number}" for number in range(1, 9))
 HASH = 11
-_ports = itertools.count(41000, 2)
 
 
 @dataclass
@@ -70,9 +69,9 @@ class Carrier:
     async def rings(self, caller: Caller) -> str:
         """Call, skip the price, and let it come to the consultant's phones; the call's id."""
         before = self.ids()
-        media = next(_ports)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
-            rtp.bind((CARRIER, media))
+            rtp.bind((CARRIER, 0))
+            media = rtp.getsockname()[1]
             await caller.invite(media=media)
             accepted = await caller.final()
             assert accepted.status == 200, accepted.text
@@ -109,10 +108,10 @@ class Carrier:
     async def accepts(self, call_id: str, invite: Message) -> None:
         """The called phone is answered, and 1 is pressed."""
         contact = b"Contact: <sip:phone@%s:%d>" % (CARRIER.encode(), self.wire.address[1])
-        media = next(_ports)
         there = int(re.search(r"m=audio (\d+)", invite.text)[1])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
-            rtp.bind((CARRIER, media))
+            rtp.bind((CARRIER, 0))
+            media = rtp.getsockname()[1]
             self.says(invite, 200, "OK", contact, b"Content-Type: application/sdp", body=sdp(CARRIER, media))
             await self.platform.marked(call_id, "consultant answered")
             for turn in itertools.count():
