@@ -81,7 +81,7 @@ def bench(
 ) -> None:
     """Measure the CPU time and the ring delay that Taxiphone adds to a call.
 
-    Three Asterisks run on the loopback interface, for a few minutes at most, with recordings off and prompts of 20 ms.
+    Three Asterisks run on the loopback interface, for a few minutes at most, with recordings off and prompts of 0.1 s.
     docs/benchmarks.md explains the figures.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")

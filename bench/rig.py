@@ -34,7 +34,8 @@ from taxiphone.store.calls import FINAL
 from taxiphone.store.models import Call, CallEvent
 
 MOST_LINES = 100
-PROMPT_SECONDS = 0.02
+# The shortest recording that an operator can use; a sound that ends sooner counts as missing.
+PROMPT_SECONDS = 0.1
 
 _LANGUAGE = "en"
 _PRICE, _CREDIT = Decimal("1.55"), Decimal("500.00")
@@ -181,7 +182,7 @@ class BenchSet:
             postings.top_up(session, client.id, minor, settings.platform.currency)
 
     def _quieten(self) -> None:
-        """Replace every prompt by 20 ms of silence, as an operator replaces a prompt by a recording."""
+        """Replace every prompt by silence, as an operator replaces a prompt by a recording."""
         settings = self.platform.settings
         for name in prompts_folder.sounds(settings, _LANGUAGE):
             file = own_recordings.folder(settings.state, _LANGUAGE) / f"{name}.alaw"
