@@ -1,1 +1,1 @@
-"""The steps of a call, in the order of ari_app/consultation.py. Each takes the values that it needs and returns what it found out."""
+"""The steps of a call; ari_app/consultation.py has their order. Each step takes and returns plain values."""

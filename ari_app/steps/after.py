@@ -1,4 +1,4 @@
-"""After the talk: who is left on the line hears what is due to them, and the client may rate."""
+"""After the talk: tells whoever is still on the line what was billed or earned, and asks the client for a rating."""
 
 from __future__ import annotations
 
@@ -19,53 +19,56 @@ from taxiphone.speech.sentences import Sounds, Speech
 
 log = logging.getLogger(__name__)
 
-_PRICE_SECONDS = database_timeout.SECONDS  # the meter needs some hundredths, a slow database this long
+# The meter usually takes a few hundredths of a second; this allows for a slow database.
+_PRICE_SECONDS = database_timeout.SECONDS
 _NOTE_SECONDS = 1.0
-_HASTE_SECONDS = 0.2
-_LONGEST_SECONDS = 60.0  # Asterisk ends a leg that hears all this for so long
+_SHORT_NOTE_SECONDS = 0.2
+# Asterisk hangs up a leg that is still connected this long after the talk.
+_LONGEST_SECONDS = 60.0
 
 FAULT = "one-way audio"
 
 
 async def after(call: LiveCall, agreement: Agreement, ending: Ending) -> None:
-    """Stop the meter, have the talk priced, and tell both sides; whoever has gone hears nothing."""
+    """End the talk, have it priced, and tell each side that is still connected."""
     sides = TalkSides(call, agreement)
     call.services.rated_calls.expect(call.id)
-    await _part(call, sides, ending)
+    await _unbridge(call, sides, ending)
     call.services.on_over(call.id)
     for leg in sides.legs:
-        with contextlib.suppress(AriError):  # the time-out of the talk is still there
+        with contextlib.suppress(AriError):  # the talk's time-out still applies
             seconds = _LONGEST_SECONDS + call.settings.call.key_seconds
             await call.channels.set_variable(leg, "TIMEOUT(absolute)", f"{seconds:.1f}")
-    for told in await asyncio.gather(
+    for result in await asyncio.gather(
         _tell_client(call, sides, ending.reason),
         _tell_consultant(call, sides, ending.reason),
         return_exceptions=True,
     ):
-        if isinstance(told, AriError):
-            log.warning("call %s: who was left on the line was not told all: %s", call.id, told)
-        elif isinstance(told, BaseException):
-            raise told
+        if isinstance(result, AriError):
+            log.warning("call %s: an announcement after the talk was cut short: %s", call.id, result)
+        elif isinstance(result, BaseException):
+            raise result
 
 
-async def _part(call: LiveCall, sides: TalkSides, ending: Ending) -> None:
-    """Note why the talk is over, and take both out of the bridge; a slow database holds up nobody.
+async def _unbridge(call: LiveCall, sides: TalkSides, ending: Ending) -> None:
+    """Record why the talk is over, and take both legs out of the bridge without waiting long for a slow database.
 
-    If the time is up, Asterisk's own time-out is half a second away: whoever is to hear why must be out of the bridge by
-    then.
+    When the time is up, Asterisk's own time-out follows half a second later. A side that is to hear why must be out of the
+    bridge by then.
     """
     try:
         await call.note(
-            _note(call, ending), seconds=_HASTE_SECONDS if ending.reason.time_is_up else _NOTE_SECONDS
+            _record_end(call, ending),
+            seconds=_SHORT_NOTE_SECONDS if ending.reason.time_is_up else _NOTE_SECONDS,
         )
     finally:
-        # Asterisk's log then says who left first: the one whose line is lost.
+        # The side whose line is lost leaves first, so that Asterisk's log shows it.
         legs = reversed(sides.legs) if ending.reason.consultants else sides.legs
         await call.channels.unbridge(call.bridge_id, *legs)
 
 
-async def _note(call: LiveCall, ending: Ending) -> None:
-    """Note why the talk is over. If that comes late, the meter could not know before, and reads again."""
+async def _record_end(call: LiveCall, ending: Ending) -> None:
+    """Record why the talk is over, then have the meter read its log again: it may have read it before this was written."""
     try:
         await call.record.over(
             ending.reason.value,
@@ -78,53 +81,55 @@ async def _note(call: LiveCall, ending: Ending) -> None:
 
 
 async def _tell_client(call: LiveCall, sides: TalkSides, reason: EndReason) -> None:
-    """Why it is over, how long it was, what it costs, what is left; then a rating by key."""
+    """Tell the client why the talk is over, its duration, its price and the remaining credit; then ask for a rating."""
     if sides.client.gone.is_set():
         return
     await call.say_sounds(*_why(call, reason, CLIENT_HEARS, sides.client_speech))
     if call.settings.call.tell_after:
-        due = await _due(call)
-        if due is not None:
-            await call.say_sounds(*_bill(sides.client_speech, due))
-        if due is None or not due.network_fault:
+        summary = await _summary(call)
+        if summary is not None:
+            await call.say_sounds(*_bill(sides.client_speech, summary))
+        if summary is None or not summary.network_fault:
             await _ask_for_rating(call)
         await call.say("goodbye")
     await call.channels.hang_up(sides.client)
 
 
 async def _tell_consultant(call: LiveCall, sides: TalkSides, reason: EndReason) -> None:
-    """Why it is over, how long it was, and their share."""
+    """Tell the consultant why the talk is over, its duration, and their share."""
     leg, speech = sides.consultant, sides.consultant_speech
     if leg.gone.is_set():
         return
     await call.prompter.say(leg, *_why(call, reason, CONSULTANT_HEARS, speech))
     if call.settings.call.tell_after:
-        due = await _due(call)
-        if due is not None:
-            share = () if due.network_fault else speech.your_share(due.share, due.currency)
-            await call.prompter.say(leg, *speech.talk_lasted(due.seconds), *share)
+        summary = await _summary(call)
+        if summary is not None:
+            share = () if summary.network_fault else speech.your_share(summary.share, summary.currency)
+            await call.prompter.say(leg, *speech.talk_lasted(summary.seconds), *share)
     await call.channels.hang_up(leg)
 
 
-def _why(call: LiveCall, reason: EndReason, hears: dict[EndReason, str], speech: Speech) -> Sounds:
-    """Why the talk is over, as one side hears it; nothing if it is not said to them."""
-    said = reason in hears and (call.settings.call.tell_after or reason in ALWAYS_SAID)
-    return speech.prompt(hears[reason]) if said else ()
+def _why(call: LiveCall, reason: EndReason, prompts: dict[EndReason, str], speech: Speech) -> Sounds:
+    """The prompt that tells one side why the talk is over; empty if that side isn't told."""
+    announced = reason in prompts and (call.settings.call.tell_after or reason in ALWAYS_SAID)
+    return speech.prompt(prompts[reason]) if announced else ()
 
 
-async def _due(call: LiveCall) -> CallSummary | None:
+async def _summary(call: LiveCall) -> CallSummary | None:
+    """The priced call; None if the price isn't known in time."""
     await call.services.rated_calls.wait(call.id, _PRICE_SECONDS)
     with contextlib.suppress(SQLAlchemyError):
         return await call.database.query(lambda session: call_summary(session, call.id))
     return None
 
 
-def _bill(speech: Speech, due: CallSummary) -> Sounds:
-    bill = speech.talk_lasted(due.seconds)
-    bill += speech.it_costs(due.total, due.currency) if due.total else speech.prompt("nothing-charged")
-    if due.recording_fee:
-        bill += speech.recording_follows(due.recording_fee, due.currency)
-    return bill + speech.credit_left(due.wallet, due.currency)
+def _bill(speech: Speech, summary: CallSummary) -> Sounds:
+    currency = summary.currency
+    bill = speech.talk_lasted(summary.seconds)
+    bill += speech.it_costs(summary.total, currency) if summary.total else speech.prompt("nothing-charged")
+    if summary.recording_fee:
+        bill += speech.recording_follows(summary.recording_fee, currency)
+    return bill + speech.credit_left(summary.wallet, currency)
 
 
 async def _ask_for_rating(call: LiveCall) -> None:

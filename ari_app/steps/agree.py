@@ -1,4 +1,4 @@
-"""The consultant has accepted: the tariff is frozen, what the talk can cost is held, a short tone sounds to both."""
+"""The consultant has accepted: copies the tariff into the call, holds the credit, and plays a short tone to both."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from taxiphone.store.calls import Outcome
 
 @may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED, Outcome.PRICE_CHANGED)
 async def agree(call: LiveCall, request: Request, reached: Reached) -> Agreement:
-    """Freeze and hold, and start MixMonitor if both want it; it records only what is bridged later."""
+    """Copy the tariff into the call and hold the credit. If both want a recording, start MixMonitor.
+
+    MixMonitor records nothing until the legs are bridged.
+    """
     try:
         accepted = await _accept(call, request, reached)
     except (NoTalkError, SQLAlchemyError):
-        # The consultant, who has just accepted, is told that nothing comes of it while the client is told why.
+        # The consultant hears that the call won't take place, while the client hears why.
         call.dismiss(reached.leg, *call.speech_to(request.consultant).prompt("not-after-all"))
         raise
     if reached.recorded:
         await call.channels.through_dialplan(reached.leg, "consultant-record")
     tone = call.speech.prompt("tone-start")
-    with contextlib.suppress(AriError):  # the bridge tells whether they are there
+    with contextlib.suppress(AriError):  # bridging fails if a leg has gone
         await asyncio.gather(*(call.prompter.say(leg, *tone) for leg in (call.client_leg, reached.leg)))
     return Agreement(request.client, request.consultant, reached.leg, reached.recorded, accepted)
 
 
 async def _accept(call: LiveCall, request: Request, reached: Reached) -> Accepted:
-    """Freeze the tariff and hold what the talk can cost.
+    """Copy the tariff into the call and hold the most that the talk can cost.
 
     Raises:
-        NoTalkError: the credit was spent, or the price raised, while the phone rang.
+        NoTalkError: while the phone rang, the credit was spent or the price went up.
     """
     try:
         accepted = await call.record.accepted(

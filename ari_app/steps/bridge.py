@@ -1,4 +1,4 @@
-"""The two are bridged, and only now does the meter start."""
+"""Bridges the two legs. Metering starts here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from taxiphone.ari_app.waiting import CallerGoneError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import Moment, moment
 
-# From Asterisk's time-out being set to the bridge, at most.
+# The longest time between setting Asterisk's time-out and bridging.
 _TONE_SECONDS = 2.0
 
 
 @may_end_with(Outcome.NOT_ACCEPTED)
 async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
-    """Bridge the two, and set Asterisk's own time-out to the end of the credit; returns when they were bridged.
+    """Bridge the two legs, with Asterisk's own time-out set to the end of the credit. Returns when they were bridged.
 
     Raises:
-        CallerGoneError: the client hung up at the tone.
+        CallerGoneError: the client hung up before the legs were bridged.
+        NoTalkError: the consultant did.
     """
     times = timetable(agreement.accepted, call.settings)
     # From here on, Asterisk's time-out must not say that nothing was charged (extension T of the dialplan).
@@ -30,7 +31,7 @@ async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
     await call.record.write(Status.TALKING, "bridging")
     try:
         call.bridged = await call.channels.bridge(call.bridge_id, call.client_leg, agreement.leg)
-    except BaseException:  # it may have been carried out, and then the meter runs
+    except BaseException:  # the command may have been carried out, and then the talk is billed
         call.bridged = True
         raise
     if call.bridged:

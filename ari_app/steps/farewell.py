@@ -1,4 +1,4 @@
-"""The end of a call without a talk: the client is told why, and that it cost nothing."""
+"""The end of a call without a talk: tells the client why, and that the call cost nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from taxiphone.errors import AriError
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Client
 
-# How long the writing of an outcome is waited for before it is said.
+# How long to wait for the outcome to be written before announcing it.
 _NOTE_SECONDS = 0.5
 
 
 async def farewell(call: LiveCall, end: NoTalkError) -> None:
-    """Say why there is no talk, and that it cost nothing."""
-    # The consultant is free for others while this is said. What is not noted now is noted when the call ends.
+    """Say why there is no talk, and that the call cost nothing."""
+    # Written first, so that others can call the consultant meanwhile. If this fails, the end of the call writes it.
     await call.note(
         call.record.write(None, "no consultation", end.outcome, outcome=end.outcome), seconds=_NOTE_SECONDS
     )
@@ -29,7 +29,7 @@ async def farewell(call: LiveCall, end: NoTalkError) -> None:
 
 
 async def _balance(call: LiveCall, client: Client) -> tuple[str, ...]:
-    """What the client has, and that another talk holds the rest."""
+    """The client's credit, and whether another of their calls holds part of it."""
     sounds: tuple[str, ...] = ()
     with contextlib.suppress(SQLAlchemyError):
         credit = await call.record.balance(client)
@@ -38,7 +38,7 @@ async def _balance(call: LiveCall, client: Client) -> tuple[str, ...]:
 
 
 async def apologize(call: LiveCall) -> None:
-    """Say that the call failed through our fault, to a caller who may not have been answered yet."""
+    """Tell the caller that the call failed because of an error here. Answers the call first, if necessary."""
     with contextlib.suppress(CallerGoneError, AriError):
         async with staying(call.client_leg):
             await call.channels.answer(call.client_leg)

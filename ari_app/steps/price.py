@@ -1,4 +1,4 @@
-"""The price, told before anything costs, and then the choice: by the minute, or the package."""
+"""Announces the price before anything is charged, then lets the client choose: per minute, or the package."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from taxiphone.store.models import Client, Consultant
 _MINUTE = 60
 
 SKIP_SECONDS = 0.5
-"""How long after the price a key may still skip the wait."""
+"""How long after the announcement a key still counts as skipping it."""
 
 
 @may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
 async def announce_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
-    """Tell all prices, tax included, what is free, and how long the credit lasts; `#` skips."""
+    """Announce all prices including tax, the free minutes, and how long the credit lasts; `#` skips the rest."""
     quote = await call.database.query(
         lambda session: quote_consultation(session, call.settings, client, consultant)
     )
@@ -39,23 +39,23 @@ async def announce_price(call: LiveCall, client: Client, consultant: Consultant)
 
 
 def check_affordable(quote: AnnouncedQuote, client: Client) -> None:
-    """Check that credit and limit pay for the first minute, or the package.
+    """Check that the client's credit and limit cover the first minute, or the package.
 
     Raises:
-        NoTalkError: they do not.
+        NoTalkError: they don't.
     """
     if not quote.affordable:
         raise short_of(client, limit=quote.limited)
 
 
 def short_of(client: Client, *, limit: bool) -> NoTalkError:
-    """The end of a call that the client can't pay for: by the client's own limit, or by the credit."""
+    """The error that ends a call for lack of money: the client's own limit is reached, or the credit is too low."""
     return NoTalkError(Outcome.LIMIT_REACHED if limit else Outcome.NO_CREDIT, client)
 
 
 @may_end_with(Outcome.NO_CHOICE)
 async def choose_mode(call: LiveCall, quote: AnnouncedQuote) -> str:
-    """1 is by the minute, 2 the package; asked if the client can pay for the package. Silence chooses nothing."""
+    """Ask for the mode, if the client can pay for the package: 1 per minute, 2 the package. Silence chooses neither."""
     if PACKAGE not in quote.affordable:
         return PER_MINUTE
     choices = {"1": PER_MINUTE, "2": PACKAGE}
@@ -74,7 +74,7 @@ async def choose_mode(call: LiveCall, quote: AnnouncedQuote) -> str:
 
 
 def how_long_it_lasts(call: LiveCall, seconds: int | None) -> Sounds:
-    """How long the credit lasts, if it ends before the longest talk."""
+    """An announcement of how long the credit lasts, if it runs out before the longest talk allowed."""
     longest = call.settings.call.longest_minutes * _MINUTE
     if seconds is None or not _MINUTE <= seconds < longest:
         return ()
@@ -83,7 +83,7 @@ def how_long_it_lasts(call: LiveCall, seconds: int | None) -> Sounds:
 
 def _announcement(call: LiveCall, consultant: Consultant, quote: AnnouncedQuote) -> Sounds:
     speech, currency = call.speech, quote.currency
-    told: Sounds = (
+    sounds: Sounds = (
         *speech.consultant_is(call.name_of("consultant", consultant.code, speech)),
         *speech.prompt("press-hash-to-skip"),
         *speech.prompt("price-is"),
@@ -91,14 +91,15 @@ def _announcement(call: LiveCall, consultant: Consultant, quote: AnnouncedQuote)
         *speech.prompt("tax-included"),
     )
     if quote.free_minutes:
-        told += speech.free_minutes(quote.free_minutes)
+        sounds += speech.free_minutes(quote.free_minutes)
     if quote.package_price is not None and quote.package_minutes is not None:
         price = minor(quote.package_price, call.settings.currency_digits)
-        told += speech.package(price, quote.package_minutes, quote.price_per_minute, currency)
+        sounds += speech.package(price, quote.package_minutes, quote.price_per_minute, currency)
         if PACKAGE not in quote.affordable:
-            told += speech.prompt("package-too-dear")
+            sounds += speech.prompt("package-too-dear")
     if quote.limit_left is not None and quote.limited:
-        told += speech.limit_left(quote.limit_left, currency)
+        sounds += speech.limit_left(quote.limit_left, currency)
     if quote.lasts_seconds is not None and quote.lasts_seconds <= quote.free_minutes * _MINUTE:
-        return told + speech.prompt("no-credit-after-free")  # how long they last was told already
-    return told + how_long_it_lasts(call, quote.lasts_seconds)
+        # The number of free minutes has been announced above.
+        return sounds + speech.prompt("no-credit-after-free")
+    return sounds + how_long_it_lasts(call, quote.lasts_seconds)

@@ -1,4 +1,4 @@
-"""The consultant's phones ring from the platform's number; only the key 1 accepts, and the first phone that does wins."""
+"""Rings the consultant's phones, showing the platform's number. The first phone on which the call is accepted gets it."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-# For what the client is told before the ringing and after it.
-_WORDS_SECONDS = 60
+# Added to the client's time-out for the prompts before and after the ringing.
+_PROMPT_SECONDS = 60
 
 
 class Answer(enum.Enum):
-    """What became of one phone, the most telling first: if no phone accepts, the client is told of that."""
+    """The result of ringing one phone, most significant first. If no phone accepts, the client hears the first of them."""
 
     NOT_RECORDED = enum.auto()  # accepted, but not the recording
     ACCEPTED = enum.auto()
     REFUSED = enum.auto()
     PAUSED = enum.auto()
-    DECLINED = enum.auto()  # by the phone itself, or by the carrier: another phone may be answered
-    SILENT = enum.auto()  # answered, but nobody pressed 1: a voicemail
+    DECLINED = enum.auto()  # by the phone itself or the carrier; the next phone is still tried
+    SILENT = enum.auto()  # answered, but nobody pressed 1: perhaps voicemail
     BUSY = enum.auto()
     NO_ANSWER = enum.auto()
     UNREACHABLE = enum.auto()
 
     @property
     def accepts(self) -> bool:
-        """Whether the two will talk."""
+        """Whether the consultant takes the call."""
         return self in {Answer.ACCEPTED, Answer.NOT_RECORDED}
 
     @property
     def final(self) -> bool:
-        """Whether the consultant has decided: no other phone is asked any more."""
+        """Whether the consultant has decided, so that no other phone is tried."""
         return self.accepts or self in {Answer.REFUSED, Answer.PAUSED}
 
 
@@ -73,16 +73,16 @@ _OUTCOMES = {
 
 @may_end_with(*dict.fromkeys(_OUTCOMES.values()), Outcome.TOO_MANY_CALLS)
 async def reach(call: LiveCall, request: Request) -> Reached:
-    """Ring while the client hears ringing, one phone after the other or all at once, until one accepts."""
+    """Ring the consultant's phones in turn, or all at once, until one accepts. The client hears a ringing tone."""
     phones = await _phones(call, request.consultant)
     if not phones:
         raise NoTalkError(Outcome.UNREACHABLE)
-    refused = await call.record.rings()
-    if refused is not None:
-        raise NoTalkError(refused)
+    refusal = await call.record.rings()
+    if refusal is not None:
+        raise NoTalkError(refusal)
     at_once = request.consultant.ring_at_once
     longest = call.settings.call.phone_seconds * (1 if at_once else len(phones))
-    await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _WORDS_SECONDS))
+    await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _PROMPT_SECONDS))
     await call.say("connecting")
     await call.record.write(None, "ringing")  # just before the INVITE
     await call.channels.start_ringing(call.client_leg)
@@ -98,17 +98,17 @@ async def reach(call: LiveCall, request: Request) -> Reached:
 
 
 async def _phones(call: LiveCall, consultant: Consultant) -> list[str]:
-    """Those that may be rung: the directory has checked them, but the settings may have changed since."""
-    found = await call.database.query(lambda session: people.phones(session, consultant))
-    refused = {phone: dialling.refusal(phone, call.settings.platform) for phone in found}
-    for place, phone in enumerate(found, 1):
-        if refused[phone] is not None:
+    """The phones that may be rung. The directory has checked them, but the settings may have changed since."""
+    phones = await call.database.query(lambda session: people.phones(session, consultant))
+    refusals = {phone: dialling.refusal(phone, call.settings.platform) for phone in phones}
+    for position, phone in enumerate(phones, 1):
+        if refusals[phone] is not None:
             log.error(
-                "call %s: phone %d of the consultant %s is not rung: it %s. Change the settings, or the phone: "
+                "call %s: phone %d of consultant %s is not rung: it %s. Change the settings, or the phone: "
                 "taxiphone consultant set %s --help",
-                *(call.id, place, consultant.code, refused[phone], consultant.code),
+                *(call.id, position, consultant.code, refusals[phone], consultant.code),
             )
-    return [phone for phone in found if refused[phone] is None]
+    return [phone for phone in phones if refusals[phone] is None]
 
 
 class _Ringing:
@@ -124,20 +124,20 @@ class _Ringing:
             answers[leg] = await self._ring(leg, phone)
             if answers[leg].final:
                 break
-        return _most_telling(answers)
+        return _most_significant(answers)
 
     async def all_at_once(self, phones: list[str]) -> tuple[Leg, Answer]:
         legs = {asyncio.create_task(self._ring(leg, phone)): leg for leg, phone in self._legs(phones)}
-        asked, answers = set(legs), dict[Leg, Answer]()
+        pending, answers = set(legs), dict[Leg, Answer]()
         try:
-            while asked and not any(answer.final for answer in answers.values()):
-                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            while pending and not any(answer.final for answer in answers.values()):
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 answers |= {legs[task]: task.result() for task in done}
         finally:
-            for task in asked:
+            for task in pending:
                 task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        chosen, answer = _most_telling(answers)
+            await asyncio.gather(*pending, return_exceptions=True)
+        chosen, answer = _most_significant(answers)
         taken = self._speech.prompt("taken-elsewhere") if answer.accepts else ()
         for leg in legs.values():
             if not answer.accepts or leg is not chosen:
@@ -145,18 +145,19 @@ class _Ringing:
         return chosen, answer
 
     def _legs(self, phones: list[str]) -> list[tuple[Leg, str]]:
-        opened = self._call.open_phone
+        call = self._call
         return [
-            (opened(consultant_leg(self._call.id, place)), phone) for place, phone in enumerate(phones, 1)
+            (call.open_phone(consultant_leg(call.id, position)), phone)
+            for position, phone in enumerate(phones, 1)
         ]
 
     async def _ring(self, leg: Leg, phone: str) -> Answer:
-        """Ring one phone, and ask whoever answers; a leg that does not accept is hung up."""
+        """Ring one phone, and ask whoever answers to accept. If they don't, the leg is hung up."""
         try:
             rang = await self._dial(leg, phone)
             answer = _RANG.get(rang) or await self._ask(leg)
         except AriError as error:
-            log.warning("%s: %s This phone counts as not reached.", leg.id, error)
+            log.warning("%s: %s This phone counts as unreachable.", leg.id, error)
             answer = Answer.UNREACHABLE
         if not answer.accepts:
             await self._call.channels.hang_up(leg)
@@ -173,7 +174,7 @@ class _Ringing:
             variables={
                 **_caller_id(call.settings.platform),
                 "TAXIPHONE_CALL": call.id,
-                # In case this program dies meanwhile.
+                # In case this process dies meanwhile.
                 "TIMEOUT(absolute)": str(call.settings.call.phone_seconds),
                 "CHANNEL(language)": self._request.consultant.language,
             },
@@ -229,13 +230,12 @@ class _Ringing:
         await call.prompter.say(leg, *self._speech.paused_for(minutes))
 
 
-def _most_telling(answers: dict[Leg, Answer]) -> tuple[Leg, Answer]:
-    """The phone whose answer the client is told; the one that accepts, if there is one."""
-    leg = min(answers, key=lambda each: answers[each].value)
-    return leg, answers[leg]
+def _most_significant(answers: dict[Leg, Answer]) -> tuple[Leg, Answer]:
+    """The phone whose result counts, with that result: the one that accepted, if any did."""
+    return min(answers.items(), key=lambda item: item[1].value)
 
 
 def _caller_id(platform: Platform) -> dict[str, str]:
-    """What the phone's display shows: the platform's own number, never the client's."""
-    # Of a channel that is dialled, the connected line is the caller; option i: no update is sent for the change.
+    """The caller ID that the phone shows: the platform's own number, never the client's."""
+    # On an outgoing channel, the connected line is the caller. Option i: don't send an update for the change.
     return {"CONNECTEDLINE(all,i)": f'"{platform.name}" <{platform.cli}>'}

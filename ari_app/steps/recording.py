@@ -1,4 +1,4 @@
-"""Whether the talk is recorded: only if the consultant allows it, and the client says yes by key."""
+"""Offers to record the talk. It is recorded only if the consultant allows it and the client presses 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taxiphone.speech.sentences import Sounds, Speech
 
 @may_end_with()
 async def offer_recording(call: LiveCall, quote: AnnouncedQuote, mode: str) -> bool:
-    """Tell the fee and how long the recording is kept, then ask; only the key 1 says yes."""
+    """Announce the fee and how long the recording is kept, then ask. Only the key 1 means yes."""
     if quote.recording_fee is None or not quote.pays_for_recording(mode):
         return False
     kept_until = await call.record.recording_offered()
@@ -34,10 +34,10 @@ async def offer_recording(call: LiveCall, quote: AnnouncedQuote, mode: str) -> b
 
 
 def client_notice(call: LiveCall) -> Sounds:
-    """To the client: the talk is recorded, and which key pauses the recording."""
+    """Tell the client that the talk is recorded, and which key pauses the recording."""
     return notice(call, call.speech, "recording-yes")
 
 
 def notice(call: LiveCall, speech: Speech, prompt: str) -> Sounds:
-    """A prompt that the talk is recorded, and which key pauses the recording."""
+    """A prompt saying that the talk is recorded, followed by the key that pauses the recording."""
     return (*speech.prompt(prompt), *speech.pause_key(call.settings.call.pause_key))

@@ -1,4 +1,4 @@
-"""The talk: the meter runs, and what happens in it is told to both, each in their own language."""
+"""The talk: reacts to keys, silence, hold and the end of the credit until one of them ends it."""
 
 from __future__ import annotations
 
@@ -30,46 +30,46 @@ log = logging.getLogger(__name__)
 _ALIVE_SECONDS = 10.0
 
 TOGETHER_SECONDS = 2.0
-"""Two keys that mean one thing come within this time."""
+"""The longest time between the two keys of `#*`."""
 DEAD_SECONDS = 4.0
-"""A line without a packet for so long is dead, if its client calls from another."""
+"""If a client calls again, their other line counts as dead after this time without a packet."""
 
 
 async def talk(
-    call: LiveCall, agreement: Agreement, bridged_at: Moment | None, found: TakenOver | None = None
+    call: LiveCall, agreement: Agreement, bridged_at: Moment | None, taken_over: TakenOver | None = None
 ) -> Ending:
-    """Live through a talk until it is over.
+    """Run a talk until it is over.
 
     Args:
-        call: its two legs are bridged.
+        call: the call, with its two legs bridged.
         agreement: what the talk is held under.
         bridged_at: when Asterisk had bridged them; None if an earlier process saw that.
-        found: what that process noted, if the talk was taken over.
+        taken_over: what that process recorded.
     """
-    going_on = _Talk(call, agreement, bridged_at, found)
+    current = _Talk(call, agreement, bridged_at, taken_over)
     talks, client = call.services.talks, agreement.client.id
-    talks[client] = going_on
+    talks[client] = current
     try:
-        return await going_on.until_over()
+        return await current.until_over()
     finally:
-        if talks.get(client) is going_on:
+        if talks.get(client) is current:
             del talks[client]
 
 
 class _Talk:
-    """What goes on side by side during one talk; the first that ends it says why."""
+    """Everything that runs concurrently during one talk. The first task that ends the talk gives the reason."""
 
     def __init__(
-        self, call: LiveCall, agreement: Agreement, bridged_at: Moment | None, found: TakenOver | None
+        self, call: LiveCall, agreement: Agreement, bridged_at: Moment | None, taken_over: TakenOver | None
     ) -> None:
         self.call_id = call.id
         self._call, self._recorded, self._bridged_at = call, agreement.recorded, bridged_at
         self._loop = asyncio.get_running_loop()
-        talked_for = found.seconds if found else 0.0
+        talked_for = taken_over.seconds if taken_over else 0.0
         self._sides = TalkSides(call, agreement)
         self._clock = TalkClock(call, agreement, self._sides, self._end, talked_for=talked_for)
         self._recording = RecordingPause(
-            call.services.recording_control, self._sides, muted=found is not None and found.muted
+            call.services.recording_control, self._sides, muted=taken_over is not None and taken_over.muted
         )
         self._watchdog = RtpWatchdog(
             call.channels,
@@ -77,14 +77,14 @@ class _Talk:
             *self._sides.legs,
             call.settings.call,
             heard=talked_for > 0,
-            earlier=found.packets if found else ((), ()),
+            earlier=taken_over.packets if taken_over else ((), ()),
         )
-        self._beside: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
 
     async def until_over(self) -> Ending:
         client, consultant = self._sides.legs
-        work: list[Coroutine[Any, Any, None]] = [
+        coroutines: list[Coroutine[Any, Any, None]] = [
             self._until_left(client, EndReason.CLIENT_LEFT, EndReason.CLIENT_LINE_LOST),
             self._until_left(consultant, EndReason.CONSULTANT_LEFT, EndReason.CONSULTANT_LINE_LOST),
             self._clients_keys(),
@@ -96,45 +96,45 @@ class _Talk:
             self._sides.client_holds(),
             self._sides.consultant_holds(),
         ]
-        tasks = [asyncio.create_task(each) for each in work]
+        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         for task in tasks:
             task.add_done_callback(self._log_fault)
         try:
             return await self._ending
         finally:
-            tasks += self._beside
+            tasks += self._background
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _log_fault(self, task: asyncio.Task[None]) -> None:
-        """A part that fails does not end the talk: Asterisk ends it at the end of the credit all the same."""
+        """Log a task that failed. The talk continues: Asterisk's own time-out still ends it when the credit is used up."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call %s: %s The talk goes on.", self.call_id, error, exc_info=error)
+            log.error("call %s: %s The talk continues.", self.call_id, error, exc_info=error)
 
-    # -- its end --------------------------------------------------------------------------------------------------
+    # -- end ------------------------------------------------------------------------------------------------------
 
     def _end(self, reason: EndReason, heard_until: datetime | None = None) -> None:
         if not self._ending.done():
             self._ending.set_result(Ending(reason, heard_until, self._parted()))
 
     def _parted(self) -> Moment | None:
-        """When the talk ended, if that was seen: Asterisk said who left, or this program ends it now."""
+        """When the first leg left the bridge; now if both are still in it; None if the event was missed."""
         legs, bridge = self._sides.legs, self._call.bridge_id
         left = [leg.parted[bridge] for leg in legs if bridge in leg.parted]
         if left:
-            return min(left, key=lambda each: each.monotonic_us)
+            return min(left, key=lambda when: when.monotonic_us)
         return None if any(leg.gone.is_set() for leg in legs) else moment()
 
-    async def _until_left(self, leg: Leg, hung_up: EndReason, cut: EndReason) -> None:
+    async def _until_left(self, leg: Leg, hung_up: EndReason, dropped: EndReason) -> None:
         await leg.gone.wait()
         if not asked_for(leg.cause):
-            self._end(cut)
+            self._end(dropped)
         else:
             self._end(EndReason.CUT_BY_CLOCK if self._clock.timed_out_too_early else hung_up)
 
     async def _until_silent(self) -> None:
-        """Ends a talk in which one side is not heard, or is not heard any more."""
+        """End the talk if one side was never heard, or has fallen silent."""
         silent = await self._watchdog.until_silence()
         client = silent.leg is self._sides.client
         if silent.from_the_start:
@@ -144,7 +144,7 @@ class _Talk:
             self._end(lost, silent.heard_until)
 
     def end_if_client_is_silent(self) -> bool:
-        """The same client calls again: a line that has been dead for some seconds stays dead."""
+        """End the talk if the client's line is dead; True if it was. Called when the same client calls again."""
         leg = self._sides.client
         if self._ending.done() or self._watchdog.silent_for(leg) < DEAD_SECONDS:
             return False
@@ -155,8 +155,8 @@ class _Talk:
     # -- keys -----------------------------------------------------------------------------------------------------
 
     async def _clients_keys(self) -> None:
-        """`#*` ends at once; in the last minute of the package a key ends with it."""
-        keys, leg = self._call.settings.call, self._sides.client
+        """Handle the client's keys: end at once (`#*`), end with the package, pause the recording."""
+        settings, leg = self._call.settings.call, self._sides.client
         before, pressed_at = "", 0.0
         leg.forget_keys()
         while (key := await leg.key()) is not None:
@@ -165,29 +165,32 @@ class _Talk:
                 self._end(EndReason.CLIENT_ENDED)
                 return
             before, pressed_at = key, self._loop.time()
-            # Beside this loop: what a key does takes the time of a sentence, and `#*` must not wait for it.
-            if key == keys.end_key and self._clock.choose_to_end_with_package():
-                self._do_beside(self._clock.confirm_end_with_package())
-            elif key == keys.pause_key and self._recorded:
-                self._do_beside(self._recording.toggle())
+            # In the background, since each plays a prompt and `#*` must not wait for it.
+            if key == settings.end_key and self._clock.choose_to_end_with_package():
+                self._run_in_background(self._clock.confirm_end_with_package())
+            elif key == settings.pause_key and self._recorded:
+                self._run_in_background(self._recording.toggle())
 
     async def _consultants_keys(self) -> None:
         leg = self._sides.consultant
         leg.forget_keys()
         while (key := await leg.key()) is not None:
             if key == self._call.settings.call.pause_key and self._recorded:
-                self._do_beside(self._recording.toggle())
+                self._run_in_background(self._recording.toggle())
 
-    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         task.add_done_callback(self._log_fault)
 
     # -- evidence -------------------------------------------------------------------------------------------------
 
     async def _note_alive(self) -> None:
-        """Note when the talk began, and from time to time that both are there: evidence if Asterisk dies or its clock is set."""
+        """Record when the talk began, and periodically that both legs are still bridged.
+
+        This is the evidence if Asterisk dies or the clock is set.
+        """
         call = self._call
         began = self._entered_at()
         while True:
@@ -197,7 +200,7 @@ class _Talk:
                     began = None
             await asyncio.sleep(_ALIVE_SECONDS)
             with contextlib.suppress(SQLAlchemyError, AriError):
-                asked_at = moment()  # what Asterisk answers was so then, at the least
+                asked_at = moment()  # taken before the request, so that it is never too late
                 if await call.channels.are_bridged(call.bridge_id, *self._sides.legs):
                     await call.record.alive(asked_at, self._watchdog.counts())
 
@@ -205,5 +208,5 @@ class _Talk:
         """When both had entered the bridge; None if an earlier process saw that."""
         legs, bridge = self._sides.legs, self._call.bridge_id
         if all(bridge in leg.joined for leg in legs):
-            return max((leg.joined[bridge] for leg in legs), key=lambda each: each.monotonic_us)
+            return max((leg.joined[bridge] for leg in legs), key=lambda when: when.monotonic_us)
         return self._bridged_at

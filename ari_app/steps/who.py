@@ -1,4 +1,4 @@
-"""Who calls: the caller's number is a client's, or a client code and PIN are keyed in."""
+"""Finds out who calls: by the caller's number, or by client code and PIN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from taxiphone.store.types import now
     Outcome.TOO_MANY_CALLS,
 )
 async def identify(call: LiveCall, caller: Caller) -> Identified:
-    """Find out which number was dialled, and who calls."""
+    """Find out which number was dialled and who calls, and refuse a client who may not call."""
     parties = await call.record.identified()
     await call.speak(parties.language)
     if parties.did is None:
@@ -81,13 +81,13 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
 
 @dataclass
 class _Tries:
-    """How often code and PIN may still be asked for together: each is asked for at most [call] code_tries times."""
+    """How many more times code and PIN may be asked for; at first [call] code_tries."""
 
     left: int
 
 
 async def _keyed_in(call: LiveCall, question: Question, tries: _Tries, *before: str) -> Pressed:
-    """The digits of an answer. Ended before the first digit, it costs a try and is asked again; silence is not."""
+    """Ask for digits. `#` without a digit uses up a try, and the question is repeated; silence is returned as it is."""
     pressed = await call.ask(question, *before)
     while pressed.end and not pressed.keys and tries.left > 1:
         tries.left -= 1

@@ -1,4 +1,4 @@
-"""Whom: the consultation that was cut goes on, the dialled number is one consultant's own, or a code is keyed in."""
+"""Finds out whom the client wants: by continuing a dropped consultation, by the dialled number, or by a code."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
 
-# How long the price of a talk that has just been ended is waited for.
+# How long to wait for the price of a talk that has just been ended.
 _PRICE_SECONDS = 3.0
 
 
 @may_end_with(Outcome.UNAVAILABLE, Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
 async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
-    """If this client's line was cut a moment ago, offer to continue that consultation; None for a new one."""
+    """If the client's line dropped a moment ago, offer to continue that consultation; None for a new one."""
     client, own = who.client, who.own_consultant
     silent = call.services.talks.get(client.id)
     if silent is not None and silent.end_if_client_is_silent():
         await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
-    cut = await call.database.query(lambda session: continuation.interrupted(session, call.settings, client))
-    if cut is None or cut.consultant is None or (own is not None and own.id != cut.consultant_id):
+    dropped = await call.database.query(
+        lambda session: continuation.interrupted(session, call.settings, client)
+    )
+    if dropped is None or dropped.consultant is None or (own is not None and own.id != dropped.consultant_id):
         return None
-    consultant = cut.consultant
-    await call.record.write(None, "going on offered", cut.id)
+    consultant = dropped.consultant
+    await call.record.write(None, "going on offered", dropped.id)
     name = call.speech.consultant_is(call.name_of("consultant", consultant.code, call.speech))
     for _ in range(call.tries(menu.RESUME)):
         pressed = await call.ask(menu.RESUME, *name)
@@ -41,18 +43,20 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
             break
     if pressed.keys != "1":
         return None
-    await _note(call, consultant, cut.mode)
+    await _note(call, consultant, dropped.mode)
     _check_available(consultant)
-    quote = await call.database.query(lambda session: quote_continuation(session, call.settings, client, cut))
-    recorded = cut.recording_asked and consultant.recording_allowed
-    await _tell_what_going_on_costs(call, client, quote, recorded=recorded)
-    return Request(client, consultant, cut.mode, recorded, quote, continues=cut)
+    quote = await call.database.query(
+        lambda session: quote_continuation(session, call.settings, client, dropped)
+    )
+    recorded = dropped.recording_asked and consultant.recording_allowed
+    await _announce_continuation(call, client, quote, recorded=recorded)
+    return Request(client, consultant, dropped.mode, recorded, quote, continues=dropped)
 
 
-async def _tell_what_going_on_costs(
+async def _announce_continuation(
     call: LiveCall, client: Client, quote: AnnouncedQuote, *, recorded: bool
 ) -> None:
-    """Nothing is paid twice; further talk costs as before, and lasts as long as the credit."""
+    """Announce that nothing is charged twice, the price per minute, and how long the credit lasts."""
     check_affordable(quote, client)
     speech = call.speech
     await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))
@@ -69,7 +73,7 @@ async def _tell_what_going_on_costs(
 
 @may_end_with(Outcome.NO_CHOICE, Outcome.UNKNOWN_CODE, Outcome.UNAVAILABLE)
 async def choose_consultant(call: LiveCall, who: Identified) -> Consultant:
-    """The dialled number is one consultant's own, or the consultant's code is keyed in."""
+    """The consultant whose own number was dialled, or whose code the client keys in."""
     consultant = who.own_consultant or await _ask_code(call, who.client)
     await _note(call, consultant, PER_MINUTE)
     _check_available(consultant)
@@ -86,7 +90,7 @@ def _check_available(consultant: Consultant) -> None:
 
 
 async def _ask_code(call: LiveCall, client: Client) -> Consultant:
-    """A code, or `*` for the consultant of last time."""
+    """Ask for a consultant's code, or `*` for the last consultant."""
     outcome = Outcome.NO_CHOICE
     last = await call.database.query(lambda session: people.last_consultant(session, client))
     before: tuple[str, ...] = ()
