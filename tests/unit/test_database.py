@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -20,7 +22,7 @@ from taxiphone.errors import SchemaError, SettingsError
 from taxiphone.store import database as database_module
 from taxiphone.store import schema
 from taxiphone.store.database import Database, head, revisions
-from taxiphone.store.models import Call, FreeMinutes, Receipt
+from taxiphone.store.models import Base, Call, FreeMinutes, Receipt
 from taxiphone.store.types import UtcDateTime
 
 PLAIN = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n[database]\n'
@@ -107,6 +109,15 @@ def test_a_schema_is_made_once_and_another_program_is_refused(empty: Database) -
     empty.do(lambda s: s.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     with pytest.raises(SchemaError, match="newer than this program"):
         empty.check_version()
+
+
+def test_the_migrations_make_the_tables_that_the_models_describe(empty: Database) -> None:
+    empty.upgrade()
+    with empty.engine.connect() as connection:
+        # PostgreSQL can't compare a default of type json.
+        defaults = connection.dialect.name == "sqlite"
+        context = MigrationContext.configure(connection, opts={"compare_server_default": defaults})
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_a_migrations_file_is_named_by_its_version() -> None:

@@ -1,0 +1,98 @@
+"""Calls, with what the program saw in them and their recordings."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from taxiphone.store.models.base import Base, IntegerId
+from taxiphone.store.models.people import Client, Consultant
+from taxiphone.store.types import now
+
+if TYPE_CHECKING:
+    from taxiphone.store.models.money import Receipt
+
+
+class Call(Base):
+    """One call from its arrival to its receipt. `store.calls` says which statuses follow which."""
+
+    __tablename__ = "call"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    outcome: Mapped[str | None] = mapped_column(String(24))  # how it ended, in one word
+    # Asterisk's unique id of the client's leg.
+    client_channel: Mapped[str] = mapped_column(String(80), unique=True)
+    # Of the phone that accepted; else the first's.
+    consultant_channel: Mapped[str | None] = mapped_column(String(80))
+    dialled: Mapped[str] = mapped_column(String(40))  # as the trunk sent it; E.164 where it is one
+    caller: Mapped[str | None] = mapped_column(String(40))
+    language: Mapped[str] = mapped_column(String(8))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey("client.id"), index=True)
+    consultant_id: Mapped[int | None] = mapped_column(ForeignKey("consultant.id"), index=True)
+    mode: Mapped[str] = mapped_column(String(16), default="per_minute")
+    tariff: Mapped[dict[str, Any] | None]  # frozen when the consultant accepts
+    recording_asked: Mapped[bool] = mapped_column(default=False)
+    max_seconds: Mapped[int | None]  # Asterisk itself cuts the talk here: the end of the credit
+    # Seconds without a packet after which Asterisk itself ended a leg of this call.
+    rtp_timeout: Mapped[int | None]
+    # The call whose line dropped: one consultation with it.
+    continues_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
+    arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
+    talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
+    talk_to: Mapped[datetime | None]  # the first has left it
+    billed_seconds: Mapped[int | None]
+    priced_us: Mapped[int | None] = mapped_column(BigInteger)  # microseconds of talk that the price is for
+    # One side fell silent: its last packet, and the end of what is billed.
+    heard_until: Mapped[datetime | None]
+    # A network fault seen in the talk, which is then not billed.
+    fault: Mapped[str | None] = mapped_column(String(40))
+    # The talk ended as neither side asked for.
+    dropped: Mapped[bool] = mapped_column(default=False, server_default="0")
+    stars: Mapped[int | None]  # 1 to 5, by the client's key
+    review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
+    unpriced: Mapped[str | None] = mapped_column(String(200))  # it is over, and why it could not be priced
+
+    client: Mapped[Client | None] = relationship()
+    consultant: Mapped[Consultant | None] = relationship()
+    continues: Mapped[Call | None] = relationship(remote_side="Call.id")
+    events: Mapped[list[CallEvent]] = relationship(order_by="CallEvent.id")
+    recording: Mapped[Recording | None] = relationship(back_populates="call")
+    receipt: Mapped[Receipt | None] = relationship(back_populates="call")
+
+
+class CallEvent(Base):
+    """What the program did or saw in a call, by this machine's two clocks: evidence beside Asterisk's event log."""
+
+    __tablename__ = "mark"
+
+    id: Mapped[int] = mapped_column(IntegerId, primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
+    at: Mapped[datetime]
+    monotonic_us: Mapped[int] = mapped_column(BigInteger)
+    boot: Mapped[str | None] = mapped_column(String(36))  # which boot the monotonic clock counts from
+    what: Mapped[str] = mapped_column(String(40))
+    detail: Mapped[str | None] = mapped_column(String(200))
+
+
+class Recording(Base):
+    """A talk's sound on its way from MixMonitor's WAV to a verified MP3, until its day of deletion."""
+
+    __tablename__ = "recording"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    wav: Mapped[str] = mapped_column(String(80))  # the file's name in the capture folder
+    mp3: Mapped[str | None] = mapped_column(String(80))  # the file's name in the recordings folder
+    milliseconds: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[str | None] = mapped_column(String(200))
+    tries: Mapped[int] = mapped_column(default=0)
+    kept_until: Mapped[date | None]  # through the end of this day, in the platform's time zone
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    call: Mapped[Call] = relationship(back_populates="recording")
