@@ -10,37 +10,20 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TypeVar
 
-from sqlalchemy import and_, exists, func, or_, select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.evidence import cel, proof
-from taxiphone.billing.metering import (
-    abandoned,
-    arrivals,
-    call_end,
-    cel_files,
-    late_rows,
-    log_gaps,
-    log_rotation,
-    missing,
-    unpriced,
-)
+from taxiphone.billing.metering import arrivals, cel_files, chunks, log_rotation, missing, unpriced
+from taxiphone.billing.metering.call_pricer import CallPricer, still_open
 from taxiphone.billing.metering.cel_files import LogFile
-from taxiphone.billing.metering.unpriced import DeferredCalls
-from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
+from taxiphone.billing.metering.chunks import Chunk
 from taxiphone.settings import Settings
-from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
-from taxiphone.store.database import Database, raced
-from taxiphone.store.idempotent import insert_if_new
-from taxiphone.store.models import Call, CelPosition, CelRow
-from taxiphone.store.types import monotonic_us, now
+from taxiphone.store.database import Database
+from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
@@ -75,24 +58,22 @@ class Meter:
         program_seconds: float = PROGRAM_SECONDS,
         rotate_bytes: int | None = log_rotation.ROTATE_BYTES,
     ) -> None:
-        self._program_seconds, self._rotate_bytes, self._not_kept = program_seconds, rotate_bytes, False
+        self._rotate_bytes, self._not_kept = rotate_bytes, False
         self._settings, self._database, self._on_rated = settings, database, on_rated
         self._path = settings.cel_file
         self._nudged = asyncio.Event()
         self._seen: object = None  # the file's state when it was read to its end
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
-        self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
-        self._awaited: dict[str, int] = {}  # talks whose end the program has not noted yet, and since when
+        self._pricer = CallPricer(again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
-        self._fresh: list[str] = []  # calls priced in the transaction at hand
         self._arrivals = arrivals.Summary()
         self._rated: list[str] = []  # calls whose price is committed, and that are not announced yet
 
     @property
     def awaits_program(self) -> bool:
         """Whether a talk has ended, and the program has still to note how."""
-        return bool(self._awaited)
+        return self._pricer.awaits_program
 
     def nudge(self) -> None:
         """Read the log at once, because a call has just ended. Call it from the event loop's thread."""
@@ -167,27 +148,19 @@ class Meter:
             OSError: the log can't be read; nothing was finished by guess.
         """
         with self._turn:
-            ids = sorted(filter(self._deferred.due, set(call_ids)))
+            ids = self._pricer.due(call_ids)
         if not ids:
             return []
-        still = select(Call).where(Call.id.in_(ids), Call.status.in_(OPEN))
-
-        def finish(session: Session) -> list[str]:
-            found = session.scalars(still.order_by(Call.arrived_at, Call.id).with_for_update(of=Call)).all()
-            for call in found:
-                self._price_call(session, call, abandoned.finish)
-            return [call.id for call in found if Status(call.status) in FINAL]
-
         give_up = time.monotonic() + patience
         while True:
             self._read()
-            if not self._database.read(lambda session: session.scalars(still).first()):
+            if not self._database.read(lambda session: session.scalars(still_open(ids)).first()):
                 return []
             if time.monotonic() >= give_up:
                 break
             time.sleep(_POLL_SECONDS)
         with self._turn:
-            return self._do(finish)
+            return self._do(lambda session: self._pricer.finish_abandoned(session, ids))
 
     def _announce(self) -> None:
         while self._rated:
@@ -225,7 +198,7 @@ class Meter:
             while taken := self._take(file, closed=closed):
                 rows += taken
         if not rows:
-            self._do(self._price)
+            self._do(self._pricer.price_due)
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
             self._keep_small(self._rotate_bytes)
@@ -245,121 +218,24 @@ class Meter:
 
     def _take(self, file: LogFile, *, closed: bool = False) -> int:
         """One chunk of a file, in one transaction; the number of lines that were consumed."""
-        refused, apologised = Counter[str](), 0
 
-        def work(session: Session) -> int:
-            nonlocal refused, apologised
-            position = self._position(session, file)
-            rows, lines, bad = [], 0, missing.SkippedLines(file.path, position.file)
-            for offset, line, following in cel_files.whole_lines(file, position.offset, closed=closed):
-                if following == offset:
-                    log_gaps.note(
-                        session, f"{position.file}:{offset}:damaged", f"{file.path}, byte {offset}: {line}."
-                    )
-                    break
-                try:
-                    rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
-                except ValueError as error:
-                    log.warning("%s, byte %d: left out, %s: %.200r", file.path, offset, error, line)
-                    bad.add(offset, line, str(error))
-                position.offset, position.read_at, lines = following, now(), lines + 1
-            bad.note(session)
-            if not lines:
-                return 0
-            position.path = str(file.path)[:400]
-            rows, refused = arrivals.without_refused(rows)
-            insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
-            apologised = arrivals.note(session, self._settings, rows)
-            late_rows.process(session, rows)
-            self._price(session)
-            return lines
+        def work(session: Session) -> Chunk:
+            chunk = chunks.store(session, self._settings, file, closed=closed)
+            if chunk.lines:
+                self._pricer.price_due(session)
+            return chunk
 
-        lines = self._do(work)
-        self._arrivals.add(refused, apologised)
-        return lines
+        chunk = self._do(work)
+        self._arrivals.add(chunk.refused, chunk.apologised)
+        return chunk.lines
 
     def _do(self, work: Callable[[Session], _Result]) -> _Result:
         """Run a transaction; the calls that it prices are announced only after the commit."""
 
         def begin(session: Session) -> _Result:
-            self._fresh = []  # what an attempt priced that the database took back
+            self._pricer.begin()
             return work(session)
 
         done = self._database.do(begin)
-        self._rated += self._fresh
+        self._rated += self._pricer.priced
         return done
-
-    def _position(self, session: Session, file: LogFile) -> CelPosition:
-        """How far this file was read; another reader waits until this transaction ends."""
-        identity, tries = file.identity, 1
-        while True:
-            insert_if_new(
-                session,
-                CelPosition,
-                [{"file": identity, "path": str(file.path)[:400], "offset": 0, "read_at": now()}],
-            )
-            position = session.execute(
-                select(CelPosition).where(CelPosition.file == identity).with_for_update()
-            ).scalar_one()
-            if cel_files.holds(file, position.offset):
-                return position
-            # Emptied in place and begun again with the very same line: read it as one more file.
-            tries += 1
-            identity = f"{file.identity}-{tries}"
-
-    # -- pricing --------------------------------------------------------------------------------------------------
-
-    def _price(self, session: Session) -> None:
-        """Price every call that is over by the rows that are there. Looks at open calls only."""
-        session.flush()
-        consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
-        ends = or_(
-            CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(call_end.PARTED))
-        )
-        due = session.scalars(
-            select(Call)
-            .where(
-                Call.status.in_(OPEN),
-                or_(
-                    exists().where(CelRow.channel == Call.client_channel, ends),
-                    exists().where(CelRow.channel == consultant_leg, ends),
-                ),
-            )
-            .order_by(Call.arrived_at, Call.id)
-            .with_for_update(of=Call)
-        ).all()
-        for call in due:
-            if self._deferred.due(call.id):
-                self._price_call(session, call)
-
-    def _price_call(self, session: Session, call: Call, cut_off: call_end.Rate | None = None) -> None:
-        """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
-        if cut_off is None and self._program_will_tell(session, call):
-            return
-        call_id = call.id
-        try:
-            with session.begin_nested():
-                receipt = call_end.price_if_over(session, call, cut_off)
-        except DBAPIError as error:
-            if not isinstance(error, IntegrityError | DataError) or raced(error):
-                raise  # the whole chunk is done again
-            self._not_priced(session, call_id, error)
-        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
-            self._not_priced(session, call_id, error)
-        else:
-            if Status(call.status) in FINAL:
-                self._deferred.settled(call_id)
-                self._awaited.pop(call_id, None)
-            if receipt is not None:
-                self._fresh.append(call_id)
-
-    def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
-        unpriced.note(session, call_id, error)
-        self._deferred.defer(call_id, error)
-
-    def _program_will_tell(self, session: Session, call: Call) -> bool:
-        """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""
-        if not proof.awaits_program(session, call):
-            return False
-        first = self._awaited.setdefault(call.id, monotonic_us())
-        return monotonic_us() - first < self._program_seconds * 1_000_000
