@@ -18,7 +18,7 @@ from taxiphone.commands.console import App, examples, json_option, note, pass_ap
 from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import RecordingError, UsageError
 from taxiphone.recordings.capture import OPEN, RecordingStatus
-from taxiphone.recordings.worker import delete, mp3_of
+from taxiphone.recordings.files import delete, mp3_of
 from taxiphone.settings import Settings
 from taxiphone.store.models import Recording
 

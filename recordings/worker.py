@@ -1,4 +1,4 @@
-"""Converts the recordings of priced calls and deletes expired ones.
+"""Converts the recordings of priced calls, and has the old files deleted.
 
 Every step is stored in the database before it is taken, so a restart continues where the last run stopped: an interrupted
 conversion is repeated under the same name. The WAV is deleted only after the database says that the MP3 is ready.
@@ -12,24 +12,24 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.rating import settle_recording
 from taxiphone.errors import RecordingError
-from taxiphone.recordings import capture, convert, keeping
+from taxiphone.recordings import capture, keeping
 from taxiphone.recordings.capture import OPEN, RecordingStatus, Wav
 from taxiphone.recordings.convert import Converter, Job, Mp3
+from taxiphone.recordings.files import OldFiles, wav_of
 from taxiphone.settings import Settings
-from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.calls import OPEN as UNFINISHED
+from taxiphone.store.calls import Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
-from taxiphone.store.types import monotonic_us, now
+from taxiphone.store.types import monotonic_us
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ WAV_TIMEOUT = timedelta(seconds=60)
 _IDLE_SECONDS = 5.0
 _WAITING_SECONDS = 0.25
 _TIDY_SECONDS = 3600.0
-# How long the WAV of a call without a recording is kept.
-_UNCLAIMED_SECONDS = 60.0
 _LONGEST_NOTE = 200
 
 
@@ -69,12 +67,12 @@ class RecordingWorker:
         self._retry_seconds = retry_seconds
         self._wav_timeout = wav_timeout
         self._converter = Converter()
+        self._old_files = OldFiles(settings, database)
         self._nudged = asyncio.Event()
         # By call id: the monotonic times of the next attempt and of the first poll.
         self._not_before: dict[str, float] = {}
         self._first_polled: dict[str, int] = {}
         self._tidied = -_TIDY_SECONDS
-        self._undeletable: set[Path] = set()
 
     def nudge(self) -> None:
         """Poll immediately, because a call was priced. Must be called in the event loop."""
@@ -114,8 +112,8 @@ class RecordingWorker:
         # If tidying up fails, the recordings are processed nevertheless.
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()
-            await self._quietly(self._tidy)
-        await self._quietly(self._remove_leftovers)
+            await self._quietly(self._old_files.delete_expired)
+        await self._quietly(self._old_files.delete_leftovers)
         due = await self._database.query(due_recordings)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
@@ -163,10 +161,10 @@ class RecordingWorker:
             self._not_before[call_id] = time.monotonic() + self._retry_seconds[-1]
             return
         if done:
-            await asyncio.to_thread(self._unlink, job.wav)
+            await asyncio.to_thread(self._old_files.unlink, job.wav)
         else:
             # The recording was deleted in the meantime.
-            await asyncio.to_thread(self._unlink, job.folder / job.name)
+            await asyncio.to_thread(self._old_files.unlink, job.folder / job.name)
 
     # -- one transaction each -------------------------------------------------------------------------------------
 
@@ -245,65 +243,6 @@ class RecordingWorker:
             recording.kept_until = keeping.last_day(self._settings, recording.call.arrived_at)
         settle_recording(session, recording.call, ready=status == RecordingStatus.READY)
 
-    # -- deletion -------------------------------------------------------------------------------------------------
-
-    def _tidy(self) -> None:
-        """Delete expired recordings and temporary files of interrupted conversions."""
-        convert.clear(self._settings.recordings)
-        for call_id in self._database.read(self._expired):
-            # Each recording has its own transaction, so that a file that can't be deleted affects only its own row.
-            try:
-                self._database.do(partial(self._delete_expired, call_id=call_id))
-            except OSError as error:
-                log.warning(
-                    "the recording of call %s has expired, but can't be deleted: %s: %s. It is tried again every hour.",
-                    call_id,
-                    error.filename,
-                    error.strerror,
-                )
-
-    def _is_expired(self) -> ColumnElement[bool]:
-        return and_(
-            Recording.status.in_((RecordingStatus.READY, RecordingStatus.FAILED)),
-            Recording.kept_until < keeping.local_day(self._settings, now()),
-        )
-
-    def _expired(self, session: Session) -> list[str]:
-        return list(session.scalars(select(Recording.call_id).where(self._is_expired())))
-
-    def _delete_expired(self, session: Session, *, call_id: str) -> None:
-        which = select(Recording).where(Recording.call_id == call_id, self._is_expired()).with_for_update()
-        recording = session.scalars(which).one_or_none()
-        if recording is not None:
-            delete(self._settings, recording)
-            log.info(
-                "the recording of call %s was kept until %s and has been deleted",
-                call_id,
-                recording.kept_until,
-            )
-
-    def _remove_leftovers(self) -> None:
-        """Delete WAVs that are no longer needed, for example because the process died after the commit."""
-        folder = self._settings.captured
-        paths = list(folder.glob("*.wav")) if folder.is_dir() else []
-        if not paths:
-            return
-        for name in self._database.read(lambda session: _leftovers(session, paths)):
-            self._unlink(folder / name)
-
-    def _unlink(self, path: Path) -> None:
-        """Delete a file; if that fails, log it once."""
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            if path not in self._undeletable:
-                self._undeletable.add(path)
-                log.warning(
-                    "%s is no longer needed, but can't be deleted: %s. Delete the file manually.",
-                    path,
-                    error.strerror,
-                )
-
 
 def _sentence(error: OSError | SQLAlchemyError) -> str:
     """Describe an error in one line, without the SQL statement."""
@@ -312,28 +251,6 @@ def _sentence(error: OSError | SQLAlchemyError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
-
-
-def wav_of(settings: Settings, recording: Recording) -> Path:
-    """Return the path of a recording's WAV, which may have been deleted."""
-    return settings.captured / recording.wav
-
-
-def mp3_of(settings: Settings, recording: Recording) -> Path | None:
-    """Return the path of a recording's MP3; None if there never was one."""
-    return None if recording.mp3 is None else settings.recordings / recording.mp3
-
-
-def delete(settings: Settings, recording: Recording) -> None:
-    """Delete a recording's files, then mark its row as deleted. The fee is not refunded.
-
-    Raises:
-        OSError: a file can't be deleted. The row is then unchanged.
-    """
-    for path in (mp3_of(settings, recording), wav_of(settings, recording)):
-        if path is not None:
-            path.unlink(missing_ok=True)
-    recording.status = RecordingStatus.DELETED
 
 
 def due_recordings(session: Session) -> list[str]:
@@ -346,33 +263,6 @@ def due_recordings(session: Session) -> list[str]:
         .order_by(Recording.created_at)
     )
     return list(session.scalars(found))
-
-
-def _leftovers(session: Session, paths: Sequence[Path]) -> list[str]:
-    """Return the names of WAVs that are no longer needed, except files that belong to no call in the database.
-
-    MixMonitor starts before the two sides are bridged, so a call without a recording can leave an empty file.
-    """
-    over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
-    names = [path.name for path in paths]
-    found = list(
-        session.scalars(select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(over)))
-    )
-    quiet = [path.stem for path in paths if _age(path) >= _UNCLAIMED_SECONDS]
-    without = select(Call.id).where(
-        Call.id.in_(quiet),
-        Call.status.in_(FINAL),
-        ~select(Recording).where(Recording.call_id == Call.id).exists(),
-    )
-    return [*found, *(f"{call_id}.wav" for call_id in session.scalars(without))]
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since a file was written; 0 if it no longer exists."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _read_wav(path: Path) -> Wav | None:
