@@ -64,8 +64,8 @@ ADD_NUMBER = Question(
 RESUME = Question(
     "resume-offer",
     CLIENT,
-    {"1": "the consultation that was cut goes on", "2": "another consultation"},
-    silence="another consultation, with its own prices and questions",
+    {"1": "continues the dropped consultation", "2": "starts a new one"},
+    silence="a new consultation, with its own prices and questions",
     tries=2,
     must_be_heard=True,
 )
@@ -81,7 +81,7 @@ SKIP_PRICE = Question(
     "press-hash-to-skip",
     CLIENT,
     {"#": "the rest of the announcement is skipped"},
-    silence="it is heard to its end",
+    silence="the announcement continues",
     wait="",
     must_be_heard=True,
 )
@@ -89,7 +89,7 @@ MODE = Question(
     "mode-choice",
     CLIENT,
     {"1": "per minute", "2": "the package"},
-    silence="asked again, then goodbye: no mode is chosen by silence",
+    silence="asked again, then goodbye: no mode is chosen",
     tries=0,
     must_be_heard=True,
 )
@@ -114,7 +114,7 @@ ACCEPT_RECORDED = Question(
     CONSULTANT,
     {
         "1": "accepts, recorded",
-        "2": "accepts, but not the recording",
+        "2": "accepts without the recording",
         "3": "refuses",
         "*": "refuses, and takes no calls for a while",
     },

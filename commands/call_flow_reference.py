@@ -1,13 +1,13 @@
-"""Writes the generated parts of docs/call-flow.md (`make docs`): the diagram, and the tables as far as the program knows them.
+"""Writes the generated parts of docs/call-flow.md (`make docs`).
 
-The page itself is written by hand. Generated are:
+The rest of the page is written by hand. These parts are generated:
 
 - the diagram: the steps in their order, with the outcomes that each of them declares (`endings.may_end_with`);
 - in a table of prompts, the text of each prompt;
 - in a table of questions, the whole row of each question (`menu.QUESTIONS`);
-- in the table of outcomes, what the client hears (`endings.FAREWELLS`), and the rows that are missing;
-- the table of the ends of a talk (`end_reasons`);
-- in the table of settings, the default; and beside each setting that is named in the text, its value in brackets.
+- in the table of outcomes, what the client hears (`endings.FAREWELLS`), and any missing rows;
+- the table of end reasons (`end_reasons`);
+- in the table of settings, the default; and in the text, the default in brackets after each setting.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from taxiphone.speech.prompt_texts import PROMPT_TABLES, REFERENCE, SHIPPED
 from taxiphone.store.calls import Outcome
 
 STEPS: tuple[tuple[Callable[..., object], str, str], ...] = (
-    (who.identify, "identify: who calls", "client, not blocked"),
-    (whom.offer_continuation, "offer_continuation: was the line cut?", "no, or another one"),
-    (whom.choose_consultant, "choose_consultant: whom", ""),
+    (who.identify, "identify: who is calling?", "client, not blocked"),
+    (whom.offer_continuation, "offer_continuation: did the line drop?", "no, or a new one"),
+    (whom.choose_consultant, "choose_consultant", ""),
     (price.announce_price, "announce_price: all prices", "can pay"),
     (price.choose_mode, "choose_mode: per minute, or package", ""),
     (recording.offer_recording, "offer_recording", ""),
     (reach.reach, "reach: the consultant's phones", "1: accepted"),
-    (agree.agree, "agree: price fixed, credit held, beep", ""),
+    (agree.agree, "agree: fix the price, hold credit, beep", ""),
     (bridge.bridge, "bridge: the meter starts", "costs from here"),
 )
-"""The steps before the talk in the order of ari_app/consultation.py: what each does, and how it leads to the next."""
+"""The steps before the talk, in the order of ari_app/consultation.py, with their labels and the labels of the arrows to the next step."""
 
-ANYWHERE = {Outcome.CALLER_GONE: "hangs up", Outcome.FAILED: "a fault"}
+ANYWHERE = {Outcome.CALLER_GONE: "caller hangs up", Outcome.FAILED: "error"}
 """The outcomes with which any step before the talk may end the call, and why."""
 
-# What is said with an outcome besides its own prompts: the balance, and why it is not all of it.
+# Prompts that are played in addition to an outcome's own: the balance, and why part of it isn't available.
 _COMPOSED = {Outcome.NO_CREDIT: ("credit-is", "other-call")}
 
 Row = list[str]
 
 
 def fill(page: str) -> str:
-    """The page with its generated parts as they must be."""
+    """Return the page with its generated parts up to date."""
     page = re.sub(
         r"(?<=^```mermaid\n).*?(?=^```$)", lambda _: diagram(), page, flags=re.MULTILINE | re.DOTALL
     )
@@ -59,10 +59,10 @@ def fill(page: str) -> str:
 
 
 def diagram() -> str:
-    """The steps, and the outcomes with which they can end the call."""
+    """Return a Mermaid diagram of the steps and the outcomes with which they can end the call."""
     names = [step.__name__ for step, _, _ in STEPS]
     labels = [label for _, label, _ in STEPS]
-    boxes = [*zip(names, labels, strict=True), ("talk", "talk"), ("after", "after: what is due")]
+    boxes = [*zip(names, labels, strict=True), ("talk", "talk"), ("after", "after: amount and balance")]
     lines = ["flowchart TD"]
     lines += [f'    {name}["{number} · {label}"]' for number, (name, label) in enumerate(boxes, 1)]
     lines += ['    anywhere["at any of the steps before the talk"]', ""]
@@ -70,7 +70,7 @@ def diagram() -> str:
         arrow = "==>" if step is bridge.bridge else "-->"
         lines.append(f"    {step.__name__} {_arrow(arrow, how)} {following}")
         if step is whom.offer_continuation:
-            lines.append(f"    {step.__name__} {_arrow('-->', '1: goes on')} reach")
+            lines.append(f"    {step.__name__} {_arrow('-->', '1: continue')} reach")
     lines += [f"    talk {_arrow('==>', 'costs to here')} after", "    after --> talked", ""]
     lines += [f"    {name} --> {' & '.join(OUTCOMES[name])}" for name in names if OUTCOMES[name]]
     lines += [f"    anywhere {_arrow('-.->', why)} {outcome}" for outcome, why in ANYWHERE.items()]
@@ -80,14 +80,14 @@ def diagram() -> str:
 
 
 def prompts(language: str = REFERENCE) -> dict[str, str]:
-    """The text of each prompt by its name; a sentence with gaps has them in braces."""
+    """Return the text of each prompt by name. Placeholders are in braces."""
     data = tomllib.loads(SHIPPED.texts(language).file.read_text(encoding="utf-8"))
     said = {name: text for table in PROMPT_TABLES for name, text in data[table].items()}
     return {name: text if isinstance(text, str) else text["text"] for name, text in said.items()}
 
 
 def defaults() -> dict[str, str]:
-    """The default of each setting of [call], as the page shows it."""
+    """Return the default of each setting of [call], as shown on the page."""
     shown = Call().model_dump(mode="json").items()
     return {name: value if isinstance(value, str) else str(value).lower() for name, value in shown}
 
@@ -97,7 +97,7 @@ def _arrow(arrow: str, label: str) -> str:
 
 
 def _table(table: str) -> str:
-    """A table with its generated cells; another one as it is."""
+    """Fill the generated cells of a table. Other tables are returned unchanged."""
     lines = table.splitlines()
     rows = [_cells(line) for line in lines[2:]]
     headings = _cells(lines[0])
@@ -108,7 +108,7 @@ def _table(table: str) -> str:
             rows = [_question(row) for row in rows]
         case ["outcome", _, _]:
             rows = _outcomes({_name(row): row for row in rows})
-        case ["the talk ended, as the record says", _, _]:
+        case ["end reason", _, _]:
             rows = _ends()
         case ["setting", _, _]:
             rows = _settings({_name(row): row for row in rows})
@@ -139,7 +139,7 @@ def _question(row: Row) -> Row:
 
 
 def question_row(question: Question) -> Row:
-    """A question's row: its name, who is asked, the keys, the seconds, the tries, and what no key means."""
+    """Return a question's row: name, who is asked, keys, seconds, tries, and what happens if no key is pressed."""
     keys = [f"`{key}` {meaning}" for key, meaning in question.keys.items()]
     ends = " or ".join(f"`{key}`" for key in question.ends)
     if not keys:
@@ -159,7 +159,7 @@ def _setting(name: str) -> str:
 
 
 def _outcomes(written: Mapping[str, Row]) -> list[Row]:
-    """Every ending without a talk. Only when it comes is written by hand."""
+    """Return a row for every ending without a talk. The second cell is written by hand."""
     rows = []
     for outcome, names in {**FAREWELLS, Outcome.CALLER_GONE: ()}.items():
         heard = [*names[:1], *_COMPOSED.get(outcome, ()), *names[1:]]
@@ -169,7 +169,7 @@ def _outcomes(written: Mapping[str, Row]) -> list[Row]:
 
 
 def _ends() -> list[Row]:
-    """Every end of a talk, and what each side hears."""
+    """Return a row for every end reason, with what each side hears."""
     sides = (CLIENT_HEARS, CONSULTANT_HEARS)
     return [
         [reason.value, *(f"`{side[reason]}`" if reason in side else "" for side in sides)]
@@ -178,7 +178,7 @@ def _ends() -> list[Row]:
 
 
 def _settings(written: Mapping[str, Row]) -> list[Row]:
-    """Every setting of [call]. Only what it is for is written by hand."""
+    """Return a row for every setting of [call]. The third cell is written by hand."""
     return [
         [f"`{name}`", value, written[name][2] if name in written else ""]
         for name, value in defaults().items()

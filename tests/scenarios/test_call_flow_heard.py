@@ -187,7 +187,7 @@ def everybody(database, settings):
 def test_the_document_is_read():
     assert {section for section, _ in CLIENT + CONSULTANT} >= {
         ANY_ORDER,
-        "1. Who calls",
+        "1. Identifying the caller",
         "11. After the talk",
     }
     assert out_of_order(["welcome", "enter-code", "unknown-code", "enter-code", "connecting"], CLIENT) is None
@@ -264,7 +264,7 @@ async def talks_by_the_minute(story, monkeypatch):
     await call("consultant falls silent", recorded, "talk 75: consultant's line dies", pause=60)
     goes_on = "client hears resume-offer: press 1"
     heard = await call("a line that was cut", goes_on, "talk 30: client's line drops", pause=60)
-    step = [name for section, name in CLIENT if section == "2. Whether a line was cut"]
+    step = [name for section, name in CLIENT if section == "2. Continuing after a dropped line"]
     assert heard == ["welcome", *step, "connecting", "tone-start"]
     await call("another one instead", "client hears resume-offer: press 2", "talk 30: client hangs up")
     await call("the credit is used up")

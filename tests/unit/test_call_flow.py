@@ -150,10 +150,10 @@ def test_what_is_said_with_tell_after_switched_off_begins_with_the_row_that_the_
 
 
 def test_the_times_that_are_no_settings_stand_in_the_document():
-    assert prompter.END_KEY_SECONDS == 1, "the document says: for a second"
-    assert "the key that ends it still belongs to them, for a second" in TEXT
-    assert f"the second key comes within {talk.TOGETHER_SECONDS:g} s of the first" in TEXT
-    assert f"has been silent for {talk.DEAD_SECONDS:g} s, ends it so" in TEXT
+    assert prompter.END_KEY_SECONDS == 1, "the document says: within a second"
+    assert "if the key that ends a number follows within a second" in " ".join(TEXT.split())
+    assert f"if the second key comes within {talk.TOGETHER_SECONDS:g} s of the first" in TEXT
+    assert f"has been silent for {talk.DEAD_SECONDS:g} s" in " ".join(TEXT.split())
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
