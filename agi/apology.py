@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from taxiphone.dialplan import credentials
-from taxiphone.directory import callers, people
+from taxiphone.directory import callers, clients, dids
 from taxiphone.directory.callers import CallerHeaders
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -54,9 +54,9 @@ class Apology:
         await request.send_command("HANGUP")
 
     def _language(self, session: Session, headers: dict[str, str]) -> str:
-        _, did = people.did_dialled(session, self._settings, headers.get("agi_extension", ""))
+        _, did = dids.did_dialled(session, self._settings, headers.get("agi_extension", ""))
         # The first argument is the secret.
         said = CallerHeaders.from_arguments([headers.get(f"agi_arg_{number}", "") for number in range(2, 7)])
         caller = callers.identify(self._settings, headers.get("agi_callerid", ""), said)
-        client = people.client_calling(session, caller.number)
+        client = clients.client_calling(session, caller.number)
         return client.language if client else did.language if did else self._settings.platform.language

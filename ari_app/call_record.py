@@ -14,7 +14,7 @@ from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
@@ -73,7 +73,7 @@ class CallRecord:
                     id=self._id,
                     status=Status.RECEIVED,
                     client_channel=channel,
-                    dialled=people.did_dialled(session, self._settings, dialled)[0][:40],
+                    dialled=dids.did_dialled(session, self._settings, dialled)[0][:40],
                     caller=caller.number,
                     language=self._settings.platform.language,
                 )
@@ -90,8 +90,8 @@ class CallRecord:
 
         def work(session: Session) -> Parties:
             call = self._row(session)
-            did = people.did(session, call.dialled)
-            client = people.client_calling(session, call.caller) if call.caller else None
+            did = dids.did(session, call.dialled)
+            client = clients.client_calling(session, call.caller) if call.caller else None
             call.language = client.language if client else did.language if did else call.language
             call.client_id = client.id if client else None
             if client is not None:
@@ -139,7 +139,7 @@ class CallRecord:
                 return Outcome.TOO_MANY_CALLS
             # Locked, so that of two simultaneous calls one sees the other.
             consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
-            if not people.takes_calls(consultant, now()):
+            if not consultants.takes_calls(consultant, now()):
                 return Outcome.UNAVAILABLE
             engaged = exists().where(
                 Call.consultant_id == call.consultant_id,

@@ -27,7 +27,7 @@ from taxiphone.dialplan import config, credentials
 from taxiphone.dialplan.asterisk.home import find_process
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.asterisk.server import AsteriskServer
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.errors import SetupError
 from taxiphone.speech import own_recordings, prompts_folder
 from taxiphone.store.calls import FINAL
@@ -164,7 +164,7 @@ class BenchSet:
         settings = self.platform.settings
         minor = to_minor(_CREDIT, settings.currency_digits)
         for line in self.lines:
-            consultant = people.add_consultant(
+            consultant = consultants.add_consultant(
                 session,
                 settings,
                 name=f"Consultant {line.number}",
@@ -173,10 +173,10 @@ class BenchSet:
                 language=_LANGUAGE,
                 recording_allowed=False,
             )
-            client = people.add_client(
+            client = clients.add_client(
                 session, settings, name=f"Client {line.number}", phones=[line.client], language=_LANGUAGE
             )
-            people.add_number(
+            dids.add_number(
                 session, settings, number=line.did, consultant_code=consultant.code, language=_LANGUAGE
             )
             postings.top_up(session, client.id, minor, settings.platform.currency)

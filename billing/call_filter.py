@@ -10,7 +10,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing import days
-from taxiphone.directory.people import the_client, the_consultant
+from taxiphone.directory.clients import the_client
+from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Call

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 from taxiphone.commands.console import App, examples, json_option, pass_app, show, show_one
 from taxiphone.commands.lazy import LazyGroup
 from taxiphone.commands.options import given
-from taxiphone.directory import people
+from taxiphone.directory import dids
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Did
 
@@ -41,7 +41,7 @@ def number() -> None:
 def number_add(app: App, /, as_json: bool, **fields: Any) -> None:
     """Add NUMBER, a number of the trunk, as one that clients can dial."""
     changes = given(fields)
-    row = app.database.do(lambda session: _number_row(people.add_number(session, app.settings, **changes)))
+    row = app.database.do(lambda session: _number_row(dids.add_number(session, app.settings, **changes)))
     show_one(row, as_json=as_json)
 
 
@@ -81,7 +81,7 @@ def number_set(app: App, /, as_json: bool, **fields: Any) -> None:
         raise UsageError("nothing to change. See: taxiphone number set --help")
     if {"consultant_code", "everybody"} <= changes.keys():
         raise UsageError("--everybody can't be combined with --consultant.")
-    row = app.database.do(lambda session: _number_row(people.set_number(session, app.settings, **changes)))
+    row = app.database.do(lambda session: _number_row(dids.set_number(session, app.settings, **changes)))
     show_one(row, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from taxiphone.billing.pricing.money import amount_in, digits_of, from_minor, to
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.commands.lazy import LazyGroup
 from taxiphone.commands.options import Day, amount
-from taxiphone.directory.people import the_consultant
+from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Consultant
 

@@ -13,7 +13,7 @@ from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import number
 from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tariff_for
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Client
 
@@ -114,12 +114,12 @@ def _in_force(app: App, code: str, mode: str, client: str | None, *, recorded: b
     """The consultant's tariff in the mode, for that client or for a new one."""
 
     def work(session: Session) -> Tariff:
-        who = people.the_consultant(session, code)
+        who = consultants.the_consultant(session, code)
         if recorded and not who.recording_allowed:
             raise UsageError(f"consultant {who.code} does not allow recordings. Remove --recorded.")
         if mode == PACKAGE and who.package_price is None:
             raise UsageError(f"consultant {who.code} offers no package. Remove --mode.")
-        caller = Client(id=0) if client is None else people.the_client(session, app.settings, client)
+        caller = Client(id=0) if client is None else clients.the_client(session, app.settings, client)
         return tariff_for(session, app.settings, who, caller, mode)
 
     try:

@@ -19,7 +19,7 @@ from taxiphone.demo.network import PublicNetwork, Softphone
 from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.dialplan.asterisk.locate import Asterisk
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.speech import names
 from taxiphone.store.models import CallEvent, Recording
 
@@ -133,7 +133,7 @@ class Set:
     def _fill_directory(self, session: Session) -> tuple[tuple[names.Kind, str, str], ...]:
         """Add the consultant and the client; return the names to synthesize."""
         settings = self.platform.settings
-        camille = people.add_consultant(
+        camille = consultants.add_consultant(
             session,
             settings,
             name="Camille Martin",
@@ -142,10 +142,10 @@ class Set:
             language=self.language,
             recording_allowed=True,
         )
-        alex = people.add_client(
+        alex = clients.add_client(
             session, settings, name="Alex Bernard", phones=[CLIENT_NUMBER], language=self.language
         )
-        people.add_number(session, settings, number=DID, consultant_code=camille.code, language=self.language)
+        dids.add_number(session, settings, number=DID, consultant_code=camille.code, language=self.language)
         postings.top_up(
             session, alex.id, to_minor(CREDIT, settings.currency_digits), settings.platform.currency
         )

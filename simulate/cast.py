@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import DatabaseSection, Paths, Platform, Trunk
@@ -102,7 +102,7 @@ def copy(source: Database, target: Database, settings: Settings) -> None:
 
 def make_up(session: Session, settings: Settings) -> None:
     """A client with credit, and a consultant with two phones, a package, and recording allowed."""
-    people.add_consultant(
+    consultants.add_consultant(
         session,
         settings,
         name="Camille",
@@ -114,9 +114,9 @@ def make_up(session: Session, settings: Settings) -> None:
         package_minutes=60,
         recording_allowed=True,
     )
-    people.add_number(session, settings, number=_SHARED)
-    people.add_number(session, settings, number=_OWN, consultant_code="1234")
-    alex = people.add_client(session, settings, name="Alex", phones=[_CLIENT])
+    dids.add_number(session, settings, number=_SHARED)
+    dids.add_number(session, settings, number=_OWN, consultant_code="1234")
+    alex = clients.add_client(session, settings, name="Alex", phones=[_CLIENT])
     postings.top_up(session, alex.id, 100 * 10**settings.currency_digits, settings.platform.currency)
 
 
@@ -133,7 +133,7 @@ def dialled(session: Session, number: str | None, settings: Settings) -> str:
         UsageError: the platform has no numbers yet.
     """
     if number is not None:
-        return people.did_dialled(session, settings, number)[0]
+        return dids.did_dialled(session, settings, number)[0]
     found = session.scalar(select(Did.number).order_by(Did.consultant_id.is_not(None), Did.number).limit(1))
     if found is None:
         raise UsageError("the platform has no number that can be dialled yet. See: taxiphone number add")
@@ -147,7 +147,7 @@ def calling(session: Session, who: str | None, settings: Settings) -> str:
         UsageError: there is no such client, or none with a number.
     """
     if who is not None:
-        client: Client | None = people.the_client(session, settings, who)
+        client: Client | None = clients.the_client(session, settings, who)
     else:
         may = select(Client).where(
             Client.blocked.is_(False), Client.closed_at.is_(None), Client.numbers.any()

@@ -15,7 +15,7 @@ from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.steps.recording import notice
 from taxiphone.billing.tariffs_in_force import PACKAGE
-from taxiphone.directory import dialling, people
+from taxiphone.directory import consultants, dialling
 from taxiphone.errors import AriError
 from taxiphone.settings_sections import Platform
 from taxiphone.speech.sentences import Sounds
@@ -99,7 +99,7 @@ async def reach(call: LiveCall, request: Request) -> Reached:
 
 async def _phones(call: LiveCall, consultant: Consultant) -> list[str]:
     """The phones that may be rung. The directory has checked them, but the settings may have changed since."""
-    phones = await call.database.query(lambda session: people.phones(session, consultant))
+    phones = await call.database.query(lambda session: consultants.phones(session, consultant))
     refusals = {phone: dialling.refusal(phone, call.settings.platform) for phone in phones}
     for position, phone in enumerate(phones, 1):
         if refusals[phone] is not None:
@@ -224,7 +224,7 @@ class _Ringing:
             self._call.settings.call.pause_minutes,
         )
         await call.database.run(
-            lambda session: people.pause(session, consultant.id, now() + timedelta(minutes=minutes))
+            lambda session: consultants.pause(session, consultant.id, now() + timedelta(minutes=minutes))
         )
         await call.record.write(None, "consultant paused", f"{minutes} minutes")
         await call.prompter.say(leg, *self._speech.paused_for(minutes))

@@ -13,7 +13,7 @@ from taxiphone.ari_app.steps.recording import client_notice
 from taxiphone.billing import continuation
 from taxiphone.billing.announcement import AnnouncedQuote, quote_continuation
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
-from taxiphone.directory import people
+from taxiphone.directory import consultants
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Client, Consultant
 from taxiphone.store.types import now
@@ -85,14 +85,14 @@ async def _note(call: LiveCall, consultant: Consultant, mode: str) -> None:
 
 
 def _check_available(consultant: Consultant) -> None:
-    if not people.takes_calls(consultant, now()):
+    if not consultants.takes_calls(consultant, now()):
         raise NoTalkError(Outcome.UNAVAILABLE)
 
 
 async def _ask_code(call: LiveCall, client: Client) -> Consultant:
     """Ask for a consultant's code, or `*` for the last consultant."""
     outcome = Outcome.NO_CHOICE
-    last = await call.database.query(lambda session: people.last_consultant(session, client))
+    last = await call.database.query(lambda session: consultants.last_consultant(session, client))
     before: tuple[str, ...] = ()
     for _ in range(call.tries(menu.CODE)):
         after = call.sounds("star-for-last") if last is not None else ()
@@ -105,7 +105,7 @@ async def _ask_code(call: LiveCall, client: Client) -> Consultant:
         if not pressed.keys:
             before = ()
             continue
-        found = await call.database.query(partial(people.consultant_by_code, code=pressed.keys))
+        found = await call.database.query(partial(consultants.consultant_by_code, code=pressed.keys))
         if found is not None and pressed.end != "*":
             return found
         before, outcome = call.sounds("unknown-code"), Outcome.UNKNOWN_CODE

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import callers, people
+from taxiphone.directory import callers, clients, dids
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
@@ -80,9 +80,9 @@ def _insert(
     outcome, review = _WHY[kind]
     if kind == "in" and _caller_hung_up_at_once(session, row):
         outcome, review = Outcome.CALLER_GONE, None
-    number, did = people.did_dialled(session, settings, dialled)
+    number, did = dids.did_dialled(session, settings, dialled)
     calling = callers.identify(settings, caller).number
-    client = people.client_calling(session, calling)
+    client = clients.client_calling(session, calling)
     begin = session.scalar(
         select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)
     )

@@ -15,7 +15,7 @@ from taxiphone.billing.pricing import money
 from taxiphone.commands.client.rows import client_row, show_client
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show_one
 from taxiphone.commands.options import NEGATIVE, amount
-from taxiphone.directory import accounts, people, pins, sign_in, validation
+from taxiphone.directory import accounts, clients, pins, sign_in, validation
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Client
 
@@ -50,7 +50,7 @@ def top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_json: boo
         raise UsageError(f"--key must be one line of 1 to {_LONGEST_KEY} characters.")
 
     def work(session: Session) -> dict[str, Any]:
-        found = people.the_client(session, app.settings, who)
+        found = clients.the_client(session, app.settings, who)
         balance = postings.top_up(session, found.id, minor, currency, key)
         return {
             "code": found.code,
@@ -76,14 +76,14 @@ def pin(app: App, /, who: str, ask: bool, as_json: bool) -> None:
     """
 
     def the_known(session: Session) -> tuple[str, ...]:
-        return accounts.guessable(people.the_client(session, app.settings, who))
+        return accounts.guessable(clients.the_client(session, app.settings, who))
 
     known = app.database.read(the_known)
     chosen = pins.checked(_asked(), known) if ask else pins.generate_pin(known)
     pin_hash = pins.hash_pin(chosen)
 
     def work(session: Session) -> tuple[str, str]:
-        found = people.the_client(session, app.settings, who)
+        found = clients.the_client(session, app.settings, who)
         accounts.set_pin(session, found, pin_hash)
         return found.code, found.name
 
@@ -133,7 +133,7 @@ def reopen(app: App, /, who: str, as_json: bool) -> None:
 
 def _change(app: App, who: str, change: Callable[[Session, Client], None], *, as_json: bool) -> None:
     def work(session: Session) -> dict[str, Any]:
-        found = people.the_client(session, app.settings, who)
+        found = clients.the_client(session, app.settings, who)
         change(session, found)
         return client_row(session, app.settings, found)
 

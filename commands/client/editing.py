@@ -11,7 +11,7 @@ from taxiphone.billing.pricing import money
 from taxiphone.commands.client.rows import client_row, show_client
 from taxiphone.commands.console import App, examples, json_option, pass_app, say
 from taxiphone.commands.options import amount_or_none, given
-from taxiphone.directory import people, validation
+from taxiphone.directory import clients, validation
 from taxiphone.errors import UsageError
 from taxiphone.speech import names
 
@@ -41,7 +41,7 @@ def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | 
         lambda session: client_row(
             session,
             app.settings,
-            people.add_client(session, app.settings, name=name, phones=phones, language=language),
+            clients.add_client(session, app.settings, name=name, phones=phones, language=language),
         )
     )
     names.try_make(app.settings, "client", row["code"], row["name"])
@@ -95,7 +95,7 @@ def client_set(app: App, /, who: str, as_json: bool, **changes: Any) -> None:
         wanted["daily_limit"] = _limit(wanted["daily_limit"], app.settings.currency_digits)
     row = app.database.do(
         lambda session: client_row(
-            session, app.settings, people.set_client(session, app.settings, who, **wanted)
+            session, app.settings, clients.set_client(session, app.settings, who, **wanted)
         )
     )
     if "name" in wanted:

@@ -28,9 +28,9 @@ def client_list(app: App, /, as_json: bool) -> None:
 @pass_app
 def client_show(app: App, /, who: str, as_json: bool) -> None:
     """Show CLIENT."""
-    from taxiphone.directory import people  # noqa: PLC0415 - `client list` does not need it
+    from taxiphone.directory import clients  # noqa: PLC0415 - `client list` does not need it
 
     row = app.database.read(
-        lambda session: client_row(session, app.settings, people.the_client(session, app.settings, who))
+        lambda session: client_row(session, app.settings, clients.the_client(session, app.settings, who))
     )
     show_client(row, as_json=as_json)

@@ -10,7 +10,7 @@ import click
 from taxiphone.commands.console import App, examples, json_option, pass_app
 from taxiphone.commands.consultant.rows import consultant_row, show_consultant
 from taxiphone.commands.options import amount, given, whole
-from taxiphone.directory import people
+from taxiphone.directory import consultants
 from taxiphone.errors import UsageError
 from taxiphone.speech import names
 
@@ -86,7 +86,9 @@ def consultant_add(app: App, /, as_json: bool, **fields: Any) -> None:
     """Add the consultant NAME and print the number that will call their phone."""
     changes = _fields(fields)
     row = app.database.do(
-        lambda session: consultant_row(app.settings, people.add_consultant(session, app.settings, **changes))
+        lambda session: consultant_row(
+            app.settings, consultants.add_consultant(session, app.settings, **changes)
+        )
     )
     names.try_make(app.settings, "consultant", row["code"], row["name"])
     show_consultant(row, as_json=as_json)
@@ -145,7 +147,7 @@ def consultant_set(
         raise UsageError("nothing to change. See: taxiphone consultant set --help")
     row = app.database.do(
         lambda session: consultant_row(
-            app.settings, people.set_consultant(session, app.settings, code, **changes)
+            app.settings, consultants.set_consultant(session, app.settings, code, **changes)
         )
     )
     if "name" in changes:

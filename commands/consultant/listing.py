@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from taxiphone.commands.console import App, examples, json_option, pass_app, show
 from taxiphone.commands.consultant.rows import consultant_row, show_consultant
-from taxiphone.directory import people
+from taxiphone.directory import consultants
 from taxiphone.store.models import Consultant
 
 _COLUMNS = ("code", "name", "phones", "ring", "price", "package", "available", "paused_until")
@@ -43,7 +43,7 @@ def consultant_list(app: App, /, as_json: bool) -> None:
 def consultant_show(app: App, /, code: str, as_json: bool) -> None:
     """Show the consultant with CODE and the number that calls their phone."""
     row = app.database.read(
-        lambda session: consultant_row(app.settings, people.the_consultant(session, code))
+        lambda session: consultant_row(app.settings, consultants.the_consultant(session, code))
     )
     show_consultant(row, as_json=as_json)
 

@@ -15,7 +15,7 @@ from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.console import App, examples, json_option, json_text, note, pass_app, say
 from taxiphone.commands.files import write_private
 from taxiphone.commands.options import Day
-from taxiphone.directory.people import the_consultant
+from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from taxiphone.commands.console import App, examples, note, pass_app, say
 from taxiphone.commands.prompts.synthesizer import install_synthesizer
 from taxiphone.dialplan.asterisk.mirrors import mirror_option
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants
 from taxiphone.errors import UsageError
 from taxiphone.speech import names as people_names
 from taxiphone.speech import sound_files
@@ -112,9 +112,9 @@ def _person(app: App, kind: Kind, code: str) -> tuple[str, str]:
 
     def work(session: Session) -> tuple[str, str]:
         if kind == "consultant":
-            consultant = people.the_consultant(session, code)
+            consultant = consultants.the_consultant(session, code)
             return consultant.code, consultant.name
-        client = people.the_client(session, app.settings, code)
+        client = clients.the_client(session, app.settings, code)
         return client.code, client.name
 
     return app.database.read(work)

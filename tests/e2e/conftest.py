@@ -18,7 +18,7 @@ from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.story import Set, press_until
 from taxiphone.dialplan.asterisk import locate
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.calls import Outcome
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
@@ -105,7 +105,7 @@ class Cast:
     def wallet(self):
         def look(session):
             number = self.client.number
-            client = people.client_calling(session, number)
+            client = clients.client_calling(session, number)
             return postings.balance(session, "wallet", client.id)
 
         return self.platform.database.do(look)
@@ -184,7 +184,7 @@ def cast(everyone):
 
         def fill(session):
             settings = everyone.platform.settings
-            added = people.add_consultant(
+            added = consultants.add_consultant(
                 session,
                 settings,
                 name=f"Consultant {number}",
@@ -193,11 +193,11 @@ def cast(everyone):
                 language=language,
                 **{"recording_allowed": True, **consultant},
             )
-            client = people.add_client(
+            client = clients.add_client(
                 session, settings, name=f"Client {number}", phones=[client_number], language=language
             )
             client.blocked = blocked
-            people.add_number(session, settings, number=did, consultant_code=added.code, language=language)
+            dids.add_number(session, settings, number=did, consultant_code=added.code, language=language)
             if credit:
                 postings.top_up(session, client.id, credit, "EUR")
             return added.code

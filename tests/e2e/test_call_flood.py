@@ -17,7 +17,7 @@ from taxiphone.billing.ledger_check import check
 from taxiphone.demo.network import ADDRESS as CARRIER
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.calls import FINAL, Outcome
 from taxiphone.store.models import Call
 
@@ -101,12 +101,12 @@ async def test_callers_who_hang_up_anywhere_leave_nothing_behind(tmp_path):
 
     def fill(session):
         settings = platform.settings
-        people.add_consultant(
+        consultants.add_consultant(
             session, settings, name="Camille", phone="+33639980002", price_per_minute=Decimal("1.55")
         )
-        people.add_number(session, settings, number=SHARED)
+        dids.add_number(session, settings, number=SHARED)
         for number in range(0, A_SECOND * SECONDS, 2):  # every second caller is a client
-            client = people.add_client(session, settings, name="Alex", phones=[f"+336{number:08d}"])
+            client = clients.add_client(session, settings, name="Alex", phones=[f"+336{number:08d}"])
             postings.top_up(session, client.id, 1000, "EUR")
 
     platform.database.do(fill)

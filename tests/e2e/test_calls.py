@@ -12,7 +12,7 @@ from sqlalchemy import select
 from taxiphone.billing.evidence import cel
 from taxiphone.demo import report
 from taxiphone.demo.platform import CLI
-from taxiphone.directory import people
+from taxiphone.directory import dids
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Receipt
 
@@ -116,8 +116,7 @@ async def test_the_consultants_code_can_be_keyed_in(cast, everyone):
     shared = "+33639984000"
     everyone.platform.database.do(
         lambda session: (
-            people.did(session, shared)
-            or people.add_number(session, everyone.platform.settings, number=shared)
+            dids.did(session, shared) or dids.add_number(session, everyone.platform.settings, number=shared)
         )
     )
     call_id = await them.dial(shared)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call
 
@@ -154,10 +154,10 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
     platform = Platform(tmp_path / "platform", timing=timing)
     platform.write(f'host = "{CARRIER}"\nport = {port}')
     told = [*((headers, None) for headers in KNOWN.values()), *HIDDEN.values()]
-    dids = [f"+33639983{number:03}" for number in range(len(told))]
+    dialled = [f"+33639983{number:03}" for number in range(len(told))]
 
     def fill(session):
-        people.add_consultant(
+        consultants.add_consultant(
             session,
             platform.settings,
             name="Camille",
@@ -165,9 +165,9 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             price_per_minute=Decimal("1.55"),
             code="101",
         )
-        people.add_client(session, platform.settings, name="Alex", phones=[CLIENT])  # who has no credit
-        for did in dids:
-            people.add_number(session, platform.settings, number=did, consultant_code="101")
+        clients.add_client(session, platform.settings, name="Alex", phones=[CLIENT])  # who has no credit
+        for did in dialled:
+            dids.add_number(session, platform.settings, number=did, consultant_code="101")
 
     platform.database.do(fill)
     # Nobody listens to what is said: the packets need a place to go.
@@ -186,13 +186,13 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             places += [hidden_ones[begin : begin + 8] for begin in range(0, len(hidden_ones), 8)]
             for some in places:
                 for number in some:
-                    carrier.call(number, dids[number], media.getsockname()[1], told[number][0])
+                    carrier.call(number, dialled[number], media.getsockname()[1], told[number][0])
                 for number in some:
                     [call_id] = await platform.until(
-                        lambda session, did=dids[number]: session.scalars(
+                        lambda session, did=dialled[number]: session.scalars(
                             select(Call.id).where(Call.dialled == did)
                         ).all(),
-                        f"a call comes to {dids[number]}; refused were {carrier.refused}",
+                        f"a call comes to {dialled[number]}; refused were {carrier.refused}",
                         60,
                     )
                     found[number] = await platform.finished(call_id, 120)
@@ -217,8 +217,8 @@ async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_pat
             assert HIDDEN[name][1] in why[0], name
     # What is noted of a call that nobody could take (billing/metering/arrivals.py) has no withheld number either.
     events = platform.settings.cel_file.read_text()
-    assert f"in:{dids[0]}:{CLIENT}" in events
-    for did in dids[len(KNOWN) :]:
+    assert f"in:{dialled[0]}:{CLIENT}" in events
+    for did in dialled[len(KNOWN) :]:
         assert f"in:{did}:" in events
         assert f"in:{did}:{CLIENT}" not in events
     log = "".join(platform.said) + (platform.settings.asterisk_home / "log" / "messages.log").read_text()

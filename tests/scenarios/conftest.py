@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 from taxiphone.ari_app import endings
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import consultant_fields, people
+from taxiphone.directory import clients, consultant_fields, consultants, dids
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
 from taxiphone.simulate.channel import What
@@ -101,7 +101,7 @@ def every_outcome_is_declared(caplog):
 
 
 def fill(session, settings):
-    consultant = people.add_consultant(
+    consultant = consultants.add_consultant(
         session,
         settings,
         name="Camille",
@@ -110,10 +110,10 @@ def fill(session, settings):
         code="1234",
         recording_allowed=True,
     )
-    people.add_number(session, settings, number=OWN_DID, consultant_code=consultant.code)
-    people.add_number(session, settings, number=SHARED_DID)
+    dids.add_number(session, settings, number=OWN_DID, consultant_code=consultant.code)
+    dids.add_number(session, settings, number=SHARED_DID)
     for name_, number, credit in (("Alex", CLIENT, 5000), ("Bo", BLOCKED, 5000), ("Cy", POOR, 154)):
-        client = people.add_client(session, settings, name=name_, phones=[number])
+        client = clients.add_client(session, settings, name=name_, phones=[number])
         postings.top_up(session, client.id, credit, "EUR")
         client.blocked = number == BLOCKED
 

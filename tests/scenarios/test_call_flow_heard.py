@@ -15,7 +15,7 @@ from taxiphone.ari_app import consultation
 from taxiphone.ari_app.endings import OUTCOMES
 from taxiphone.ari_app.steps import price
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people, pins
+from taxiphone.directory import clients, consultants, dids, pins
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import SHIPPED
@@ -153,7 +153,7 @@ def everybody(database, settings):
     """One more consultant, with a package and two phones, and clients with more, and less, than enough."""
 
     def fill(session):
-        consultant = people.add_consultant(
+        consultant = consultants.add_consultant(
             session,
             settings,
             name="Noa",
@@ -165,16 +165,16 @@ def everybody(database, settings):
             package_minutes=15,
             free_minutes=10,
         )
-        people.add_number(session, settings, number=PACKAGE_DID, consultant_code=consultant.code)
-        clients = (
+        dids.add_number(session, settings, number=PACKAGE_DID, consultant_code=consultant.code)
+        callers = (
             ("Dee", DEE, 50000),
             ("Eve", EVE, 1500),
             ("Fay", FAY, 50000),
             ("Gus", GUS, 1500),
             ("Hal", HAL, 1),
         )
-        for name, number, credit in clients:
-            client = people.add_client(session, settings, name=name, phones=[number])
+        for name, number, credit in callers:
+            client = clients.add_client(session, settings, name=name, phones=[number])
             postings.top_up(session, client.id, credit, "EUR")
             client.daily_limit = 400 if number == FAY else None
         alex = session.query(Client).filter(Client.name == "Alex").one()

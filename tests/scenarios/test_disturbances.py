@@ -18,7 +18,7 @@ from witness import Terms, Witness, wallets, wrong
 from taxiphone.ari_app import menu
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people, pins
+from taxiphone.directory import clients, consultants, dids, pins
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
 from taxiphone.speech.prompt_texts import SHIPPED
@@ -162,7 +162,7 @@ def fill(session, settings):
         ("Lou", "4321", LOUS, 2, {}),
         ("Mia", "8765", MIAS, 2, {}),
     ):
-        consultant = people.add_consultant(
+        consultant = consultants.add_consultant(
             session,
             settings,
             name=name,
@@ -174,8 +174,8 @@ def fill(session, settings):
             **fields,
         )
         consultant.ring_at_once = name == "Mia"
-        people.add_number(session, settings, number=did, consultant_code=code)
-    dee = people.add_client(session, settings, name="Dee", phones=[DEE])
+        dids.add_number(session, settings, number=did, consultant_code=code)
+    dee = clients.add_client(session, settings, name="Dee", phones=[DEE])
     dee.code, dee.pin_hash = CODE, pins.hash_pin(PIN)
     session.flush()
     return dee.id

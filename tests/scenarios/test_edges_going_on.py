@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people
+from taxiphone.directory import clients
 from taxiphone.simulate.core import What
 from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
@@ -29,7 +29,7 @@ def another_client(database, settings):
 
     def add(credit):
         def work(session):
-            client = people.add_client(session, settings, name="Dee", phones=[OTHER])
+            client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
             postings.top_up(session, client.id, credit, "EUR")
 
         database.do(work)

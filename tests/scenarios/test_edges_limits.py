@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from taxiphone.directory import people
+from taxiphone.directory import consultants, dids
 from taxiphone.store.calls import Outcome
 
 SHARED_DID = "+33199001235"
@@ -44,7 +44,7 @@ async def test_a_third_consultant_is_not_rung_at_once_for_the_same_client(
 ):
     def add(session):
         for number in (1, 2):
-            added = people.add_consultant(
+            added = consultants.add_consultant(
                 session,
                 settings,
                 name=f"Noa {number}",
@@ -53,7 +53,7 @@ async def test_a_third_consultant_is_not_rung_at_once_for_the_same_client(
                 recording_allowed=True,
             )
             did = f"+3319900124{number}"
-            people.add_number(session, settings, number=did, consultant_code=added.code)
+            dids.add_number(session, settings, number=did, consultant_code=added.code)
 
     database.do(add)
     dialled = ("+33199001234", "+33199001241", "+33199001242")

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.settings import Settings
 from taxiphone.simulate.core import What
 from taxiphone.speech.sentences import Speech
@@ -85,10 +85,10 @@ async def test_of_two_calls_at_once_the_second_to_be_accepted_hears_the_credit_t
     world, arrive, settings, database, ears, nothing_left
 ):
     def add(session):
-        noa = people.add_consultant(
+        noa = consultants.add_consultant(
             session, settings, name="Noa", phone="+33639980022", price_per_minute=Decimal("1.55"), code="5678"
         )
-        people.add_number(session, settings, number=OTHER_DID, consultant_code=noa.code)
+        dids.add_number(session, settings, number=OTHER_DID, consultant_code=noa.code)
 
     database.do(add)
     quick = arrive("client hears recording-choice: press 2", "talk 120: client hangs up")
@@ -121,7 +121,7 @@ async def test_a_credit_that_ends_just_after_the_package_has_both_warnings(
     change(Consultant, package_price=Decimal(60), package_minutes=60)
 
     def add(session):
-        client = people.add_client(session, settings, name="Dee", phones=[OTHER])
+        client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
         postings.top_up(session, client.id, credit, "EUR")
 
     database.do(add)
@@ -197,7 +197,7 @@ async def test_a_client_with_free_minutes_and_no_credit_is_not_told_of_credit(
 ):
     change(Consultant, free_minutes=10)
     number = "+33639980055"
-    database.do(lambda session: people.add_client(session, settings, name="Hal", phones=[number]))
+    database.do(lambda session: clients.add_client(session, settings, name="Hal", phones=[number]))
     assert (await world.live(arrive(caller=number))).outcome == Outcome.TALKED
     heard = ears.of("client")
     assert "no-credit-after-free" in heard

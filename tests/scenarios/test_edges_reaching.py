@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from taxiphone.billing.ledger import postings
-from taxiphone.directory import consultant_fields, people
+from taxiphone.directory import clients, consultant_fields, consultants
 from taxiphone.simulate.core import What
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Consultant
@@ -95,7 +95,7 @@ async def test_a_consultant_who_was_paused_while_the_price_was_told_is_not_rung(
     live, world, database, heard, ears
 ):
     def pause():
-        database.do(lambda session: people.pause(session, 1, now() + timedelta(hours=1)))
+        database.do(lambda session: consultants.pause(session, 1, now() + timedelta(hours=1)))
 
     heard("client", "price-is", pause)
     call = await live()
@@ -108,7 +108,7 @@ async def test_the_consultant_is_free_for_others_while_the_client_hears_why_ther
     world, arrive, settings, database
 ):
     def add(session):
-        client = people.add_client(session, settings, name="Dee", phones=[OTHER])
+        client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
         postings.top_up(session, client.id, 5000, "EUR")
 
     database.do(add)

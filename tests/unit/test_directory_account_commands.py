@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taxiphone.cli import taxiphone
-from taxiphone.directory import people, pins
+from taxiphone.directory import clients, consultants, pins
 from taxiphone.directory.sign_in import Authenticator, SignInResult
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.calls import Status
@@ -64,7 +64,7 @@ def signs_in(house: Any, pin: str, caller: str | None = None) -> SignInResult:
 
 def pin_hash(house: Any) -> str | None:
     with house.database.reading() as session:
-        client = people.client_by(session, house.settings, CODE)
+        client = clients.client_by(session, house.settings, CODE)
         assert client is not None
         return client.pin_hash
 
@@ -192,8 +192,8 @@ def test_an_account_is_closed_once_and_opened_again_with_its_credit(run: Run) ->
 @pytest.mark.parametrize("status", [each for each in Status if each not in {Status.RATED, Status.CLOSED}])
 def test_an_account_is_not_closed_while_a_call_is_not_priced(house: Any, run: Run, status: Status) -> None:
     with house.database.reading() as session:
-        client = people.client_by(session, house.settings, CODE)
-        consultant = people.consultant_by_code(session, "101")
+        client = clients.client_by(session, house.settings, CODE)
+        consultant = consultants.consultant_by_code(session, "101")
     assert client is not None
     assert consultant is not None
     call_id = house.call(client.id, consultant.id, accept=False)
@@ -243,8 +243,8 @@ def test_a_pause_of_the_consultants_is_shown_while_it_lasts_and_ended(house: Any
 
     def pause(until: Any) -> None:
         def work(session: Any) -> None:
-            found = people.the_consultant(session, "101")
-            people.pause(session, found.id, until)
+            found = consultants.the_consultant(session, "101")
+            consultants.pause(session, found.id, until)
 
         house.database.do(work)
 

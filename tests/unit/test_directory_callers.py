@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.cli import taxiphone
-from taxiphone.directory import callers, people
+from taxiphone.directory import callers, clients
 from taxiphone.directory.callers import CallerHeaders
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Platform, Trunk
@@ -151,7 +151,7 @@ async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Pat
     settings = SETTINGS.model_copy(update={"file": file})
     database = Database(settings.database_url)
     database.create_if_new()
-    database.do(lambda session: people.add_client(session, settings, name="Alex", phones=[NUMBER]))
+    database.do(lambda session: clients.add_client(session, settings, name="Alex", phones=[NUMBER]))
     record = CallRecord(settings, DatabaseWithTimeout(database), "261122-hidden")
     await record.received(
         "channel-1", "+33199001234", callers.identify(settings, NUMBER, CallerHeaders(privacy="id"))

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from taxiphone import settings as settings_file
 from taxiphone.cli import taxiphone
-from taxiphone.directory import dialling, people
+from taxiphone.directory import clients, consultants, dialling
 from taxiphone.errors import UsageError
 from taxiphone.server.checks import check_directory
 from taxiphone.settings_sections import Platform
@@ -110,7 +110,9 @@ def test_a_consultants_phone_that_may_not_be_rung_is_not_added(house: Any, numbe
     for change in ({"phone": number}, {"more_phones": [number]}):
         with pytest.raises(UsageError, match=rf"may not be dialled: it is .*{says}"):
             house.database.do(
-                lambda session, change=change: people.set_consultant(session, house.settings, "101", **change)
+                lambda session, change=change: consultants.set_consultant(
+                    session, house.settings, "101", **change
+                )
             )
 
 
@@ -152,7 +154,7 @@ def test_doctor_names_the_number_of_a_client_that_every_hidden_caller_has(house:
         number in each.what for each, number in zip(asked, ("+11111111111", "+33266696687"), strict=True)
     ] == [True] * 2
     house.database.do(
-        lambda session: people.set_client(session, house.settings, "7001", remove_phones=["+86282452253"])
+        lambda session: clients.set_client(session, house.settings, "7001", remove_phones=["+86282452253"])
     )
     assert [each.ok for each in wrong()] == [None, None]
 
@@ -162,7 +164,7 @@ def test_the_keys_of_a_word_are_not_added_to_a_client(house: Any, typed: str) ->
     house.client()
     with pytest.raises(UsageError, match=r"withheld number.*client pin"):
         house.database.do(
-            lambda session: people.set_client(session, house.settings, "7001", add_phones=[typed])
+            lambda session: clients.set_client(session, house.settings, "7001", add_phones=[typed])
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Platform, Trunk
@@ -36,7 +36,7 @@ def database(settings: Settings) -> Iterator[Database]:
 @pytest.fixture
 def anne(settings: Settings, database: Database) -> Consultant:
     return database.do(
-        lambda session: people.add_consultant(
+        lambda session: consultants.add_consultant(
             session, settings, name="Anne", phone="+33612345678", price_per_minute=Decimal("1.55"), code="101"
         )
     )
@@ -44,7 +44,7 @@ def anne(settings: Settings, database: Database) -> Consultant:
 
 def add(database: Database, settings: Settings, **fields: Any) -> Consultant:
     whole = {"name": "Bruno", "phone": "0612340000", "price_per_minute": Decimal("1.2"), **fields}
-    return database.do(lambda session: people.add_consultant(session, settings, **whole))
+    return database.do(lambda session: consultants.add_consultant(session, settings, **whole))
 
 
 def count(database: Database, table: type[Base]) -> int | None:
@@ -54,9 +54,9 @@ def count(database: Database, table: type[Base]) -> int | None:
 @pytest.mark.usefixtures("anne")
 def test_a_consultant_is_found_by_code_and_keeps_the_exact_price(database: Database) -> None:
     with database.transaction() as session:
-        found = people.consultant_by_code(session, "101")
+        found = consultants.consultant_by_code(session, "101")
         assert (found.name, found.phone, str(found.price_per_minute)) == ("Anne", "+33612345678", "1.55")
-        assert people.consultant_by_code(session, "102") is None
+        assert consultants.consultant_by_code(session, "102") is None
 
 
 def test_codes_are_drawn_where_none_is_given(database: Database, settings: Settings) -> None:
@@ -106,7 +106,7 @@ def test_prices_keep_the_currencys_decimals(database: Database, settings: Settin
 def test_a_consultant_that_can_not_be_is_refused_whole(
     database: Database, settings: Settings, fields: dict[str, Any], says: str
 ) -> None:
-    database.do(lambda session: people.add_number(session, settings, number="0199000001"))
+    database.do(lambda session: dids.add_number(session, settings, number="0199000001"))
     with pytest.raises(UsageError, match=says):
         add(database, settings, **fields)
     assert count(database, Consultant) == 1
@@ -115,13 +115,13 @@ def test_a_consultant_that_can_not_be_is_refused_whole(
 @pytest.mark.usefixtures("anne")
 def test_a_change_changes_only_what_is_given(database: Database, settings: Settings) -> None:
     changed = database.do(
-        lambda session: people.set_consultant(
+        lambda session: consultants.set_consultant(
             session, settings, "101", package_price=Decimal(60), package_minutes=60, available=False
         )
     )
     assert (changed.name, str(changed.package_price), changed.available) == ("Anne", "60.00", False)
     changed = database.do(
-        lambda session: people.set_consultant(
+        lambda session: consultants.set_consultant(
             session, settings, "101", package_price=None, package_minutes=None, commission=Decimal("0.2")
         )
     )
@@ -132,48 +132,50 @@ def test_a_change_changes_only_what_is_given(database: Database, settings: Setti
 def test_a_change_that_can_not_be_changes_nothing(database: Database, settings: Settings) -> None:
     with pytest.raises(UsageError, match="at least 0"):
         database.do(
-            lambda session: people.set_consultant(
+            lambda session: consultants.set_consultant(
                 session, settings, "101", name="Other", price_per_minute=Decimal(-1)
             )
         )
     with pytest.raises(UsageError, match="no consultant"):
-        database.do(lambda session: people.set_consultant(session, settings, "999", name="Other"))
-    assert database.do(lambda session: people.consultant_by_code(session, "101")).name == "Anne"
+        database.do(lambda session: consultants.set_consultant(session, settings, "999", name="Other"))
+    assert database.do(lambda session: consultants.consultant_by_code(session, "101")).name == "Anne"
 
 
 def test_a_client_is_found_by_each_number_and_by_code(database: Database, settings: Settings) -> None:
     paul = database.do(
-        lambda session: people.add_client(session, settings, name="Paul", phones=["0698765432", "0144556677"])
+        lambda session: clients.add_client(
+            session, settings, name="Paul", phones=["0698765432", "0144556677"]
+        )
     )
     assert len(paul.code) == 8
     with database.transaction() as session:
-        assert people.client_calling(session, "+33698765432").id == paul.id
-        assert people.client_calling(session, "+33144556677").id == paul.id
-        assert people.client_calling(session, "+33144556678") is None
-        assert people.client_calling(session, None) is None
-        assert people.client_by(session, settings, paul.code).id == paul.id
-        assert people.client_by(session, settings, "06 98 76 54 32").id == paul.id
-        assert people.client_by(session, settings, "nobody") is None
+        assert clients.client_calling(session, "+33698765432").id == paul.id
+        assert clients.client_calling(session, "+33144556677").id == paul.id
+        assert clients.client_calling(session, "+33144556678") is None
+        assert clients.client_calling(session, None) is None
+        assert clients.client_by(session, settings, paul.code).id == paul.id
+        assert clients.client_by(session, settings, "06 98 76 54 32").id == paul.id
+        assert clients.client_by(session, settings, "nobody") is None
 
 
 @pytest.mark.parametrize("phone", ["0698765432", CLI, "nonsense"])
 def test_a_number_belongs_to_one_client_only_and_never_to_the_platform(
     database: Database, settings: Settings, phone: str
 ) -> None:
-    database.do(lambda session: people.add_client(session, settings, name="Paul", phones=["0698765432"]))
+    database.do(lambda session: clients.add_client(session, settings, name="Paul", phones=["0698765432"]))
     with pytest.raises(UsageError):
         database.do(
-            lambda session: people.add_client(session, settings, name="Eve", phones=["0611111111", phone])
+            lambda session: clients.add_client(session, settings, name="Eve", phones=["0611111111", phone])
         )
     assert (count(database, Client), count(database, ClientNumber)) == (1, 1)
 
 
 def test_a_client_is_blocked_and_gets_another_number(database: Database, settings: Settings) -> None:
     paul = database.do(
-        lambda session: people.add_client(session, settings, name="Paul", phones=["0698765432"])
+        lambda session: clients.add_client(session, settings, name="Paul", phones=["0698765432"])
     )
     database.do(
-        lambda session: people.set_client(
+        lambda session: clients.set_client(
             session,
             settings,
             paul.code,
@@ -183,27 +185,27 @@ def test_a_client_is_blocked_and_gets_another_number(database: Database, setting
         )
     )
     with database.transaction() as session:
-        assert people.client_calling(session, "+33698765432") is None
-        assert people.client_calling(session, "+33144556677").blocked
+        assert clients.client_calling(session, "+33698765432") is None
+        assert clients.client_calling(session, "+33144556677").blocked
 
 
 def test_a_number_is_one_consultants_own_or_everybodys(
     database: Database, settings: Settings, anne: Consultant
 ) -> None:
     with database.transaction() as session:
-        people.add_number(session, settings, number="0199000001", consultant_code="101")
-        people.add_number(session, settings, number="0199000002", language="en")
+        dids.add_number(session, settings, number="0199000001", consultant_code="101")
+        dids.add_number(session, settings, number="0199000002", language="en")
     with database.transaction() as session:
-        own, common = people.did(session, "+33199000001"), people.did(session, "+33199000002")
+        own, common = dids.did(session, "+33199000001"), dids.did(session, "+33199000002")
         assert (own.consultant.id, own.language) == (anne.id, "fr")
         assert (common.consultant, common.language) == (None, "en")
-        assert people.did(session, "+33199000003") is None
-        assert people.did(session, None) is None
-        people.set_number(session, settings, "0199000002", consultant_code="101")
-        people.set_number(session, settings, "0199000001", everybody=True)
+        assert dids.did(session, "+33199000003") is None
+        assert dids.did(session, None) is None
+        dids.set_number(session, settings, "0199000002", consultant_code="101")
+        dids.set_number(session, settings, "0199000001", everybody=True)
     with database.transaction() as session:
-        assert people.did(session, "+33199000002").consultant_id == anne.id
-        assert people.did(session, "+33199000001").consultant_id is None
+        assert dids.did(session, "+33199000002").consultant_id == anne.id
+        assert dids.did(session, "+33199000001").consultant_id is None
 
 
 @pytest.mark.parametrize(
@@ -222,8 +224,8 @@ def test_a_number_that_can_not_be_the_platforms_is_refused(
     database: Database, settings: Settings, fields: dict[str, Any], says: str
 ) -> None:
     with database.transaction() as session:
-        people.add_number(session, settings, number="0199000001")
-        people.add_client(session, settings, name="Paul", phones=["0698765432"])
+        dids.add_number(session, settings, number="0199000001")
+        clients.add_client(session, settings, name="Paul", phones=["0698765432"])
     with pytest.raises(UsageError, match=says):
-        database.do(lambda session: people.add_number(session, settings, **fields))
+        database.do(lambda session: dids.add_number(session, settings, **fields))
     assert count(database, Did) == 1

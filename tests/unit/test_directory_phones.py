@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taxiphone.directory import people
+from taxiphone.directory import consultants, dids
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call, Client, Consultant
@@ -16,11 +16,11 @@ FIRST, SECOND, THIRD = "+33612345678", "+33698765432", "+33144556677"
 
 def phones(house: Any) -> list[str]:
     with house.database.reading() as session:
-        return people.phones(session, people.the_consultant(session, "101"))
+        return consultants.phones(session, consultants.the_consultant(session, "101"))
 
 
 def change(house: Any, **changes: Any) -> None:
-    house.database.do(lambda session: people.set_consultant(session, house.settings, "101", **changes))
+    house.database.do(lambda session: consultants.set_consultant(session, house.settings, "101", **changes))
 
 
 def test_the_first_phone_comes_first_and_the_further_ones_in_their_order(house: Any) -> None:
@@ -72,13 +72,13 @@ def test_phones_that_can_not_be_are_refused_and_nothing_changes(
     house: Any, changes: dict[str, Any], says: str
 ) -> None:
     house.consultant()
-    house.database.do(lambda session: people.add_number(session, house.settings, number="+33199000001"))
+    house.database.do(lambda session: dids.add_number(session, house.settings, number="+33199000001"))
     change(house, more_phones=[SECOND])
     with pytest.raises(UsageError, match=says):
         change(house, name="Other", **changes)
     assert phones(house) == [FIRST, SECOND]
     with house.database.reading() as session:
-        assert people.the_consultant(session, "101").name == "Anne"
+        assert consultants.the_consultant(session, "101").name == "Anne"
 
 
 def test_eight_phones_are_not_too_many(house: Any) -> None:
@@ -92,7 +92,7 @@ def test_two_consultants_of_one_practice_share_a_phone(house: Any) -> None:
     house.consultant(code="102")
     change(house, more_phones=[SECOND])
     house.database.do(
-        lambda session: people.set_consultant(session, house.settings, "102", more_phones=[SECOND])
+        lambda session: consultants.set_consultant(session, house.settings, "102", more_phones=[SECOND])
     )
     assert phones(house) == [FIRST, SECOND]
 
@@ -101,16 +101,18 @@ def test_a_further_phone_can_not_become_the_platforms_number(house: Any) -> None
     house.consultant()
     change(house, more_phones=[SECOND])
     with pytest.raises(UsageError, match="consultant Anne"):
-        house.database.do(lambda session: people.add_number(session, house.settings, number=SECOND))
+        house.database.do(lambda session: dids.add_number(session, house.settings, number=SECOND))
 
 
 def test_a_paused_consultant_takes_calls_again_when_the_pause_is_over(house: Any) -> None:
     consultant_id, at = house.consultant(), now()
     until = at + timedelta(minutes=60)
-    house.database.do(lambda session: people.pause(session, consultant_id, until))
+    house.database.do(lambda session: consultants.pause(session, consultant_id, until))
     with house.database.reading() as session:
         anne = session.get_one(Consultant, consultant_id)
-    assert [people.takes_calls(anne, when) for when in (at, until - timedelta(microseconds=1), until)] == [
+    assert [
+        consultants.takes_calls(anne, when) for when in (at, until - timedelta(microseconds=1), until)
+    ] == [
         False,
         False,
         True,
@@ -119,11 +121,11 @@ def test_a_paused_consultant_takes_calls_again_when_the_pause_is_over(house: Any
 
 def test_to_be_made_available_ends_the_pause_and_nothing_else_does(house: Any) -> None:
     consultant_id, at = house.consultant(), now()
-    house.database.do(lambda session: people.pause(session, consultant_id, at + timedelta(hours=1)))
+    house.database.do(lambda session: consultants.pause(session, consultant_id, at + timedelta(hours=1)))
 
     def takes_calls() -> bool:
         with house.database.reading() as session:
-            return people.takes_calls(session.get_one(Consultant, consultant_id), at)
+            return consultants.takes_calls(session.get_one(Consultant, consultant_id), at)
 
     change(house, name="Anne D.")
     assert not takes_calls()
@@ -139,7 +141,7 @@ def test_the_last_consultant_is_the_one_of_the_latest_call_that_came_to_a_talk(h
 
     def last(client_id: int = client) -> int | None:
         with house.database.reading() as session:
-            found = people.last_consultant(session, session.get_one(Client, client_id))
+            found = consultants.last_consultant(session, session.get_one(Client, client_id))
             return None if found is None else found.id
 
     assert last() is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from taxiphone.directory import people, pins, sign_in
+from taxiphone.directory import clients, consultants, dids, pins, sign_in
 from taxiphone.directory.sign_in import Authenticator, SignInResult
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import Call as CallSettings
@@ -293,7 +293,7 @@ def test_a_number_signed_in_from_is_added_once_and_then_needs_no_pin(door: Door)
             lambda session: sign_in.add_number(session, door.settings, door.client, NUMBER)
         )
     with door.database.reading() as session:
-        found = people.client_calling(session, NUMBER)
+        found = clients.client_calling(session, NUMBER)
         assert found is not None
         assert found.id == door.client
 
@@ -311,8 +311,8 @@ def test_a_number_of_somebody_elses_is_not_added(door: Door, number: str) -> Non
     door.house.consultant()
 
     def arrange(session: Any) -> None:
-        people.add_number(session, door.settings, number="+33199000001")
-        people.set_consultant(session, door.settings, "101", more_phones=["+33644444444"])
+        dids.add_number(session, door.settings, number="+33199000001")
+        consultants.set_consultant(session, door.settings, "101", more_phones=["+33644444444"])
         session.add(ClientNumber(number="+33155555555", client_id=other))
 
     door.database.do(arrange)
@@ -323,7 +323,7 @@ def test_a_number_of_somebody_elses_is_not_added(door: Door, number: str) -> Non
 
 
 def test_of_two_clients_who_add_a_number_at_once_one_has_it_and_both_are_told(door: Door) -> None:
-    clients = [door.client, door.house.client(code="7002")] * 4
+    asking = [door.client, door.house.client(code="7002")] * 4
 
     def add(client_id: int) -> bool:
         added: bool = door.database.do(
@@ -332,11 +332,11 @@ def test_of_two_clients_who_add_a_number_at_once_one_has_it_and_both_are_told(do
         return added
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(add, clients))
+        answers = list(threads.map(add, asking))
     with door.database.reading() as session:
-        owner = people.client_calling(session, NUMBER)
+        owner = clients.client_calling(session, NUMBER)
         assert owner is not None
-        assert [client == owner.id for client in clients] == answers
+        assert [client == owner.id for client in asking] == answers
         assert session.scalar(select(func.count()).select_from(ClientNumber)) == 1
 
 

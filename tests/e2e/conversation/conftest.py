@@ -15,7 +15,7 @@ from sip_trace import Message, messages
 from sqlalchemy import select
 
 from taxiphone.demo.phone import Phone
-from taxiphone.directory import people, pins
+from taxiphone.directory import clients, pins
 from taxiphone.recordings import keeping
 from taxiphone.speech import names
 from taxiphone.speech.sentences import Speech
@@ -69,7 +69,7 @@ class Scene:
     def client_code(self) -> str:
         """What the client keys in who calls from elsewhere."""
         return self.platform.database.read(
-            lambda session: people.client_calling(session, self.client.number).code
+            lambda session: clients.client_calling(session, self.client.number).code
         )
 
     def set_client(self, **columns):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from taxiphone.demo.platform import CLI
-from taxiphone.directory import people
+from taxiphone.directory import consultants
 from taxiphone.store.calls import Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -35,7 +35,7 @@ def second_phone(call, hertz=1100):
     """A further phone of the consultant's."""
     number = call.consultant.number.replace("+33639982", "+33639985")
     call.platform.database.do(
-        lambda session: people.set_consultant(
+        lambda session: consultants.set_consultant(
             session, call.settings, call.them.consultant_code, more_phones=[number]
         )
     )

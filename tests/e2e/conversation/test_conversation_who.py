@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hearing import Library
 
-from taxiphone.directory import people
+from taxiphone.directory import clients, dids
 from taxiphone.store.calls import Outcome
 from taxiphone.store.types import now
 
@@ -41,7 +41,7 @@ async def test_a_client_is_known_by_each_of_several_numbers(in_both_languages):
     async def story(call):
         second = elsewhere(call)
         call.platform.database.do(
-            lambda session: people.set_client(session, call.settings, call.client_code, add_phones=[second])
+            lambda session: clients.set_client(session, call.settings, call.client_code, add_phones=[second])
         )
         for number in (call.client.number, second):
             await call.dial(caller_id=number)
@@ -153,9 +153,7 @@ def everybodys(call):
     """A number of the platform's that is no consultant's own."""
     number = call.them.did.replace("+33639983", "+33639988")
     call.platform.database.do(
-        lambda session: people.add_number(
-            session, call.settings, number=number, language=call.speech.language
-        )
+        lambda session: dids.add_number(session, call.settings, number=number, language=call.speech.language)
     )
     return number
 

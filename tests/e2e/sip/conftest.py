@@ -19,7 +19,7 @@ from taxiphone.billing.ledger import postings
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.server import AsteriskServer
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.models import Call
 
 CARRIER = "127.0.0.4"
@@ -143,7 +143,7 @@ def fill(platform: Platform) -> None:
 
     def work(session):
         settings = platform.settings
-        consultant = people.add_consultant(
+        consultant = consultants.add_consultant(
             session,
             settings,
             name="Camille",
@@ -153,8 +153,8 @@ def fill(platform: Platform) -> None:
             more_phones=PHONES[1:],
             recording_allowed=False,
         )
-        client = people.add_client(session, settings, name="Alex", phones=[CLIENT], language="en")
-        people.add_number(session, settings, number=DID, consultant_code=consultant.code, language="en")
+        client = clients.add_client(session, settings, name="Alex", phones=[CLIENT], language="en")
+        dids.add_number(session, settings, number=DID, consultant_code=consultant.code, language="en")
         postings.top_up(session, client.id, 5000, "EUR")
 
     platform.database.do(work)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from taxiphone.billing.ledger import postings
 from taxiphone.demo.platform import Platform, Timing
 from taxiphone.demo.ports import free_port
-from taxiphone.directory import people
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.models import Call, CallEvent, Receipt
 
 ADDRESS = "127.0.0.5"
@@ -135,7 +135,7 @@ async def wired(tmp_path_factory, timing):
 
                 def fill(session):
                     settings = platform.settings
-                    people.add_consultant(
+                    consultants.add_consultant(
                         session,
                         settings,
                         name=f"Consultant {number}",
@@ -145,12 +145,12 @@ async def wired(tmp_path_factory, timing):
                         language="en",
                         **{"recording_allowed": False, **consultant},
                     )
-                    client = people.add_client(
+                    client = clients.add_client(
                         session, settings, name=f"Client {number}", phones=[made.client_number], language="en"
                     )
-                    people.add_number(session, settings, number=made.did, consultant_code=made.code)
-                    if not people.did(session, SHARED_DID):
-                        people.add_number(session, settings, number=SHARED_DID)
+                    dids.add_number(session, settings, number=made.did, consultant_code=made.code)
+                    if not dids.did(session, SHARED_DID):
+                        dids.add_number(session, settings, number=SHARED_DID)
                     postings.top_up(session, client.id, 5000, "EUR")
 
                 platform.database.do(fill)

@@ -1,0 +1,140 @@
+"""Finds, adds and changes consultants.
+
+Every function works in the caller's transaction. Functions that change something validate everything first and raise
+`UsageError` before any change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Unpack
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from taxiphone.directory import consultant_fields, saving, validation
+from taxiphone.directory.consultant_fields import ConsultantFields, ConsultantOptions
+from taxiphone.errors import UsageError
+from taxiphone.settings import Settings
+from taxiphone.store.calls import Outcome
+from taxiphone.store.models import Call, Client, Consultant, ConsultantPhone
+
+
+def consultant_by_code(session: Session, code: str) -> Consultant | None:
+    """Return the consultant with this code."""
+    return session.scalar(select(Consultant).where(Consultant.code == code))
+
+
+def the_consultant(session: Session, code: str) -> Consultant:
+    """Return the consultant with this code.
+
+    Raises:
+        UsageError: there is no such consultant.
+    """
+    found = consultant_by_code(session, code)
+    if found is None:
+        raise UsageError(f"there is no consultant with the code {code!r}. See: taxiphone consultant list")
+    return found
+
+
+def last_consultant(session: Session, client: Client) -> Consultant | None:
+    """Return the consultant of the client's last talk; None if there was none."""
+    return session.scalar(
+        select(Consultant)
+        .join(Call, Call.consultant_id == Consultant.id)
+        .where(Call.client_id == client.id, Call.outcome == Outcome.TALKED)
+        .order_by(Call.arrived_at.desc(), Call.id.desc())
+        .limit(1)
+    )
+
+
+def phones(session: Session, consultant: Consultant) -> list[str]:
+    """Return the consultant's phones (E.164) in their order."""
+    further = select(ConsultantPhone.number).where(ConsultantPhone.consultant_id == consultant.id)
+    return [consultant.phone, *session.scalars(further.order_by(ConsultantPhone.position))]
+
+
+def takes_calls(consultant: Consultant, at: datetime) -> bool:
+    """Tell whether the consultant is available and not paused at that time. The end of a pause does not belong to it."""
+    return consultant.available and (consultant.paused_until is None or consultant.paused_until <= at)
+
+
+def pause(session: Session, consultant_id: int, until: datetime) -> None:
+    """Give the consultant no calls until the given time."""
+    session.get_one(Consultant, consultant_id).paused_until = until
+
+
+def add_consultant(
+    session: Session,
+    settings: Settings,
+    *,
+    name: str,
+    phone: str,
+    price_per_minute: Decimal,
+    code: str | None = None,
+    more_phones: Iterable[str] = (),
+    **options: Unpack[ConsultantOptions],
+) -> Consultant:
+    """Add a consultant. Without a code, one is generated.
+
+    Raises:
+        UsageError: a value is invalid; nothing was added.
+    """
+    fields: ConsultantFields = {
+        "language": settings.platform.language,
+        "name": name,
+        "phone": phone,
+        "price_per_minute": price_per_minute,
+        **options,
+    }
+    checked = consultant_fields.checked(session, settings, fields)
+    rung = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
+    if code is None:
+        code = validation.generate_code(
+            4, lambda generated: consultant_by_code(session, generated) is not None
+        )
+    validation.code(code, shortest=2)
+    taken = f"the code {code} is already in use. Choose another one, or omit --code."
+    if consultant_by_code(session, code) is not None:
+        raise UsageError(taken)
+    consultant = Consultant(code=code, **checked)
+    consultant_fields.set_more_phones(consultant, rung[1:])
+    saving.insert(session, consultant, taken)
+    return consultant
+
+
+def set_consultant(
+    session: Session,
+    settings: Settings,
+    code: str,
+    *,
+    more_phones: Iterable[str] = (),
+    remove_phones: Iterable[str] = (),
+    **changes: Unpack[ConsultantFields],
+) -> Consultant:
+    """Change a consultant. Calls in progress keep the tariff with which they were accepted.
+
+    Making a consultant available also ends a pause.
+
+    Raises:
+        UsageError: there is no such consultant, or a value is invalid; nothing was changed.
+    """
+    consultant = the_consultant(session, code)
+    rung = consultant_fields.phones_after(
+        session,
+        settings,
+        phones(session, consultant),
+        first=changes.get("phone"),
+        more=more_phones,
+        gone=remove_phones,
+    )
+    fields: ConsultantFields = {**consultant_fields.now(consultant), **changes, "phone": rung[0]}
+    for key, value in consultant_fields.checked(session, settings, fields).items():
+        setattr(consultant, key, value)
+    consultant_fields.set_more_phones(consultant, rung[1:])
+    if changes.get("available"):
+        consultant.paused_until = None
+    saving.flush(session, "the consultant's phones were changed at the same time. Try again.")
+    return consultant
