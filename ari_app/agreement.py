@@ -1,4 +1,4 @@
-"""The values that the steps of a call pass on: who calls, what they ask for, and what was agreed."""
+"""The values passed between the steps of a call: who calls, what they ask for, and what was agreed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Identified:
     """Who calls.
 
     Attributes:
-        client: who.
-        own_consultant: the consultant whose own number was dialled; None if it is everybody's.
+        client: the client.
+        own_consultant: the consultant whose own number was dialled; None if the number is a general one.
     """
 
     client: Client
@@ -29,11 +29,11 @@ class Request:
 
     Attributes:
         client: who calls.
-        consultant: whom.
+        consultant: the consultant.
         mode: per minute, or the package (billing.tariffs_in_force).
-        recorded: the client wants the talk to be recorded.
-        quote: the price, as it was announced.
-        continues: the call whose line was cut and whose consultation goes on; None for a new consultation.
+        recorded: whether the client wants the talk recorded.
+        quote: the price as announced.
+        continues: the dropped call whose consultation is continued; None for a new consultation.
     """
 
     client: Client
@@ -49,8 +49,8 @@ class Reached:
     """The consultant has accepted.
 
     Attributes:
-        leg: the phone on which they did.
-        recorded: both want the talk to be recorded.
+        leg: the leg of the phone that accepted.
+        recorded: whether both want the talk recorded.
     """
 
     leg: Leg
@@ -64,8 +64,8 @@ class Agreement:
     Attributes:
         client: who pays.
         consultant: who is paid.
-        leg: the consultant's.
-        recorded: the talk is recorded.
+        leg: the consultant's leg.
+        recorded: whether the talk is recorded.
         accepted: the tariff, and how long the talk may last.
     """
 

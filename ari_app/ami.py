@@ -21,27 +21,27 @@ class AmiRecordingControl:
     """Controls recordings over AMI. Implements `ports.RecordingControl`.
 
     Args:
-        port: of AMI on loopback.
-        secret: the password of its user.
-        answer_seconds: how long an action may take.
+        port: AMI's port on loopback.
+        secret: the password of the AMI user.
+        answer_seconds: time-out of an action.
     """
 
     def __init__(self, port: int, secret: str, *, answer_seconds: float = 3.0) -> None:
         self._port, self._secret, self._seconds = port, secret, answer_seconds
 
     async def mute(self, channel: str, muted: bool) -> bool:
-        """Record silence from now on, or sound again; False if Asterisk refused or did not answer.
+        """Start or stop recording silence instead of sound; False if Asterisk refused or did not answer.
 
         Args:
-            channel: its unique id, which is ours and never what a caller sent.
-            muted: whether silence is recorded.
+            channel: the channel's unique id. It is made by this program, so it contains nothing that a caller sent.
+            muted: whether to record silence.
         """
         answer = await self._action(
             {"Action": "MixMonitorMute", "Channel": channel, "Direction": "both", "State": int(muted)}
         )
         if isinstance(answer, str):
             log.error(
-                "AMI does not answer on 127.0.0.1:%d (%s): the recording goes on as it was.",
+                "AMI does not answer on 127.0.0.1:%d (%s): the recording continues unchanged.",
                 self._port,
                 answer,
             )
@@ -74,7 +74,7 @@ class AmiRecordingControl:
 
 
 class _Once(Manager):  # type: ignore[misc]  # panoramisk has no types
-    """A manager that connects only once: an action that fails now must not be done later."""
+    """A manager that connects only once: an action that has failed must not be carried out later."""
 
     _tried = False
 

@@ -1,4 +1,4 @@
-"""The Stasis application: connects to Asterisk, runs each call in a task of its own, and waits for them."""
+"""The Stasis application: connects to Asterisk and runs each call in its own task."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-# Asterisk sends no other events: one that nobody reads costs time in two processes. The filter applies to the
-# answers of REST over WebSocket too: without RESTResponse in it, every request is carried out and none answered.
+# Asterisk sends only these events; unused ones would cost time in both processes. The filter also applies to the
+# answers of REST over WebSocket: without RESTResponse, requests would be carried out but never answered.
 _EVENTS = (
     "RESTResponse",
     "StasisStart",
@@ -34,7 +34,7 @@ _EVENTS = (
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",
-    # These two tell how long a talk was, by the monotonic clock.
+    # The time between these two is the duration of a talk by the monotonic clock.
     "ChannelEnteredBridge",
     "ChannelLeftBridge",
     "ChannelHold",
@@ -42,24 +42,24 @@ _EVENTS = (
     "ChannelDestroyed",
 )
 
-_AGAIN_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 # How long a stop waits for a recovery that is in progress.
-_TAKING_OVER_SECONDS = 5.0
+_RECOVERY_SECONDS = 5.0
 
 
 class Application:
     """All calls of one Asterisk.
 
     Args:
-        settings: checked.
-        database: at this program's schema.
+        settings: the settings.
+        database: the database, with this version's schema.
         ari: the connection to Asterisk.
         recording_control: pauses recordings.
-        signalling: tells which phone sends no audio for good reason.
-        on_end: called with a call's id when its talk is over, and when its legs have gone; the meter then reads its
-            log at once.
-        on_gone: called with unpriced calls of which Asterisk has no leg any more, and its log perhaps no end: those of
-            earlier processes, and whenever Asterisk was restarted.
+        signalling: tells which phones have a valid reason to send no audio.
+        on_end: called with a call's id when its talk is over, and when its legs have gone, so that the meter reads
+            Asterisk's log at once.
+        on_gone: called with the ids of unpriced calls that have no leg left in Asterisk and may have no end in its log:
+            those of earlier processes, and those that a restart of Asterisk has ended.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Application:
 
     @property
     def calls(self) -> int:
-        """How many calls are in progress."""
+        """The number of calls in progress."""
         return len(self._calls)
 
     def call_rated(self, call_id: str) -> None:
-        """The meter has priced a call: whoever is left on the line is told the amount. On the event loop."""
+        """Handle that the meter has priced a call: tell anybody still on the line. Call this on the event loop."""
         self._services.rated_calls.rated(call_id)
 
     async def check_ports(self) -> None:
@@ -114,15 +114,15 @@ class Application:
 
         Raises:
             AsteriskStartError: one is not; the message names the port and its setting.
-            AriError: Asterisk did not say.
+            AriError: Asterisk did not answer.
         """
         await check_ports(self._ari, self._services.recording_control, self._services.settings.asterisk)
 
     async def without_legs(self) -> set[str]:
-        """The unpriced calls that neither this program nor Asterisk has any more.
+        """The ids of unpriced calls that have no leg left, either here or in Asterisk.
 
         Raises:
-            AriError: Asterisk did not say.
+            AriError: Asterisk did not answer.
         """
         return await recovery.lost_calls(self._services) if self._recovered else set()
 
@@ -136,8 +136,8 @@ class Application:
         """Take no new calls, and end those in progress: all legs are hung up, and talks are priced."""
         self._incoming.draining = True
         if self._setting_up is not None:
-            # It may be taking over a talk just now, which must be ended too.
-            await asyncio.wait({self._setting_up}, timeout=_TAKING_OVER_SECONDS)
+            # It may be taking over a talk, which must be ended too.
+            await asyncio.wait({self._setting_up}, timeout=_RECOVERY_SECONDS)
             self._setting_up.cancel()
             await asyncio.gather(self._setting_up, return_exceptions=True)
         await asyncio.sleep(0)  # lets a call that has just arrived begin, so that it can end
@@ -146,7 +146,7 @@ class Application:
         await self.drain()
 
     async def connected(self, seconds: float) -> bool:
-        """Whether there is a connection to Asterisk, now or within `seconds`."""
+        """Whether Asterisk is connected, waiting up to `seconds` for the connection."""
         try:
             await self._ari.wait_connected(seconds)
         except AriConnectionError:
@@ -154,7 +154,7 @@ class Application:
         return True
 
     def asterisk_has_gone(self) -> None:
-        """Asterisk has ended, and all legs with it: nothing is waited for, and nobody is hung up."""
+        """Handle that Asterisk has ended, and all legs with it: stop waiting for events, and hang up nothing."""
         self._ari.asterisk_has_gone()
         for leg in self.router.known():
             leg.lost()
@@ -185,16 +185,16 @@ class Application:
                     self._on_gone(await recovery.recover(self._services, self._resume))
                     self._recovered = True
             except AriConnectionError:
-                return  # the next connection does it
+                return  # the next connection starts this again
             except (AriError, SQLAlchemyError) as error:
-                log.warning("after the connection to Asterisk: %s", error)
-                await asyncio.sleep(_AGAIN_SECONDS)
+                log.warning("setting up the connection to Asterisk failed and is retried: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self.ready.set()
                 return
 
     async def _restarted(self) -> bool:
-        """Whether Asterisk has been restarted since the last connection: none of its channels is left then."""
+        """Whether Asterisk has been restarted since the last connection, so that none of its channels is left."""
         info = await self._ari.request("GET", path("asterisk", "info"), {"only": "status"})
         before, self._started_at = self._started_at, str(info["status"]["startup_time"])
         return before not in {None, self._started_at}
@@ -205,20 +205,20 @@ class Application:
     def _resume(self, call: LiveCall, consultant_leg: Leg) -> None:
         self._start(call.id, consultation.resume(call, consultant_leg))
 
-    def _start(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(self._live(name, life), name=name)
+    def _start(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(self._run_one(name, work), name=name)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _live(self, name: str, life: Coroutine[Any, Any, Any]) -> None:
-        """Run one call; a fault in it affects no other call."""
+    async def _run_one(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Run one call. An error in it affects no other call."""
         try:
-            await life
+            await work
         except (TaxiphoneError, SQLAlchemyError) as error:
-            log.error("call %s: %s What was talked is priced from Asterisk's log.", name, error)
+            log.error("call %s: %s A talk is priced from Asterisk's log.", name, error)
         except Exception:
             log.exception(
-                "call %s ended by a fault of ours; what was talked is priced from Asterisk's log", name
+                "call %s was ended by an internal error; a talk is priced from Asterisk's log", name
             )
         finally:
             self._on_end(name)

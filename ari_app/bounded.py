@@ -1,4 +1,4 @@
-"""A cache of the latest values, bounded so that strangers can't make it grow."""
+"""A cache of the latest values, bounded so that strangers can't exhaust the memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keep a value as the latest; beyond `most` values, drop the oldest."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > most:
-        kept.popitem(last=False)
+def keep(cache: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Store a value as the latest; drop the oldest if there are then more than `most`."""
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > most:
+        cache.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Limits how often one number may call: a number that redials in a loop is refused before the call is answered."""
+"""Limits how often one number may call. A number that redials in a loop is refused before the call is answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from taxiphone.ari_app.bounded import keep
 
 _SECONDS = 60.0
-# Maximum number of numbers that are remembered.
+# Maximum number of callers remembered.
 _NUMBERS = 10_000
 
 
@@ -15,7 +15,7 @@ class CallRate:
     """Counts the calls of each number.
 
     Args:
-        most: calls of one number in a minute.
+        most: maximum number of calls from one number per minute.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,11 +23,11 @@ class CallRate:
         self._calls: OrderedDict[str, deque[float]] = OrderedDict()
 
     def takes(self, number: str, at: float) -> bool:
-        """Whether a call from this number is taken; counts it if so. Callers with a withheld number are always taken.
+        """Whether to take a call from this number; counts it if so. Calls with a withheld number are always taken.
 
         Args:
-            number: the caller's; empty if it is withheld.
-            at: the time, in seconds of a clock that never steps.
+            number: the caller's number; empty if withheld.
+            at: the time in seconds, by a monotonic clock.
         """
         if not number:
             return True

@@ -1,4 +1,4 @@
-"""A call's row and its call events, as the steps write them: each in one transaction, before the command to Asterisk."""
+"""Writes a call's row and its call events: each step in one transaction, before the command to Asterisk."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
 
 @dataclass(frozen=True)
 class Parties:
-    """Who is in the call, judging by its two numbers.
+    """Who is in the call, according to the caller's number and the number dialled.
 
     Attributes:
-        language: for the client: their own, else the dialled number's, else the platform's.
+        language: the language for the client: their own, else the dialled number's, else the platform's.
         did: the number dialled, if it is one of the platform's.
-        client: who calls, if the number is known.
-        consultant: whose own number was dialled.
+        client: the caller, if their number is known.
+        consultant: the consultant whose own number was dialled.
     """
 
     language: str
@@ -50,9 +50,9 @@ class CallRecord:
     """One call's row.
 
     Args:
-        settings: checked.
-        database: where it is.
-        call_id: whose row it is.
+        settings: the settings.
+        database: the database.
+        call_id: the call's id.
     """
 
     def __init__(self, settings: Settings, database: DatabaseWithTimeout, call_id: str) -> None:
@@ -62,11 +62,11 @@ class CallRecord:
         """Create the row of a call that has arrived on `channel`; `dialled` is the number as the trunk sent it."""
 
         def work(session: Session) -> None:
-            noted = session.scalar(select(Call).where(Call.client_channel == channel))
-            # Hung up by now, and the meter has read of it first (billing/metering/arrivals.py).
-            if noted is not None:
-                session.execute(delete(CallEvent).where(CallEvent.call_id == noted.id))
-                session.delete(noted)
+            existing = session.scalar(select(Call).where(Call.client_channel == channel))
+            # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
+            if existing is not None:
+                session.execute(delete(CallEvent).where(CallEvent.call_id == existing.id))
+                session.delete(existing)
                 session.flush()
             session.add(
                 Call(
@@ -86,7 +86,7 @@ class CallRecord:
         await self._database.run(work)
 
     async def identified(self) -> Parties:
-        """Find out and note who calls and whose number was dialled."""
+        """Find out and record who calls and whose number was dialled."""
 
         def work(session: Session) -> Parties:
             call = self._row(session)
@@ -101,11 +101,11 @@ class CallRecord:
         return await self._database.run(work)
 
     async def signed_in(self, client: Client) -> None:
-        """Note who has signed in by PIN."""
+        """Record which client has signed in by PIN."""
         await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
 
     async def recording_offered(self) -> date:
-        """Note that a recording is offered; returns the last day on which it would be kept."""
+        """Record that a recording is offered; returns the last day on which it would be kept."""
 
         def work(session: Session) -> date:
             calls.add_event(session, self._id, "recording offered")
@@ -114,7 +114,7 @@ class CallRecord:
         return await self._database.run(work)
 
     async def too_many(self, client: Client) -> bool:
-        """Whether the client has as many other calls in progress as are allowed at once."""
+        """Whether the client already has the maximum number of calls in progress, not counting this one."""
 
         def work(session: Session) -> bool:
             others = select(func.count()).where(
@@ -125,7 +125,7 @@ class CallRecord:
         return await self._database.query(work)
 
     async def rings(self) -> Outcome | None:
-        """The consultant's phones are about to be rung; returns an outcome if they may not be rung any more."""
+        """Set the status to ringing; returns an outcome instead if the consultant can't be rung now."""
 
         def work(session: Session) -> Outcome | None:
             call = self._row(session)
@@ -137,7 +137,7 @@ class CallRecord:
             )
             if session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client:
                 return Outcome.TOO_MANY_CALLS
-            # Locked, so that of two simultaneous calls one sees the other.
+            # The lock makes one of two simultaneous calls see the other.
             consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
             if not consultants.takes_calls(consultant, now()):
                 return Outcome.UNAVAILABLE
@@ -157,15 +157,15 @@ class CallRecord:
         return await self._database.run(work)
 
     async def accepted(self, *, recorded: bool, channel: str, continues: str | None) -> holds.Accepted:
-        """The consultant has accepted: freeze the tariff, hold what the talk can cost, ask for the recording.
+        """The consultant has accepted: copy the tariff, hold the credit, and register the recording.
 
         Args:
-            recorded: both want it.
+            recorded: whether both want a recording.
             channel: the unique id of the phone that accepted.
-            continues: the id of the call whose line was cut, and which goes on.
+            continues: the id of the dropped call that this one continues.
 
         Raises:
-            InsufficientFundsError: the wallet, or the client's limit, does not pay for it any more; nothing was written.
+            InsufficientFundsError: the wallet or the client's limit is no longer sufficient; nothing was written.
         """
 
         def work(session: Session) -> holds.Accepted:
@@ -184,7 +184,7 @@ class CallRecord:
         return await self._database.run(work)
 
     async def bridged(self, when: Moment) -> None:
-        """Note when both had entered the bridge."""
+        """Record when both had entered the bridge."""
         await self._database.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
 
     async def over(
@@ -195,13 +195,13 @@ class CallRecord:
         heard_until: datetime | None = None,
         parted: Moment | None = None,
     ) -> None:
-        """The talk is over: the meter may price it, even if somebody is still on the line.
+        """Record that the talk is over. The meter may then price it, even if somebody is still on the line.
 
         Args:
             why: the reason, in a few words.
             fault: a network fault; the talk is not billed.
-            heard_until: when the last packet of a side that fell silent came, by `store.types.steady`.
-            parted: when the first left the bridge, or was about to be taken out of it; None if nobody saw that.
+            heard_until: when the last packet of a side that fell silent arrived, by `store.types.steady`.
+            parted: when the first leg left the bridge, or was about to be taken out of it; None if that is unknown.
         """
 
         def work(session: Session) -> None:
@@ -211,7 +211,7 @@ class CallRecord:
             if heard_until is not None:
                 call.heard_until = proof.in_talk(session, call, heard_until)
             if fault or heard_until:
-                # The meter knows from Asterisk's log when a talk is over, and may have priced it already.
+                # The meter learns the end of a talk from Asterisk's log, and may have priced it already.
                 session.flush()
                 corrections.correct(
                     session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
@@ -223,16 +223,16 @@ class CallRecord:
         await self._database.run(work)
 
     async def ended(self, outcome: Outcome) -> None:
-        """All legs are hung up; the meter has the last word on the price. Nobody waits on the line for this write."""
+        """Record that all legs are hung up. No time-out, since nobody is on the line any more."""
         work = self._step_of(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
         await self._database.run_to_the_end(work)
 
     async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
-        """Note that Asterisk had both in the bridge at this moment or later.
+        """Record that Asterisk had both legs in the bridge at this moment or later.
 
         Args:
             when: the moment.
-            packets: that had come from the client, and from the consultant, a moment before.
+            packets: RTP packets received from the client and from the consultant until shortly before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
         await self._database.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
@@ -240,7 +240,7 @@ class CallRecord:
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
     ) -> None:
-        """Write a call event, and with it a status and other columns."""
+        """Write a call event, and optionally a status and other columns of the call's row."""
         await self._database.run(self._step_of(status, what, detail, **columns))
 
     def _step_of(
@@ -263,11 +263,11 @@ class CallRecord:
         )
 
     def _row(self, session: Session) -> Call:
-        # Locked: the meter may be finishing this very call.
+        # Locked, since the meter may be finishing this call.
         return session.get_one(Call, self._id, with_for_update=True)
 
 
 def _step(call: Call, status: Status) -> None:
-    """Move the call to a status, unless the meter has finished the call meanwhile."""
+    """Change the call's status, unless the meter has finished the call meanwhile."""
     if not calls.advance(call, status) and Status(call.status) not in FINAL:
         log.error("call %s: status %r can't be followed by %r", call.id, call.status, status)

@@ -1,6 +1,6 @@
-"""Commands to Asterisk about channels and bridges. A command whose channel has gone does nothing and says so.
+"""Commands to Asterisk about channels and bridges. If the channel has gone, they do nothing and return False.
 
-What a vanished channel, a lost connection or a late answer means is decided in `Channels.command` and nowhere else.
+`Channels.command` is the only place that handles a vanished channel, a lost connection or a late answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 NORMAL, BUSY, CALL_REJECTED, TEMPORARY_FAILURE = 16, 17, 21, 41
 
 GAP_SECONDS = 5.0
-"""How long a command waits for a lost connection to come back, and for a channel to enter the application."""
+"""How long a command waits for a lost connection to be restored, and for a channel to enter the application."""
 
 # ARI's answers to addChannel for a channel that has gone; other requests answer 404 and 409.
 _LEG_HAS_GONE = {400, 422}
@@ -32,11 +32,11 @@ _LEG_HAS_GONE = {400, 422}
 
 @dataclass(frozen=True)
 class RtpCount:
-    """RTP that has come from a leg's phone.
+    """RTP received from a leg's phone.
 
     Attributes:
-        packets: how many.
-        ssrc: the source (SSRC) of what Asterisk sends to it, if known.
+        packets: number of packets.
+        ssrc: the source (SSRC) of the RTP that Asterisk sends to the phone, if known.
     """
 
     packets: int
@@ -56,20 +56,21 @@ class Channels:
     async def command(
         self, leg: Leg, method: str, *parts: str, query: Mapping[str, Any] | None = None, body: Any = None
     ) -> bool:
-        """Send a command about a leg: True if it was carried out, False if the leg has gone.
+        """Send a command about a leg. Returns True if it was carried out, False if the leg has gone.
 
         Raises:
-            AriError: it was neither; the call can't continue as planned.
+            AriError: neither is the case; the call can't continue as planned.
         """
-        # Tried once more after a gap in the connection: the first may have been carried out or not, but ids are ours.
+        # Retried once if the connection was lost. The first try may have been carried out, but since the ids are chosen
+        # here, a repeated command is harmless.
         tries = 2
         while not leg.gone.is_set():
             tries -= 1
             try:
                 await self._ari.request(method, path(*parts), query, body)
             except (NotFoundError, ConflictError) as error:
-                # 404: hung up a moment ago. 409: hung up and leaving the application, or the first try was carried
-                # out. If the leg has gone, the event follows.
+                # 404: just hung up. 409: hung up and leaving the application, or the first try was carried out. If the
+                # leg has gone, the event follows.
                 log.debug("%s: %s", leg.id, error)
                 return False
             except AriConnectionError:
@@ -87,7 +88,7 @@ class Channels:
         return await self.command(leg, "POST", "channels", leg.id, "answer")
 
     async def set_language(self, leg: Leg, language: str) -> bool:
-        """Play the prompts of a language from now on."""
+        """Use the prompts of this language from now on."""
         return await self.set_variable(leg, "CHANNEL(language)", language)
 
     async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
@@ -97,7 +98,7 @@ class Channels:
         )
 
     async def start_ringing(self, leg: Leg) -> bool:
-        """Play the ringing tone until `stop_ringing`."""
+        """Play the ringing tone until `stop_ringing` is called."""
         return await self.command(leg, "POST", "channels", leg.id, "ring")
 
     async def stop_ringing(self, leg: Leg) -> bool:
@@ -105,11 +106,11 @@ class Channels:
         return await self.command(leg, "DELETE", "channels", leg.id, "ring")
 
     async def hang_up(self, leg: Leg, cause: int = NORMAL) -> None:
-        """Hang up a leg; nothing to do if it has gone. Waits for a lost connection, so that no leg is left behind.
+        """Hang up a leg, unless it has gone. Waits for a lost connection, so that no leg is left behind.
 
         Args:
-            leg: which.
-            cause: sent to its phone and written to Asterisk's log (ITU-T Q.850).
+            leg: the leg.
+            cause: the cause sent to the phone and written to Asterisk's log (ITU-T Q.850).
         """
         for _ in range(3):
             if leg.gone.is_set():
@@ -124,10 +125,10 @@ class Channels:
         log.error("%s could not be hung up; Asterisk ends it at its time-out", leg.id)
 
     async def through_dialplan(self, leg: Leg, context: str) -> bool:
-        """Send a leg through a context of the dialplan, which returns it; False if it did not come back.
+        """Send a leg through a context of the dialplan and back; False if it did not come back.
 
         Raises:
-            AriError: Asterisk refused for another reason than that the leg has gone.
+            AriError: Asterisk refused, and not because the leg has gone.
         """
         leg.leaves()
         if not await self.command(
@@ -140,15 +141,15 @@ class Channels:
         return leg.entered.is_set() and not leg.gone.is_set()
 
     async def until_entered(self, leg: Leg) -> None:
-        """Wait a while until a leg is in the application, or has gone."""
+        """Wait until a leg is in the application or has gone, for at most `GAP_SECONDS`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GAP_SECONDS):
                 await first_of(leg.entered.wait(), leg.gone.wait())
 
-    # -- its media ------------------------------------------------------------------------------------------------
+    # -- media ----------------------------------------------------------------------------------------------------
 
     async def rtp_count(self, leg: Leg) -> RtpCount | None:
-        """How many RTP packets have come from a leg's phone (RFC 3550); None if Asterisk does not say."""
+        """The number of RTP packets (RFC 3550) received from a leg's phone; None if Asterisk does not answer."""
         try:
             if leg.sip_call_id is None:
                 found = await self._ari.request("GET", path("channels", leg.id))
@@ -159,7 +160,7 @@ class Channels:
         return RtpCount(int(found["rxcount"]), found.get("local_ssrc"))
 
     async def poll_hold(self, leg: Leg) -> None:
-        """Ask Asterisk whether a leg's phone has the call on hold: the event may have been missed."""
+        """Ask Asterisk whether a leg's phone has the call on hold, since the event may have been missed."""
         with contextlib.suppress(AriError):
             found = await self._ari.request(
                 "GET", path("channels", leg.id, "variable"), {"variable": "CHANNEL(rtp,hold)"}
@@ -167,7 +168,7 @@ class Channels:
             leg.holds(str(found["value"]) == "1")
 
     async def refresh_session(self, leg: Leg) -> None:
-        """Send a re-INVITE, so that the phone states again which way its audio flows."""
+        """Send a re-INVITE, so that the phone states the direction of its audio again."""
         with contextlib.suppress(AriError):
             await self.set_variable(leg, "PJSIP_SEND_SESSION_REFRESH()", "invite")
 
@@ -181,7 +182,7 @@ class Channels:
         """
         both = f"{client.id},{consultant.id}"
         try:
-            # Also False if the bridge exists already: a first try whose answer was lost has made it (409).
+            # The result is ignored: False also means that the bridge exists already (409), made by a lost first try.
             await self.command(client, "POST", "bridges", bridge, query={"type": "mixing", "name": bridge})
             if client.gone.is_set() or consultant.gone.is_set():
                 return False
@@ -189,7 +190,7 @@ class Channels:
                 client, "POST", "bridges", bridge, "addChannel", query={"channel": both}
             )
         except AriRequestError as error:
-            # 400: no such channel; 422: it has left the application. The event of its hang-up follows.
+            # 400: no such channel; 422: it has left the application. The hang-up event follows.
             if error.status not in _LEG_HAS_GONE:
                 raise
             return False
@@ -203,12 +204,12 @@ class Channels:
         return {leg.id for leg in legs} <= set(found["channels"])
 
     async def unbridge(self, bridge: str, *legs: Leg) -> None:
-        """Take legs out of a bridge, in this order. They stay up, and no longer hear each other."""
+        """Take legs out of a bridge, in this order. They stay connected but no longer hear each other."""
         for leg in legs:
-            with contextlib.suppress(AriRequestError):  # 400, 409, 422: it has left by itself
+            with contextlib.suppress(AriRequestError):  # 400, 409, 422: it has already left
                 await self.command(leg, "POST", "bridges", bridge, "removeChannel", query={"channel": leg.id})
 
     async def destroy_bridge(self, bridge: str) -> None:
-        """Remove a bridge; nothing to do if there is none."""
+        """Remove a bridge, if it exists."""
         with contextlib.suppress(NotFoundError):
             await self._ari.request("DELETE", path("bridges", bridge))

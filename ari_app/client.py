@@ -1,7 +1,7 @@
 """ARI over one websocket: events, requests and answers share a connection.
 
-Asterisk carries its REST interface over the event websocket since 20.14 and 22.4 ("REST over WebSocket"), which saves a
-TCP connection and an HTTP exchange for each command. docs/adr/0001 says why this client is our own.
+Since 20.14 and 22.4, Asterisk offers its REST interface over the event websocket ("REST over WebSocket"), which saves a TCP
+connection and an HTTP exchange for each command. docs/adr/0001 explains why no existing library is used.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class AriClient:
 
     Args:
         address: host and port of Asterisk's HTTP server, such as `127.0.0.1:8088`.
-        user: of ari.conf.
-        password: likewise.
-        application: the Stasis application's name; its channels' events come here.
-        answer_seconds: how long a request may wait for its answer.
+        user: a user of ari.conf.
+        password: that user's password.
+        application: the name of the Stasis application, whose events are received.
+        answer_seconds: time-out of a request.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class AriClient:
         answer_seconds: float = 5.0,
     ) -> None:
         self.application = application
-        # Every channel of this Asterisk is ours: subscribing to all saves a request, and a race, for each leg.
+        # All channels of this Asterisk belong to Taxiphone. Subscribing to all saves a request, and a race, for each leg.
         query = urlencode({"app": application, "subscribeAll": "true"})
         self._address = address
         self._url = f"ws://{address}/ari/events?{query}"
@@ -72,7 +72,7 @@ class AriClient:
         """Wait until requests can be sent.
 
         Raises:
-            AriConnectionError: not within `seconds`.
+            AriConnectionError: no connection within `seconds`.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -81,7 +81,7 @@ class AriClient:
             raise AriConnectionError(f"Asterisk's ARI did not answer within {seconds:g} s.") from None
 
     def asterisk_has_gone(self) -> None:
-        """Asterisk is known to have ended: its absence need not be logged."""
+        """Note that Asterisk is known to have ended, so that the lost connection isn't logged."""
         self._gone = True
 
     async def run(
@@ -93,24 +93,24 @@ class AriClient:
             AriRequestError: the password is refused; trying again would not help.
         """
         pause = _FIRST_PAUSE
-        missed: str | None = None  # why the connection that there was has ended
-        told = False
+        lost_because: str | None = None  # None until a connection has been lost
+        logged = False
         while True:
             try:
                 async with connect(
                     self._url, additional_headers=self._headers, max_size=None, proxy=None, ping_interval=10
                 ) as connection:
-                    if missed is None:
+                    if lost_because is None:
                         log.info("connected to Asterisk's ARI")
                     else:
                         log.warning("Asterisk's ARI answers again at %s", self._address)
-                    missed, told = None, False
+                    lost_because, logged = None, False
                     self._connection = connection
                     self._up.set()
                     pause = _FIRST_PAUSE
                     on_connect()
                     await self._read(connection, on_event)
-                    missed = "it closed the connection"
+                    lost_because = "it closed the connection"
             except InvalidStatus as error:
                 if error.response.status_code == _UNAUTHORIZED:
                     raise AriRequestError(
@@ -122,17 +122,17 @@ class AriClient:
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
                 log.debug("no connection to Asterisk's ARI: %s", error)
                 if self._up.is_set():
-                    missed = str(error)
-                elif missed is not None and not told and not self._gone:
-                    # Not before a second failure: a connection that is back at once needs no alarm, and a process
-                    # that started Asterisk knows by then that it has died.
+                    lost_because = str(error)
+                elif lost_because is not None and not logged and not self._gone:
+                    # Only at the second failure: a connection that returns at once needs no alarm, and by then a
+                    # process that started Asterisk knows whether it has died.
                     log.error(
-                        "Asterisk's ARI at %s is away (%s). No calls are taken until it is back; a talk that goes on "
-                        "there is billed from its event log. Is that Asterisk running? See: taxiphone doctor",
+                        "Asterisk's ARI at %s can't be reached (%s). No calls are taken until it is back; a talk that "
+                        "continues there is billed from its event log. Is Asterisk running? See: taxiphone doctor",
                         self._address,
                         error,
                     )
-                    told = True
+                    logged = True
             finally:
                 self._lost()
             await asyncio.sleep(pause)
@@ -150,7 +150,7 @@ class AriClient:
                 on_event(event)
             except Exception:
                 # One event that can't be handled must not end the connection of all calls.
-                log.exception("an event of Asterisk could not be handled: %s", event.get("type"))
+                log.exception("an event from Asterisk could not be handled: %s", event.get("type"))
 
     def _lost(self) -> None:
         self._up.clear()
@@ -178,12 +178,12 @@ class AriClient:
         if connection is None:
             raise AriConnectionError("there is no connection to Asterisk.")
         number = str(next(self._numbers))
-        given = {key: value for key, value in (query or {}).items() if value is not None}
+        parameters = {key: value for key, value in (query or {}).items() if value is not None}
         message: dict[str, Any] = {
             "type": "RESTRequest",
             "request_id": number,
             "method": method,
-            "uri": path + ("?" + urlencode(given, quote_via=quote) if given else ""),
+            "uri": path + ("?" + urlencode(parameters, quote_via=quote) if parameters else ""),
         }
         if body is not None:
             message["content_type"] = "application/json"
@@ -215,7 +215,7 @@ def path(*parts: str) -> str:
 def _decode(response: Event, request: str) -> Any:
     status = int(response["status_code"])
     text = response.get("message_body") or ""
-    if status < 400:  # noqa: PLR2004 - HTTP: from 400 on it is an error
+    if status < 400:  # noqa: PLR2004 - HTTP status codes from 400 on are errors
         return json.loads(text) if text else None
     try:
         reason = json.loads(text)["message"]

@@ -1,9 +1,8 @@
-"""One call's whole life, top-down: who calls, whom, at what price, recorded or not, reached or not, the talk, the bill.
+"""One call from beginning to end: who calls, whom, at what price, recorded or not, the talk, the bill.
 
-Each step (ari_app/steps) takes the values that it needs and returns what it found out, or raises `NoTalkError`, and the
-call ends there. The status is written before the command to Asterisk that it announces (store.calls). Every wait of the
-steps before the talk races against the caller's hang-up (`staying`). The talk itself ends when either side leaves. All
-legs are hung up at the end, whatever happens.
+Each step (ari_app/steps) takes and returns values. A step that ends the call raises `NoTalkError`. The status is written
+before the command to Asterisk that it announces (store.calls). Before the talk, every wait is interrupted if the caller
+hangs up (`staying`). The talk itself ends when either side leaves. All legs are hung up at the end, whatever happens.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ log = logging.getLogger(__name__)
 
 
 async def run(call: LiveCall, dialled: str, caller: Caller) -> Outcome:
-    """Run a call to its end.
+    """Run a call until it has ended.
 
     Args:
-        call: it has just arrived.
+        call: the call, which has just arrived.
         dialled: the number dialled, as the trunk sent it.
-        caller: who calls, as far as the carrier says.
+        caller: the caller, according to the carrier.
     """
-    async with _to_its_end(call) as ended:
+    async with _ending(call) as ended:
         await call.record.received(call.client_leg.id, dialled, caller)
         ended.outcome = await _from_answer_to_bill(call, caller)
     return ended.outcome
@@ -73,7 +72,7 @@ async def _from_answer_to_bill(call: LiveCall, caller: Caller) -> Outcome:
 
 
 async def _agreement(call: LiveCall, caller: Caller) -> Agreement:
-    """Everything before the two are bridged."""
+    """All steps before the legs are bridged."""
     await call.channels.answer(call.client_leg)
     who = await identify(call, caller)
     request = await offer_continuation(call, who) or await _new_request(call, who)
@@ -90,25 +89,25 @@ async def _new_request(call: LiveCall, who: Identified) -> Request:
 
 
 async def resume(call: LiveCall, consultant_leg: Leg) -> Outcome:
-    """Take over a talk that is already going on, and see it to its end."""
+    """Take over a talk that is already in progress, and run it until it has ended."""
     call.bridged = True
-    async with _to_its_end(call) as ended:
+    async with _ending(call) as ended:
         ended.outcome = Outcome.TALKED
-        found = await _found(call)
-        if found is None:  # nobody can be told anything; whoever leaves ends it
+        taken_over = await _take_over(call)
+        if taken_over is None:  # what to announce is unknown; the talk ends when either side leaves
             await first_of(call.client_leg.gone.wait(), consultant_leg.gone.wait())
         else:
-            call.speech = call.services.speech(found.language)
-            agreement = found.agreement(consultant_leg)
-            await after(call, agreement, await talk(call, agreement, None, found))
+            call.speech = call.services.speech(taken_over.language)
+            agreement = taken_over.agreement(consultant_leg)
+            await after(call, agreement, await talk(call, agreement, None, taken_over))
     return ended.outcome
 
 
-async def _found(call: LiveCall) -> TakenOver | None:
+async def _take_over(call: LiveCall) -> TakenOver | None:
     try:
         return await talk_in_progress(call.settings, call.database, call.id)
     except (LedgerError, SQLAlchemyError) as error:
-        log.error("call %s: %s The talk goes on until somebody hangs up.", call.id, error)
+        log.error("call %s: %s The talk continues until somebody hangs up.", call.id, error)
         return None
 
 
@@ -119,13 +118,13 @@ class _Ended:
 
 
 @contextlib.asynccontextmanager
-async def _to_its_end(call: LiveCall) -> AsyncIterator[_Ended]:
-    """However the block ends: no leg and no bridge is left, and the row says how the call ended."""
+async def _ending(call: LiveCall) -> AsyncIterator[_Ended]:
+    """Clean up when the block is left: hang up all legs, remove the bridge, and write the outcome to the call's row."""
     ended = _Ended()
     try:
         yield ended
     except (TaxiphoneError, SQLAlchemyError) as error:
-        log.error("call %s: %s The call is ended; what was talked is priced.", call.id, error)
+        log.error("call %s: %s The call is ended; a talk is priced from Asterisk's log.", call.id, error)
         if not call.bridged:
             await apologize(call)
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Rings a phone, and reports how that ended."""
+"""Rings a phone and reports the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taxiphone.errors import AriError, AriRequestError
 
 log = logging.getLogger(__name__)
 
-# Asterisk's own time-out of a ringing phone comes after ours: it counts if the program is not there any more.
+# Asterisk's own time-out for a ringing phone is this much longer than the program's. It is for when the program has died.
 _LATER_SECONDS = 5
 
 # Hang-up causes (ITU-T Q.850).
@@ -39,7 +39,7 @@ class Dialer:
 
     Args:
         ari: the connection to Asterisk.
-        channels: where the legs are.
+        channels: the commands about channels.
     """
 
     def __init__(self, ari: Ari, channels: Channels) -> None:
@@ -55,18 +55,18 @@ class Dialer:
         originator: Leg,
         variables: Mapping[str, str],
     ) -> Rang:
-        """Call a phone, and wait until it is answered.
+        """Ring a phone, and wait until it is answered.
 
-        The channel is created in the application and dialled there. Asterisk's `originate` is not used: it follows a
-        redirect (3xx, RFC 3261 21.3) to any technology and host that the phone names.
+        The channel is created in the application and dialled from there. Asterisk's `originate` is not used, because it
+        follows a redirect (3xx, RFC 3261 21.3) to any technology and host that the phone names.
 
         Args:
-            leg: opened already, so that no event of it is missed.
+            leg: the phone's leg, already open, so that none of its events is missed.
             endpoint: what to dial, such as `PJSIP/+33612345678@trunk`.
             seconds: how long it may ring.
-            arguments: of its StasisStart, separated by commas.
-            originator: the leg that it is rung for.
-            variables: channel variables and functions, set before it is dialled.
+            arguments: the arguments of its StasisStart, separated by commas.
+            originator: the leg on whose behalf it is rung.
+            variables: channel variables and functions to set before dialling.
         """
         query = {
             "endpoint": endpoint,
@@ -82,7 +82,7 @@ class Dialer:
             leg.lost()
             return Rang.UNREACHABLE
         except AriError as error:
-            # It may exist all the same: the leg is hung up, not forgotten.
+            # The channel may exist nevertheless, so it is hung up.
             log.warning("it is not known whether %s rings: %s", leg.id, error)
             await self._channels.hang_up(leg)
             return Rang.UNREACHABLE
@@ -97,7 +97,7 @@ class Dialer:
         return Rang.ANSWERED if leg.answered.is_set() else Rang.NO_ANSWER
 
     async def _dial(self, leg: Leg, seconds: int) -> bool:
-        """Dial a channel that has been created, as soon as it is in the application; False if it can't be."""
+        """Dial a newly created channel once it is in the application; False if that fails."""
         await self._channels.until_entered(leg)
         try:
             dialled = await self._channels.command(
@@ -112,7 +112,7 @@ class Dialer:
 
 
 def _why_not(leg: Leg) -> Rang:
-    """Why a leg was never answered: by the status of the dialling first, then by the Q.850 cause."""
+    """Why a leg wasn't answered, according to the dial status and the Q.850 cause."""
     if leg.dialled == "BUSY" or leg.cause == BUSY:
         return Rang.BUSY
     if leg.cause == CALL_REJECTED:

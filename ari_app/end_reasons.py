@@ -12,21 +12,21 @@ from taxiphone.store.types import Moment
 
 
 class EndReason(enum.Enum):
-    """Why a talk is over; the price comes from Asterisk's own log."""
+    """Why a talk is over. The price doesn't depend on it: that comes from Asterisk's own log."""
 
     CLIENT_LEFT = "client"
     CONSULTANT_LEFT = "consultant"
     CLIENT_ENDED = "client's keys"
     PACKAGE_OVER = "package over"
     CREDIT_USED_UP = "credit used up"
-    FREE_MINUTES_OVER = "free minutes over"  # and no credit after them
+    FREE_MINUTES_OVER = "free minutes over"  # and there is no credit
     LIMIT_REACHED = "limit reached"  # the client's own
     LONGEST = "longest talk"
     CLIENT_NOT_HEARD = "client not heard"  # from the beginning: not billed
-    CONSULTANT_NOT_HEARD = "consultant not heard"  # likewise
+    CONSULTANT_NOT_HEARD = "consultant not heard"  # from the beginning: not billed
     CLIENT_LINE_LOST = "client's line lost"
     CONSULTANT_LINE_LOST = "consultant's line lost"
-    CUT_BY_CLOCK = proof.CUT_BY_CLOCK  # by Asterisk's time-out, which goes by the wall clock
+    CUT_BY_CLOCK = proof.CUT_BY_CLOCK  # by Asterisk's time-out, which follows the wall clock
 
     @property
     def one_way(self) -> bool:
@@ -35,12 +35,12 @@ class EndReason(enum.Enum):
 
     @property
     def consultants(self) -> bool:
-        """Whether it is the consultant's line that is lost."""
+        """Whether the consultant's line is the one that is lost."""
         return self in {EndReason.CONSULTANT_NOT_HEARD, EndReason.CONSULTANT_LINE_LOST}
 
     @property
     def time_is_up(self) -> bool:
-        """Whether Asterisk's own time-out comes a moment later."""
+        """Whether Asterisk's own time-out follows a moment later."""
         return self in {*TIME_IS_UP.values(), EndReason.PACKAGE_OVER, EndReason.FREE_MINUTES_OVER}
 
 
@@ -80,17 +80,17 @@ CONSULTANT_HEARS: dict[EndReason, str] = {
 }
 
 ALWAYS_SAID = frozenset(CLIENT_HEARS) - {EndReason.CONSULTANT_LEFT, EndReason.CLIENT_ENDED}
-"""Ends that the platform makes: said even if the settings want nothing said after a talk."""
+"""Ends caused by the platform or the network: announced even if the settings turn off announcements after a talk."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a talk came to its end.
+    """How a talk ended.
 
     Attributes:
-        reason: why.
-        heard_until: when the last packet of the side that fell silent came.
-        parted: when the first left the bridge, or was about to be taken out of it; None if nobody saw that.
+        reason: the reason.
+        heard_until: when the last packet of the side that fell silent arrived.
+        parted: when the first leg left the bridge, or was about to be taken out of it; None if that is unknown.
     """
 
     reason: EndReason

@@ -1,4 +1,4 @@
-"""How a call ends without a talk, and what the client is told then."""
+"""How a call ends without a talk, and what the client hears."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from taxiphone.store.models import Client
 
 log = logging.getLogger(__name__)
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
-# What the client hears. Each says, in one prompt or another, that the call cost nothing.
+# What the client hears. In each case, one of the prompts says that the call cost nothing.
 _REFUSAL = ("nothing-charged", "goodbye")
 FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.BUSY: ("busy", *_REFUSAL),
@@ -42,11 +42,11 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
 
 
 class NoTalkError(Exception):
-    """Raised by a step: the call ends here, without a talk.
+    """Raised by a step to end the call without a talk.
 
     Attributes:
-        outcome: why.
-        client: who calls; given with NO_CREDIT, so that the client can be told the balance.
+        outcome: the outcome.
+        client: the client; given with NO_CREDIT, so that their balance can be announced.
         step: the name of the step that ended the call.
     """
 
@@ -58,14 +58,14 @@ class NoTalkError(Exception):
 
 def may_end_with(
     *outcomes: Outcome,
-) -> Callable[[Callable[Given, Coroutine[Any, Any, Result]]], Callable[Given, Coroutine[Any, Any, Result]]]:
-    """Declare the outcomes with which a step can end the call; docs/call-flow.md is written from them."""
+) -> Callable[[Callable[Params, Coroutine[Any, Any, Result]]], Callable[Params, Coroutine[Any, Any, Result]]]:
+    """Declare the outcomes with which a step can end the call; docs/call-flow.md is generated from them."""
 
     def declare(
-        step: Callable[Given, Coroutine[Any, Any, Result]],
-    ) -> Callable[Given, Coroutine[Any, Any, Result]]:
+        step: Callable[Params, Coroutine[Any, Any, Result]],
+    ) -> Callable[Params, Coroutine[Any, Any, Result]]:
         @functools.wraps(step)
-        async def declared(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        async def declared(*args: Params.args, **kwargs: Params.kwargs) -> Result:
             try:
                 return await step(*args, **kwargs)
             except NoTalkError as end:
@@ -83,4 +83,4 @@ def may_end_with(
 
 
 OUTCOMES: dict[str, tuple[Outcome, ...]] = {}
-"""The outcomes that each step declares, by its name, in the order of the modules' import."""
+"""The outcomes that each step declares, by the step's name, in the order in which the modules are imported."""

@@ -1,8 +1,8 @@
 """Receives what Asterisk's events don't say about a call's audio: the agreed direction, and whether RTCP still arrives.
 
-Asterisk sends a copy of each SIP message and RTCP report to this program's UDP port on loopback (HEP version 3, hep.conf).
-Of the SIP messages, only the direction of the far end's audio is kept (RFC 3264: `recvonly`, `inactive` ...); of the
-reports (RFC 3550), only how many came. Everything else is dropped at once.
+Asterisk sends a copy of each SIP message and RTCP report to a UDP port on loopback (HEP version 3, hep.conf). From SIP
+messages, only the direction of the far end's audio is kept (RFC 3264: `recvonly`, `inactive` ...); RTCP reports (RFC 3550)
+are only counted. Everything else is discarded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SENDS = frozenset({"sendrecv", "sendonly"})
 _DIRECTION = re.compile(rb"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
 _AUDIO = re.compile(rb"^m=audio ", re.MULTILINE)
 _MEDIA = re.compile(rb"^m=", re.MULTILINE)
-# How our own messages identify themselves (pjsip.conf): they have our direction, not the far end's.
+# How Asterisk's own messages identify themselves (pjsip.conf). They give its direction, not the far end's.
 _OWN = re.compile(
     rb"^(?:User-Agent|Server):\s*" + USER_AGENT.encode() + rb"\s*$", re.MULTILINE | re.IGNORECASE
 )
@@ -40,27 +40,27 @@ _RESPONSE = b"SIP/2.0 "
 
 
 class HepListener(asyncio.DatagramProtocol):
-    """Listens for copies of what passes between Asterisk and the phones. Implements `ports.MediaSignalling`.
+    """Receives copies of the SIP and RTCP between Asterisk and the phones. Implements `ports.MediaSignalling`.
 
     Args:
-        secret: sent by Asterisk with each copy, to prove that it is its own.
+        secret: sent by Asterisk with each copy to authenticate it.
     """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        # Call-ID -> a direction in which its phone sends nothing
+        # Call-ID -> the agreed direction, if the far end sends nothing
         self._silent: OrderedDict[str, str] = OrderedDict()
-        # (Call-ID, CSeq) -> a direction that was offered and is not agreed yet
+        # (Call-ID, CSeq) -> a direction that was offered and isn't agreed yet
         self._offered: OrderedDict[tuple[str, int], str] = OrderedDict()
-        # Call-ID -> source -> how many reports
+        # Call-ID -> source -> number of reports
         self._reports: OrderedDict[str, dict[int, int]] = OrderedDict()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def listen(self, port: int) -> None:
-        """Listen for copies on this port of loopback.
+        """Listen on this port of loopback.
 
         Raises:
-            SetupError: the port is taken.
+            SetupError: the port is in use.
         """
         try:
             self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -80,29 +80,30 @@ class HepListener(asyncio.DatagramProtocol):
     # -- queries --------------------------------------------------------------------------------------------
 
     def sends_nothing(self, call_id: str | None) -> bool:
-        """Whether the far end of a SIP call has agreed to send no audio: it only listens, or holds.
+        """Whether the far end of a SIP call has agreed to send no audio: it only listens, or has the call on hold.
 
         Args:
-            call_id: the SIP Call-ID; None if it is not known.
+            call_id: the SIP Call-ID; None if unknown.
         """
         if call_id is None or call_id not in self._silent:
             return False
-        self._silent.move_to_end(call_id)  # anybody may send SIP: what a talk asks for is not displaced
+        # Strangers' SIP messages must not displace the entry of a talk in progress.
+        self._silent.move_to_end(call_id)
         return True
 
     def reports(self, call_id: str | None, ours: int | None) -> int:
-        """How many RTCP reports have come from the far end of a SIP call.
+        """The number of RTCP reports received from the far end of a SIP call.
 
         Args:
-            call_id: the SIP Call-ID; None if it is not known.
-            ours: the SSRC of our own reports, which are copied too.
+            call_id: the SIP Call-ID; None if unknown.
+            ours: the SSRC of Asterisk's own reports, which are not counted.
         """
         return sum(count for source, count in self._reports.get(call_id or "", {}).items() if source != ours)
 
     # -- packets -----------------------------------------------------------------------------------------------
 
     def datagram_received(self, data: bytes, _: tuple[str | None, int]) -> None:
-        """Handle a copy, or anything else that was sent here: it must never disturb a call."""
+        """Handle a packet. Whatever it contains, it must not disturb a call."""
         try:
             chunks = _chunks(data)
             if not hmac.compare_digest(chunks.get(_KEY, b""), self._secret):
@@ -127,7 +128,7 @@ class HepListener(asyncio.DatagramProtocol):
             self._silent.pop(call_id, None)
             return
         if _OWN.search(head):
-            if _SUCCESS.match(head):  # to their offer: it is agreed
+            if _SUCCESS.match(head):  # accepts the far end's offer
                 agreed = self._offered.pop((call_id, number), None)
                 if agreed is not None:
                     self._agreed(call_id, agreed)
@@ -135,7 +136,7 @@ class HepListener(asyncio.DatagramProtocol):
         direction = _direction(body.replace(b"\r\n", b"\n"))
         if direction is None:
             return
-        if head.startswith(_RESPONSE) or method == b"ACK":  # to our offer
+        if head.startswith(_RESPONSE) or method == b"ACK":  # answers Asterisk's offer
             self._agreed(call_id, direction)
         else:
             keep(self._offered, (call_id, number), direction, _MOST)
@@ -153,24 +154,24 @@ class HepListener(asyncio.DatagramProtocol):
 
 
 def _chunks(data: bytes) -> dict[int, bytes]:
-    """The chunks of a packet by type, without vendor-specific ones."""
+    """The chunks of a packet by type, except vendor-specific ones."""
     if data[:4] != _MAGIC:
         return {}
-    found, place = {}, _HEADER
-    while place + _CHUNK <= len(data):
-        vendor, kind, length = struct.unpack_from("!HHH", data, place)
+    chunks, offset = {}, _HEADER
+    while offset + _CHUNK <= len(data):
+        vendor, kind, length = struct.unpack_from("!HHH", data, offset)
         if length < _CHUNK:
             break
         if not vendor:
-            found[kind] = data[place + _CHUNK : place + length]
-        place += length
-    return found
+            chunks[kind] = data[offset + _CHUNK : offset + length]
+        offset += length
+    return chunks
 
 
 def _direction(sdp: bytes) -> str | None:
-    """The direction of the first audio stream, as the author of the SDP sees it (RFC 4566); None if there is no audio.
+    """The direction of the first audio stream from the SDP author's point of view (RFC 4566); None without audio.
 
-    The old way to put a stream on hold is the address 0.0.0.0 (RFC 3264, section 8.4). A rejected stream has port 0.
+    The address 0.0.0.0 is the old way to put a stream on hold (RFC 3264, section 8.4). A rejected stream has port 0.
     """
     audio = _AUDIO.search(sdp)
     if audio is None:
@@ -184,5 +185,5 @@ def _direction(sdp: bytes) -> str | None:
         return "inactive"
     if b"c=IN IP4 0.0.0.0" in session and b"c=" not in media:
         return "inactive"
-    said = _DIRECTION.search(media) or _DIRECTION.search(session)
-    return said[1].decode() if said else "sendrecv"
+    attribute = _DIRECTION.search(media) or _DIRECTION.search(session)
+    return attribute[1].decode() if attribute else "sendrecv"

@@ -1,4 +1,4 @@
-"""What happens to a channel that comes into the application: it becomes a call, is refused, or is hung up."""
+"""Handles channels that enter the application: each becomes a call, is refused, or is hung up."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Start = Callable[[str, Coroutine[Any, Any, Any]], None]
 
 
 class IncomingCalls:
-    """Takes each call that comes over the trunk, or turns it away.
+    """Takes or refuses each call that arrives over the trunk.
 
     Args:
-        services: what a call works with.
-        start: starts a task of this name.
+        services: the services that each call uses.
+        start: starts a task with the given name.
 
     Attributes:
-        draining: the server is being stopped; no call is taken.
+        draining: the server is stopping; no more calls are taken.
     """
 
     def __init__(self, services: Services, start: Start) -> None:
@@ -44,24 +44,26 @@ class IncomingCalls:
         self._invites = Invites()
 
     def arrived(self, leg: Leg, event: Event) -> None:
-        """A channel has come into the application (StasisStart)."""
+        """Handle a channel that has entered the application (StasisStart)."""
         match event.get("args", []):
             case _ if "replace_channel" in event:
                 log.warning("%s claims to replace a line of a call; both are hung up", leg.id)
                 self._start(leg.id, self._end_both(leg, str(event["replace_channel"]["id"])))
-            case ["inbound", dialled, *said]:
-                self._called(leg, event, dialled, said)
+            case ["inbound", dialled, *headers]:
+                self._take_call(leg, event, dialled, headers)
             case _:
-                log.warning("%s came without a call of ours and is hung up", leg.id)
+                log.warning("%s belongs to no call and is hung up", leg.id)
                 self._start(leg.id, self._hang_up(leg))
 
-    def _called(self, leg: Leg, event: Event, dialled: str, said: list[str]) -> None:
-        """A call has come over the trunk: take it, refuse it, or turn it away."""
+    def _take_call(self, leg: Leg, event: Event, dialled: str, headers: list[str]) -> None:
+        """Take a call that has arrived over the trunk, or refuse it, or say that the service is unavailable."""
         caller = callers.identify(
-            self._services.settings, event["channel"]["caller"]["number"], CallerHeaders.from_arguments(said)
+            self._services.settings,
+            event["channel"]["caller"]["number"],
+            CallerHeaders.from_arguments(headers),
         )
         if self._invites.is_copy(event):
-            log.warning("%s is a copy of an INVITE that has made a call already; it is refused", leg.id)
+            log.warning("%s is a copy of an INVITE that has already made a call; it is refused", leg.id)
             self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
         elif not self._rate.takes(caller.number or "", monotonic()):
             self._start(leg.id, self._refuse(leg, "often", BUSY))
@@ -69,10 +71,10 @@ class IncomingCalls:
             self._start(leg.id, self._turn_away(leg, dialled, caller))
         else:
             call = LiveCall(self._services, leg)
-            self._start(call.id, consultation.run(call, dialled or _named(said), caller))
+            self._start(call.id, consultation.run(call, dialled or _account_name(headers), caller))
 
     async def _turn_away(self, leg: Leg, dialled: str, caller: Caller) -> None:
-        """Say that the service is unavailable. Nothing is charged; the meter notes the call (billing/metering/arrivals.py)."""
+        """Say that the service is unavailable. Nothing is charged; the meter records the call (billing/metering/arrivals.py)."""
         channels, language = self._services.channels, self._services.settings.platform.language
         try:
             note = arrivals.note_of("away", dialled, caller.number or "")
@@ -84,12 +86,13 @@ class IncomingCalls:
             await to_the_end(self._hang_up(leg))
 
     async def _refuse(self, leg: Leg, why: str, cause: int) -> None:
-        """End a call before it is answered, without a row.
+        """Refuse a call before it is answered. It gets no row in the database.
 
         Args:
-            leg: the caller's.
-            why: for the meter: "often", this number calls too often, which it counts; "copy", of another call's INVITE.
-            cause: sent to the caller's network (ITU-T Q.850).
+            leg: the caller's leg.
+            why: for the meter: "often" (the number calls too often; such calls are counted) or "copy" (a copy of another
+                call's INVITE).
+            cause: the cause sent to the caller's network (ITU-T Q.850).
         """
         try:
             await self._services.channels.set_variable(leg, "CHANNEL(userfield)", why)
@@ -98,24 +101,24 @@ class IncomingCalls:
             self._services.router.close(leg)
 
     async def _end_both(self, leg: Leg, replaced: str) -> None:
-        """Hang up a channel that has taken another's place, and the other one (INVITE with Replaces, RFC 3891).
+        """Hang up a channel that has replaced another, and the one replaced (INVITE with Replaces, RFC 3891).
 
-        A call can be ended in this way, but not taken over.
+        Such an INVITE can end a call, but not take it over.
         """
         router = self._services.router
         known = router.has(replaced)
-        before = router.open(replaced)
-        await asyncio.gather(self._hang_up(leg), self._services.channels.hang_up(before))
+        replaced_leg = router.open(replaced)
+        await asyncio.gather(self._hang_up(leg), self._services.channels.hang_up(replaced_leg))
         if not known:
-            router.close(before)
+            router.close(replaced_leg)
 
     async def _hang_up(self, leg: Leg) -> None:
         await self._services.channels.hang_up(leg)
         self._services.router.close(leg)
 
 
-def _named(said: list[str]) -> str:
-    """What stands in place of the number dialled: the account's name, or "?"; logged for the operator."""
-    name = "".join(said[NAMED : NAMED + 1]) or "?"
-    log.warning("a call names no number that was dialled, but %r. See [trunk] did_from.", name)
+def _account_name(headers: list[str]) -> str:
+    """What the carrier sent in place of a dialled number, such as an account's name; "?" if nothing. Logs a warning."""
+    name = "".join(headers[NAMED : NAMED + 1]) or "?"
+    log.warning("a call names no number but %r. See [trunk] did_from.", name)
     return name

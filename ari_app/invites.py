@@ -1,4 +1,4 @@
-"""Detects copies of an INVITE: however it is routed, and however late, one INVITE makes one call (RFC 3261, 8.2.2.2)."""
+"""Detects copies of an INVITE, so that each makes only one call, whatever its route or delay (RFC 3261, 8.2.2.2)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from taxiphone.ari_app.ports import Event
 
 _REMEMBERED = 20_000
 
-# Positions among the arguments after the number dialled (dialplan/config.py), following the five of
-# `directory.callers.CallerHeaders`: the From tag with the CSeq, and what stands in place of the number dialled.
+# Positions among the arguments after the number dialled (dialplan/config.py). They follow the five of
+# `directory.callers.CallerHeaders`: the From tag with the CSeq, and what was sent in place of a dialled number.
 MARK, NAMED = 5, 6
 
 
 class Invites:
     """The latest 20,000 INVITEs that have made a call.
 
-    Asterisk rejects a merged request while the first is being answered, but takes a copy that comes after the ACK for a
+    Asterisk rejects a merged request while the first is being answered, but treats a copy that arrives after the ACK as a
     new call.
     """
 
@@ -25,10 +25,10 @@ class Invites:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def is_copy(self, event: Event) -> bool:
-        """Whether the INVITE behind this StasisStart has made a call before: same Call-ID, From tag and CSeq.
+        """Whether the INVITE behind this StasisStart has already made a call: same Call-ID, From tag and CSeq.
 
         Args:
-            event: if its arguments have no From tag and CSeq, nothing is known of the INVITE.
+            event: the StasisStart. Without From tag and CSeq in its arguments, it doesn't count as a copy.
         """
         call_id, mark = event["channel"].get("protocol_id", ""), "".join(event["args"][2:][MARK : MARK + 1])
         if not call_id or not mark:

@@ -1,8 +1,9 @@
-"""Counts each key press once, dropping the copies that a carrier sends of it.
+"""Counts each key press once, ignoring the copies that a carrier sends.
 
 A carrier may send a press twice, as RTP events (RFC 4733) and as SIP INFO, or with several end packets whose timestamps
-differ. Asterisk makes an event of each copy, and plays some of them out later: at least 45 ms after the one before, for as
-long as the press took. The copies of one press are therefore spread over some 300 ms, but they overlap, or nearly do.
+differ. Asterisk makes an event of each copy, and delays some of them: each starts at least 45 ms after the one before and
+lasts as long as the press did. The copies of one press are therefore spread over about 300 ms, but they overlap or nearly
+do.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _MILLISECOND = timedelta(milliseconds=1)
-# Between the end of a key and the beginning of its copy. Asterisk keeps two keys of one method at least 45 ms apart.
+# The longest gap between the end of a key and the beginning of its copy. Asterisk keeps two keys sent by the same method at
+# least 45 ms apart.
 _GAP = 44 * _MILLISECOND
-# The same if the two have different lengths: then they come by different methods.
+# The same for two of different lengths, which were sent by different methods.
 _OTHER_METHOD_GAP = 60 * _MILLISECOND
-# From the first event to the last copy, once a leg is known to send copies.
+# The longest time from the first event to the last copy, once a leg is known to send copies.
 _COPIES_WITHIN = 300 * _MILLISECOND
 
 
@@ -24,22 +26,22 @@ class Keypad:
     """The keys of one leg.
 
     Attributes:
-        sends_copies: a copy has come from this leg before.
+        sends_copies: whether this leg has sent a copy before.
     """
 
     sends_copies: bool = False
     _digit: str = ""
     _length: timedelta = timedelta(0)
-    _first: datetime | None = None  # event of this press
-    _last: datetime | None = None  # event of it, a copy perhaps
+    _first: datetime | None = None  # the time of the first event of the current press
+    _last: datetime | None = None  # the time of its last event, which may be a copy
 
     def presses(self, digit: str, ended: datetime | None, milliseconds: int) -> bool:
-        """Whether an event is a new press, and not a copy of the one before.
+        """Whether an event is a new press rather than a copy of the one before.
 
         Args:
             digit: the key.
-            ended: the event's time by Asterisk's clock; None if the event has none, which makes it a press.
-            milliseconds: how long the key was pressed, by the event.
+            ended: the event's time by Asterisk's clock; an event without a time (None) counts as a press.
+            milliseconds: how long the key was pressed, according to the event.
         """
         length = milliseconds * _MILLISECOND
         copy = digit == self._digit and ended is not None and self._is_copy(ended, length)

@@ -1,4 +1,4 @@
-"""One call's legs and bridge, the language its client is spoken to in, and how all of it is taken down."""
+"""One call in progress: its legs, its bridge, the client's language, and the clean-up at its end."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class LiveCall:
     """A call that has just arrived, or one that an earlier process began (ari_app.recovery).
 
     Args:
-        services: what it works with.
-        client_leg: the client's.
-        call_id: of a call that an earlier process began.
+        services: the services that each call uses.
+        client_leg: the client's leg.
+        call_id: the id of a call that an earlier process began; empty for a new one.
 
     Attributes:
-        id: the call's.
-        phones: the legs of the consultant's phones that are rung.
-        bridge_id: of the bridge in which the two talk.
+        id: the call's id.
+        phones: the legs of the consultant's phones.
+        bridge_id: the id of the bridge in which they talk.
         record: the call's row.
-        database: as a call waits for it.
+        database: the database, with a time-out.
         speech: the prompts in the client's language.
-        bridged: the two are in the bridge, or may be.
-        stopped: the program is being ended.
+        bridged: whether the two legs are bridged, or may be.
+        stopped: whether the program is being stopped.
     """
 
     def __init__(self, services: Services, client_leg: Leg, *, call_id: str = "") -> None:
@@ -58,10 +58,10 @@ class LiveCall:
         self.speech = services.speech(self.settings.platform.language)
         self.bridged = False
         self.stopped = False
-        self._asides: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     def open_phone(self, channel: str) -> Leg:
-        """The leg of a consultant's phone; its inbox is open before the channel exists."""
+        """The leg of one of the consultant's phones. Opened before its channel exists, so that no event is missed."""
         leg = self.services.router.open(channel)
         if leg not in self.phones:
             self.phones.append(leg)
@@ -70,7 +70,7 @@ class LiveCall:
     # -- languages ------------------------------------------------------------------------------------------------
 
     async def speak(self, language: str) -> None:
-        """Speak this language with the client from now on."""
+        """Use this language for the client from now on."""
         self.speech = self.services.speech(language)
         await self.channels.set_language(self.client_leg, language)
 
@@ -79,7 +79,7 @@ class LiveCall:
         return self.services.speech(consultant.language)
 
     def name_of(self, kind: str, code: str, speech: Speech) -> Sounds:
-        """A person's name as it is said; the code, digit by digit, if there is no sound of the name."""
+        """A person's name as sounds; the code, digit by digit, if there is no recording of the name."""
         return names.spoken(self.settings, kind, code, speech.language) or speech.digits(code)
 
     # -- saying and asking ----------------------------------------------------------------------------------------
@@ -114,63 +114,59 @@ class LiveCall:
         )
 
     async def restart_timeout(self) -> None:
-        """Let Asterisk hang up the client if nothing more is asked for [call] menu_seconds: this program has died then."""
+        """Let Asterisk hang up the client after [call] menu_seconds, in case this process dies. Called at each question."""
         seconds = self.settings.call.menu_seconds
         await self.channels.set_variable(self.client_leg, "TIMEOUT(absolute)", str(seconds))
 
     def seconds(self, question: Question) -> float:
-        """How long a key is waited for."""
+        """How long to wait for a key."""
         return float(getattr(self.settings.call, question.wait)) if question.wait else 0.0
 
     def tries(self, question: Question) -> int:
-        """How often it is asked at most."""
+        """Maximum number of times the question is asked."""
         return question.tries or self.settings.call.code_tries
 
-    # -- beside the call's course ---------------------------------------------------------------------------------
-
-    def aside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the call's own course; the call's end waits for it."""
-        task = asyncio.create_task(work)
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
+    # -- in the background ----------------------------------------------------------------------------------------
 
     def dismiss(self, leg: Leg, *sounds: str) -> None:
-        """Let a consultant's phone go, beside the call's own course. Whoever has answered it hears these sounds first."""
-        self.aside(self._dismiss(leg, sounds))
+        """Hang up a consultant's phone in the background. If it has been answered, play these sounds first."""
+        task = asyncio.create_task(self._dismiss(leg, sounds))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _dismiss(self, leg: Leg, sounds: Sounds) -> None:
         try:
             if sounds and leg.answered.is_set():
                 await self.prompter.say(leg, *sounds)
         except AriError as error:
-            log.warning("%s could not be told why it is let go: %s", leg.id, error)
+            log.warning("%s is hung up without an explanation: %s", leg.id, error)
         finally:
             await self.channels.hang_up(leg)
 
     async def note(self, writing: Coroutine[Any, Any, None], *, seconds: float) -> None:
-        """Write a note, and wait for it at most so long: a slow database keeps nobody waiting."""
-        noted = asyncio.ensure_future(writing)
-        noted.add_done_callback(self._log_failure)
-        await asyncio.wait({noted}, timeout=seconds)
+        """Write to the database, but wait for it no longer than `seconds`; the write then continues in the background."""
+        task = asyncio.ensure_future(writing)
+        task.add_done_callback(self._log_failure)
+        await asyncio.wait({task}, timeout=seconds)
 
-    def _log_failure(self, noted: asyncio.Task[None]) -> None:
-        if not noted.cancelled() and (error := noted.exception()) is not None:
-            log.warning("call %s: a note could not be made at once: %s", self.id, error)
+    def _log_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("call %s: a call event could not be written: %s", self.id, error)
 
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def end(self, outcome: Outcome) -> Outcome:
-        """Hang up all legs, remove the bridge, and write to the call's row how it ended; the outcome that was written."""
+        """Hang up all legs, remove the bridge, and write the outcome to the call's row; returns the outcome written."""
         if self.bridged and outcome is Outcome.FAILED:
-            outcome = Outcome.TALKED  # what went wrong came after the talk had begun
+            outcome = Outcome.TALKED  # the error occurred after the talk had begun
         try:
-            # A talk that ends because the program is stopped was cut: the client may continue it.
+            # A talk that ends because the program is stopped counts as dropped, so that the client may continue it.
             cause = TEMPORARY_FAILURE if self.stopped and self.bridged else NORMAL
             legs = (self.client_leg, *self.phones)
             await asyncio.gather(*(self.channels.hang_up(leg, cause) for leg in legs))
-            for task in self._asides:
-                task.cancel()  # there is no leg any more that it could speak to
-            await asyncio.gather(*self._asides, return_exceptions=True)
+            for task in self._background:
+                task.cancel()  # its leg has been hung up
+            await asyncio.gather(*self._background, return_exceptions=True)
             with contextlib.suppress(AriError):
                 await self.channels.destroy_bridge(self.bridge_id)
             await self.record.ended(outcome)
@@ -180,6 +176,6 @@ class LiveCall:
         return outcome
 
     def close(self) -> None:
-        """Wait for no event any more."""
+        """Stop receiving events."""
         for leg in (self.client_leg, *self.phones):
             self.services.router.close(leg)

@@ -1,4 +1,4 @@
-"""Every question that a call asks: which keys count, how long they are waited for, and what silence means.
+"""Every question of a call: which keys are valid, how long to wait for them, and what silence means.
 
 The steps ask no other questions, and docs/call-flow.md is generated from these. Silence never chooses what costs more: if
 the keys choose a price, silence chooses nothing.
@@ -17,15 +17,15 @@ class Question:
     """A question that is answered by keys.
 
     Attributes:
-        name: the name of the prompt that asks it, and in docs/call-flow.md.
-        who: whom it is asked.
-        keys: the keys that count, with their meaning; other keys are ignored. Empty if a number is keyed in.
-        silence: what it means if no key comes in time, after the last try.
-        wait: the setting of [call] with the seconds that a key is waited for, after the sounds and after each key.
-        tries: how often it is asked at most; 0 for [call] code_tries.
-        ends: keys that end a number that is keyed in.
-        most: how many digits are enough.
-        must_be_heard: it states a price, or asks for consent. If it can't be played, the call ends as failed.
+        name: the name of the prompt that asks it, also used in docs/call-flow.md.
+        who: who is asked, the client or the consultant.
+        keys: the valid keys and their meaning; others are ignored. Empty if a number is keyed in.
+        silence: what it means if no key is pressed in time, after the last try.
+        wait: the setting in [call] for the seconds to wait for a key, after the sounds and after each key.
+        tries: maximum number of times the question is asked; 0 for [call] code_tries.
+        ends: keys that end a keyed-in number.
+        most: maximum number of digits.
+        must_be_heard: whether it states a price or asks for consent. If it then can't be played, the call fails.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Question:
 
     @property
     def valid(self) -> str:
-        """The keys that count."""
+        """The valid keys."""
         return "".join(self.keys) or "0123456789"
 
 

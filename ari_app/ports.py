@@ -1,4 +1,4 @@
-"""What the application needs of the outside, as Protocols. The simulator implements them without a network."""
+"""What the application needs from Asterisk, as Protocols. The simulator implements them without a network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Event = dict[str, Any]
 
 
 class Ari(Protocol):
-    """A connection to Asterisk's REST interface (ARI) that comes back by itself.
+    """A connection to Asterisk's REST interface (ARI) that reconnects by itself.
 
     Attributes:
-        application: the name of the Stasis application; the events of its channels come here.
+        application: the name of the Stasis application, whose events are received.
     """
 
     application: str
@@ -25,7 +25,7 @@ class Ari(Protocol):
 
         Args:
             on_event: called on the event loop with each event, in Asterisk's order. Must not block.
-            on_connect: called each time a connection has been made. Must not block.
+            on_connect: called each time a connection has been established. Must not block.
 
         Raises:
             AriRequestError: the password is refused.
@@ -50,7 +50,7 @@ class Ari(Protocol):
             NotFoundError: 404.
             ConflictError: 409.
             AriRequestError: any other status from 400.
-            AriConnectionError: there is no connection, or it was lost before the answer.
+            AriConnectionError: there is no connection, or it was lost before the answer arrived.
             AriTimeoutError: no answer in time.
         """
 
@@ -62,18 +62,18 @@ class Ari(Protocol):
         """
 
     def asterisk_has_gone(self) -> None:
-        """Asterisk is known to have ended: its absence need not be logged."""
+        """Note that Asterisk is known to have ended, so that the lost connection isn't logged."""
 
 
 class RecordingControl(Protocol):
     """Pauses and resumes the recording of a channel."""
 
     async def mute(self, channel: str, muted: bool) -> bool:
-        """Record silence from now on, or sound again; False if Asterisk refused or did not answer.
+        """Start or stop recording silence instead of sound; False if Asterisk refused or did not answer.
 
         Args:
             channel: the unique id of the channel.
-            muted: whether silence is recorded.
+            muted: whether to record silence.
         """
 
     async def unavailable(self) -> str | None:
@@ -81,19 +81,19 @@ class RecordingControl(Protocol):
 
 
 class MediaSignalling(Protocol):
-    """What signalling tells about the audio of a SIP call's far end."""
+    """What the signalling says about the audio of a SIP call's far end."""
 
     def sends_nothing(self, call_id: str | None, /) -> bool:
         """Whether the far end has agreed to send no audio (RFC 3264: recvonly, inactive).
 
         Args:
-            call_id: the SIP Call-ID; None if it is unknown.
+            call_id: the SIP Call-ID; None if unknown.
         """
 
     def reports(self, call_id: str | None, ours: int | None, /) -> int:
-        """How many RTCP reports (RFC 3550) the far end has sent.
+        """The number of RTCP reports (RFC 3550) received from the far end.
 
         Args:
-            call_id: the SIP Call-ID; None if it is unknown.
-            ours: the SSRC of our own reports, which are not counted.
+            call_id: the SIP Call-ID; None if unknown.
+            ours: the SSRC of Asterisk's own reports, which are not counted.
         """

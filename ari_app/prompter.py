@@ -1,4 +1,4 @@
-"""Plays prompts to a leg, and asks questions that are answered by keys."""
+"""Plays prompts to a leg and asks questions that are answered by keys."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from taxiphone.errors import AriError, PromptError
 from taxiphone.speech.sentences import Sounds
 
 END_KEY_SECONDS = 1.0
-"""How long after the last digit the key that ends a number still belongs to it."""
+"""How long after the last digit the key that ends a number still counts as part of the answer."""
 
-# When a leg hangs up, its playback fails a moment before the event of the hang-up.
+# When a leg hangs up, its playback fails a moment before the hang-up event.
 _GONE_SECONDS = 1.0
 
 
@@ -25,8 +25,8 @@ class Pressed:
     """The keys that answered a question.
 
     Attributes:
-        keys: empty if none came in time, or the leg has gone.
-        end: the key that ended them; empty if none did.
+        keys: the keys; empty if none was pressed in time, or the leg has gone.
+        end: the key that ended the input; empty if none did.
     """
 
     keys: str = ""
@@ -34,10 +34,10 @@ class Pressed:
 
 
 class Prompter:
-    """Plays and asks.
+    """Plays prompts and asks questions.
 
     Args:
-        channels: where the legs are.
+        channels: the commands about channels.
     """
 
     def __init__(self, channels: Channels) -> None:
@@ -45,7 +45,7 @@ class Prompter:
         self._playbacks = itertools.count(1)
 
     async def say(self, leg: Leg, *sounds: str, must_be_heard: bool = False) -> None:
-        """Play sounds one after the other, to their end.
+        """Play sounds one after the other, and wait until they have ended.
 
         Raises:
             PromptError: they must be heard, and one of them could not be played.
@@ -66,22 +66,22 @@ class Prompter:
         valid: str = "0123456789",
         must_be_heard: bool = False,
     ) -> Pressed:
-        """Ask for keys: the first valid one stops the sounds; `seconds` count from their end and anew from each key.
+        """Ask a question. The first valid key stops the sounds.
 
         Args:
-            leg: who is asked.
+            leg: the leg to ask.
             sounds: the question.
-            seconds: how long to wait for the first key, and for each next one.
+            seconds: how long to wait for a key, from the end of the sounds and again from each key.
             end: keys that end the input and are not part of it.
-            most: how many keys are enough.
-            valid: keys that count; others are ignored.
-            must_be_heard: the question states a price, or asks for consent.
+            most: maximum number of keys.
+            valid: the valid keys; others are ignored.
+            must_be_heard: whether the question states a price or asks for consent.
 
         Returns:
-            What was pressed; nothing if no valid key came in time.
+            The keys pressed; empty if no valid key was pressed in time.
 
         Raises:
-            PromptError: it must be heard, and a sound of it could not be played.
+            PromptError: the question must be heard, and one of its sounds could not be played.
         """
         leg.forget_keys()
         async with self._playing(leg, sounds) as playing:
@@ -100,7 +100,7 @@ class Prompter:
         while key is not None and key not in end:
             keys += key
             if len(keys) >= most:
-                # A caller who was told to end with a key may press it all the same: it belongs to this answer.
+                # The end key isn't needed any more, but callers were told to press it. Don't take it for the next answer.
                 key = await _within(min(seconds, END_KEY_SECONDS), _next_of(leg, end)) if end else ""
                 return Pressed(keys, key or "")
             key = await _within(seconds, _next_of(leg, valid + end))
@@ -108,7 +108,7 @@ class Prompter:
 
     @contextlib.asynccontextmanager
     async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[_Playing]:
-        """Play sounds during the block; what is still playing at its end is stopped."""
+        """Play sounds during the block; stop them when it is left."""
         name = f"{leg.id}.say{next(self._playbacks)}"
         finished = leg.expect_playback(name)
         playing = _Playing(finished)
@@ -134,8 +134,8 @@ class _Playing:
     """A playback.
 
     Attributes:
-        finished: set at its end.
-        failed: it did not begin, or a sound of it could not be played; known when it is over.
+        finished: set when it has ended.
+        failed: whether it did not begin, or one of its sounds could not be played; valid once it is over.
     """
 
     finished: asyncio.Event
@@ -155,10 +155,10 @@ async def _check_heard(leg: Leg, playing: _Playing) -> None:
         )
 
 
-async def _next_of(leg: Leg, counting: str) -> str | None:
-    """The next key that counts; None when the leg has gone."""
+async def _next_of(leg: Leg, valid: str) -> str | None:
+    """The next valid key; None if the leg has gone."""
     while (key := await leg.key()) is not None:
-        if key in counting:
+        if key in valid:
             return key
     return None
 

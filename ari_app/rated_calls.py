@@ -1,4 +1,4 @@
-"""Tells a call that the meter has priced it, so that whoever is left on the line can be told the amount."""
+"""Tells a call that the meter has priced it, so that the amount can be announced to anybody still on the line."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import contextlib
 
 
 class RatedCalls:
-    """Calls that wait to be priced."""
+    """The calls that are waiting to be priced."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Event] = {}
 
     def expect(self, call_id: str) -> None:
-        """Start waiting; call this before the meter is told to read its log."""
+        """Start waiting. Call this before the meter is told to read the log."""
         self._waiting.setdefault(call_id, asyncio.Event())
 
     def rated(self, call_id: str) -> None:
-        """The meter has priced a call. On the event loop."""
+        """Note that the meter has priced a call. Call this on the event loop."""
         if call_id in self._waiting:
             self._waiting[call_id].set()
 
     async def wait(self, call_id: str, seconds: float) -> None:
-        """Return when the call is priced, or after this many seconds."""
+        """Wait until the call is priced, but no longer than `seconds`."""
         self.expect(call_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

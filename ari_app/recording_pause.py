@@ -1,4 +1,4 @@
-"""The recording of a talk, paused and resumed by key."""
+"""Pauses and resumes the recording of a talk when a key is pressed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class RecordingPause:
     """Pauses and resumes the recording of one talk.
 
     Args:
-        control: where the recording is.
-        sides: the talk's.
-        muted: it is paused already.
+        control: controls the recording.
+        sides: the two sides of the talk.
+        muted: whether the recording is paused already.
     """
 
     def __init__(self, control: RecordingControl, sides: TalkSides, *, muted: bool) -> None:
         self._control, self._sides, self._muted = control, sides, muted
-        self._turn = asyncio.Lock()  # of two keys, one after the other
+        self._turn = asyncio.Lock()  # handles one key at a time
 
     async def toggle(self) -> None:
-        """Pause the recording, or resume it. Both are told, even if it could not be done."""
+        """Pause the recording, or resume it, and tell both sides whether that succeeded."""
         async with self._turn:
             muted = not self._muted
             if not await self._control.mute(self._sides.consultant.id, muted):

@@ -1,7 +1,7 @@
-"""After a restart or a gap in the connection: compares Asterisk's channels with the calls that are open.
+"""After a restart or a lost connection: compares Asterisk's channels with the open calls.
 
-Talks go on in Asterisk while no program is there. A talk whose two legs are still bridged is taken over. The legs of all
-other calls are hung up, and the meter prices from the event log what was talked.
+Talks continue in Asterisk while the program isn't running. A talk whose two legs are still bridged is taken over. The legs
+of all other calls are hung up, and the meter prices their talks from the event log.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _UNREADABLE = 500
 
 @dataclass(frozen=True)
 class Living:
-    """A channel that Asterisk has.
+    """A channel that exists in Asterisk.
 
     Attributes:
-        up: it has been answered.
-        held: it is in our application.
+        up: whether it has been answered.
+        held: whether it is in the Stasis application.
     """
 
     up: bool = False
@@ -44,55 +44,55 @@ class Living:
 
 
 async def living_channels(services: Services) -> dict[str, Living]:
-    """All channels that Asterisk has and that may be ours, by their unique ids.
+    """Asterisk's channels that may belong to a call, by their unique ids.
 
-    One channel whose Call-ID is not UTF-8 makes Asterisk refuse the whole list (500). Each channel that may be ours is then
-    queried by itself; one that can't be read exists all the same.
+    A single channel whose Call-ID is not UTF-8 makes Asterisk refuse the whole list (500). Each channel that may belong to
+    a call is then queried separately; one that can't be read still exists.
 
     Raises:
-        AriError: it did not say.
+        AriError: Asterisk did not answer.
     """
     ari = services.ari
     try:
-        return {str(each["id"]): _living(each) for each in await ari.request("GET", path("channels"))}
+        channels = await ari.request("GET", path("channels"))
+        return {str(channel["id"]): _living(channel) for channel in channels}
     except AriRequestError as error:
         if error.status < _UNREADABLE:
             raise
-        log.warning("%s One of its channels can't be read; ours are queried one by one.", error)
-    ours = {leg.id for leg in services.router.known()}
-    ours |= await services.database.query(_channels_of_unfinished_calls)
-    found = {}
-    for channel in sorted(ours):
+        log.warning("%s One of its channels can't be read; known channels are queried one by one.", error)
+    ids = {leg.id for leg in services.router.known()}
+    ids |= await services.database.query(_channels_of_unfinished_calls)
+    living = {}
+    for channel_id in sorted(ids):
         try:
-            found[channel] = _living(await ari.request("GET", path("channels", channel)))
+            living[channel_id] = _living(await ari.request("GET", path("channels", channel_id)))
         except NotFoundError:
             continue
         except AriRequestError as error:
             if error.status < _UNREADABLE:
                 raise
-            found[channel] = Living()
-    return found
+            living[channel_id] = Living()
+    return living
 
 
-def _living(shown: dict[str, Any]) -> Living:
-    """A channel as ARI describes it. A channel that was created over ARI has no dialplan, and is the application's."""
-    application = shown.get("dialplan", {}).get("app_name", "")
+def _living(channel: dict[str, Any]) -> Living:
+    """A channel from ARI's description. One created over ARI has no dialplan application, but is in Stasis too."""
+    application = channel.get("dialplan", {}).get("app_name", "")
     return Living(
-        up=shown["state"] == "Up",
-        held=application == "Stasis" or CONSULTANT_LEG in str(shown["id"]),
+        up=channel["state"] == "Up",
+        held=application == "Stasis" or CONSULTANT_LEG in str(channel["id"]),
     )
 
 
 async def reconcile(services: Services) -> None:
-    """After a gap in the connection: find out what the missed events would have said.
+    """After a lost connection: find out what the missed events would have said.
 
     Raises:
-        AriError: Asterisk did not say.
+        AriError: Asterisk did not answer.
     """
     ari = services.ari
-    known = (
-        services.router.known()
-    )  # read before Asterisk is queried: a leg that comes meanwhile is not missing
+    # Read before querying Asterisk, so that a leg that arrives in between doesn't count as missing.
+    known = services.router.known()
     living = await living_channels(services)
     for leg in known:
         if leg.id not in living:
@@ -111,13 +111,13 @@ async def reconcile(services: Services) -> None:
 
 
 async def recover(services: Services, resume: Callable[[LiveCall, Leg], None]) -> set[str]:
-    """Close the calls that can't go on, and pass each talk that can to `resume` as soon as it is found.
+    """Close the calls that can't continue, and pass each talk that can to `resume` as soon as it is found.
 
     Calls that arrive meanwhile belong to this process and are left alone: their legs are open in the router. A second try
     after a failure continues where the first stopped.
 
     Returns:
-        The ids of unpriced calls of which Asterisk has no leg any more.
+        The ids of unpriced calls that have no leg left in Asterisk.
 
     Raises:
         AriError: Asterisk did not answer.
@@ -136,14 +136,14 @@ async def recover(services: Services, resume: Callable[[LiveCall, Leg], None]) -
             continue
         call, consultant = _adopt(services, living, call_id, client_channel, consultant_channel)
         try:
-            goes_on = status != Status.OVER and await services.channels.are_bridged(
+            in_progress = status != Status.OVER and await services.channels.are_bridged(
                 call.bridge_id, call.client_leg, consultant
             )
-        except BaseException:  # tried again later, as if it had not been examined
+        except BaseException:  # the next try examines this call again
             call.close()
             raise
-        if goes_on:
-            log.info("call %s: the talk is still going on and is taken over", call_id)
+        if in_progress:
+            log.info("call %s: the talk is still in progress and is taken over", call_id)
             resume(call, consultant)
             continue
         log.info(
@@ -167,7 +167,7 @@ def _adopt(
     client_channel: str,
     consultant_channel: str | None,
 ) -> tuple[LiveCall, Leg]:
-    """A call as an earlier process left it, with all legs that it has or had; and the consultant's leg."""
+    """A call as an earlier process left it, with its past and present legs; and the consultant's leg."""
     call = LiveCall(services, services.router.open(client_channel), call_id=call_id)
     for channel in sorted(_phones(living, call_id)):
         call.open_phone(channel)
@@ -180,29 +180,31 @@ def _adopt(
 
 
 async def without_legs(services: Services) -> set[str]:
-    """The ids of unpriced calls of which Asterisk has no leg: those that its restart has cut off.
+    """The ids of unpriced calls that have no leg in Asterisk, because it was restarted.
 
     Raises:
-        AriError: Asterisk did not say.
+        AriError: Asterisk did not answer.
     """
     return await _without_legs(services, await services.database.query(unfinished_calls))
 
 
 async def lost_calls(services: Services) -> set[str]:
-    """The calls without a leg that this process does not run. The log has the end of most, or will have it in a moment.
+    """The ids of calls that this process doesn't run and that have no leg in Asterisk.
+
+    For most of them the log has the end, or will have it in a moment.
 
     Raises:
-        AriError: Asterisk did not say.
+        AriError: Asterisk did not answer.
     """
     router = services.router
-    left = [
+    rows = [
         row for row in await services.database.query(unfinished_calls) if not router.has(row.client_channel)
     ]
-    return await _without_legs(services, left) if left else set()
+    return await _without_legs(services, rows) if rows else set()
 
 
 async def _without_legs(services: Services, calls: list[UnfinishedCall]) -> set[str]:
-    """Of calls that were queried a moment ago, those of which Asterisk has no leg."""
+    """The ids of those calls that have no leg in Asterisk."""
     living = await living_channels(services)
     return {row.id for row in calls if row.client_channel not in living and not _phones(living, row.id)}
 
@@ -213,10 +215,10 @@ def _phones(living: Iterable[str], call_id: str) -> set[str]:
 
 
 async def _hang_up_strays(services: Services, living: dict[str, Living]) -> None:
-    """Hang up channels in our application that belong to no open call: nobody else would."""
+    """Hang up channels in the application that belong to no open call; nothing else would end them."""
     router = services.router
-    for channel, found in living.items():
-        if found.held and not router.has(channel):
+    for channel, state in living.items():
+        if state.held and not router.has(channel):
             log.warning("%s belongs to no call and is hung up", channel)
             leg = router.open(channel)
             await services.channels.hang_up(leg)
@@ -227,10 +229,10 @@ class UnfinishedCall(NamedTuple):
     """A call that is neither priced nor closed.
 
     Attributes:
-        id: the call's.
-        client_channel: the client's.
-        consultant_channel: of the phone that accepted; None if none has.
-        status: of the call's row.
+        id: the call's id.
+        client_channel: the client's channel.
+        consultant_channel: the channel of the phone that accepted; None if none has.
+        status: the call's status.
     """
 
     id: str
@@ -251,8 +253,8 @@ def unfinished_calls(session: Session) -> list[UnfinishedCall]:
 
 def _channels_of_unfinished_calls(session: Session) -> set[str]:
     """Every channel that an unfinished call may have."""
-    found = set()
+    channels = set()
     for call in unfinished_calls(session):
-        found.add(call.client_channel)
-        found |= {consultant_leg(call.id, number) for number in range(1, MOST_PHONES + 1)}
-    return found
+        channels.add(call.client_channel)
+        channels |= {consultant_leg(call.id, number) for number in range(1, MOST_PHONES + 1)}
+    return channels

@@ -1,8 +1,7 @@
-"""Routes each of Asterisk's events to the leg that it is about. Nothing is decided here.
+"""Routes each of Asterisk's events to the leg that it concerns. No decisions are made here.
 
-A `Leg` is the inbox of one channel: it keeps what events said of it (answered, keys, finished playbacks, gone), in
-Asterisk's order. It is opened before the request that makes the channel is sent, so no event comes too early. Commands
-wait on it.
+A `Leg` is the inbox of one channel. It keeps what events report about the channel (answered, keys, finished playbacks,
+gone), in Asterisk's order. It is opened before the channel is created, so that no event is missed. Commands wait on it.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
-# No sound is this short.
-_AT_ONCE = timedelta(milliseconds=50)
+# Every sound is longer than this.
+_SHORTEST_SOUND = timedelta(milliseconds=50)
 
 Arrival = Callable[["Leg", Event], None]
 
 
 class Leg:
-    """One channel, as far as its events tell.
+    """The state of one channel, according to its events.
 
     Attributes:
         id: the channel's unique id.
         entered: set when it is in the application (StasisStart).
         answered: set when the phone that it rings has been picked up.
         gone: set when it has been hung up.
-        cause: why, as a Q.850 cause; None before that, or if it was not sent.
-        dialled: status of the dialling: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
-        confirmed: whether Asterisk has told of it yet.
+        cause: the Q.850 cause of the hang-up; None before it, or if none was sent.
+        dialled: the dial status: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
+        confirmed: whether Asterisk is known to have created the channel.
         joined: when an event said that the channel had entered a bridge, by the bridge's id.
-        parted: the same for leaving one.
+        parted: when an event said that it had left a bridge, by the bridge's id.
         on_hold: set while its phone has the call on hold, and may send nothing.
-        off_hold: set while it has not.
-        sip_call_id: of its SIP dialog; None if it is not known yet.
-        packets_before_answer: RTP packets that came before it answered, such as early media.
+        off_hold: set while its phone does not have the call on hold.
+        sip_call_id: the Call-ID of its SIP dialog; None if not known yet.
+        packets_before_answer: RTP packets received before it answered, such as early media.
     """
 
     def __init__(self, channel: str) -> None:
@@ -63,8 +62,8 @@ class Leg:
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
         self._playbacks: dict[str, asyncio.Event] = {}
-        self._sound_began: dict[str, datetime | None] = {}  # of a playback: when its present sound did
-        self._unheard: set[str] = set()  # playbacks of which a sound could not be played
+        self._sound_began: dict[str, datetime | None] = {}  # when the current sound of a playback began
+        self._unheard: set[str] = set()  # playbacks with a sound that could not be played
 
     def __repr__(self) -> str:
         return f"<Leg {self.id}{' gone' if self.gone.is_set() else ''}>"
@@ -77,7 +76,7 @@ class Leg:
     # -- what commands wait for ----------------------------------------------------------------------------------
 
     async def key(self) -> str | None:
-        """The next key (DTMF, RFC 4733) that was pressed and not read yet; None when the leg has gone."""
+        """Wait for the next key (DTMF, RFC 4733) that has not been read yet; None if the leg has gone."""
         while not self._keys:
             if self.gone.is_set():
                 return None
@@ -86,11 +85,11 @@ class Leg:
         return self._keys.popleft()
 
     def forget_keys(self) -> None:
-        """Drop keys that were pressed earlier: an answer belongs to the question that was asked."""
+        """Drop keys pressed so far, so that they aren't taken for an answer to the next question."""
         self._keys.clear()
 
     def expect_playback(self, playback: str) -> asyncio.Event:
-        """An event that is set when a playback has finished; get it before the request is sent."""
+        """An event that is set when a playback has finished. Call this before the playback is requested."""
         return self._playbacks.setdefault(playback, asyncio.Event())
 
     def forget_playback(self, playback: str) -> None:
@@ -100,15 +99,15 @@ class Leg:
         self._unheard.discard(playback)
 
     def unheard(self, playback: str) -> bool:
-        """Whether a sound of a playback could not be played; call this before `forget_playback`."""
+        """Whether one of a playback's sounds could not be played. Call this before `forget_playback`."""
         return playback in self._unheard
 
     def confirm(self, *, entered: bool = False, answered: bool = False) -> None:
-        """Note what Asterisk said when it was asked: the channel exists, and perhaps more. Its events may have been missed.
+        """Note that the channel exists, as Asterisk answered a query. Its events may have been missed.
 
         Args:
-            entered: it is in the application.
-            answered: it is up.
+            entered: whether it is in the application.
+            answered: whether it is up.
         """
         self.confirmed = True
         if entered:
@@ -117,21 +116,21 @@ class Leg:
             self.answered.set()
 
     def dialog_is(self, sip_call_id: str) -> None:
-        """Note its SIP Call-ID, as Asterisk gave it when it was asked."""
+        """Note its SIP Call-ID, as Asterisk answered a query."""
         self.sip_call_id = sip_call_id
 
     def answered_after(self, packets: int) -> None:
-        """It has answered; RTP packets that came before count as early media."""
+        """Note that it has answered, and how many RTP packets of early media had arrived before."""
         self.packets_before_answer = packets
 
     def leaves(self) -> None:
-        """It is about to leave the application for the dialplan; `entered` is set when it comes back."""
+        """Note that it is about to leave the application for the dialplan; `entered` is set again when it returns."""
         self.entered.clear()
 
-    # -- what the router tells ------------------------------------------------------------------------------------
+    # -- what the router calls ------------------------------------------------------------------------------------
 
     def take(self, event: Event) -> None:
-        """Note what an event says of this channel."""
+        """Apply an event of this channel."""
         self.confirmed = True
         self._dialog(event)
         self._moved(event)
@@ -145,7 +144,7 @@ class Leg:
                     self._keys.append(event["digit"])
                     self._key_came.set()
             case "PlaybackStarted" | "PlaybackContinuing" | "PlaybackFinished":
-                self._plays(event)
+                self._playback(event)
             case "Dial":
                 self.dialled = event.get("dialstatus") or self.dialled
                 if self.dialled == "ANSWER":
@@ -156,11 +155,11 @@ class Leg:
                 self.cause = event.get("cause") or self.cause
                 self.lost()
 
-    def _plays(self, event: Event) -> None:
-        """A sound of a playback has begun, or has ended.
+    def _playback(self, event: Event) -> None:
+        """Handle the beginning or the end of one of a playback's sounds.
 
-        If a sound does not exist, Asterisk goes on with the next and reports a failure for the last one only. A missing
-        sound before the last ends within a millisecond.
+        If a sound does not exist, Asterisk continues with the next, and reports a failure only if it was the last one.
+        Any other missing sound is recognised because it ends within a millisecond.
         """
         playback, at = event["playback"]["id"], _time_of(event)
         if playback not in self._playbacks:
@@ -169,23 +168,23 @@ class Leg:
             self._sound_began[playback] = at
             return
         began = self._sound_began.get(playback)
-        at_once = began is not None and at is not None and timedelta(0) <= at - began < _AT_ONCE
+        missing = began is not None and at is not None and timedelta(0) <= at - began < _SHORTEST_SOUND
         continuing = event["type"] == "PlaybackContinuing"
-        if (continuing and at_once) or event["playback"].get("state") == "failed":
+        if (continuing and missing) or event["playback"].get("state") == "failed":
             self._unheard.add(playback)
         if not continuing:
             self.played(playback)
 
     def holds(self, held: bool) -> None:
-        """Its phone has put the call on hold, or resumed it."""
+        """Note that its phone has put the call on hold, or resumed it."""
         (self.on_hold.set if held else self.on_hold.clear)()
         (self.off_hold.clear if held else self.off_hold.set)()
 
     def _dialog(self, event: Event) -> None:
-        """Note its SIP Call-ID where the event has it; else `Channels.rtp_count` asks for it."""
+        """Note its SIP Call-ID, if the event has it. Otherwise `Channels.rtp_count` queries it."""
         if self.sip_call_id is None:
-            told = event.get("channel") or event.get("peer") or {}
-            self.sip_call_id = told.get("protocol_id") or None
+            channel = event.get("channel") or event.get("peer") or {}
+            self.sip_call_id = channel.get("protocol_id") or None
 
     def _moved(self, event: Event) -> None:
         """Note when it entered a bridge, or left one."""
@@ -195,39 +194,39 @@ class Leg:
             self.parted[str(event["bridge"]["id"])] = moment()
 
     def lost(self) -> None:
-        """The channel has gone; nobody needs to wait for its playbacks."""
+        """Note that the channel has gone, and end all waits for its keys and playbacks."""
         self.gone.set()
         self._key_came.set()
         for finished in self._playbacks.values():
             finished.set()
 
     def playing(self) -> list[str]:
-        """The playbacks that have not ended, as far as events say."""
+        """The playbacks that have not ended, according to the events."""
         return [name for name, finished in self._playbacks.items() if not finished.is_set()]
 
     def played(self, playback: str) -> None:
-        """A playback has ended, or the event of its end was missed."""
+        """Note that a playback has ended."""
         if playback in self._playbacks:
             self._playbacks[playback].set()
 
 
 class Router:
-    """Finds legs by channel id, and passes a channel that it does not know to `on_arrival`."""
+    """Finds legs by channel id, and passes unknown channels to `on_arrival`."""
 
     def __init__(self, on_arrival: Arrival) -> None:
         self._on_arrival = on_arrival
         self._legs: dict[str, Leg] = {}
 
     def open(self, channel: str) -> Leg:
-        """The leg of a channel; created if there is none, so that the inbox is open before the channel exists."""
+        """The leg of a channel; created if there is none. Call this before the channel is created."""
         return self._legs.setdefault(channel, Leg(channel))
 
     def close(self, leg: Leg) -> None:
-        """Drop a leg that nobody waits for any more."""
+        """Drop a leg whose events are no longer needed."""
         self._legs.pop(leg.id, None)
 
     def route(self, event: Event) -> None:
-        """Give an event to its leg."""
+        """Pass an event to its leg."""
         channel = _channel_of(event)
         if channel is None:
             return
@@ -242,11 +241,11 @@ class Router:
         leg.take(event)
 
     def known(self) -> list[Leg]:
-        """The legs that Asterisk has confirmed and not ended."""
+        """The legs whose channels exist in Asterisk, according to the events."""
         return [leg for leg in self._legs.values() if leg.confirmed and not leg.gone.is_set()]
 
     def has(self, channel: str) -> bool:
-        """Whether somebody waits for events of this channel."""
+        """Whether this channel has an open leg."""
         return channel in self._legs
 
     def __len__(self) -> int:

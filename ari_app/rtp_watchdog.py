@@ -1,8 +1,8 @@
-"""Watches whether RTP packets (RFC 3550) still come from both sides of a talk.
+"""Watches whether RTP packets (RFC 3550) still arrive from both sides of a talk.
 
-Packets are counted, not sound: a silent room sends packets too. A side counts as heard once a packet has come since it
-answered: sound, comfort noise, or a key (RFC 4733), even in the menu. A side that was heard may send nothing for good
-reason: its phone holds the call, has agreed only to listen, or still sends RTCP reports. Each of these restarts the
+Packets are counted, whatever they contain: a quiet room sends packets too. A side counts as heard once a packet has arrived
+since it answered: sound, comfort noise, or a key (RFC 4733), even in the menu. After that, a side may have a valid reason to
+send nothing: its phone holds the call, has agreed to only listen, or still sends RTCP reports. Each of these restarts the
 time-out.
 """
 
@@ -19,9 +19,9 @@ from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.store.types import steady
 
 _POLL_SECONDS = 2.0
-# Before the first poll: if nothing follows, the last packet came before the talk.
+# How long before the first poll the last packet is assumed to have arrived, if none follows.
 _BEFORE_SECONDS = 1.0
-# The usual length of a packet's sound (RFC 3551).
+# The usual duration of the audio in a packet (RFC 3551).
 _PACKET_SECONDS = 0.02
 
 
@@ -30,9 +30,9 @@ class Silence:
     """One side is not heard.
 
     Attributes:
-        leg: whose phone sends nothing.
-        from_the_start: nothing has come since it answered.
-        heard_until: when its last packet came, or it was last silent for good reason; None if neither happened.
+        leg: the leg whose phone sends nothing.
+        from_the_start: whether nothing has arrived since it answered.
+        heard_until: when its last packet arrived, or it last had a valid reason to be silent; None if neither happened.
     """
 
     leg: Leg
@@ -42,34 +42,37 @@ class Silence:
 
 @dataclass(frozen=True)
 class Noted:
-    """How many packets had come from a leg at a given time, as an earlier process noted it."""
+    """How many packets had arrived from a leg at a given time, as recorded by an earlier process."""
 
     at: datetime
     packets: int
 
 
 Earlier = tuple[tuple[Noted, ...], tuple[Noted, ...]]
-"""What was noted of the client's packets, and of the consultant's; the latest first."""
+"""The recorded counts of the client's packets, and of the consultant's, newest first."""
 
 
 @dataclass
 class _Side:
-    """What is known of one leg's packets.
+    """The packets of one leg.
 
     Attributes:
-        earlier: what an earlier process noted, the latest first; empty if this process has begun the talk.
-        asked: its phone was asked for the direction of its audio.
+        heard_until: when the last packet arrived, or the phone last had a valid reason to be silent.
+        earlier: counts recorded by an earlier process, newest first; empty if this process began the talk.
+        asked: whether the phone was asked to state the direction of its audio again.
+        known: whether the packets have been counted.
+        packets: number of RTP packets at the last poll.
+        reports: number of RTCP reports at the last poll.
+        grew_at: the last poll that found more packets, or a valid reason for none, by the loop's clock.
     """
 
     leg: Leg
     heard_until: datetime | None = None
     earlier: tuple[Noted, ...] = ()
     asked: bool = False
-    known: bool = False  # its packets were counted
-    # At the last poll.
+    known: bool = False
     packets: int = 0
     reports: int = 0
-    # By the loop's clock: the last poll that found more packets than before, or good reason.
     grew_at: float = 0.0
 
     @property
@@ -77,21 +80,21 @@ class _Side:
         return self.heard_until is not None
 
     def heard(self, clock: float, ago: float) -> None:
-        """A packet came so many seconds ago, or it was silent for good reason until now."""
+        """Note that a packet arrived `ago` seconds before now, or that silence was justified until then."""
         self.grew_at, self.heard_until = clock, steady() - timedelta(seconds=ago)
 
 
 class RtpWatchdog:
-    """Looks at both sides of a talk from time to time.
+    """Polls both sides of a talk.
 
     Args:
         channels: counts the packets of a leg.
-        signalling: tells which phone sends nothing for good reason.
-        client: a leg of the talk.
-        consultant: the other.
-        settings: [call], with its two time-outs.
-        heard: both were heard before: the talk was taken over.
-        earlier: what was noted of the client's packets, and of the consultant's, before it was taken over.
+        signalling: tells which phones have a valid reason to send nothing.
+        client: the client's leg.
+        consultant: the consultant's leg.
+        settings: the section [call], which has the two time-outs.
+        heard: whether both were heard before, because the talk was taken over.
+        earlier: the packet counts recorded before it was taken over.
     """
 
     def __init__(
@@ -112,16 +115,16 @@ class RtpWatchdog:
         self._pause = min(_POLL_SECONDS, self._one_way / 4, self._lost / 4)
 
     async def until_silence(self) -> Silence:
-        """Return when one side is silent for longer than the settings allow; of two, the one that fell silent first."""
+        """Wait until a side has been silent for longer than the settings allow; if both have, return the first."""
         loop = asyncio.get_running_loop()
         began = before = loop.time()
         while True:
             clock = loop.time()
             for side in self._sides:
                 await self._poll(side, clock, clock - before)
-            found = self._silent(clock, began)
-            if found is not None:
-                return found
+            silence = self._silent(clock, began)
+            if silence is not None:
+                return silence
             before = clock
             await asyncio.sleep(self._pause)
 
@@ -133,11 +136,11 @@ class RtpWatchdog:
         return asyncio.get_running_loop().time() - side.grew_at
 
     def heard_until(self, leg: Leg) -> datetime | None:
-        """When a leg's last packet came."""
+        """When a leg's last packet arrived."""
         return next(side for side in self._sides if side.leg is leg).heard_until
 
     def counts(self) -> tuple[int, int]:
-        """How many packets had come from the client, and from the consultant, at the last poll."""
+        """The number of packets from the client and from the consultant at the last poll."""
         return self._sides[0].packets, self._sides[1].packets
 
     async def _poll(self, side: _Side, clock: float, passed: float) -> None:
@@ -153,13 +156,14 @@ class RtpWatchdog:
             elif packets > side.leg.packets_before_answer:
                 side.heard(clock, _BEFORE_SECONDS)
         elif packets > side.packets:
-            # It may have stopped at any moment since the last poll; the number of packets tells when.
-            came = min((packets - side.packets) * _PACKET_SECONDS, passed)
-            side.heard(clock, passed - came)
+            # The packets may have stopped at any moment since the last poll; their number tells when.
+            sounding = min((packets - side.packets) * _PACKET_SECONDS, passed)
+            side.heard(clock, passed - sounding)
         elif side.ever and self._has_reason(side, reports):
             side.heard(clock, 0.0)
         elif self._taken_over and not side.asked and clock - side.grew_at >= self._lost / 2:
-            # Its answer states again what it agreed to while no program was there (RFC 3261, section 14).
+            # The phone may have agreed to be silent while the program wasn't running; its answer to a re-INVITE says so
+            # (RFC 3261, section 14).
             side.asked = True
             await self._channels.refresh_session(side.leg)
         side.packets, side.reports = packets, reports
@@ -181,7 +185,7 @@ class RtpWatchdog:
 
 
 def _last_packet(earlier: tuple[Noted, ...], packets: int) -> datetime:
-    """When the last of `packets` came, extrapolated from what was noted; now at the latest."""
+    """When the last of `packets` arrived, extrapolated from the recorded counts; now at the latest."""
     if not earlier:
         return steady()
     last, pace = earlier[0], timedelta(seconds=_PACKET_SECONDS)

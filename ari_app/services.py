@@ -1,4 +1,4 @@
-"""What every call works with."""
+"""The services that every call uses."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class OpenTalk(Protocol):
     call_id: str
 
     def end_if_client_is_silent(self) -> bool:
-        """End it if the client's line has sent nothing for some seconds: the line is dead, and its client calls again."""
+        """End the talk if the client's line has sent nothing for some seconds; True if it was ended."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What every call works with. Made by `services`.
+    """The services that every call uses. Created by `services`.
 
     Attributes:
-        settings: checked.
-        database: where calls and money are.
-        languages: in which prompts can be said.
+        settings: the settings.
+        database: the database.
+        languages: the languages of the prompts.
         ari: the connection to Asterisk.
-        router: gives each event to its leg.
+        router: passes each event to its leg.
         channels: commands about channels and bridges.
         prompter: plays prompts and asks questions.
         dialer: rings phones.
         recording_control: pauses recordings.
-        signalling: tells which phone sends no audio for good reason.
+        signalling: tells which phones have a valid reason to send no audio.
         rated_calls: tells when a talk has been priced.
-        on_over: called with a call's id when its talk is over; the meter then reads its log at once.
-        talks: those in progress, by the client's id.
+        on_over: called with a call's id when its talk is over, so that the meter reads the log at once.
+        talks: the talks in progress, by the client's id.
         sign_ins: checks codes and PINs.
     """
 
@@ -79,7 +79,7 @@ def services(
     signalling: MediaSignalling,
     on_over: Callable[[str], None],
 ) -> Services:
-    """The services over these ports; see `Services`."""
+    """Create the services, given the connections to Asterisk; see `Services`."""
     channels = Channels(ari)
     return Services(
         settings=settings,

@@ -1,4 +1,4 @@
-"""What an earlier process noted of a talk that is still going on."""
+"""What an earlier process recorded about a talk that is still in progress."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class TakenOver:
     Attributes:
         client: who pays.
         consultant: who is paid.
-        language: the client's.
-        recorded: the talk is recorded.
+        language: the client's language.
+        recorded: whether the talk is recorded.
         accepted: what was fixed when the consultant accepted.
-        seconds: since the two were bridged, as far as the program knows, by a clock that nobody can set.
-        muted: somebody has paused the recording.
-        packets: what was last noted of the RTP packets of both.
+        seconds: seconds since the two were bridged, as far as is known, by the monotonic clock.
+        muted: whether the recording is paused.
+        packets: the last recorded counts of both sides' RTP packets.
     """
 
     client: Client
@@ -54,11 +54,11 @@ class TakenOver:
 
 
 async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, call_id: str) -> TakenOver:
-    """What was noted of a talk.
+    """Read what was recorded about a talk, and record that it was taken over.
 
     Raises:
         LedgerError: the call has no client or no consultant, or is over.
-        SQLAlchemyError: the database refused.
+        SQLAlchemyError: the database failed.
     """
 
     def work(session: Session) -> TakenOver:
@@ -83,26 +83,28 @@ async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, ca
     return await database.run_to_the_end(work)
 
 
-def _latest(session: Session, call_id: str, *whats: str) -> CallEvent | None:
-    found = (
+def _latest(session: Session, call_id: str, *kinds: str) -> CallEvent | None:
+    query = (
         select(CallEvent)
-        .where(CallEvent.call_id == call_id, CallEvent.what.in_(whats))
+        .where(CallEvent.call_id == call_id, CallEvent.what.in_(kinds))
         .order_by(CallEvent.id.desc())
         .limit(1)
     )
-    return session.scalar(found)
+    return session.scalar(query)
 
 
 def _packets(session: Session, call_id: str) -> Earlier:
-    """What was last noted of the client's packets, and of the consultant's; the latest first."""
-    found = (
+    """The last recorded counts of the client's packets, and of the consultant's, newest first."""
+    query = (
         select(CallEvent)
         .where(CallEvent.call_id == call_id, CallEvent.what == ALIVE, CallEvent.detail.startswith("packets "))
         .order_by(CallEvent.id.desc())
         .limit(2)
     )
-    noted: list[tuple[datetime, list[str]]] = [
-        (proof.steadily(each), (each.detail or "").split()) for each in session.scalars(found)
+    recorded: list[tuple[datetime, list[str]]] = [
+        (proof.steadily(event), (event.detail or "").split()) for event in session.scalars(query)
     ]
-    client, consultant = (tuple(Noted(at, int(words[place])) for at, words in noted) for place in (1, 2))
+    client, consultant = (
+        tuple(Noted(at, int(words[position])) for at, words in recorded) for position in (1, 2)
+    )
     return client, consultant

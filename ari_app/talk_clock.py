@@ -1,4 +1,4 @@
-"""What is due at which second of a talk: the warnings, the end of the package, the end of the credit."""
+"""The scheduled events of a talk: the warnings, the end of the package, the end of the credit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taxiphone.errors import AriError
 
 log = logging.getLogger(__name__)
 
-# Between two polls of whether the wall clock was set.
+# How often to check whether the wall clock was set.
 _CLOCK_SECONDS = 1.0
 
 
@@ -27,9 +27,9 @@ class TalkClock:
     Args:
         call: the call.
         agreement: what the talk is held under.
-        sides: the talk's.
+        sides: the two sides of the talk.
         end: ends the talk.
-        talked_for: seconds of it that are past, if it was taken over.
+        talked_for: seconds already talked, if the talk was taken over.
     """
 
     def __init__(
@@ -56,23 +56,23 @@ class TalkClock:
         return self._timeout.came_too_early()
 
     async def run(self) -> None:
-        """Do what is due, second by second."""
+        """Carry out each event at its time."""
         times = self._times
         warnings = {self._warn, self._warn_of_package}
-        due: list[tuple[float, Callable[[], Awaitable[None]]]] = [(times.end, self._time_is_up)]
+        schedule: list[tuple[float, Callable[[], Awaitable[None]]]] = [(times.end, self._time_is_up)]
         if times.warning is not None:
-            due.append((times.warning, self._warn))
+            schedule.append((times.warning, self._warn))
         if times.package is not None and times.package_warning is not None:
-            due.append((times.package_warning, self._warn_of_package))
-            due.append((times.package_end, self._package_is_over))
-        for second, action in sorted(due, key=lambda each: each[0]):
+            schedule.append((times.package_warning, self._warn_of_package))
+            schedule.append((times.package_end, self._package_is_over))
+        for second, action in sorted(schedule, key=lambda event: event[0]):
             if second < self._talked_before - times.patience and action in warnings:
-                continue  # the process before this one has said it
+                continue  # the earlier process has given this warning
             await asyncio.sleep(max(0.0, second - self._talked()))
             await action()
 
     async def keep_timeout(self) -> None:
-        """Set Asterisk's time-out at the beginning, and again whenever the wall clock, which it goes by, was set."""
+        """Set Asterisk's time-out at the beginning, and again whenever the wall clock, which it follows, was set."""
         while True:
             if (set_by := self._timeout.stepped()) is not None:
                 log.warning(
@@ -81,20 +81,20 @@ class TalkClock:
                     set_by.total_seconds(),
                 )
             if set_by is not None or not self._timeout.is_set:
-                with contextlib.suppress(AriError):  # the one before it holds until the next try
+                with contextlib.suppress(AriError):  # the previous one applies until the next try
                     await self._set_timeout()
             await asyncio.sleep(_CLOCK_SECONDS)
 
     def choose_to_end_with_package(self) -> bool:
-        """The client has pressed the key that ends the talk with the package; False if it means nothing now."""
+        """Handle the key that ends the talk with the package; False if it has no effect now."""
         if not self._may_end_with_package or self._ends_with_package:
             return False
         self._ends_with_package = True
         return True
 
     async def confirm_end_with_package(self) -> None:
-        """Set the time-out to the end of the package, and tell both."""
-        with contextlib.suppress(AriError):  # then only the program ends it
+        """Set Asterisk's time-out to the end of the package, and tell both sides."""
+        with contextlib.suppress(AriError):  # the program ends the talk in any case
             await self._set_timeout()
         await self._sides.note("ends with the package")
         await self._sides.tell_prompt("ends-with-package")
@@ -116,13 +116,13 @@ class TalkClock:
         self._end(reason)
 
     async def _warn(self) -> None:
-        """The credit, or the longest talk, ends soon."""
+        """Warn both sides that the credit, or the longest talk, ends soon."""
         sides, seconds = self._sides, self._times.warned_seconds
         await sides.note("warned", f"{seconds} s left")
         await sides.tell(sides.client_speech.time_left(seconds), sides.consultant_speech.time_left(seconds))
 
     async def _warn_of_package(self) -> None:
-        """The package ends soon; then the talk goes on by the minute, unless the client presses the key."""
+        """Warn both sides that the package ends soon. The talk then continues per minute, unless the client presses the key."""
         sides, seconds, settings = self._sides, self._times.warned_seconds, self._call.settings
         await sides.note("package warned", f"{seconds} s left")
         self._may_end_with_package = True

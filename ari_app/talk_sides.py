@@ -1,4 +1,4 @@
-"""The two sides of a talk: each is told things in its own language."""
+"""The two sides of a talk. Each hears prompts in its own language."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class TalkSides:
         return self.client, self.consultant
 
     async def tell(self, client: Sounds, consultant: Sounds) -> None:
-        """Play each side its own sentence; the talk goes on after it."""
+        """Play each side its own sounds; the talk continues after them."""
         say = self._call.prompter.say
-        with contextlib.suppress(AriError):  # a sentence that can't be said ends nothing
+        with contextlib.suppress(AriError):  # the talk continues even if they can't be played
             await asyncio.gather(say(self.client, *client), say(self.consultant, *consultant))
 
     async def tell_prompt(self, name: str) -> None:
@@ -54,20 +54,20 @@ class TalkSides:
         await self.tell(self.client_speech.prompt(name), self.consultant_speech.prompt(name))
 
     async def note(self, what: str, detail: str | None = None) -> None:
-        """Note a call event. If it can't be noted, both are told all the same."""
+        """Write a call event; a failure of the database is ignored."""
         with contextlib.suppress(SQLAlchemyError):
             await self._call.record.write(None, what, detail)
 
     async def client_holds(self) -> None:
-        """While the client's phone holds the call, the consultant hears a tone."""
+        """Play a tone to the consultant whenever the client's phone holds the call."""
         await self._hold(self.client, "client", self.consultant, self.consultant_speech)
 
     async def consultant_holds(self) -> None:
-        """While the consultant's phone holds the call, the client hears a tone."""
+        """Play a tone to the client whenever the consultant's phone holds the call."""
         await self._hold(self.consultant, "consultant", self.client, self.client_speech)
 
     async def _hold(self, holder: Leg, who: str, other: Leg, speech: Speech) -> None:
-        """Time on hold is talk, and billed."""
+        """Play a tone to the other side, and record the hold. Time on hold is billed as talk."""
         while True:
             await holder.on_hold.wait()
             tone = asyncio.create_task(self._hold_tone(other, speech))
@@ -84,8 +84,8 @@ class TalkSides:
         sounds = (*speech.prompt("tone-hold"), *speech.prompt("silence") * _HOLD_SILENCES)
         while not leg.gone.is_set():
             began = loop.time()
-            with contextlib.suppress(AriError):  # a tone that can't be played ends nothing
+            with contextlib.suppress(AriError):  # the talk continues even if the tone can't be played
                 await self._call.prompter.say(leg, *sounds)
             if loop.time() - began < _SHORTEST_TONE_SECONDS:
-                # It was not heard, and won't be a moment later.
+                # The tone could not be played; an immediate retry would fail too.
                 await asyncio.sleep(_NEXT_TRY_SECONDS)

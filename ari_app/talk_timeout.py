@@ -1,7 +1,8 @@
-"""Asterisk's own time-out of a talk, TIMEOUT(absolute), for when this program is dead.
+"""Asterisk's own time-out of a talk, TIMEOUT(absolute), for when this program has died.
 
-It is a time of day. If the wall clock is set forward past it, Asterisk ends the talk at once, which can't be prevented. If
-the clock is set back, the talk would go on beyond its credit. The time-out is therefore set again after each step.
+The time-out is a time of day. If the wall clock is set forward past it, Asterisk ends the talk at once, which can't be
+prevented. If the clock is set back, the talk would continue beyond its credit. It is therefore set again after each step of
+the clock.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ SetVariable = Callable[[Leg, str, str], Awaitable[bool]]
 
 # The consultant's leg times out a little later: the client's leg ends the talk.
 _CONSULTANT_LATER = 5.0
-# From Asterisk's hang-up of a leg to its event, at most.
-_ON_ITS_WAY = timedelta(seconds=3)
+# The longest time from Asterisk's hang-up of a leg to the event.
+_EVENT_DELAY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
 class _Set:
-    """A time-out as it was set.
+    """A time-out that was set.
 
     Attributes:
         at: when it was set.
-        seconds: how long after that Asterisk ends the talk, by the wall clock.
+        seconds: the time from then, by the wall clock, until Asterisk ends the talk.
     """
 
     at: Moment
@@ -45,14 +46,14 @@ class TalkTimeout:
 
     Args:
         set_variable: sets a channel variable or function (`Channels.set_variable`).
-        client: a leg of the talk.
-        consultant: the other leg, which times out a little later.
+        client: the client's leg.
+        consultant: the consultant's leg, which times out a little later.
     """
 
     def __init__(self, set_variable: SetVariable, client: Leg, consultant: Leg) -> None:
         self._set_variable, self._legs = set_variable, ((client, 0.0), (consultant, _CONSULTANT_LATER))
         self._set: _Set | None = None
-        # When it was set again although Asterisk was perhaps ending the talk.
+        # When it was last set again while Asterisk may already have been ending the talk.
         self._past: Moment | None = None
 
     @property
@@ -61,25 +62,25 @@ class TalkTimeout:
         return self._set is not None
 
     async def after(self, seconds: float) -> None:
-        """Let Asterisk hang up both legs this many seconds from now, whether this program lives or not.
+        """Let Asterisk hang up both legs this many seconds from now, even if this program has died.
 
         Raises:
-            AriError: it was not carried out; an earlier time-out may still be set.
+            AriError: the time-out could not be set; an earlier one may still apply.
         """
         if self._set is not None and self._set.is_past_too_early():
             self._past = moment()
-        now_set = _Set(moment(), timedelta(seconds=seconds))
+        new = _Set(moment(), timedelta(seconds=seconds))
         for leg, more in self._legs:
             await self._set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
-        self._set = now_set
+        self._set = new
 
     def stepped(self) -> timedelta | None:
         """By how much the wall clock was stepped since the time-out was set; None if it was not."""
-        found = None if self._set is None else step(self._set.at, moment())
-        return found if found is not None and abs(found) > TOLERANCE else None
+        stepped = None if self._set is None else step(self._set.at, moment())
+        return stepped if stepped is not None and abs(stepped) > TOLERANCE else None
 
     def came_too_early(self) -> bool:
         """Whether a talk that ends now was ended by Asterisk because the wall clock was stepped forward."""
-        if self._past is not None and passed(self._past, moment()) < _ON_ITS_WAY:
+        if self._past is not None and passed(self._past, moment()) < _EVENT_DELAY:
             return True
         return self._set is not None and self._set.is_past_too_early()

@@ -1,4 +1,4 @@
-"""When the warnings, the end of the package and the end of the credit are due in a talk. Pure: no clock."""
+"""When the warnings, the end of the package and the end of the credit come in a talk. Pure functions, without a clock."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from decimal import Decimal
 from taxiphone.billing.holds import Accepted, EndsBy
 from taxiphone.settings import Settings
 
-# The program ends a talk a little before the last paid second is over, so that both can be told, and so that the delay of
-# the commands does not start another second. Asterisk's own time-out, at that second, is for when the program is dead.
+# The program ends a talk a little before the last paid second is over, so that both can be told why, and so that the delay
+# of the commands does not start another second. Asterisk's own time-out, at that second, is for when the program has died.
 _EARLY = 0.5
-# If fewer seconds than this can be paid after the package, the credit counts as ending with the package.
-_WORTH_IT = 5
+# If the credit lasts for fewer seconds than this after the package, it counts as ending with the package.
+_SHORTEST_AFTER_PACKAGE = 5
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """Seconds of the talk, from the moment both are in the bridge.
+    """Times in seconds from the moment both are in the bridge.
 
     Attributes:
-        longest: Asterisk itself ends the talk here.
-        end: the program ends it here, and tells both.
-        ends_by: what ends it there: the credit, the client's own limit, or the longest talk (billing.holds).
-        warning: both are told that it ends soon; None if it is too late for that when the talk begins.
-        warned_seconds: how much is left at a warning.
-        package: where the package ends; None if there is none, or nothing comes after it.
-        package_warning: both are told that the package ends soon.
-        then_per_minute: the price after the package.
-        patience: a warning that was due this long before the talk was taken over is not played.
+        longest: when Asterisk's own time-out ends the talk.
+        end: when the program ends the talk and tells both sides.
+        ends_by: what ends it then: the credit, the client's own limit, or the longest talk (billing.holds).
+        warning: when both are warned of the end; None if the whole talk is shorter than that.
+        warned_seconds: how many seconds before an end the warning comes.
+        package: when the package ends; None if there is none, or the talk ends with it.
+        package_warning: when both are warned of the end of the package.
+        then_per_minute: the price per minute after the package.
+        patience: a warning that is overdue by more than this when the talk is taken over is skipped.
     """
 
     longest: float
@@ -43,7 +43,7 @@ class Timetable:
 
     @property
     def package_end(self) -> float:
-        """Where a talk that ends with the package is ended: before its last paid second is over."""
+        """When to end a talk that ends with the package: before its last paid second is over."""
         return (self.package or 0.0) - _EARLY
 
 
@@ -51,7 +51,7 @@ def timetable(accepted: Accepted, settings: Settings) -> Timetable:
     """The timetable of a talk, from what was fixed when the consultant accepted."""
     longest, before = float(accepted.max_seconds), settings.call.warning_seconds
     package, then = _package(accepted)
-    if package is not None and longest - package < _WORTH_IT:
+    if package is not None and longest - package < _SHORTEST_AFTER_PACKAGE:
         package = None
     return Timetable(
         longest=longest,

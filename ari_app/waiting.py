@@ -1,4 +1,4 @@
-"""Ways of waiting that asyncio lacks: until a leg has gone, and to the end despite cancellation."""
+"""Waits that asyncio lacks: until a leg has gone, and to completion in spite of cancellation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Result = TypeVar("Result")
 
 
 class CallerGoneError(Exception):
-    """The caller has hung up. `staying` raises it out of whatever was being waited for."""
+    """The caller has hung up. `staying` raises it from whatever the block was waiting for."""
 
 
 @contextlib.asynccontextmanager
 async def staying(leg: Leg) -> AsyncIterator[None]:
-    """Let every wait in the block race against the hang-up of `leg`. If the hang-up wins, the block is left.
+    """Interrupt the block as soon as `leg` hangs up.
 
     Raises:
-        CallerGoneError: it hung up.
+        CallerGoneError: the leg hung up.
     """
     task = asyncio.current_task()
     if task is None:
@@ -49,21 +49,21 @@ async def staying(leg: Leg) -> AsyncIterator[None]:
 
 
 async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do `work` to its end; a cancellation takes effect only then.
+    """Run `work` to completion; a cancellation takes effect only afterwards.
 
     Raises:
         asyncio.CancelledError: the work is done, and the waiting task was cancelled meanwhile.
     """
-    doing = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(work)
     cancelled = False
-    while not doing.done():
+    while not task.done():
         try:
-            await asyncio.shield(doing)
+            await asyncio.shield(task)
         except asyncio.CancelledError:
             cancelled = True
-        except Exception:  # noqa: BLE001 - raised by doing.result() below
+        except Exception:  # noqa: BLE001 - raised by task.result() below
             break
-    result = doing.result()
+    result = task.result()
     if cancelled:
         raise asyncio.CancelledError
     return result
