@@ -1,4 +1,4 @@
-"""The client's own limit per day: what is left of it, in the day of the platform's time zone."""
+"""The client's own daily spending limit, and what is left of it today in the platform's time zone."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from taxiphone.store.types import now
 def left_today(
     session: Session, settings: Settings, client: Client, at: datetime | None = None
 ) -> int | None:
-    """What this client may still spend today, in minor units; None: there is no limit.
+    """Return what this client may still spend today, in minor units; None without a limit.
 
-    The calls that arrived today count, with what they were charged and with what is held for them now: that of a call
-    that goes on, and the fee of a recording that is still being made. What was refunded does not come back today. They
-    are added up in one look at the database, so that no call is missed that is just being priced; with the client's
-    wallet locked, no other call can hold anything until the transaction ends.
+    Counted are the charges and holds of the calls that arrived today, including calls in progress and fees of recordings
+    that aren't ready yet. Refunds don't restore the limit on the same day. A single query adds everything up, so that no
+    call is missed while it is being priced. If the client's wallet is locked, no other call can hold anything until the
+    transaction ends.
 
     Args:
-        session: where.
-        settings: the platform's time zone.
-        client: whose limit.
-        at: the time that counts as now.
+        session: the database session.
+        settings: the settings, for the platform's time zone.
+        client: the client.
+        at: a time on the day in question; None for now.
     """
     session.flush()
-    # Most clients have none: their calls of the day need not be added up.
-    wished = session.execute(select(Client.daily_limit).where(Client.id == client.id)).scalar_one()
-    if wished is None:
+    # Most clients have no limit; this saves adding up their calls.
+    limit = session.execute(select(Client.daily_limit).where(Client.id == client.id)).scalar_one()
+    if limit is None:
         return None
     zone = days.zone_of(settings)
     day = days.day_of(at or now(), zone)
@@ -46,4 +46,4 @@ def left_today(
         .where(Call.client_id == client.id, Call.arrived_at >= begin, Call.arrived_at < end)
     )
     charged, held = session.execute(spent).one()
-    return max(0, wished - int(charged) - int(held or 0))
+    return max(0, limit - int(charged) - int(held or 0))

@@ -1,8 +1,8 @@
-"""How postings get into the database: their entries first, which move the balances, and at last the postings themselves.
+"""Writes postings to the database: first their entries, which update the balances, then the postings themselves.
 
-In that order the database can check the sum when a posting comes, and take nothing more to it afterwards (migration 0003).
-Every call waits for this part, so it is a handful of statements written out, whatever the number of accounts; `?` stands
-for a value on both databases.
+In this order the database can check the sum when it inserts a posting, and refuse further entries afterwards (migration
+0003). Every call waits for this, so it consists of a few hand-written statements, whatever the number of accounts; `?` is
+the placeholder for a value on both databases.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from taxiphone.store.types import now
 
 WALLET, HOLD, EARNINGS = "wallet", "hold", "earnings"
 KEPT = frozenset({WALLET, HOLD, EARNINGS})
-"""Kinds of accounts whose balance is kept beside their entries."""
+"""Kinds of accounts whose balance is stored in addition to their entries."""
 _NEVER_NEGATIVE = frozenset({WALLET, HOLD})
 
 _Name = tuple[str, str, str]
 
-# What there is: the accounts, the keys that are taken, and the numbers of the new postings. In one statement, for on
-# PostgreSQL each is a way there and back. Columns: what, id, kind or key, owner, currency, balance.
-_LOOK = """
+# Reads the accounts, the keys already used, and ids for the new postings. It is one statement because on PostgreSQL each
+# takes a round trip. Columns: what, id, kind or key, owner, currency, balance.
+_QUERY = """
     SELECT 'account' AS what, id, kind, owner, currency, balance
     FROM account WHERE {accounts}
     UNION ALL SELECT 'taken', id, key, NULL, NULL, NULL FROM posting WHERE key IN ({keys})
     UNION ALL {numbers}"""
 _NUMBERS = {
     "postgresql": "SELECT 'number', nextval('posting_id_seq'), NULL, NULL, NULL, NULL FROM generate_series(1, ?)",
-    # A writer is alone on SQLite (BEGIN IMMEDIATE), so nobody else takes these numbers.
+    # SQLite has only one writer at a time (BEGIN IMMEDIATE), so nothing else takes these ids.
     "sqlite": """
         SELECT 'number', (SELECT coalesce(max(id), 0) FROM posting) + value, NULL, NULL, NULL, NULL
         FROM (WITH RECURSIVE n(value) AS (VALUES (1) UNION ALL SELECT value + 1 FROM n LIMIT ?) SELECT value FROM n)""",
@@ -51,7 +51,7 @@ class Change:
 
     Attributes:
         kind: the account's kind.
-        owner: whose it is: a client's or consultant's id, a call's id, or "" for the platform.
+        owner: the account's owner: a client's or consultant's id, a call's id, or "" for the platform.
         currency: ISO 4217.
         amount: minor units; credit positive.
     """
@@ -63,13 +63,13 @@ class Change:
 
     @property
     def name(self) -> _Name:
-        """What tells its account from all others."""
+        """The kind, owner and currency, which identify the account."""
         return self.kind, self.owner, self.currency
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A posting that is not written yet; its changes sum to zero in each currency, and no account comes twice."""
+    """A posting that isn't written yet. Its changes sum to zero in each currency, and name no account twice."""
 
     key: str
     kind: str
@@ -80,8 +80,8 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class There:
-    """What the database has of some drafts' accounts and keys, and numbers for their postings."""
+class Existing:
+    """The accounts and keys of some drafts that the database already has, and ids for their postings."""
 
     accounts: dict[_Name, int]
     balances: dict[_Name, int]
@@ -89,13 +89,13 @@ class There:
     numbers: list[int]
 
 
-def existing(connection: Connection, drafts: Sequence[Draft]) -> There:
-    """What there is before they are written."""
+def existing(connection: Connection, drafts: Sequence[Draft]) -> Existing:
+    """Read what the database has before some drafts are written."""
     names = list({change.name for draft in drafts for change in draft.changes})
     dialect = connection.dialect.name
-    statement = _look(dialect, len(names), len(drafts))
+    statement = _query(dialect, len(names), len(drafts))
     values = [part for name in names for part in name]
-    rows = _say(connection, statement, [*values, *(draft.key for draft in drafts), len(drafts)])
+    rows = _execute(connection, statement, [*values, *(draft.key for draft in drafts), len(drafts)])
     accounts, balances, taken, numbers = {}, {}, [], []
     for what, number, kind, owner, currency, balance in rows:
         if what == "account":
@@ -105,23 +105,23 @@ def existing(connection: Connection, drafts: Sequence[Draft]) -> There:
             taken.append(kind)
         else:
             numbers.append(number)
-    return There(accounts, balances, frozenset(taken), numbers)
+    return Existing(accounts, balances, frozenset(taken), numbers)
 
 
-def write(connection: Connection, drafts: Sequence[Draft], there: There) -> None:
+def write(connection: Connection, drafts: Sequence[Draft], found: Existing) -> None:
     """Write postings whose keys are not taken.
 
-    On SQLite nobody else writes since the look. On PostgreSQL somebody may have taken a key or spent a balance meanwhile:
-    then the database refuses, and the whole transaction is done again (`Database.do`).
+    On SQLite nothing else has written since `existing`. On PostgreSQL, another transaction may have taken a key or spent a
+    balance meanwhile. The database then refuses, and the whole transaction is repeated (`Database.do`).
 
     Raises:
         InsufficientFundsError: a wallet or a hold would fall below zero; nothing was written.
         sqlalchemy.exc.IntegrityError: the database refused.
     """
-    _check_funds(drafts, there.balances)
-    accounts = there.accounts | _opened(connection, drafts, there.accounts)
-    numbered = list(zip(sorted(there.numbers), drafts, strict=False))
-    # Always in the same order, so that two transactions do not wait for each other in a circle.
+    _check_funds(drafts, found.balances)
+    accounts = found.accounts | _open_missing(connection, drafts, found.accounts)
+    numbered = list(zip(sorted(found.numbers), drafts, strict=False))
+    # Always in the same order, so that two transactions don't deadlock.
     entries = sorted(
         (change.name, number, change.amount) for number, draft in numbered for change in draft.changes
     )
@@ -149,22 +149,24 @@ def _check_funds(drafts: Sequence[Draft], balances: dict[_Name, int]) -> None:
                 )
 
 
-def _opened(connection: Connection, drafts: Sequence[Draft], found: dict[_Name, int]) -> dict[_Name, int]:
-    """The ids of the accounts that there were not."""
-    missing = sorted({change.name for draft in drafts for change in draft.changes} - set(found))
+def _open_missing(
+    connection: Connection, drafts: Sequence[Draft], accounts: dict[_Name, int]
+) -> dict[_Name, int]:
+    """Open the accounts that don't exist yet, and return their ids."""
+    missing = sorted({change.name for draft in drafts for change in draft.changes} - set(accounts))
     if not missing:
         return {}
     rows = _insert(connection, _OPEN, [(*name, 0 if name[0] in KEPT else None) for name in missing])
     opened = {(kind, owner, currency): number for kind, owner, currency, number in rows}
-    if len(opened) < len(missing):  # another process was quicker, and has committed by now
+    if len(opened) < len(missing):  # another process has just opened and committed some of them
         opened |= existing(connection, drafts).accounts
     return opened
 
 
 @functools.lru_cache
-def _look(dialect: str, accounts: int, keys: int) -> str:
-    return _LOOK.format(
-        # Not as rows in a list: for that SQLite would read all accounts.
+def _query(dialect: str, accounts: int, keys: int) -> str:
+    return _QUERY.format(
+        # Not as a list of row values, for which SQLite would read all accounts.
         accounts=" OR ".join(["kind = ? AND owner = ? AND currency = ?"] * accounts),
         keys=", ".join("?" * keys),
         numbers=_NUMBERS[dialect],
@@ -178,15 +180,16 @@ def _rows(statement: str, rows: int, columns: int) -> str:
 
 
 @functools.lru_cache
-def _spelt(statement: str, paramstyle: str) -> str:
+def _with_placeholders(statement: str, paramstyle: str) -> str:
     return statement if paramstyle == "qmark" else statement.replace("?", "%s")
 
 
-def _say(connection: Connection, statement: str, values: Sequence[Any]) -> Any:
-    return connection.exec_driver_sql(_spelt(statement, connection.dialect.paramstyle), tuple(values))
+def _execute(connection: Connection, statement: str, values: Sequence[Any]) -> Any:
+    statement = _with_placeholders(statement, connection.dialect.paramstyle)
+    return connection.exec_driver_sql(statement, tuple(values))
 
 
 def _insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> Any:
-    """One statement for all rows."""
-    whole = _rows(statement, len(rows), len(rows[0]))
-    return _say(connection, whole, [value for row in rows for value in row])
+    """Insert all rows with one statement."""
+    complete = _rows(statement, len(rows), len(rows[0]))
+    return _execute(connection, complete, [value for row in rows for value in row])

@@ -1,9 +1,9 @@
-"""Free minutes, once: for each client and consultant, or for each client, as the setting has it.
+"""Free minutes, granted once: per client and consultant, or per client, depending on a setting.
 
-Only a new client has them: one without an earlier billed talk, in any mode. The first call that is accepted claims them, in
-the transaction that freezes its tariff; a unique constraint prevents a second claim. A call without a talk, or with a network
-fault, releases them. So does a talk shorter than the threshold, but at most twice, or short talks would be free without
-end. A longer talk uses them up, even if it leaves some of them unused.
+They are for new clients only: those without an earlier billed talk, in any mode. The first accepted call claims them, in the
+transaction that copies its tariff; a unique constraint prevents a second claim. A call without a talk, or with a network
+fault, releases them. So does a talk shorter than the threshold, but at most twice; otherwise a client could make free short
+calls indefinitely. A longer talk uses them up, even if some of them are left.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from taxiphone.store.models import Call, Client, Consultant, FreeMinutes, Receip
 from taxiphone.store.types import now
 
 SPARED = 2
-"""This many talks shorter than the threshold leave the free minutes unused; the next one uses them."""
+"""The number of talks below the threshold that leave the free minutes unused; the next one uses them."""
 
 _PLATFORM = "platform"
 
 
 def used(session: Session, settings: Settings, consultant: Consultant, client: Client) -> bool:
-    """Whether this client is not new any more, or has the free minutes in a call that goes on now."""
+    """Whether this client is no longer new, or a call in progress has claimed the free minutes."""
     claims = exists().where(FreeMinutes.client_id == client.id)
     billed = exists().where(
         Call.client_id == client.id,
@@ -41,7 +41,7 @@ def used(session: Session, settings: Settings, consultant: Consultant, client: C
 
 
 def claim(session: Session, settings: Settings, call: Call) -> bool:
-    """Claim them for this call; False if another call was faster."""
+    """Claim them for this call; False if another call has claimed them."""
     scope = settings.billing.free_minutes_scope
     where = _PLATFORM if scope == _PLATFORM else str(call.consultant_id)
     claims = {
@@ -57,15 +57,19 @@ def claim(session: Session, settings: Settings, call: Call) -> bool:
     )
     while True:
         insert_if_new(session, FreeMinutes, [claims])
-        found = session.execute(owner).scalar_one_or_none()
-        if found is not None:  # else they were given back between the two
-            return found == call.id
+        claimed_by = session.execute(owner).scalar_one_or_none()
+        if claimed_by is not None:  # otherwise they were released between the two statements
+            return claimed_by == call.id
 
 
 def release(session: Session, call: Call, talked: Decimal | None = None) -> None:
-    """Release the claim of a call without a talk or with a fault, or whose talk of so many seconds was too short.
+    """Release a call's claim, if its talk didn't use up the free minutes.
 
-    A short talk keeps its claim if two before it released theirs.
+    Args:
+        session: the database session.
+        call: the call.
+        talked: seconds of talk; None if there was no talk, or it had a network fault. A talk above the threshold keeps the
+            claim, and so does a shorter one if two before it have released theirs.
     """
     claim = session.scalar(select(FreeMinutes).where(FreeMinutes.call_id == call.id))
     if claim is None:
@@ -76,7 +80,7 @@ def release(session: Session, call: Call, talked: Decimal | None = None) -> None
 
 
 def _spared(session: Session, call: Call, claim: FreeMinutes) -> int:
-    """How many talks of this client's left the free minutes unused before: talked, rated, for nothing, and no claim left."""
+    """The number of earlier talks that left the free minutes unused: rated, free of charge, and without a claim now."""
     talks = (
         select(func.count())
         .select_from(Call)
@@ -86,7 +90,7 @@ def _spared(session: Session, call: Call, claim: FreeMinutes) -> int:
             Call.client_id == call.client_id,
             Call.id != call.id,
             Call.status == Status.RATED,
-            Call.continues_id.is_(None),  # the parts of a consultation are one talk
+            Call.continues_id.is_(None),  # the parts of a consultation count as one talk
             Call.billed_seconds > 0,
             Call.fault.is_(None),
             Receipt.total == 0,

@@ -15,9 +15,9 @@ class Purpose(enum.StrEnum):
     TALK = "talk"
     RECORDING = "recording"
     RELEASE = "release"
-    LEFT = "left"  # what was still held for a call that nothing prices any more
+    LEFT = "left"  # the remainder of a hold whose call will never be priced
     REFUND = "refund"
-    TAX = "tax"  # the tax inside older charges, posted by migration 0003
+    TAX = "tax"  # the tax included in older charges, posted by migration 0003
 
 
 def reversal_key(key: str) -> str:
@@ -32,9 +32,9 @@ class CallKey:
     Attributes:
         call_id: the call.
         purpose: what the posting is for.
-        version: of the receipt; it is written from 2 on.
-        reversed: the posting reverses the one of this key.
-        name: of a refund.
+        version: the version of the receipt; omitted from the key if it is 1.
+        reversed: whether the posting reverses the one with this key.
+        name: the name of a refund.
     """
 
     call_id: str
@@ -52,7 +52,7 @@ class CallKey:
 
     @classmethod
     def parse(cls, text: str) -> CallKey | None:
-        """Read a key; None where it is not one of a call's."""
+        """Parse a key; None if it isn't the key of a call's posting."""
         kind, _, rest = text.partition(":")
         call_id, _, rest = rest.partition(":")
         purpose, _, rest = rest.partition(":")
@@ -63,6 +63,6 @@ class CallKey:
         more = rest.split(":") if rest else []
         is_reversed = bool(more) and more[-1] == _REVERSED
         versions = more[:-1] if is_reversed else more
-        if len(versions) > 1 or not all(each.isdecimal() for each in versions):
+        if len(versions) > 1 or not all(version.isdecimal() for version in versions):
             return None
         return cls(call_id, Purpose(purpose), int(versions[0]) if versions else 1, is_reversed)

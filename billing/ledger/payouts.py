@@ -1,4 +1,4 @@
-"""What consultants have earned goes out to them: each cent once, however often and from wherever a run is started."""
+"""Pays out what consultants have earned. Each cent is paid once, even if a run is repeated or started twice at a time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PAYOUT = "payout"
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a consultant can be paid.
+    """The amount that can be paid to a consultant.
 
     Attributes:
-        amount: minor units; below zero where the consultant owes it back.
-        last_entry: the last entry of the earnings that is in it; 0 where there is none.
+        amount: minor units; negative if the consultant owes the platform.
+        last_entry: the id of the last entry included; 0 if there is none.
     """
 
     amount: int
@@ -41,30 +41,30 @@ def due(
     zone: ZoneInfo = UTC_ZONE,
     lock: bool = False,
 ) -> Due:
-    """What a consultant has earned until the end of a day and was not paid.
+    """Return a consultant's unpaid earnings up to the end of a day.
 
-    What was taken off since (a payout, a refund, a correction) is taken off whenever it was: so a run for a day in the
-    past never pays what has gone meanwhile.
+    Deductions (payouts, refunds, corrections) count whatever their date, so that a run for a past day never pays what has
+    been deducted since.
 
     Args:
-        session: one that writes, where it locks.
-        consultant_id: whose.
+        session: the database session; it must be able to write if `lock` is set.
+        consultant_id: the consultant's id.
         currency: ISO 4217.
-        until: the last day that counts, by the time of posting; None: everything.
-        zone: the platform's, in which the day ends.
-        lock: other runs for this consultant wait until the transaction ends.
+        until: the last day included, by the time of posting; None: everything.
+        zone: the platform's time zone, which decides when the day ends.
+        lock: whether other runs for this consultant must wait until the transaction ends.
     """
     account = select(Account.id).where(
         Account.kind == postings.EARNINGS, Account.owner == str(consultant_id), Account.currency == currency
     )
-    number = session.execute(account.with_for_update() if lock else account).scalar_one_or_none()
-    found = select(func.coalesce(func.sum(Entry.amount), 0), func.coalesce(func.max(Entry.id), 0)).where(
-        Entry.account_id == number
+    account_id = session.execute(account.with_for_update() if lock else account).scalar_one_or_none()
+    sums = select(func.coalesce(func.sum(Entry.amount), 0), func.coalesce(func.max(Entry.id), 0)).where(
+        Entry.account_id == account_id
     )
     if until is not None:
-        early = Posting.at < end_of(until, zone)
-        found = found.join(Posting, Posting.id == Entry.posting_id).where(or_(early, Entry.amount < 0))
-    amount, last = session.execute(found).one()
+        in_time = Posting.at < end_of(until, zone)
+        sums = sums.join(Posting, Posting.id == Entry.posting_id).where(or_(in_time, Entry.amount < 0))
+    amount, last = session.execute(sums).one()
     return Due(int(amount), int(last))
 
 
@@ -77,49 +77,49 @@ def pay(
     *,
     zone: ZoneInfo = UTC_ZONE,
 ) -> tuple[Due, Posting | None]:
-    """Pay a consultant what is due, where it is the minimum at least. In one transaction.
+    """Pay out a consultant's earnings, if they reach the minimum. Call this in one transaction.
 
-    The posting's key names the last entry that it covers: the same earnings can't be paid twice.
+    The posting's key names the last entry that it covers, so the same earnings can't be paid twice.
 
     Returns:
-        what was due, and its posting; None where that is less than the minimum, or nothing.
+        the amount due, and its posting; None instead of a posting if nothing was paid.
     """
-    found = due(session, consultant_id, currency, until, zone=zone, lock=True)
-    if found.amount <= 0 or found.amount < minimum:
-        return found, None
+    unpaid = due(session, consultant_id, currency, until, zone=zone, lock=True)
+    if unpaid.amount <= 0 or unpaid.amount < minimum:
+        return unpaid, None
     posting = postings.post(
         session,
-        f"payout:{consultant_id}:{found.last_entry}",
+        f"payout:{consultant_id}:{unpaid.last_entry}",
         PAYOUT,
         [
-            Change(postings.EARNINGS, str(consultant_id), currency, -found.amount),
-            Change(postings.PAYOUTS, str(consultant_id), currency, found.amount),
+            Change(postings.EARNINGS, str(consultant_id), currency, -unpaid.amount),
+            Change(postings.PAYOUTS, str(consultant_id), currency, unpaid.amount),
         ],
         memo="" if until is None else f"until {until}",
     )
-    return found, posting
+    return unpaid, posting
 
 
 def with_earnings(session: Session, currency: str) -> list[Consultant]:
-    """The consultants whose earnings are not zero, by code."""
+    """Return the consultants whose earnings are not zero, ordered by code."""
     owners = session.scalars(
         select(Account.owner).where(
             Account.kind == postings.EARNINGS, Account.currency == currency, Account.balance != 0
         )
     ).all()
-    found = (
+    consultants = (
         select(Consultant)
         .where(Consultant.id.in_([int(owner) for owner in owners]))
         .order_by(Consultant.code)
     )
-    return list(session.scalars(found))
+    return list(session.scalars(consultants))
 
 
 def paid(
     session: Session, consultant_id: int | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """The payouts that were made, the latest first; amounts are exact decimals."""
-    found = (
+    """Return the payouts made, newest first; amounts are exact decimals."""
+    query = (
         select(Posting.key, Posting.at, Posting.memo, Account.owner, Account.currency, Entry.amount)
         .join(Entry, Entry.posting_id == Posting.id)
         .join(Account, Account.id == Entry.account_id)
@@ -128,15 +128,15 @@ def paid(
         .limit(limit)
     )
     if consultant_id is not None:
-        found = found.where(Account.owner == str(consultant_id))
-    rows = session.execute(found).all()
+        query = query.where(Account.owner == str(consultant_id))
+    rows = session.execute(query).all()
     people = session.scalars(select(Consultant).where(Consultant.id.in_({int(row.owner) for row in rows})))
-    known = {str(each.id): each for each in people}
+    consultants = {str(consultant.id): consultant for consultant in people}
     return [
         {
             "at": row.at,
-            "consultant": known[row.owner].code,
-            "name": known[row.owner].name,
+            "consultant": consultants[row.owner].code,
+            "name": consultants[row.owner].name,
             "amount": from_minor(row.amount, digits_of(row.currency)),
             "currency": row.currency,
             "memo": row.memo,

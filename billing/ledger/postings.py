@@ -90,27 +90,28 @@ def post(
 
 
 def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting:
-    """Undo the posting of `key` by its mirror image, of kind `reversal`, under `new_key`. At most once each.
+    """Undo the posting `key` with a posting of opposite amounts under `new_key`, of kind `reversal`.
 
-    Calling it again with the same keys returns the same reversal. What a charge took from a hold returns to the hold, and can
-    be charged again or released.
+    A posting can be reversed only once; calling this again with the same keys returns the same reversal. Reversing a charge
+    returns its amount to the hold, from which it can be charged again or released.
 
     Raises:
         LedgerError: there is no such posting, it is a reversal itself, or it was reversed under another key.
         InsufficientFundsError: a wallet or hold has already spent what the posting credited.
     """
-    wrong = _find(session, key)
-    if wrong is None:
+    original = _find(session, key)
+    if original is None:
         raise LedgerError(f"there is no posting {key}. Nothing was reversed.")
-    if wrong.kind == REVERSAL:
+    if original.kind == REVERSAL:
         raise LedgerError(f"posting {key} is a reversal itself. Post anew what should be there instead.")
-    before = session.scalar(select(Posting.key).where(Posting.reverses_id == wrong.id))
-    if before not in {None, new_key}:
-        raise LedgerError(f"posting {key} was reversed before, by {before}. Nothing was reversed.")
-    mirrored = tuple(
-        Change(kind, owner, currency, -amount) for kind, owner, currency, amount in _entries(session, wrong)
+    reversed_by = session.scalar(select(Posting.key).where(Posting.reverses_id == original.id))
+    if reversed_by not in {None, new_key}:
+        raise LedgerError(f"posting {key} was reversed before, by {reversed_by}. Nothing was reversed.")
+    changes = tuple(
+        Change(kind, owner, currency, -amount)
+        for kind, owner, currency, amount in _entries(session, original)
     )
-    return _post(session, Draft(new_key, REVERSAL, mirrored, wrong.call_id, memo, wrong.id))
+    return _post(session, Draft(new_key, REVERSAL, changes, original.call_id, memo, original.id))
 
 
 def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
@@ -137,7 +138,7 @@ def top_up(session: Session, client_id: int, amount_minor: int, currency: str, k
 
 
 def hold(session: Session, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:
-    """Move what a call can cost from the client's wallet into the call's hold.
+    """Move an amount from the client's wallet into the call's hold.
 
     Raises:
         InsufficientFundsError: the wallet has less.
@@ -162,11 +163,19 @@ def charge(
     platform: str = COMMISSION,
     release_to: tuple[int, int] = (0, 0),
 ) -> None:
-    """Pay a price from a call's hold: commission + consultant, of which vat is the tax.
+    """Pay a price from a call's hold. The price is `commission + consultant`, tax included.
 
-    Amounts are in minor units. `commission` is the platform's part of the price with the tax still in it, `vat` that
-    tax; what remains goes to the account `platform`, which is COMMISSION or RECORDING_FEES. `release_to` is a client and
-    what is released to that wallet at the same time, in a posting of its own under the key `call:ID:release`.
+    Args:
+        session: the database session.
+        key: the posting's key.
+        consultant_id: the consultant's id.
+        currency: ISO 4217.
+        commission: the platform's part of the price including the tax, in minor units.
+        consultant: the consultant's part, in minor units.
+        vat: the tax, in minor units.
+        platform: the account for the platform's part without the tax: COMMISSION or RECORDING_FEES.
+        release_to: a client's id, and the amount to release to that client's wallet at the same time, in a separate
+            posting with the key `call:ID:release`.
 
     Raises:
         InsufficientFundsError: the hold has less.
@@ -180,7 +189,7 @@ def charge(
     )
     drafts = []
     if commission + consultant:
-        drafts.append(Draft(str(key), CHARGE, tuple(each for each in changes if each.amount), call_id))
+        drafts.append(Draft(str(key), CHARGE, tuple(change for change in changes if change.amount), call_id))
     client_id, rest = release_to
     if rest:
         drafts.append(_release(CallKey(call_id, Purpose.RELEASE), client_id, rest, currency))
@@ -208,19 +217,19 @@ def _release(key: CallKey, client_id: int, amount: int, currency: str) -> Draft:
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
     """Return an account's balance in minor units, or 0 if the account doesn't exist.
 
-    With a currency, accounts in other currencies are left out.
+    With a currency, accounts in other currencies are ignored.
     """
     connection = session.connection()
     session.flush()
     named = {"kind": kind, "owner": str(owner), "currency": currency}
-    found = connection.execute(_KEPT if kind in KEPT else _ADDED_UP, named).scalar_one()
-    return int(found or 0)
+    total = connection.execute(_KEPT if kind in KEPT else _ADDED_UP, named).scalar_one()
+    return int(total or 0)
 
 
 def kept(session: Session, kind: str) -> dict[str, int]:
     """Return the stored balances of all accounts of a kind, by owner, in minor units, with one query."""
-    found = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
-    return {owner: int(total or 0) for owner, total in session.execute(found.group_by(Account.owner))}
+    totals = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
+    return {owner: int(total or 0) for owner, total in session.execute(totals.group_by(Account.owner))}
 
 
 def held(session: Session, call_id: str) -> tuple[int, str]:
@@ -231,14 +240,14 @@ def held(session: Session, call_id: str) -> tuple[int, str]:
     return (0, "") if row is None else (int(row.balance or 0), row.currency)
 
 
-_whose = (
+_matches = (
     Account.kind == bindparam("kind"),
     Account.owner == bindparam("owner"),
     func.coalesce(bindparam("currency", type_=Account.currency.type), Account.currency) == Account.currency,
 )
-_KEPT = select(func.sum(Account.balance)).where(*_whose)
-_ADDED_UP = select(func.sum(Entry.amount)).join(Account, Account.id == Entry.account_id).where(*_whose)
-_LOCKED = select(Account.balance).where(*_whose).with_for_update()
+_KEPT = select(func.sum(Account.balance)).where(*_matches)
+_ADDED_UP = select(func.sum(Entry.amount)).join(Account, Account.id == Entry.account_id).where(*_matches)
+_LOCKED = select(Account.balance).where(*_matches).with_for_update()
 
 
 def balances(session: Session) -> list[tuple[str, str, str, int]]:
@@ -257,18 +266,18 @@ def balances(session: Session) -> list[tuple[str, str, str, int]]:
 def lock_wallet(session: Session, client_id: int, currency: str) -> int:
     """Lock a wallet until the transaction ends, and return its balance in minor units."""
     wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
-    # Not through the session, which would write the call's row now, and again when it is complete.
+    # Not through the session, which would write the unfinished row of the call now, and again later.
     connection = session.connection()
-    found = connection.execute(_LOCKED, wallet).scalar_one_or_none()
-    if found is None:
+    amount = connection.execute(_LOCKED, wallet).scalar_one_or_none()
+    if amount is None:
         insert_if_new(session, Account, [{**wallet, "balance": 0}])
-        found = connection.execute(_LOCKED, wallet).scalar_one()
-    return int(found or 0)
+        amount = connection.execute(_LOCKED, wallet).scalar_one()
+    return int(amount or 0)
 
 
 def _post(session: Session, draft: Draft) -> Posting:
     _post_all(session, [draft])
-    return _made(session, draft.key)
+    return _get(session, draft.key)
 
 
 def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
@@ -279,19 +288,19 @@ def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
         _check_balanced(draft.key, draft.changes)
     session.flush()
     connection = session.connection()
-    there = double_entry.existing(connection, drafts)
+    existing = double_entry.existing(connection, drafts)
     for draft in drafts:
-        if draft.key in there.taken:
+        if draft.key in existing.taken:
             _check_same(session, draft)
-    fresh = [draft for draft in drafts if draft.key not in there.taken]
-    if fresh:
-        double_entry.write(connection, fresh, there)
+    new = [draft for draft in drafts if draft.key not in existing.taken]
+    if new:
+        double_entry.write(connection, new, existing)
 
 
 def _check_same(session: Session, draft: Draft) -> None:
-    made = _made(session, draft.key)
-    said = {(*change.name, change.amount) for change in draft.changes}
-    if {*_entries(session, made)} != said or made.reverses_id != draft.reverses_id:
+    posting = _get(session, draft.key)
+    entries = {(*change.name, change.amount) for change in draft.changes}
+    if {*_entries(session, posting)} != entries or posting.reverses_id != draft.reverses_id:
         raise LedgerError(
             f"posting {draft.key} was made before with other amounts or accounts. Nothing was posted."
         )
@@ -317,7 +326,7 @@ def _check_balanced(key: str, changes: Sequence[Change]) -> None:
         )
 
 
-def _made(session: Session, key: str) -> Posting:
+def _get(session: Session, key: str) -> Posting:
     return session.execute(select(Posting).where(Posting.key == key)).scalar_one()
 
 

@@ -27,23 +27,23 @@ _NOT_PAID = (postings.WALLET, postings.HOLD)
 def refund(
     session: Session, call: Call, amount: int | None, reason: str, key: str | None = None
 ) -> CreditNote:
-    """Refund a part of what a call cost, or (None) all that is left of it, to the client's wallet.
+    """Refund a call, in part or in full, to the client's wallet.
 
-    Consultant, platform and tax each refund in proportion to what they hold of the price. The parts add up to the
-    amount, and after a full refund each has refunded exactly what it received. The earnings of a consultant who was paid
-    out already fall below zero. The same key again returns the existing credit note. After a full refund, the fee of a
-    recording that is not ready yet is no longer charged.
+    Consultant, platform and tax each refund in proportion to their part of the price. The parts add up to the amount, and
+    after a full refund each has refunded exactly what it received. If the consultant has already been paid, their earnings
+    become negative. Using the same key again returns the existing credit note. After a full refund, the fee of a recording
+    that isn't ready yet is no longer charged.
 
     Args:
-        session: in a transaction that writes.
-        call: any call that has a receipt.
-        amount: minor units.
-        reason: one line; the client reads it.
-        key: names this refund.
+        session: a session in a transaction that writes.
+        call: a call that has a receipt.
+        amount: minor units; None for everything that hasn't been refunded yet.
+        reason: one line, shown to the client.
+        key: identifies this refund.
 
     Raises:
-        UsageError: the reason or the key is none, or the call has no receipt.
-        LedgerError: nothing, or more than is left of what was paid; or the key was used with another amount.
+        UsageError: the reason or the key is not one line, or the call has no receipt.
+        LedgerError: the amount is zero or more than what is left, or the key was used with another amount.
     """
     _one_line("a reason", reason, _LONGEST_REASON)
     if key is not None:
@@ -52,13 +52,12 @@ def refund(
     if receipt is None or call.tariff is None:
         raise UsageError(f"call {call.id} has no receipt, so there is nothing to refund.")
     posting_key = str(CallKey(call.id, Purpose.REFUND, name=key or secrets.token_hex(8)))
-    made = session.scalar(select(CreditNote).where(CreditNote.key == posting_key))
-    if made is not None:
-        if amount not in {None, made.amount}:
-            raise LedgerError(
-                f"the key {key} was used for a refund of {amount_in(made.amount, made.currency)}. Nothing was posted."
-            )
-        return made
+    existing = session.scalar(select(CreditNote).where(CreditNote.key == posting_key))
+    if existing is not None:
+        if amount not in {None, existing.amount}:
+            used_for = amount_in(existing.amount, existing.currency)
+            raise LedgerError(f"the key {key} was used for a refund of {used_for}. Nothing was posted.")
+        return existing
     paid = paid_shares(session, call.id)
     left, currency = sum(paid.values()), receipt.currency
     amount = left if amount is None else amount
@@ -80,7 +79,7 @@ def refund(
         session,
         posting_key,
         postings.REFUND,
-        [each for each in changes if each.amount],
+        [change for change in changes if change.amount],
         call_id=call.id,
         memo=reason,
     )
@@ -102,10 +101,10 @@ def refund(
 
 
 def waive_recording(session: Session, call: Call) -> int:
-    """Release what is held for the fee of a recording that is not ready yet: the recording will cost nothing.
+    """Release the fee held for a recording that isn't ready yet. The recording will then be free.
 
     Returns:
-        what was released, in minor units; 0 if no fee was pending.
+        the amount released, in minor units; 0 if no fee was pending.
     """
     receipt = lock_receipt(session, call)
     if receipt is None or not receipt.recording_pending or call.tariff is None:
@@ -119,7 +118,7 @@ def waive_recording(session: Session, call: Call) -> int:
 
 
 def _recording_key(call: Call) -> CallKey:
-    """The key of the posting that charges the fee of a call's recording, or releases it: one of the two, once."""
+    """The key of the posting that charges or releases the fee of a call's recording. Only one of them can be posted."""
     return CallKey(call.id, Purpose.RECORDING)
 
 
@@ -131,12 +130,15 @@ def fee_was_released(session: Session, call: Call) -> bool:
 
 def refunded_whole(session: Session, call: Call) -> bool:
     """Whether a call was refunded in full."""
-    back = refunded(session, call.id)
-    return back > 0 and call.receipt is not None and back >= call.receipt.total
+    amount = refunded(session, call.id)
+    return amount > 0 and call.receipt is not None and amount >= call.receipt.total
 
 
 def lock_receipt(session: Session, call: Call) -> Receipt | None:
-    """The call's receipt, locked until the transaction ends, so that refunds, re-ratings and recordings wait for each other."""
+    """Return the call's receipt, locked until the transaction ends.
+
+    Refunds, re-ratings and recordings all lock it, so that they wait for each other.
+    """
     return session.execute(
         select(Receipt)
         .where(Receipt.call_id == call.id)
@@ -146,7 +148,7 @@ def lock_receipt(session: Session, call: Call) -> Receipt | None:
 
 
 def paid_shares(session: Session, call_id: str) -> dict[str, int]:
-    """How much of what was paid for a call, less refunds, each kind of account holds; in minor units."""
+    """Return each account's part of what was paid for a call, less refunds, by kind of account; in minor units."""
     rows = session.execute(
         select(Account.kind, func.sum(Entry.amount))
         .join(Entry, Entry.account_id == Account.id)
@@ -154,25 +156,25 @@ def paid_shares(session: Session, call_id: str) -> dict[str, int]:
         .where(Posting.call_id == call_id, Account.kind.not_in(_NOT_PAID))
         .group_by(Account.kind)
     )
-    found: dict[str, int] = defaultdict(int)
-    found.update({kind: int(amount) for kind, amount in rows})
-    return found
+    shares: dict[str, int] = defaultdict(int)
+    shares.update({kind: int(amount) for kind, amount in rows})
+    return shares
 
 
 def refunded(session: Session, call_id: str) -> int:
-    """What was refunded of a call, in minor units."""
-    found = select(func.coalesce(func.sum(CreditNote.amount), 0)).where(CreditNote.call_id == call_id)
-    return int(session.execute(found).scalar_one())
+    """Return the total of a call's refunds, in minor units."""
+    total = select(func.coalesce(func.sum(CreditNote.amount), 0)).where(CreditNote.call_id == call_id)
+    return int(session.execute(total).scalar_one())
 
 
 def owed_back(session: Session, call: Call) -> int:
-    """What the call's consultant owes the platform now, in minor units; 0 where nothing."""
+    """Return what the call's consultant owes the platform now, in minor units; 0 if nothing."""
     currency = from_json(call.tariff).currency if call.tariff else None
     return max(0, -postings.balance(session, postings.EARNINGS, call.consultant_id or 0, currency))
 
 
 def part(amount: int, held: int, left: int) -> int:
-    """An account's part of a refund. The last refund empties it, since the amount is then all that is left."""
+    """Return an account's part of a refund. The last refund takes all of it, since `amount` then equals `left`."""
     return half_up(amount * held, left)
 
 

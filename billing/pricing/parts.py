@@ -1,8 +1,8 @@
-"""The price of a later part of a consultation that continued after a dropped line. Pure: tariff and subtotals in, a price out.
+"""Prices a later part of a consultation that continued after a dropped line. Pure functions of the tariff and subtotals.
 
-The parts of a consultation are one talk: their exact lengths add up and are rounded up once, and the talk as a whole is
-priced. A part costs what the whole costs by then, less what the parts before it cost. Commission and tax go the same way,
-so that the parts sum to the whole to the cent.
+The parts of a consultation are priced as one talk: their exact durations are added and rounded up once. A part costs the
+price of the talk so far, less what the parts before it cost. Commission and tax are split in the same way, so the parts sum
+to the whole to the cent.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from taxiphone.billing.pricing.tariff import (
 EARLIER = "earlier"
 _MINUTE = 60
 UNBILLED = Price(0, (), 0, 0, 0, 0, 0, network_fault=True)
-"""The price of a part in which nothing was talked, or nothing is billed for a fault of the network."""
+"""The price of a part without a talk, or of one that isn't billed because of a network fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subtotal:
-    """What some parts of a consultation come to; amounts in minor units.
+    """The sums of some parts of a consultation; amounts in minor units.
 
     Attributes:
-        parts: how many.
-        seconds: of talk that is priced, exact.
-        billed_seconds: as their receipts have it.
+        parts: number of parts.
+        seconds: exact seconds of talk that are priced.
+        billed_seconds: billed seconds on their receipts.
         talk: charged for the talk.
         recording: charged for recordings.
-        commission: of talk and recordings.
-        vat: the tax inside both.
+        commission: the commission on talk and recordings.
+        vat: the tax included in both.
     """
 
     parts: int = 0
@@ -51,7 +51,7 @@ class Subtotal:
     vat: int = 0
 
     def plus(self, other: Subtotal) -> Subtotal:
-        """Both together."""
+        """Return the sum of both."""
         return Subtotal(
             self.parts + other.parts,
             self.seconds + other.seconds,
@@ -67,9 +67,9 @@ NOTHING = Subtotal()
 
 
 def price_part(tariff: Tariff, before: Subtotal, seconds: Decimal | int) -> Price:
-    """What a part of so many seconds costs after those before it; never less than nothing.
+    """Price a part of `seconds`, given the parts before it. The price is never negative.
 
-    Its lines are those of the whole talk by then and, below them, `earlier`: what the parts before it cost, taken off.
+    Its lines are those of the whole talk so far, followed by the line `earlier`, which deducts the earlier parts.
     """
     seconds = Decimal(seconds)
     if not before.parts:
@@ -91,7 +91,7 @@ def price_part(tariff: Tariff, before: Subtotal, seconds: Decimal | int) -> Pric
 
 
 def with_fee(tariff: Tariff, others: Subtotal, talk: int, fee: int) -> tuple[int, int, int]:
-    """A part's total, commission and tax with the fee of a recording, beside the other parts of its consultation."""
+    """Return a part's total, commission and tax including a recording fee, given the other parts of the consultation."""
     recordings = others.recording + fee
     total = others.talk + talk + recordings
     commission, _ = shares(tariff, total, recordings)
@@ -100,7 +100,7 @@ def with_fee(tariff: Tariff, others: Subtotal, talk: int, fee: int) -> tuple[int
 
 
 def longest_part(tariff: Tariff, before: Subtotal, credit: int, *, recorded: bool = False) -> int | None:
-    """The longest part in whole seconds that a credit pays for; None: without end, 0: not even its beginning."""
+    """Return the longest part, in whole seconds, that a credit pays for; None if the credit never runs out."""
     longest = longest_talk(tariff, before.talk + credit, recorded=recorded)
     if longest is None:
         return None
@@ -108,24 +108,24 @@ def longest_part(tariff: Tariff, before: Subtotal, credit: int, *, recorded: boo
 
 
 def highest_cost(tariff: Tariff, seconds: int, *, recorded: bool, earlier: Subtotal = NOTHING) -> int:
-    """The most that a part of up to so many whole seconds can cost, in minor units."""
-    # Never below the short-call threshold: a talk is not begun in the hope that it fails.
+    """Return the most that a part of up to `seconds` whole seconds can cost, in minor units."""
+    # At least the short-call threshold, below which a talk costs nothing.
     cost = price_part(tariff, earlier, max(seconds, tariff.short_call_seconds))
     return cost.total + (fee_of(tariff) if recorded else 0)
 
 
 def needed_to_begin(tariff: Tariff, *, recorded: bool = False, earlier: Subtotal = NOTHING) -> int:
-    """The credit that a call needs to begin, in minor units: its first minute, or the package."""
+    """Return the credit needed to begin a call, in minor units: the price of the first minute, or of the package."""
     return highest_cost(tariff, _MINUTE, recorded=recorded, earlier=earlier)
 
 
 def price_within(
     tariff: Tariff, earlier: Subtotal, seconds: Decimal, *, max_seconds: int | None, held: int | None
 ) -> tuple[Decimal, Price]:
-    """The seconds of a part that are priced, and their price.
+    """Return the seconds of a part that are priced, and their price.
 
-    Asterisk cuts a talk where the credit ends, and needs a moment to. The platform bears that moment: no second beyond
-    `max_seconds` is priced, and no more than `held` is charged (None: without limit).
+    Asterisk ends a talk a moment after the credit does. The platform bears the difference: no second beyond `max_seconds`
+    is priced, and no more than `held` is charged (None: no limit).
     """
     allowed = seconds if max_seconds is None else min(seconds, Decimal(max_seconds))
     cost = price_part(tariff, earlier, allowed)
@@ -137,7 +137,7 @@ def price_within(
 
 
 def without_free(tariff: Tariff) -> Tariff:
-    """The same tariff, its price from the first second on."""
+    """Return the tariff without its free seconds."""
     if not tariff.free_seconds:
         return tariff
     paid = replace(tariff.segments[1], start=0)
@@ -145,5 +145,5 @@ def without_free(tariff: Tariff) -> Tariff:
 
 
 def fee_of(tariff: Tariff) -> int:
-    """The fee of a recording in minor units."""
+    """Return the recording fee in minor units."""
     return minor(tariff.recording_fee, tariff.digits)

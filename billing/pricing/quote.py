@@ -1,4 +1,4 @@
-"""The price without a call: lengths in, for each its price in the words and digits of JSON, or as a table."""
+"""Prices talks of given durations, without a call. The result is formatted as JSON or as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def lengths(text: str) -> list[Decimal]:
-    """Lengths of talks in seconds: `60` or `60,61,83.4`.
+    """Parse durations of talks in seconds: `60` or `60,61,83.4`.
 
     Raises:
         UsageError: one of them is not a number of seconds.
@@ -29,18 +29,18 @@ def lengths(text: str) -> list[Decimal]:
 
 
 def quote(tariff: Tariff, seconds: Sequence[Decimal], *, recorded: bool = False) -> list[dict[str, Any]]:
-    """The price of a talk of each length; amounts are strings with all of the currency's decimals."""
-    return [_priced(tariff, each, recorded=recorded) for each in seconds]
+    """Price a talk of each duration; amounts are strings with all of the currency's decimals."""
+    return [_priced(tariff, duration, recorded=recorded) for duration in seconds]
 
 
 def json_text(rows: list[dict[str, Any]]) -> str:
-    """The rows as JSON. A length is a number with the digits that it was given with; `json` has only floats for that."""
+    """Format the rows as JSON. A duration keeps its digits as given; `json` by itself could only write a float."""
     text = json.dumps(rows, indent=2, default=lambda exact: f"{_EXACT}{exact:f}")
     return re.sub(rf'"{_EXACT}([0-9.]+)"', r"\1", text)
 
 
 def table_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for people: a price's lines in one cell, amounts as numbers, which a table puts under one another."""
+    """Convert the rows for a table: a price's lines in one cell, and amounts as numbers, so that they are aligned."""
     return [
         {
             **row,
@@ -53,7 +53,7 @@ def table_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def in_words(seconds: int) -> str:
-    """A length as a person says it: 774 is `12 min 54 s`."""
+    """Format a duration: 774 is `12 min 54 s`."""
     hours, rest = divmod(seconds, _HOUR)
     minutes, left = divmod(rest, _MINUTE)
     parts = ((hours, "h"), (minutes, "min"), (left, "s"))
@@ -81,5 +81,5 @@ def _priced(tariff: Tariff, seconds: Decimal, *, recorded: bool) -> dict[str, An
 
 
 def _line(line: dict[str, Any]) -> str:
-    length = f"{line['seconds']} s " if line["seconds"] else ""
-    return f"{length}{line['what']} {line['amount']}"
+    duration = f"{line['seconds']} s " if line["seconds"] else ""
+    return f"{duration}{line['what']} {line['amount']}"

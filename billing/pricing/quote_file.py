@@ -1,4 +1,4 @@
-"""A tariff that a person wrote: a file of one JSON object, or standard input, checked key by key."""
+"""Reads a hand-written tariff, a JSON object, from a file or standard input, and checks each key."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.errors import UsageError
 from taxiphone.exact import shown
 
-_MOST_BYTES = 65_536  # a tariff is some lines; whatever is longer is another file
-_MOST_DIGITS = 15  # of a whole number; Python refuses to read one of thousands of digits
+_MOST_BYTES = 65_536  # a tariff has a few lines; a longer file is something else
+_MOST_DIGITS = 15  # of a whole number; Python refuses to parse one with thousands of digits
 
 
 @dataclass(frozen=True, slots=True)
 class _Unquoted:
-    """A JSON number that is not whole, or far too long: none of the keys takes one."""
+    """A JSON number that is not whole or is far too long. No key accepts it."""
 
     text: str
 
 
 def read_tariff(file: str, *, recorded: bool = False) -> Tariff:
-    """The tariff that a file describes; `-` is standard input.
-
-    Its keys are those of docs/pricing.md and no others.
+    """Read a tariff from a file. docs/pricing.md lists the keys; others are rejected.
 
     Args:
-        file: the file's path, or `-`.
-        recorded: a recorded talk is to be priced, so `recording_fee` must be there.
+        file: the file's path, or `-` for standard input.
+        recorded: whether a recorded talk is to be priced, so that `recording_fee` is required.
 
     Raises:
-        UsageError: it can't be read, is no JSON, or holds what can't be; the sentence names the key.
+        UsageError: the file can't be read, is not JSON, or has an invalid value; the message names the key.
     """
     name = "standard input" if file == "-" else file if file.isprintable() else shown(file)
     return parse_tariff(_bytes(file, name), name, recorded=recorded)
 
 
 def parse_tariff(raw: bytes, name: str, *, recorded: bool = False) -> Tariff:
-    """Like `read_tariff`, of what was read already; `name` stands in the sentence."""
+    """Like `read_tariff`, but takes the file's content; `name` is used in error messages."""
     try:
         return _tariff(_object(raw.decode("utf-8-sig")), recorded=recorded)
     except UnicodeDecodeError:
@@ -60,7 +58,7 @@ def parse_tariff(raw: bytes, name: str, *, recorded: bool = False) -> Tariff:
 
 
 def _tariff(data: dict[str, Any], *, recorded: bool) -> Tariff:
-    if "digits" in data:  # they go with the currency; only a frozen tariff names them
+    if "digits" in data:  # they follow from the currency; only a call's copy of a tariff contains them
         raise ValueError("digits: there is no such key")
     if recorded and "recording_fee" not in data:
         raise ValueError("recording_fee: is missing, and a recorded talk costs it")
@@ -97,17 +95,17 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand in it once; JSON itself would take the last and say nothing."""
-    found: dict[str, Any] = {}
+    """Build an object, rejecting duplicate keys; by default, JSON silently uses the last one."""
+    data: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in data:
             raise ValueError(f"{key if key.isidentifier() and key.isascii() else shown(key)}: is there twice")
-        found[key] = value
-    return found
+        data[key] = value
+    return data
 
 
 def _digits(data: dict[str, Any]) -> int:
-    """The decimals of its currency; 0 where there is no currency, which is then found missing."""
+    """Return the decimals of the currency; 0 without one, which is reported later."""
     if "currency" not in data:
         return 0
     currency = data["currency"]

@@ -1,7 +1,7 @@
-"""What a call comes to: the one function that works out its price. Pure: facts in, a settlement out.
+"""Settles a call: the only function that calculates its price. Pure: facts in, a settlement out.
 
-Rating posts the settlement, re-rating posts the difference to what was posted, the explanation prints it, and the
-what-if maps it over a period. Whatever a price depends on is in `Facts`.
+Rating posts the settlement, re-rating posts the difference from what was posted, the explanation prints it, and what-if
+applies it to a period. `Facts` contains everything that a price depends on.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from taxiphone.billing.pricing.talk import NO_END, Talk, dropped, heard
 from taxiphone.billing.pricing.tariff import ZERO, Line, Price, Tariff
 
 RECORDING = "recording"
-_OVERRUN_SECONDS = 2  # Asterisk cuts at the end of the credit within this; more is worth a look
-_LONGEST_REVIEW = 200  # characters, as the column has them
+_OVERRUN_SECONDS = 2  # Asterisk ends a talk within this time after the credit does; more should be reviewed
+_LONGEST_REVIEW = 200  # characters, the length of the column
 
 
 class RecordingState(enum.StrEnum):
-    """What the recording of a call means for its price."""
+    """How the recording of a call affects its price."""
 
-    NONE = "none"  # none was asked for, none will come, or its fee was released
-    PENDING = "pending"  # it is being made: its fee stays held
-    READY = "ready"  # it can be played: its fee is charged
+    NONE = "none"  # no recording was requested, it failed, or its fee was released
+    PENDING = "pending"  # it isn't ready yet, so its fee stays held
+    READY = "ready"  # it can be played, so its fee is charged
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the price of a call depends on.
+    """Everything that the price of a call depends on.
 
     Attributes:
-        tariff: frozen when the call was accepted.
-        talk: by Asterisk's event log and the program's call events.
-        held: set aside when the call was accepted, for the talk and the recording, in minor units; None: without limit.
-        max_seconds: the longest talk that was allowed.
-        earlier: the parts of the consultation before this call, where it continues one whose line dropped.
-        fault: of the network; the talk is not billed.
-        heard_until: when the last packet came of a side that fell silent.
+        tariff: the tariff copied into the call when it was accepted.
+        talk: the talk, according to Asterisk's event log and the program's call events.
+        held: the credit held for the talk and the recording when the call was accepted, in minor units; None: no limit.
+        max_seconds: the longest talk allowed.
+        earlier: the earlier parts of the consultation, if this call continues one whose line dropped.
+        fault: a network fault, because of which the talk is not billed.
+        heard_until: when the last packet of a side that fell silent arrived.
         rtp_timeout: seconds without a packet after which Asterisk hangs up a leg.
-        recording_asked: a part of `held` is the recording's fee.
-        recording: whether that fee is charged.
+        recording_asked: whether `held` includes the recording fee.
+        recording: whether the recording fee is charged.
     """
 
     tariff: Tariff
@@ -59,17 +59,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a call comes to; amounts in minor units.
+    """The result of settling a call; amounts in minor units.
 
     Attributes:
-        heard: the talk, cut where one side was no longer heard.
-        seconds: of talk that the price is for, exact; 0 where nothing is billed for a fault of the network.
+        heard: the talk, up to the moment when one side was no longer heard.
+        seconds: the exact seconds of talk that are priced; 0 if nothing is billed because of a network fault.
         talk: the price of the talk alone.
-        price: of the talk and its recording: lines, total and shares of the receipt, billed seconds.
-        fee: charged for the recording; 0 where none is.
-        pending_fee: still held for the recording.
-        review: why a person should look at it; None where nobody need.
-        dropped: the talk ended as neither side asked for.
+        price: the price of the talk and its recording, as on the receipt.
+        fee: the recording fee charged; 0 if none.
+        pending_fee: the recording fee still held; 0 if none.
+        review: why a person should review the call; None if no review is needed.
+        dropped: whether the line dropped: the talk ended although neither side hung up.
     """
 
     heard: Talk
@@ -82,7 +82,7 @@ class Settlement:
     dropped: bool
 
     def added_to(self, earlier: Subtotal) -> Subtotal:
-        """What the consultation comes to with this call."""
+        """Return the sums of the consultation including this call."""
         price = self.price
         part = Subtotal(
             1, self.seconds, price.billed_seconds, self.talk.total, self.fee, price.commission, price.vat
@@ -91,7 +91,7 @@ class Settlement:
 
 
 def settle(facts: Facts) -> Settlement:
-    """What a call comes to."""
+    """Settle a call."""
     audible = heard(facts.talk, until=facts.heard_until, rtp_timeout=facts.rtp_timeout)
     seconds, talk = _priced(facts, audible.seconds)
     recorded = RecordingState.NONE if talk.network_fault else facts.recording
@@ -110,7 +110,7 @@ def settle(facts: Facts) -> Settlement:
 
 
 def _priced(facts: Facts, seconds: Decimal) -> tuple[Decimal, Price]:
-    """The seconds that are priced, and the price of the talk."""
+    """Return the seconds that are priced, and the price of the talk."""
     if facts.fault is not None:
         return ZERO, UNBILLED
     held = facts.held
@@ -136,7 +136,7 @@ def _with_recording(facts: Facts, talk: Price, fee: int) -> Price:
 
 
 def _review(facts: Facts, audible: Talk, allowed: Decimal) -> str | None:
-    """Why a person should look at a priced talk of which `allowed` seconds are priced."""
+    """Return why a person should review a talk of which `allowed` seconds are priced; None if no review is needed."""
     if facts.fault is not None:
         return f"{facts.fault}: a network fault, so the talk was not billed"
     if not facts.talk.complete:

@@ -1,11 +1,11 @@
-"""When two legs talked, read from Asterisk's channel events (CEL). Pure: events in, a talk out.
+"""Derives a talk from Asterisk's channel events (CEL). Pure: events in, a talk out.
 
-A talk goes on while both legs are in the bridge: from the moment the second has entered to the moment the first leaves.
-A leg that leaves and comes back makes several stretches, and they add up. A leg that is hung up has left, even where
-Asterisk wrote no BRIDGE_EXIT. Other bridges and other channels (an announcement's, say) do not count. Times are Asterisk's,
-to the microsecond; nothing here asks a clock.
+A talk lasts while both legs are in the bridge: from when the second enters until the first leaves. If a leg leaves and comes
+back, the talk has several stretches, whose durations add up. A leg that is hung up has left, even if Asterisk wrote no
+BRIDGE_EXIT. Other bridges and channels, such as those of announcements, are ignored. Times are Asterisk's, to the
+microsecond; no clock is read here.
 
-How far a talk was heard (`heard`) and whether it ended as nobody asked for (`dropped`) are read from it too.
+`heard` limits a talk to the time during which both sides could be heard, and `dropped` tells whether the line dropped.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ HANGUP, CHAN_END = "HANGUP", "CHAN_END"
 GONE = frozenset({HANGUP, CHAN_END})
 CLIENT, CONSULTANT, BOTH = "client", "consultant", "both"
 NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
-# Asterisk hung up a leg that sent no packet any more (chan_pjsip: requested channel unavailable).
+# Asterisk hung up a leg that had stopped sending packets (chan_pjsip: requested channel unavailable).
 RTP_TIMED_OUT = 44
-# Q.850: not set (Asterisk's own cut at the end of the credit), normal clearing, busy, no answer, rejected, unspecified.
+# Q.850: not set (Asterisk's own time-out), normal clearing, busy, no answer, rejected, unspecified.
 _ASKED_FOR = frozenset({None, 0, 16, 17, 19, 21, 31})
 _MICROSECOND = timedelta(microseconds=1)
-# A leg that is hung up leaves the bridge by that, a moment before; one that was taken out may be hung up much later.
+# A leg that is hung up leaves the bridge just before. One that was taken out of the bridge may be hung up much later.
 _MOMENT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of Asterisk's channel event log, as far as a talk needs it.
+    """The fields of a CEL row that a talk is derived from.
 
     Attributes:
-        event: its name, such as BRIDGE_ENTER.
-        at: when, by Asterisk.
+        event: the event's name, such as BRIDGE_ENTER.
+        at: when it happened, by Asterisk's clock.
         channel: the unique id of the leg.
-        bridge: of BRIDGE_ENTER and BRIDGE_EXIT, the bridge's id.
-        cause: of HANGUP, the cause (ITU-T Q.850); 16 is a normal one.
+        bridge: the bridge's id, for BRIDGE_ENTER and BRIDGE_EXIT.
+        cause: the cause (ITU-T Q.850), for HANGUP; 16 is normal clearing.
     """
 
     event: str
@@ -54,16 +54,16 @@ class Talk:
     """When the two talked.
 
     Attributes:
-        start: both are in the bridge for the first time.
-        end: the first leaves it for the last time; where no end was written, the last event that was.
-        microseconds: of all stretches together.
-        stretches: (start, end) of each.
-        left_first: who ended the last stretch: `client`, `consultant` or `both`; None where nobody did.
-        complete: the end was written.
-        ended_by: the cause of the hang-up that ended the last stretch; None where a leg was taken out of the bridge, or
-            the hang-up is not written yet.
-        doubt: why a person should look at it: the log doesn't say how long the talk was, or the clocks differ.
-        cut_by_clock: the wall clock was set forward, and Asterisk's time-out ended the talk too early.
+        start: when both were first in the bridge.
+        end: when the last stretch ended; without an end in the log, the time of the last event.
+        microseconds: the duration of all stretches together.
+        stretches: (start, end) of each stretch.
+        left_first: who ended the last stretch: `client`, `consultant` or `both`; None without an end.
+        complete: whether the log contains the end.
+        ended_by: the cause of the hang-up that ended the last stretch; None if a leg was taken out of the bridge, or the
+            hang-up isn't in the log yet.
+        doubt: why a person should review the talk: the log doesn't show its duration, or the clocks differ.
+        cut_by_clock: whether Asterisk's time-out ended the talk too early because the wall clock was set forward.
     """
 
     start: datetime
@@ -78,22 +78,22 @@ class Talk:
 
     @property
     def seconds(self) -> Decimal:
-        """The length of the talk, exact."""
+        """The exact duration of the talk."""
         return Decimal(self.microseconds).scaleb(-6)
 
 
 def talk(
     events: Iterable[Event], client: str, consultant: str, bridge: str, *, as_written: bool = False
 ) -> Talk | None:
-    """The talk of two legs in a bridge; None where they were never in it together.
+    """Return the talk of two legs in a bridge; None if they were never in it together.
 
     Args:
-        events: in any order; only those of the two legs count.
+        events: the events, in any order; those of other channels are ignored.
         client: the unique id of the client's leg.
         consultant: the unique id of the consultant's leg.
         bridge: the bridge's id.
-        as_written: the events are in the order in which they happened, whatever their times say: the wall clock was set
-            back meanwhile. A stretch may then end before it begins.
+        as_written: whether to trust the order of the events rather than their times, because the wall clock was set back.
+            A stretch may then end before it begins.
     """
     legs = {client: CLIENT, consultant: CONSULTANT}
     ours = [event for event in events if event.channel in legs]
@@ -130,13 +130,13 @@ def talk(
 
 
 def heard(found: Talk, *, until: datetime | None = None, rtp_timeout: int | None = None) -> Talk:
-    """The talk as far as each side could be heard; the same one where nothing cut it short.
+    """Limit a talk to the time during which both sides could be heard.
 
     Args:
-        found: by Asterisk's rows.
-        until: when the last packet of a side came that then fell silent, where somebody saw that.
-        rtp_timeout: seconds without a packet after which Asterisk hangs a leg up. Where it did that, and nobody saw the
-            silence begin, the talk ends so much earlier.
+        found: the talk according to Asterisk's rows.
+        until: when the last packet of a side that fell silent arrived, if known.
+        rtp_timeout: seconds without a packet after which Asterisk hangs up a leg. If it did so and `until` is unknown, the
+            talk is shortened by this time.
     """
     if until is None and rtp_timeout is not None and found.ended_by == RTP_TIMED_OUT:
         until = found.end - timedelta(seconds=rtp_timeout)
@@ -153,17 +153,17 @@ def heard(found: Talk, *, until: datetime | None = None, rtp_timeout: int | None
 
 
 def asked_for(cause: int | None) -> bool:
-    """Whether a hang-up with this cause (ITU-T Q.850) is somebody's wish, as far as is known."""
+    """Whether somebody hung up on purpose, judging by the cause (ITU-T Q.850)."""
     return cause in _ASKED_FOR
 
 
 def dropped(found: Talk, *, fault: str | None = None, silent: bool = False) -> bool:
-    """Whether the talk ended as neither side asked for, so that it may be continued.
+    """Whether the talk ended although neither side hung up on purpose, so that it may be continued.
 
     Args:
-        found: the talk. Its end is not written, or a fault of the line or of a clock ended it.
-        fault: of the network, seen in the talk.
-        silent: one side fell silent.
+        found: the talk.
+        fault: a network fault detected during the talk.
+        silent: whether one side fell silent.
     """
     by_itself = not found.complete or found.cut_by_clock or not asked_for(found.ended_by)
     return by_itself or fault is not None or silent
@@ -172,24 +172,24 @@ def dropped(found: Talk, *, fault: str | None = None, silent: bool = False) -> b
 def is_over(
     events: Iterable[Event], client: str, consultant: str, *, talked: bool, parted: bool = False
 ) -> bool:
-    """Whether no more talk can come: the client's leg has ended, or the consultant's has after they talked.
+    """Whether no more talk can follow: the client's leg has ended, or the consultant's has after a talk.
 
-    A consultant's leg that ends without a talk (busy, no answer) is not the end: the client is still there, being told.
+    If the consultant's leg ends without a talk (busy, no answer), the call isn't over: the client is still connected.
 
     Args:
-        events: of the two legs.
+        events: the events of the two legs.
         client: the unique id of the client's leg.
         consultant: the unique id of the consultant's leg.
-        talked: they were in the bridge together.
-        parted: the talk has its end, and who runs the call has said that none follows: then it is over although both
-            legs are still up, being told what it cost.
+        talked: whether they were in the bridge together.
+        parted: whether the talk has an end in the log, and the call's status says that it was the last. The call is then
+            over although both legs may still be up, hearing the price.
     """
     gone = {event.channel for event in events if event.event in GONE}
     return client in gone or (talked and (parted or consultant in gone))
 
 
 def _moved(inside: frozenset[str], together: list[Event], bridge: str) -> frozenset[str]:
-    """Who is in the bridge after events of one and the same microsecond, in whatever order they were written."""
+    """Return who is in the bridge after events with the same time, whatever their order."""
     after = set(inside)
     for channel in {event.channel for event in together}:
         moves = [e.event for e in together if e.channel == channel and e.bridge == bridge]
@@ -203,7 +203,7 @@ def _moved(inside: frozenset[str], together: list[Event], bridge: str) -> frozen
 
 
 def _ended_by(events: list[Event], legs: dict[str, str], left: str, end: datetime) -> int | None:
-    """The cause of who left first; of two at once, the one that nobody asked for."""
+    """Return the hang-up cause of the leg that left first; if both left at once, preferably an unintended one."""
     causes = [
         event.cause
         for event in events

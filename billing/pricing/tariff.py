@@ -11,7 +11,8 @@ and a package of 60.00 for an hour is
 The rules: the talk is rounded up once, to whole seconds. A segment applies if the talk is longer than the segment's
 start. It bills at least its first block, then whole steps, but never past the start of the next segment. Each line is
 rounded half up to the minor unit; the total is the sum of the lines. An empty talk, or one shorter than the short-call
-threshold (a network fault; the exact length counts, not the rounded one), costs nothing and bills no seconds. Amounts are whole minor units, prices exact decimals. docs/pricing.md has the rules with worked examples.
+threshold (a network fault; the exact duration counts, not the rounded one), costs nothing and bills no seconds. Amounts are
+whole minor units, prices exact decimals. docs/pricing.md has the rules with worked examples.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ class Price:
     """The price of a talk and its shares, in minor units.
 
     Attributes:
-        billed_seconds: of all segments; 0 if nothing is charged because of a network fault.
-        lines: their amounts sum to `total`.
+        billed_seconds: billed seconds of all segments; 0 if nothing is charged because of a network fault.
+        lines: the lines, whose amounts sum to `total`.
         total: what the client pays, tax included.
         commission: the platform's share of the total.
         consultant: the consultant's share: the total less the commission.
@@ -156,7 +157,7 @@ class Price:
     network_fault: bool = False
 
 
-# -- the tariffs of the product ------------------------------------------------------------------------------------
+# -- per minute and package ----------------------------------------------------------------------------------------
 
 
 def per_minute(terms: Terms, price: Decimal, *, free_minutes: int = 0) -> Tariff:
@@ -187,7 +188,7 @@ def _tariff(terms: Terms, fee: Decimal, segments: tuple[Segment, ...], short_cal
     )
 
 
-# -- the readings -------------------------------------------------------------------------------------------------
+# -- prices and limits --------------------------------------------------------------------------------------------
 
 
 def price(tariff: Tariff, seconds: Decimal | int, *, recorded: bool = False) -> Price:
@@ -256,7 +257,7 @@ def longest_talk(tariff: Tariff, credit: int, *, recorded: bool = False) -> int 
 
 
 def shares(tariff: Tariff, total: int, recording: int) -> tuple[int, int]:
-    """The platform's commission and the consultant's share of a total with a recording's fee in it; they sum to it."""
+    """Split a total, which includes the fee of a recording, into the platform's commission and the consultant's share."""
     base = total if tariff.commission_on_recording else total - recording
     numerator, denominator = tariff.commission.as_integer_ratio()
     commission = half_up(base * numerator, denominator)
@@ -265,7 +266,9 @@ def shares(tariff: Tariff, total: int, recording: int) -> tuple[int, int]:
 
 def tax_free(tariff: Tariff, total: int) -> int:
     """Return the total without its tax, rounded half up."""
-    numerator, denominator = tariff.vat.as_integer_ratio()  # 1 + vat as a Decimal would be cut to 28 digits
+    numerator, denominator = (
+        tariff.vat.as_integer_ratio()
+    )  # exact; the Decimal 1 + vat would be rounded to 28 digits
     return half_up(total * denominator, numerator + denominator)
 
 

@@ -39,9 +39,9 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
     """List the steps from the talk time to the shares of its price.
 
     Args:
-        tariff: of the talk.
-        seconds: its length.
-        cost: `price(tariff, seconds)`, perhaps with the fee of a recording.
+        tariff: the tariff.
+        seconds: the duration of the talk.
+        cost: `price(tariff, seconds)`, with or without a recording fee.
 
     Raises:
         ValueError: the seconds are negative or not a number.
@@ -72,7 +72,7 @@ def explain(tariff: Tariff, seconds: Decimal | int, cost: Price) -> tuple[Step, 
 
 
 def talk_steps(tariff: Tariff, seconds: Decimal, lines: Sequence[Line], *, network_fault: bool) -> list[Step]:
-    """The steps from the talk's length to the total of its lines."""
+    """List the steps from the duration of the talk to the total of its lines."""
     if not seconds:
         return [Step("nothing", "There was no talk, so nothing is charged.", 0)]
     talked = f"Talk time {_plain(seconds)} s"
