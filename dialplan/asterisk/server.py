@@ -22,6 +22,7 @@ from taxiphone.dialplan.asterisk.home import (
     link_documentation,
     write_files,
 )
+from taxiphone.dialplan.asterisk.keeper_watch import KeeperWatch, disown
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.asterisk.refused_requests import size_of
 from taxiphone.errors import AsteriskStartError, SetupError
@@ -33,17 +34,14 @@ STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 # Printed once Asterisk has booted. If it fails while loading, `-rx` succeeds without this output.
 _BOOTED = "fully booted"
-# Interval at which the log keeper is checked.
-_KEEPER_SECONDS = 5.0
 
 
 class AsteriskServer:
-    """An Asterisk with a home folder, whose etc/asterisk.conf names every other folder.
+    """An Asterisk with a home folder, whose etc/asterisk.conf names every other folder. Its logs stay within `bounds`.
 
     Attributes:
         asterisk: the program.
         home: the home folder, created by `write`.
-        bounds: the size limits of the logs.
         folders: the folders in the home.
         pid: the process id; None if the process was neither started nor adopted.
         adopted: whether the process was running already.
@@ -56,7 +54,6 @@ class AsteriskServer:
         bounds: log_keeper.Bounds = log_keeper.Bounds(10_000_000),  # noqa: B008 - it is frozen
     ) -> None:
         self.asterisk = asterisk
-        self.bounds = bounds
         self.home = home.resolve()
         self.folders = Folders(self.home)
         self.pid: int | None = None
@@ -65,9 +62,7 @@ class AsteriskServer:
         self._child: subprocess.Popen[bytes] | None = None
         self._ended = asyncio.Event()
         self._ended.set()
-        self._keeping: asyncio.Task[None] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self._keeper_ends: asyncio.Future[int] | None = None
+        self._keeper = KeeperWatch(self.folders.log, self._arguments(), bounds)
 
     @property
     def conf(self) -> Path:
@@ -182,24 +177,18 @@ class AsteriskServer:
                 log.warning("Asterisk, pid %s, has not stopped; sending %s", pid, number.name)
                 self._signal(number)
         await self._ended.wait()
-        if self._keeper_ends is not None:
-            await self._keeper_ends
+        await self._keeper.exited()
         log.info("Asterisk stopped, pid %s", pid)
 
     def release(self) -> None:
         """Stop monitoring and leave Asterisk running, so that a later `adopt` finds it."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            self._keeping = None
+        self._keeper.release()
         if self._pidfd is not None:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
-        for child in (self._child, self._keeper):
-            if child is not None and child.poll() is None:
-                # Without a return code, Popen warns about a child process that is still running.
-                child.returncode = 0
-        self._child = self._keeper = None
+        disown(self._child)
+        self._child = None
         self.pid = None
         self._ended.set()
 
@@ -259,13 +248,10 @@ class AsteriskServer:
         self._ended.clear()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._on_end)
-        self._keeping = loop.create_task(self._supervise_log_keeper())
+        self._keeper.begin(pid)
 
     def _on_end(self) -> None:
-        if self._keeper is not None:
-            # The log keeper exits by itself when Asterisk ends.
-            self._keeper_ends = asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
-            self._keeper = None
+        self._keeper.asterisk_ended()
         if self._child is not None:
             status = self._child.wait()
             log.info("Asterisk, pid %s, ended with status %s", self.pid, status)
@@ -293,20 +279,6 @@ class AsteriskServer:
 
     def _log_size(self) -> int:
         return size_of(self.folders.log / log_keeper.MESSAGES)
-
-    async def _supervise_log_keeper(self) -> None:
-        """Keep a log keeper running, which outlives this program (see log_keeper)."""
-        while self.pid is not None:
-            if self._keeper is None or self._keeper.poll() is not None:
-                try:
-                    self._keeper = log_keeper.start(
-                        self.folders.log, self.pid, self._arguments(), self.bounds
-                    )
-                except OSError as error:
-                    log.warning(
-                        "the log keeper can't be started, so Asterisk's logs are not rotated: %s", error
-                    )
-            await asyncio.sleep(_KEEPER_SECONDS)
 
     def _log_excerpt(self, begin: int) -> str:
         """Return the last lines of the log since byte `begin`; errors if there are any."""
