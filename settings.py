@@ -16,7 +16,6 @@ from typing import Any, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
 import babel.numbers
-import platformdirs
 from pydantic import Field, ValidationError, model_validator
 
 from taxiphone import settings_faults
@@ -43,13 +42,13 @@ class Settings(Section):
 
     platform: Platform
     trunk: Trunk
-    paths: Paths = Paths()
-    database: DatabaseSection = DatabaseSection()
-    asterisk: AsteriskSection = AsteriskSection()
-    call: Call = Call()
-    billing: Billing = Billing()
-    recording: Recording = Recording()
-    invoice: Invoice = Invoice()
+    paths: Paths = Field(default_factory=Paths)
+    database: DatabaseSection = Field(default_factory=DatabaseSection)
+    asterisk: AsteriskSection = Field(default_factory=AsteriskSection)
+    call: Call = Field(default_factory=Call)
+    billing: Billing = Field(default_factory=Billing)
+    recording: Recording = Field(default_factory=Recording)
+    invoice: Invoice = Field(default_factory=Invoice)
 
     file: Path = Field(default=Path(FILE_NAME), exclude=True)
 
@@ -218,4 +217,6 @@ def _has_password(url: str) -> bool:
 
 def cache_folder() -> Path:
     """Return the folder for the downloaded Asterisk, shared by all projects of this user (XDG_CACHE_HOME)."""
+    import platformdirs  # noqa: PLC0415 - few commands look there
+
     return platformdirs.user_cache_path("taxiphone")

@@ -49,7 +49,7 @@ class Needs(Enum):
 class Section(BaseModel):
     """A table of the file. It is frozen and rejects unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     needs: ClassVar[Needs] = Needs.SERVE
 
