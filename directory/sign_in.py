@@ -29,14 +29,14 @@ from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import numbers, ownership, pins
+from taxiphone.directory.lockouts import CLOCK_TOLERANCE, CODE, NUMBER, client_keys
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 from taxiphone.store.idempotent import insert_if_new, insert_of
 from taxiphone.store.models import Client, ClientNumber, SignIn
 from taxiphone.store.types import now
 
-_NUMBER, _CODE = "number:", "code:"
-_LONGEST = {_NUMBER: timedelta(days=1), _CODE: timedelta(hours=1)}
+_LONGEST = {NUMBER: timedelta(days=1), CODE: timedelta(hours=1)}
 _FORGOTTEN_AFTER = timedelta(days=30)
 # Maximum number of old rows deleted at once, so that no caller waits for it.
 _FORGOTTEN_AT_ONCE = 100
@@ -44,8 +44,6 @@ _FORGOTTEN_AT_ONCE = 100
 _REMEMBERED_SECONDS = 60.0
 _NOT_DELAYED = 10
 _DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.1, 3.0
-# Maximum difference between the clocks of two machines.
-_CLOCK_TOLERANCE = timedelta(seconds=5)
 # Doubling a second 20 times gives 12 days, more than any lockout.
 _MOST_DOUBLINGS = 20
 
@@ -174,23 +172,21 @@ def reset_failures(session: Session, client: Client) -> None:
     _forget(session, keys_of(client))
 
 
-def lockouts(session: Session, at: datetime, of: Client | None = None) -> dict[str, SignIn]:
-    """Return the keys that are locked out at that time, of all clients or of one, in sorted order."""
-    found = select(SignIn).where(_in_force(at)).order_by(SignIn.key)
-    if of is not None:
-        found = found.where(SignIn.key.in_(keys_of(of)))
-    return {row.key: row for row in session.scalars(found)}
+def lockouts(session: Session, client: Client, at: datetime) -> list[SignIn]:
+    """Return the rows of a client's keys that are locked out at that time, sorted by key."""
+    found = select(SignIn).where(_in_force(at), SignIn.key.in_(keys_of(client))).order_by(SignIn.key)
+    return list(session.scalars(found))
 
 
 def keys_of(client: Client) -> list[str]:
     """Return the keys of a client: the code and each number."""
-    return [_CODE + client.code, *(_NUMBER + entry.number for entry in client.numbers)]
+    return client_keys(client.code, (entry.number for entry in client.numbers))
 
 
 def _keys(code: str, caller: str | None) -> list[str]:
     """Return the keys in alphabetical order. All transactions lock them in this order, so there is no deadlock."""
-    keys = [_CODE + code] if _KEYED_CODE.fullmatch(code) else []
-    return [*keys, _NUMBER + caller] if caller is not None and _E164.fullmatch(caller) else keys
+    keys = [CODE + code] if _KEYED_CODE.fullmatch(code) else []
+    return [*keys, NUMBER + caller] if caller is not None and _E164.fullmatch(caller) else keys
 
 
 def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str | None] | None:
@@ -209,12 +205,8 @@ def _locked_out(session: Session, keys: list[str], at: datetime) -> bool:
 
 
 def _in_force(at: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row's lockout is in force at that time.
-
-    A lockout that seems to start later was made before the wall clock was set back, and would last longer by that much.
-    It is treated as over. Its failures still count, so the next failure starts the same lockout again.
-    """
-    return and_(SignIn.paused_until > at, SignIn.last_at <= at + _CLOCK_TOLERANCE)
+    """Return the condition that a row's lockout is in force at that time; `client list` has it in SQL."""
+    return and_(SignIn.paused_until > at, SignIn.last_at <= at + CLOCK_TOLERANCE)
 
 
 def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:

@@ -226,12 +226,6 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
     return int(total or 0)
 
 
-def kept(session: Session, kind: str) -> dict[str, int]:
-    """Return the stored balances of all accounts of a kind, by owner, in minor units, with one query."""
-    totals = select(Account.owner, func.sum(Account.balance)).where(Account.kind == kind)
-    return {owner: int(total or 0) for owner, total in session.execute(totals.group_by(Account.owner))}
-
-
 def held(session: Session, call_id: str) -> tuple[int, str]:
     """Return the amount held for a call in minor units and its currency; 0 and an empty currency if nothing is held."""
     session.flush()

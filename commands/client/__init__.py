@@ -8,7 +8,7 @@ from taxiphone.commands.lazy import Lazy, LazyGroup
 
 _COMMANDS = {
     "list": Lazy("client.listing:client_list", "List the clients by name, with their balances."),
-    "show": Lazy("client.listing:client_show", "Show CLIENT."),
+    "show": Lazy("client.showing:client_show", "Show CLIENT."),
     "add": Lazy("client.editing:client_add", "Add the client NAME with the numbers that they call from."),
     "set": Lazy("client.editing:client_set", "Change CLIENT; settings that you don't give stay as they are."),
     "top-up": Lazy("client.account:top_up", "Add AMOUNT to the wallet of CLIENT and print the new balance."),

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.pricing import money
-from taxiphone.commands.client.rows import client_row, show_client
+from taxiphone.commands.client.rows import show_client
+from taxiphone.commands.client.showing import client_row
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show_one
 from taxiphone.commands.options import NEGATIVE, amount
 from taxiphone.directory import accounts, clients, pins, sign_in, validation

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from taxiphone.billing.pricing import money
-from taxiphone.commands.client.rows import client_row, show_client
+from taxiphone.commands.client.rows import show_client
+from taxiphone.commands.client.showing import client_row
 from taxiphone.commands.console import App, examples, json_option, pass_app, say
 from taxiphone.commands.options import amount_or_none, given
 from taxiphone.directory import clients, validation

@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import Row
 
-from taxiphone.billing.ledger import postings
 from taxiphone.billing.pricing import money
 from taxiphone.commands.console import show_one
-from taxiphone.directory import sign_in
 from taxiphone.settings import Settings
-from taxiphone.store.models import Client, SignIn
-from taxiphone.store.types import now
+
+if TYPE_CHECKING:
+    from taxiphone.store.models import Client, SignIn
 
 
-def client_row(session: Session, settings: Settings, found: Client) -> dict[str, Any]:
-    """All that is shown of a client; of the PIN, only whether there is one."""
-    balance = postings.balance(session, postings.WALLET, found.id)
-    return _row(settings, found, balance, pauses(session, found))
+def row_of(
+    settings: Settings,
+    found: Client | Row[Any],
+    numbers: Iterable[str],
+    balance: int,
+    lockouts: Iterable[SignIn | Row[Any]],
+) -> dict[str, Any]:
+    """All that is shown of a client; of the PIN, only whether there is one.
 
-
-def all_clients(session: Session, settings: Settings) -> list[dict[str, Any]]:
-    """Every client by name, with as many queries as for one client."""
-    found = session.scalars(
-        select(Client).options(selectinload(Client.numbers)).order_by(Client.name, Client.id)
-    )
-    balances = postings.kept(session, postings.WALLET)
-    paused = sign_in.lockouts(session, now())
-    return [
-        _row(
-            settings,
-            each,
-            balances.get(str(each.id), 0),
-            [_pause(paused[key]) for key in sorted(sign_in.keys_of(each)) if key in paused],
-        )
-        for each in found
-    ]
-
-
-def _row(settings: Settings, found: Client, balance: int, paused: list[dict[str, Any]]) -> dict[str, Any]:
+    Args:
+        settings: currency and its decimals.
+        found: the columns of table `client`.
+        numbers: the client's numbers (E.164).
+        balance: of the client's wallet, in minor units.
+        lockouts: the columns of table `sign_in`, where a lockout of the client's code or numbers is in force.
+    """
     digits = settings.currency_digits
     return {
         "code": found.code,
         "name": found.name,
-        "numbers": sorted(entry.number for entry in found.numbers),
+        "numbers": sorted(numbers),
         "language": found.language,
         "balance": money.from_minor(balance, digits),
         "currency": settings.platform.currency,
         "daily_limit": None if found.daily_limit is None else money.from_minor(found.daily_limit, digits),
         "pin": found.pin_hash is not None,
-        "pauses": paused,
+        "pauses": [
+            {"of": row.key.partition(":")[2], "until": row.paused_until, "failures": row.failures}
+            for row in lockouts
+        ],
         "blocked": found.blocked,
         "closed_at": found.closed_at,
     }
 
 
-def pauses(session: Session, found: Client) -> list[dict[str, Any]]:
-    """The pauses after wrong PINs: the code or number that no PIN is accepted from, and until when."""
-    return [_pause(row) for row in sign_in.lockouts(session, now(), found).values()]
-
-
-def _pause(row: SignIn) -> dict[str, Any]:
-    return {"of": row.key.partition(":")[2], "until": row.paused_until, "failures": row.failures}
-
-
 def show_client(row: dict[str, Any], *, as_json: bool) -> None:
     """Print one client."""
     if not as_json:
-        told = [
+        pauses = [
             f"{each['of']} until {each['until']:%Y-%m-%d %H:%M:%S}Z ({each['failures']} wrong)"
             for each in row["pauses"]
         ]
-        row = {**row, "pauses": told}
+        row = {**row, "pauses": pauses}
     show_one(row, as_json=as_json)

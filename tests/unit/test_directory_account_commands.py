@@ -19,7 +19,7 @@ from taxiphone.directory import clients, consultants, pins
 from taxiphone.directory.sign_in import Authenticator, SignInResult
 from taxiphone.errors import TaxiphoneError, UsageError
 from taxiphone.store.calls import Status
-from taxiphone.store.models import Call
+from taxiphone.store.models import Call, SignIn
 from taxiphone.store.types import now
 
 Run = Callable[..., Result]
@@ -159,6 +159,24 @@ def test_a_pause_is_shown_with_its_end_and_unlocked(house: Any, run: Run) -> Non
     assert "(3 wrong)" in run("client", "show", CODE).output
     assert printed(run, "client", "unlock", CODE)["pauses"] == []
     assert signs_in(house, "0") is SignInResult.WRONG
+
+
+def test_the_list_has_every_field_that_the_client_itself_has(house: Any, run: Run) -> None:
+    run("client", "set", CODE, "--add-number", NUMBER, "--add-number", "0144556677", "--daily-limit", "30")
+    run("client", "pin", CODE)
+    zoe = printed(run, "client", "add", "Zoé", "--number", "+33639980001")["code"]
+    run("client", "set", zoe, "--block")
+    run("client", "close", zoe)
+    for _ in range(3):
+        signs_in(house, "0", NUMBER)
+    # Made before the clock was set back by an hour.
+    later = now() + timedelta(hours=1)
+    of_zoe = SignIn(key="number:+33639980001", failures=9, paused_until=later, last_at=later)
+    house.database.do(lambda session: session.add(of_zoe))
+    claire, last = printed(run, "client", "list")
+    assert [len(claire["pauses"]), claire["balance"], last["pauses"]] == [2, "100.00", []]
+    assert claire == printed(run, "client", "show", CODE)
+    assert last == printed(run, "client", "show", zoe)
 
 
 @pytest.mark.parametrize(("given", "kept"), [("30", "30.00"), ("0.01", "0.01"), ("99999.99", "99999.99")])

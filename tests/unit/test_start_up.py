@@ -68,6 +68,13 @@ def test_help_imports_no_room_and_no_library_but_click(words: list[str]) -> None
     assert found & {f"taxiphone.{room}" for room in ROOMS | {"settings", "store"}} == set()
 
 
+def test_the_list_of_clients_is_read_without_the_orm(sqlite_house: Any) -> None:
+    file = every_command.furnish(sqlite_house)
+    found = imported("--config", str(file), "client", "list")
+    assert "sqlalchemy" in found
+    assert found & {"sqlalchemy.orm", "taxiphone.store.models"} == set()
+
+
 def test_a_listing_imports_only_what_it_lists_with(sqlite_house: Any) -> None:
     file = every_command.furnish(sqlite_house)
     for name in LISTINGS:
