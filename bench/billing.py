@@ -34,7 +34,8 @@ from taxiphone.bench.storm import PROCESSES, People, Storm, accept, talk_lines
 from taxiphone.billing.ledger_check import check
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.talk import Talk
-from taxiphone.billing.pricing.tariff import Tariff, Terms, longest_talk, package, per_minute, price
+from taxiphone.billing.pricing.tariff import Tariff, Terms, package, per_minute
+from taxiphone.billing.pricing.tariff_price import longest_talk, price
 from taxiphone.billing.rating import rate
 from taxiphone.commands.console import say
 from taxiphone.errors import TaxiphoneError

@@ -11,8 +11,9 @@ from taxiphone.billing import continuation
 from taxiphone.billing.ledger import daily_limit, free_minutes, postings
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import highest_cost, longest_part, needed_to_begin
-from taxiphone.billing.pricing.tariff import Tariff, whole_seconds
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
+from taxiphone.billing.pricing.tariff_price import whole_seconds
 from taxiphone.billing.tariffs_in_force import tariff_for
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.settings import Settings

@@ -13,8 +13,8 @@ from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.parts import fee_of, with_fee
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, Settlement, settle
 from taxiphone.billing.pricing.talk import NO_END, Talk
-from taxiphone.billing.pricing.tariff import Line
 from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_price import Line
 from taxiphone.store.calls import FINAL, Outcome, Status, finish
 from taxiphone.store.models import Call, Receipt, Recording
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.pricing.parts import fee_of
-from taxiphone.billing.pricing.tariff import whole_seconds
 from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_price import whole_seconds
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Call
 

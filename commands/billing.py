@@ -13,7 +13,7 @@ from taxiphone.billing import days
 from taxiphone.billing import what_if as sums
 from taxiphone.billing.pricing.money import digits_of
 from taxiphone.billing.pricing.quote_file import read_tariff
-from taxiphone.billing.pricing.tariff import amount_text
+from taxiphone.billing.pricing.tariff_price import amount_text
 from taxiphone.billing.tariffs_in_force import MODES
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show, styled
 from taxiphone.commands.lazy import LazyGroup

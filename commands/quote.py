@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 from taxiphone.billing.pricing import quote as quotes
 from taxiphone.billing.pricing.money import to_minor
 from taxiphone.billing.pricing.quote_file import read_tariff
-from taxiphone.billing.pricing.tariff import Tariff, longest_talk, price
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import number
+from taxiphone.billing.pricing.tariff_price import longest_talk, price
 from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tariff_for
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.directory import clients, consultants

@@ -6,7 +6,7 @@ from taxiphone.ari_app import menu
 from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
-from taxiphone.billing.pricing.tariff import minor
+from taxiphone.billing.pricing.tariff_price import minor
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE
 from taxiphone.speech.sentences import Sounds
 from taxiphone.store.calls import Outcome, Status

@@ -13,8 +13,8 @@ from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import fee_of
-from taxiphone.billing.pricing.tariff import half_up
 from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_price import half_up
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 

@@ -10,17 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 
-from taxiphone.billing.pricing.tariff import (
-    ZERO,
-    Line,
-    Price,
-    Tariff,
-    longest_talk,
-    minor,
-    price,
-    shares,
-    tax_free,
-)
+from taxiphone.billing.pricing.tariff import ZERO, Tariff
+from taxiphone.billing.pricing.tariff_price import Line, Price, longest_talk, minor, price, shares, tax_free
 
 EARLIER = "earlier"
 _MINUTE = 60

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from taxiphone.billing.pricing.tariff import Tariff, amount_text, price
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import number
+from taxiphone.billing.pricing.tariff_price import amount_text, price
 from taxiphone.errors import UsageError
 
 _EXACT = "exact:"

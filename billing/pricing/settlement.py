@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from taxiphone.billing.pricing.parts import NOTHING, UNBILLED, Subtotal, fee_of, price_within, with_fee
 from taxiphone.billing.pricing.talk import NO_END, Talk, dropped, heard
-from taxiphone.billing.pricing.tariff import ZERO, Line, Price, Tariff
+from taxiphone.billing.pricing.tariff import ZERO, Tariff
+from taxiphone.billing.pricing.tariff_price import Line, Price
 
 RECORDING = "recording"
 _OVERRUN_SECONDS = 2  # Asterisk ends a talk within this time after the credit does; more should be reviewed

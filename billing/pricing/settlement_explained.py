@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from taxiphone.billing.pricing.parts import EARLIER
 from taxiphone.billing.pricing.settlement import Facts, Settlement
 from taxiphone.billing.pricing.talk import RTP_TIMED_OUT
-from taxiphone.billing.pricing.tariff import amount_text
 from taxiphone.billing.pricing.tariff_explained import Step, explain, talk_steps
+from taxiphone.billing.pricing.tariff_price import amount_text
 
 
 def explain_settlement(

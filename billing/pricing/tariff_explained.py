@@ -1,4 +1,4 @@
-"""Explains a price: every step of the calculation, as text and amounts. The amounts are those of `tariff.price`."""
+"""Explains a price: every step of the calculation, as text and amounts. The amounts are those of `tariff_price.price`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from taxiphone.billing.pricing.tariff import (
+from taxiphone.billing.pricing.tariff import Segment, Tariff
+from taxiphone.billing.pricing.tariff_price import (
     Line,
     Price,
-    Segment,
-    Tariff,
     amount_text,
     billed_segments,
     duration,

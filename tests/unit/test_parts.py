@@ -19,16 +19,8 @@ from taxiphone.billing.pricing.parts import (
 from taxiphone.billing.pricing.settlement import Facts, settle
 from taxiphone.billing.pricing.settlement_explained import explain_settlement
 from taxiphone.billing.pricing.talk import Talk
-from taxiphone.billing.pricing.tariff import (
-    Price,
-    Tariff,
-    Terms,
-    package,
-    per_minute,
-    price,
-    shares,
-    tax_free,
-)
+from taxiphone.billing.pricing.tariff import Tariff, Terms, package, per_minute
+from taxiphone.billing.pricing.tariff_price import Price, price, shares, tax_free
 
 PRICES = st.decimals("0.01", "99", places=4)
 SHARES = st.decimals("0", "1", places=3)

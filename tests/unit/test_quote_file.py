@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taxiphone.billing.pricing.quote_file import parse_tariff, read_tariff
-from taxiphone.billing.pricing.tariff import price
+from taxiphone.billing.pricing.tariff_price import price
 from taxiphone.cli import taxiphone
 from taxiphone.errors import UsageError
 

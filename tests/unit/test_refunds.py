@@ -13,7 +13,7 @@ from sqlalchemy import update
 from taxiphone.billing.ledger import payouts, postings, refunds
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.pricing.tariff import half_up
+from taxiphone.billing.pricing.tariff_price import half_up
 from taxiphone.billing.rating import settle_recording
 from taxiphone.commands.call import call as call_command
 from taxiphone.commands.receipt import receipt as receipt_command

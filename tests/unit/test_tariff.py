@@ -13,19 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxiphone.billing.pricing.talk import BRIDGE_ENTER, BRIDGE_EXIT, Event, talk
-from taxiphone.billing.pricing.tariff import (
-    Line,
-    Segment,
-    Tariff,
-    Terms,
-    longest_talk,
-    package,
-    per_minute,
-    price,
-    shares,
-)
+from taxiphone.billing.pricing.tariff import Segment, Tariff, Terms, package, per_minute
 from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
+from taxiphone.billing.pricing.tariff_price import Line, longest_talk, price, shares
 
 D = Decimal
 EUR = Terms("EUR", 2, commission=D("0.30"), recording_fee=D("5.00"))

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from taxiphone.billing.pricing.money import digits_of
-from taxiphone.billing.pricing.tariff import Tariff, longest_talk, price
+from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_price import longest_talk, price
 
 
 def tariff(currency: str, *segments: tuple[Any, ...], **others: Any) -> Tariff:

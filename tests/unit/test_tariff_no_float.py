@@ -19,9 +19,9 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import explanation, receipts
 from taxiphone.billing.pricing import quote
 from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
-from taxiphone.billing.pricing.tariff import longest_talk, price
 from taxiphone.billing.pricing.tariff_explained import explain
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
+from taxiphone.billing.pricing.tariff_price import longest_talk, price
 from taxiphone.store.models import Base, Call
 from taxiphone.store.types import ExactDecimal
 
@@ -76,6 +76,7 @@ def test_the_modules_of_the_money_are_looked_at() -> None:
     names = {path.name for path in MODULES}
     assert names >= {
         "tariff.py",
+        "tariff_price.py",
         "money.py",
         "postings.py",
         "rating.py",
