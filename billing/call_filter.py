@@ -27,6 +27,7 @@ class CallFilter:
         first, last: days in the platform's time zone, both included. A call belongs to the day on which its talk began;
             one without a talk to the day on which it arrived.
         status, outcome: as they are stored.
+        review: only calls that are marked for review.
     """
 
     client: str | None = None
@@ -35,6 +36,7 @@ class CallFilter:
     last: date | None = None
     status: str | None = None
     outcome: str | None = None
+    review: bool = False
 
     def __post_init__(self) -> None:
         """Refuse days in the wrong order."""
@@ -67,4 +69,6 @@ def query(session: Session, settings: Settings, wanted: CallFilter) -> Select[An
         found = found.where(Call.status == wanted.status)
     if wanted.outcome is not None:
         found = found.where(Call.outcome == wanted.outcome)
+    if wanted.review:
+        found = found.where(Call.review.is_not(None))
     return found

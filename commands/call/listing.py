@@ -29,6 +29,7 @@ _COLUMNS = (
     "total",
     "currency",
 )
+_REVIEW_COLUMNS = ("id", "arrived_at", "client", "consultant", "total", "currency", "review")
 
 
 @click.command(
@@ -37,6 +38,7 @@ _COLUMNS = (
         "taxiphone call list",
         "taxiphone call list --client +33639985678 --day 2026-11-22",
         "taxiphone call list --consultant 101 --from 2026-11-01 --to 2026-11-30 --outcome talked --limit 1000",
+        "taxiphone call list --review --limit 100",
     ),
 )
 @click.option("--client", metavar="CODE|NUMBER", help="Only this client's calls.")
@@ -55,6 +57,11 @@ _COLUMNS = (
     type=click.Choice([str(status) for status in Status]),
     metavar="STATUS",
     help=f"Only calls with this status: {', '.join(Status)}.",
+)
+@click.option(
+    "--review",
+    is_flag=True,
+    help="Only calls that are marked for review, with the reason (docs/operations.md).",
 )
 @click.option(
     "--limit",
@@ -91,7 +98,7 @@ def call_list(
 
     show(
         app.database.read(work),
-        _COLUMNS,
+        _REVIEW_COLUMNS if chosen.review else _COLUMNS,
         as_json=as_json,
         empty="No calls yet." if chosen == CallFilter() else "No matching calls.",
         optional=("status", "billed_seconds", "currency"),

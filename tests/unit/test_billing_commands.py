@@ -58,6 +58,17 @@ def test_the_list_shows_the_latest_calls_and_can_be_narrowed(app: App, house: An
     assert run(app, call, "list", "--status", "gone").exit_code == 2
 
 
+def test_the_calls_for_review_are_listed_with_the_reason(app: App, house: Any, talked: str) -> None:
+    assert read(app, call, "list", "--review") == []
+    assert run(app, call, "list", "--review").stdout == "No matching calls.\n"
+    reason = "the wall clock was set back by 60.000 s during the talk"
+    marked = house.call(house.client(code="7002"), 1, accept=False)
+    house.database.do(lambda s: setattr(s.get_one(Call, marked), "review", reason))
+    assert [(row["id"], row["review"]) for row in read(app, call, "list", "--review")] == [(marked, reason)]
+    table = run(app, call, "list", "--review").stdout
+    assert (marked in table, reason in table, talked in table) == (True, True, False)
+
+
 def test_the_list_is_narrowed_by_people_days_and_outcomes(app: App, house: Any, talked: str) -> None:
     other = house.call(house.client(code="7002"), house.consultant(code="102"), accept=False)
 
