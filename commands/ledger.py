@@ -14,6 +14,7 @@ from taxiphone.billing.metering import log_gaps, stale_holds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.metering.stale_holds import Stale
 from taxiphone.billing.pricing.money import digits_of, from_minor
+from taxiphone.commands.call_lookup import find_call
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import UsageError
@@ -54,7 +55,8 @@ def check(app: App, /, as_json: bool) -> None:
     "calls",
     multiple=True,
     metavar="ID",
-    help="Only the hold of this call, even if the parties seem to have talked. Can be repeated.",
+    help="Only the hold of this call (id, or its beginning or end), even if the parties seem to have talked. "
+    "Can be repeated.",
 )
 @json_option
 @pass_app
@@ -74,9 +76,10 @@ def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
         return {"call": stale.call_id, "given_back": back, "currency": stale.currency, "why": stale.why}
 
     _read_log(app)
+    named = app.database.read(lambda session: {find_call(session, text).id for text in calls})
     found = app.database.read(lambda session: list(stale_holds.find(session)))
-    rows = [given_back(stale) for stale in found if not calls or stale.call_id in calls]
-    unknown = sorted(set(calls) - {row["call"] for row in rows})
+    rows = [given_back(stale) for stale in found if not named or stale.call_id in named]
+    unknown = sorted(named - {row["call"] for row in rows})
     if unknown:
         raise UsageError(f"there is no hold to release for {', '.join(unknown)}. See: taxiphone ledger check")
     show(rows, ("call", "given_back", "currency", "why"), as_json=as_json, empty="No holds to release.")

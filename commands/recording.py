@@ -14,6 +14,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from taxiphone.commands.call_lookup import find_call
 from taxiphone.commands.console import App, examples, json_option, note, pass_app, say, show
 from taxiphone.commands.lazy import LazyGroup
 from taxiphone.errors import RecordingError, UsageError
@@ -25,7 +26,10 @@ from taxiphone.store.models import Recording
 
 @click.group(cls=LazyGroup)
 def recording() -> None:
-    """List, export and delete the recordings of talks (MP3)."""
+    """List, export and delete the recordings of talks (MP3).
+
+    ID is a call's id, or the beginning or the end of it if no other call matches.
+    """
 
 
 @recording.command("list", epilog=examples("taxiphone recording list", "taxiphone recording list --json"))
@@ -57,7 +61,7 @@ def recording_list(app: App, as_json: bool) -> None:
     "export",
     epilog=examples(
         "taxiphone recording export 261122-7gq4mk talk.mp3",
-        "taxiphone recording export 261122-7gq4mk - > talk.mp3",
+        "taxiphone recording export 7gq4mk - > talk.mp3",
     ),
 )
 @click.argument("call_id", metavar="ID")
@@ -94,19 +98,19 @@ def recording_delete(app: App, call_id: str) -> None:
     The fee is not refunded, and the receipt still lists it.
     """
 
-    def work(session: Session) -> None:
+    def work(session: Session) -> str:
         found = _the_recording(session, call_id, lock=True)
         if found.status in OPEN:
             raise UsageError(
-                f"the recording of call {call_id} is still being made. Try again when it is ready."
+                f"the recording of call {found.call_id} is still being made. Try again when it is ready."
             )
         try:
             delete(app.settings, found)
         except OSError as error:
             raise RecordingError(f"{error.filename} can't be deleted: {error.strerror}.") from None
+        return found.call_id
 
-    app.database.do(work)
-    say(f"Deleted the recording of call {call_id}.")
+    say(f"Deleted the recording of call {app.database.do(work)}.")
 
 
 def _row(settings: Settings, found: Recording) -> dict[str, Any]:
@@ -136,18 +140,20 @@ def _size(size: int | None) -> str | None:
     return None if size is None else f"{size / 1000:,.0f} kB"
 
 
-def _the_recording(session: Session, call_id: str, *, lock: bool = False) -> Recording:
+def _the_recording(session: Session, text: str, *, lock: bool = False) -> Recording:
+    """The recording of the call with this id, or whose id begins or ends with the text."""
+    call_id = find_call(session, text).id
     found = session.get(Recording, call_id, with_for_update=lock)
     if found is None:
-        raise UsageError(f"call {call_id!r} has no recording. See: taxiphone recording list")
+        raise UsageError(f"call {call_id} has no recording. See: taxiphone recording list")
     return found
 
 
-def _ready(session: Session, settings: Settings, call_id: str) -> tuple[Path, str | None]:
-    found = _the_recording(session, call_id)
+def _ready(session: Session, settings: Settings, text: str) -> tuple[Path, str | None]:
+    found = _the_recording(session, text)
     path = mp3_of(settings, found)
     if found.status != RecordingStatus.READY or path is None:
-        raise UsageError(f"the recording of call {call_id} is not ready: it is {found.status}.")
+        raise UsageError(f"the recording of call {found.call_id} is not ready: it is {found.status}.")
     return path, found.sha256
 
 

@@ -120,6 +120,18 @@ def test_a_deleted_recording_is_gone_and_its_row_says_so(
     assert run("delete", ready).exit_code == 0
 
 
+def test_the_call_of_a_recording_is_named_by_a_part_of_its_id(
+    run: Callable[..., Result], ready: str, house: Any
+) -> None:
+    without = house.call(1, 1, accept=False)
+    assert run("export", ready[-6:], "-").stdout_bytes == SOUND
+    with pytest.raises(UsageError, match="more than one call"):
+        run("delete", ready[:6])
+    with pytest.raises(UsageError, match=f"call {without} has no recording"):
+        run("delete", without[-2:])
+    assert run("delete", ready[-2:]).output == f"Deleted the recording of call {ready}.\n"
+
+
 def test_what_is_not_there_or_not_ready_is_said(run: Callable[..., Result], house: Any) -> None:
     call_id = house.call(house.client(), house.consultant(), recorded=True)
     for verb in (("export", "no-call", "x.mp3"), ("delete", "no-call"), ("delete", call_id)):

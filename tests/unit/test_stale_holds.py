@@ -98,7 +98,7 @@ def test_a_call_in_which_they_talked_is_not_given_back_unless_it_is_named(
     assert named(house) == [(by_log, True), (by_program, True)]
     assert [row["given_back"] for row in release()] == ["0.00", "0.00"]
     assert house.balance("wallet", client) == 0
-    assert [row["given_back"] for row in release("--call", by_log)] == ["100.00"]
+    assert [row["given_back"] for row in release("--call", by_log[-6:])] == ["100.00"]
     assert house.balance("wallet", client) == 10_000
     assert named(house) == [(by_program, True)]
     with pytest.raises(UsageError, match="no hold to release"):
