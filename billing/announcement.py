@@ -22,18 +22,18 @@ _MINUTE = 60
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedQuote:
-    """What a client is told of the price, and all that later steps need to know of it; prices include the tax.
+    """The prices announced to a client, and what later steps need to know about them. Prices include the tax.
 
-    It is computed once, when the consultant is known, and passed on. Nothing is held for it: `holds.accept` looks at
-    credit, limit and prices again when the consultant accepts.
+    A quote is computed once, when the consultant is known, and passed on. Nothing is held: `holds.accept` checks credit,
+    limit and prices again when the consultant accepts.
 
     Attributes:
         currency: ISO 4217.
-        tariffs: by mode, in the order in which they are offered. A continued consultation has only its own.
+        tariffs: the tariffs by mode, in the order in which they are offered; for a continued consultation, only its own.
         wallet: the client's credit, in minor units.
-        limit_left: what the client's own limit leaves for today, in minor units; None: there is none.
-        recording_allowed: the consultant allows a recording.
-        earlier: what the consultation came to before its line dropped.
+        limit_left: what the client may still spend today by their own limit, in minor units; None without a limit.
+        recording_allowed: whether the consultant allows a recording.
+        earlier: the sums of the consultation before its line dropped.
     """
 
     currency: str
@@ -45,22 +45,22 @@ class AnnouncedQuote:
 
     @property
     def credit(self) -> int:
-        """What the client can spend now: the wallet, or what the limit leaves of it; in minor units."""
+        """What the client can spend now: the wallet, or less if the limit is lower; in minor units."""
         return self.wallet if self.limit_left is None else min(self.wallet, self.limit_left)
 
     @property
     def limited(self) -> bool:
-        """Whether the client's own limit, and not the wallet, is what the credit ends at."""
+        """Whether the client's own limit is lower than the wallet."""
         return self.limit_left is not None and self.limit_left < self.wallet
 
     @property
     def affordable(self) -> frozenset[str]:
-        """The modes whose first minute, or whose package, the credit pays for."""
+        """The modes that the credit pays for: at least the first minute, or the package."""
         return frozenset(mode for mode in self.tariffs if self._pays_for(mode, recorded=False))
 
     @property
     def price_per_minute(self) -> Decimal:
-        """The price per minute after free minutes or the package, in whole units of the currency."""
+        """The price per minute after any free minutes or the package, in whole units of the currency."""
         return next(iter(self.tariffs.values())).segments[-1].price_per_minute
 
     @property
@@ -71,40 +71,40 @@ class AnnouncedQuote:
 
     @property
     def package_price(self) -> Decimal | None:
-        """In whole units of the currency; None where there is no package to choose."""
+        """The price of the package in whole units of the currency; None if no package is offered."""
         package = self.tariffs.get(PACKAGE)
         return None if package is None else package.fee
 
     @property
     def package_minutes(self) -> int | None:
-        """The duration that the package pays for."""
+        """The minutes included in the package; None if no package is offered."""
         package = self.tariffs.get(PACKAGE)
         return None if package is None else package.segments[-1].start // _MINUTE
 
     @property
     def recording_fee(self) -> int | None:
-        """In minor units; None where the consultant does not allow a recording."""
+        """The recording fee in minor units; None if the consultant does not allow a recording."""
         return fee_of(next(iter(self.tariffs.values()))) if self.recording_allowed else None
 
     @property
     def lasts_seconds(self) -> int | None:
-        """The longest talk that the credit pays for, by the minute where there is a choice; None: without end."""
+        """The longest talk that the credit pays for, per minute if there is a choice; None if it never runs out."""
         return longest_part(next(iter(self.tariffs.values())), self.earlier, self.credit)
 
     def pays_for_recording(self, mode: str) -> bool:
-        """Whether the credit pays for a recording beside the first minute, or beside the package."""
+        """Whether the credit pays for a recording in addition to the first minute, or to the package."""
         return self._pays_for(mode, recorded=True)
 
     def is_exceeded_by(self, tariff: Tariff, mode: str) -> bool:
-        """Whether a talk under `tariff` costs more, at any length, than was announced for this mode."""
+        """Whether a talk of any duration under `tariff` could cost more than was announced for this mode."""
         announced = self.tariffs.get(mode)
         if announced is None:
             return True
-        ours, theirs = tariff.segments[-1], announced.segments[-1]
-        if ours.price_per_minute > theirs.price_per_minute:
+        last, announced_last = tariff.segments[-1], announced.segments[-1]
+        if last.price_per_minute > announced_last.price_per_minute:
             return True
         if mode == PACKAGE:
-            return tariff.fee > announced.fee or ours.start < theirs.start
+            return tariff.fee > announced.fee or last.start < announced_last.start
         return tariff.free_seconds < announced.free_seconds
 
     def _pays_for(self, mode: str, *, recorded: bool) -> bool:
@@ -114,14 +114,14 @@ class AnnouncedQuote:
 def quote_consultation(
     session: Session, settings: Settings, client: Client, consultant: Consultant
 ) -> AnnouncedQuote:
-    """The quote for a new consultation of this client with this consultant."""
+    """Return the quote for a new consultation of this client with this consultant."""
     modes = [PER_MINUTE] if consultant.package_price is None else [PER_MINUTE, PACKAGE]
     tariffs = {mode: tariff_for(session, settings, consultant, client, mode) for mode in modes}
     return _quote(session, settings, client, tariffs, recording_allowed=consultant.recording_allowed)
 
 
 def quote_continuation(session: Session, settings: Settings, client: Client, dropped: Call) -> AnnouncedQuote:
-    """The quote for continuing the consultation of `dropped` (`continuation.interrupted`)."""
+    """Return the quote for continuing the consultation of `dropped` (`continuation.interrupted`)."""
     return _quote(
         session,
         settings,

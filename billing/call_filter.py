@@ -1,4 +1,4 @@
-"""Which calls a list shows: by people, by days in the platform's time zone, by how they ended."""
+"""Selects calls by people, by days in the platform's time zone, and by status or outcome."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from taxiphone.store.models import Call
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """What the calls have in common; None for what does not matter.
+    """The conditions that the calls must meet; None for any.
 
     Attributes:
         client: a client's code or one of their numbers.
         consultant: a consultant's code.
-        first, last: days in the platform's time zone, both included. A call belongs to the day on which its talk began;
-            one without a talk to the day on which it arrived.
-        status, outcome: as they are stored.
+        first, last: days in the platform's time zone, both included. A call belongs to the day on which its talk began, or
+            on which it arrived if there was no talk.
+        status, outcome: the stored values.
         review: only calls that are marked for review.
     """
 
@@ -45,30 +45,30 @@ class CallFilter:
 
 
 def query(session: Session, settings: Settings, wanted: CallFilter) -> Select[Any]:
-    """The calls, the latest first, with their people and receipts.
+    """Return the query for the calls, newest first, with their people and receipts.
 
     Raises:
         UsageError: there is no such client or consultant.
     """
-    found = (
+    calls = (
         select(Call)
         .options(joinedload(Call.client), joinedload(Call.consultant), joinedload(Call.receipt))
         .order_by(Call.arrived_at.desc(), Call.id)
     )
     begun = func.coalesce(Call.talk_from, Call.arrived_at)
     if wanted.client is not None:
-        found = found.where(Call.client_id == the_client(session, settings, wanted.client).id)
+        calls = calls.where(Call.client_id == the_client(session, settings, wanted.client).id)
     if wanted.consultant is not None:
-        found = found.where(Call.consultant_id == the_consultant(session, wanted.consultant).id)
+        calls = calls.where(Call.consultant_id == the_consultant(session, wanted.consultant).id)
     zone = days.zone_of(settings)
     if wanted.first is not None:
-        found = found.where(begun >= days.begin_of(wanted.first, zone))
+        calls = calls.where(begun >= days.begin_of(wanted.first, zone))
     if wanted.last is not None:
-        found = found.where(begun < days.end_of(wanted.last, zone))
+        calls = calls.where(begun < days.end_of(wanted.last, zone))
     if wanted.status is not None:
-        found = found.where(Call.status == wanted.status)
+        calls = calls.where(Call.status == wanted.status)
     if wanted.outcome is not None:
-        found = found.where(Call.outcome == wanted.outcome)
+        calls = calls.where(Call.outcome == wanted.outcome)
     if wanted.review:
-        found = found.where(Call.review.is_not(None))
-    return found
+        calls = calls.where(Call.review.is_not(None))
+    return calls

@@ -1,4 +1,4 @@
-"""Consultations that continue after a dropped line: their calls, what they add up to, and which call may be continued."""
+"""Consultations that continue after a dropped line: their calls, their sums, and which call may be continued."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from taxiphone.store.types import now
 def interrupted(
     session: Session, settings: Settings, client: Client, at: datetime | None = None
 ) -> Call | None:
-    """The client's latest talk, if its line dropped a moment ago and no other call continues it.
+    """Return the client's latest talk, if its line dropped a moment ago and no other call continues it.
 
     Args:
-        session: where.
-        settings: how long after a dropped line a consultation may be continued.
-        client: who calls.
-        at: the time that counts as now.
+        session: the database session.
+        settings: the settings, for how long after a dropped line a consultation may be continued.
+        client: the client.
+        at: the current time; None to read the clock.
 
     Returns:
-        the call, its consultant loaded; None if there is nothing to continue.
+        the call, with its consultant loaded; None if there is nothing to continue.
     """
     latest = session.scalars(
         select(Call)
@@ -45,9 +45,9 @@ def interrupted(
     ).first()
     if latest is None or not latest.dropped or latest.consultant is None or _next(session, latest):
         return None
-    found = proof.talk_of(session, latest)
-    ended = found.end if found is not None else latest.talk_to
-    # The billed talk may end before the line dropped, if one side fell silent first.
+    # Not the billed talk, which may end before the line dropped, if one side fell silent first.
+    talk = proof.talk_of(session, latest)
+    ended = talk.end if talk is not None else latest.talk_to
     if ended is None:
         return None
     ago = proof.ended_ago(session, latest) if at is None else None
@@ -59,12 +59,12 @@ def interrupted(
 
 
 def earlier(session: Session, call: Call) -> list[Call]:
-    """The calls that this one continues, oldest first; none for most calls."""
-    found: list[Call] = []
+    """Return the calls that this one continues, oldest first; most calls continue none."""
+    calls: list[Call] = []
     while call.continues_id is not None:
         call = session.get_one(Call, call.continues_id)
-        found.insert(0, call)
-    return found
+        calls.insert(0, call)
+    return calls
 
 
 def has_later(session: Session, call: Call) -> bool:
@@ -73,12 +73,12 @@ def has_later(session: Session, call: Call) -> bool:
 
 
 def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
-    """What the calls that this one continues add up to.
+    """Return the sums of the calls that this one continues.
 
     Args:
-        session: where.
-        call: any call.
-        lock: the sums can't change until the transaction ends.
+        session: the database session.
+        call: the call.
+        lock: whether to lock the sums until the transaction ends.
     """
     if call.continues_id is None:
         return NOTHING
@@ -89,28 +89,28 @@ def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
 
 
 def others(session: Session, call: Call) -> Subtotal:
-    """What all other calls of the consultation add up to, locked until the transaction ends."""
-    behind, last = [], call
+    """Return the sums of all other calls of the consultation, locked until the transaction ends."""
+    later_calls, last = [], call
     while (following := _next(session, last)) is not None:
-        behind.append(following)
+        later_calls.append(following)
         last = following
-    ahead = earlier(session, call)
-    if not ahead and not behind:
+    earlier_calls = earlier(session, call)
+    if not earlier_calls and not later_calls:
         return NOTHING
-    _lock(session, ahead[0] if ahead else call)
-    return _summed(session, [*ahead, *behind])
+    _lock(session, earlier_calls[0] if earlier_calls else call)
+    return _summed(session, [*earlier_calls, *later_calls])
 
 
 def so_far(session: Session, call: Call) -> Subtotal:
-    """What the consultation adds up to, including this call."""
+    """Return the sums of the consultation up to and including this call."""
     return _summed(session, [*earlier(session, call), call])
 
 
 def terms(session: Session, settings: Settings, call: Call) -> Tariff:
-    """The tariff of a call that continues another one: a copy of what was frozen for the first call.
+    """Return the tariff of a call that continues another: a copy of the first call's tariff.
 
-    The fee of a recording is in it only where no part before has one; free minutes only where this consultation still
-    has them, or can have them again. To be called with the client's wallet locked.
+    It has a recording fee only if no earlier part has one, and free minutes only if this consultation still has them or can
+    claim them again. Lock the client's wallet before calling this.
 
     Raises:
         LedgerError: the earlier call can't be continued.
@@ -137,7 +137,7 @@ def terms(session: Session, settings: Settings, call: Call) -> Tariff:
 
 
 def preview(session: Session, settings: Settings, last: Call) -> Tariff:
-    """The tariff that a call continuing `last` would have; nothing is claimed."""
+    """Return the tariff that a call continuing `last` would have, without claiming free minutes."""
     calls = [*earlier(session, last), last]
     tariff = _copy(session, calls)
     if not tariff.free_seconds or _claimed(session, calls):
@@ -151,34 +151,36 @@ def preview(session: Session, settings: Settings, last: Call) -> Tariff:
 def _copy(session: Session, calls: list[Call]) -> Tariff:
     tariff = from_json(calls[0].tariff or {})
     receipts = _receipts(session, calls)
-    if any(each.recording_pending or _fees(each) for each in receipts.values()):
+    if any(receipt.recording_pending or _fees(receipt) for receipt in receipts.values()):
         return replace(tariff, recording_fee=ZERO)
     return tariff
 
 
 def _claimed(session: Session, calls: list[Call]) -> bool:
-    claims = exists().where(FreeMinutes.call_id.in_([each.id for each in calls]))
+    claims = exists().where(FreeMinutes.call_id.in_([call.id for call in calls]))
     return bool(session.execute(select(claims)).scalar_one())
 
 
 def _next(session: Session, call: Call) -> Call | None:
-    """The call that continues this one; one in which nobody talked does not count."""
-    return session.scalars(select(Call).where(Call.continues_id == call.id, _went_on(Call)).limit(1)).first()
+    """Return the call that continues this one; calls without a talk don't count."""
+    return session.scalars(
+        select(Call).where(Call.continues_id == call.id, _continued(Call)).limit(1)
+    ).first()
 
 
-def _went_on(call: type[Call]) -> ColumnElement[bool]:
+def _continued(call: type[Call]) -> ColumnElement[bool]:
     return call.max_seconds.is_not(None) & (call.status != Status.CLOSED)
 
 
 def _lock(session: Session, first: Call) -> None:
-    """Lock the consultation: whoever changes an amount in it locks the first call's receipt first."""
+    """Lock the consultation. Every transaction that changes an amount in it locks the first call's receipt first."""
     session.execute(select(Receipt.number).where(Receipt.call_id == first.id).with_for_update())
 
 
 def _receipts(session: Session, calls: list[Call]) -> dict[str, Receipt]:
-    found = select(Receipt).where(Receipt.call_id.in_([each.id for each in calls]))
-    fresh = session.scalars(found.execution_options(populate_existing=True))
-    return {each.call_id: each for each in fresh}
+    query = select(Receipt).where(Receipt.call_id.in_([call.id for call in calls]))
+    receipts = session.scalars(query.execution_options(populate_existing=True))
+    return {receipt.call_id: receipt for receipt in receipts}
 
 
 def _summed(session: Session, calls: list[Call]) -> Subtotal:
@@ -204,7 +206,7 @@ def _summed(session: Session, calls: list[Call]) -> Subtotal:
 
 
 def priced_seconds(call: Call) -> Decimal:
-    """The exact length of a priced call, as far as it was priced."""
+    """Return the exact duration for which a call was priced."""
     return Decimal(call.priced_us or 0).scaleb(-6)
 
 

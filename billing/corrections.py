@@ -1,7 +1,7 @@
-"""Corrects the price of a call when a fault, or a row of Asterisk's log, becomes known only after it was priced.
+"""Corrects the price of a call if a fault, or a row of Asterisk's log, becomes known after it was priced.
 
-The call is re-rated. If something was refunded meanwhile, the receipt stays as it is and the excess is refunded too; a
-correction then never charges more.
+The call is re-rated. If something was refunded meanwhile, the receipt stays as it is and any excess is refunded too. In that
+case a correction never charges more.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def correct(session: Session, call: Call, reason: str) -> None:
     If that is not possible, the price stays as it is and the call is marked for review; nothing is raised.
 
     Args:
-        session: one that writes.
-        call: locked; one that is not rated is left to the meter, which will know.
-        reason: for the client, on the receipt or the credit note.
+        session: a session in a transaction that writes.
+        call: the locked call. If it isn't rated yet, nothing is done; the meter will take the new fact into account.
+        reason: shown to the client on the receipt or the credit note.
     """
     if call.status != Status.RATED:
         return
@@ -46,7 +46,7 @@ def correct(session: Session, call: Call, reason: str) -> None:
         )
     except DBAPIError as error:
         if not isinstance(error, IntegrityError):
-            raise  # the whole transaction is done again
+            raise  # the whole transaction is repeated
         log.exception("call %s was priced before everything was known, and can't be re-rated", call.id)
 
 
@@ -54,8 +54,8 @@ def _correct(session: Session, call: Call, reason: str) -> None:
     receipt = refunds.lock_receipt(session, call)
     if receipt is None:
         return
-    back = refunds.refunded(session, call.id)
-    if not back:
+    refunded = refunds.refunded(session, call.id)
+    if not refunded:
         rerate(session, call, reason)
         return
     if continuation.has_later(session, call):
@@ -64,7 +64,7 @@ def _correct(session: Session, call: Call, reason: str) -> None:
     total = settlement.price.total
     if not settlement.pending_fee and receipt.recording_pending:
         refunds.waive_recording(session, call)
-    too_much = receipt.total - back - total
-    if too_much > 0:
-        # The same correction again finds nothing too much; the key keeps a second one apart from the first.
-        refunds.refund(session, call, too_much, reason, f"corrected-to-{total}")
+    excess = receipt.total - refunded - total
+    if excess > 0:
+        # A repeated correction finds no excess. The key tells a different correction from this one.
+        refunds.refund(session, call, excess, reason, f"corrected-to-{total}")

@@ -1,4 +1,4 @@
-"""The facts of a call's price, read from its rows, and the settlement written back into them."""
+"""Reads the facts of a call's price from its rows, and writes the settlement back to them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def gather(
     held: int | None = None,
     lock: bool = False,
 ) -> Facts:
-    """The facts of an accepted call as they are known now.
+    """Gather the facts of an accepted call as they are known now.
 
     Args:
-        session: where.
-        call: accepted, so that it has a tariff.
+        session: the database session.
+        call: the call, which has a tariff.
         talk: its talk (`evidence.proof.talk_of`).
-        receipt: of the call, where it was priced before.
-        held: what the call's hold has, where nothing of it was charged yet; else what was held at acceptance counts.
-        lock: the sums of the earlier parts can't change until the transaction ends.
+        receipt: its receipt, if it was priced before.
+        held: the balance of the call's hold, if nothing was charged from it yet; None for what was held at acceptance.
+        lock: whether to lock the sums of the earlier parts until the transaction ends.
     """
     return Facts(
         tariff=from_json(call.tariff or {}),
@@ -52,12 +52,12 @@ def gather(
 
 
 def lines_of(settlement: Settlement) -> list[dict[str, Any]]:
-    """The lines of a settlement as a receipt keeps them."""
+    """Return the lines of a settlement in the form in which a receipt stores them."""
     return [asdict(line) for line in settlement.price.lines]
 
 
 def write(call: Call, receipt: Receipt, settlement: Settlement) -> None:
-    """Write a settlement into the rows of a call and its receipt."""
+    """Write a settlement to the rows of a call and its receipt."""
     price = settlement.price
     receipt.lines, receipt.total, receipt.vat = lines_of(settlement), price.total, price.vat
     receipt.commission, receipt.consultant_share = price.commission, price.consultant
@@ -68,7 +68,7 @@ def write(call: Call, receipt: Receipt, settlement: Settlement) -> None:
 
 
 def write_state(call: Call, settlement: Settlement) -> None:
-    """Write what a settlement says of a call beside its price."""
+    """Write the parts of a settlement that aren't its price: the priced time, the dropped line, and the review."""
     call.priced_us = int(settlement.seconds.scaleb(6))
     call.dropped, call.review = settlement.dropped, settlement.review
 
@@ -87,11 +87,11 @@ def _recording_state(session: Session, call: Call, receipt: Receipt | None) -> R
     if not call.recording_asked:
         return RecordingState.NONE
     if receipt is not None and any(line["what"] == RECORDING for line in receipt.lines):
-        return RecordingState.READY  # charged, whatever became of the file
+        return RecordingState.READY  # it was charged, even if the file has been deleted since
     recording = session.get(Recording, call.id)
     if recording is None or recording.status in _NOT_COMING:
         return RecordingState.NONE
-    # A fee that was released, as when everything was refunded before the MP3 was ready, is never charged later.
+    # A released fee is never charged later; for example, if everything was refunded before the MP3 was ready.
     if receipt is not None and not receipt.recording_pending and refunds.fee_was_released(session, call):
         return RecordingState.NONE
     return RecordingState.READY if recording.status == "ready" else RecordingState.PENDING

@@ -1,4 +1,4 @@
-"""What a call may cost is held when the consultant accepts: the tariff is frozen, and the longest talk is fixed."""
+"""Holds the most that a call may cost when the consultant accepts, and fixes its tariff and its longest talk."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from taxiphone.store.models import Call
 
 _MINUTE = 60
 WITH_PEOPLE = (joinedload(Call.client), joinedload(Call.consultant))
-"""Options of the query for a call that will be accepted: client and consultant come with it."""
+"""Query options for a call that will be accepted: load its client and consultant too."""
 
 
 class EndsBy(enum.StrEnum):
-    """What ends a talk that nobody ends."""
+    """What ends a talk if neither side does."""
 
     CREDIT = "credit"
-    LIMIT = "limit"  # the client's own, of the day
-    LONGEST = "longest"  # the longest call that the settings allow
+    LIMIT = "limit"  # the client's own daily limit
+    LONGEST = "longest"  # the longest talk that the settings allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Accepted:
     """What was fixed when the consultant accepted.
 
     Attributes:
-        tariff: in force for this call, whatever changes later.
-        max_seconds: the talk ends here at the latest.
-        ends_by: what ends it then.
-        talked_seconds: of the consultation before this call, rounded up, where it continues one whose line dropped.
+        tariff: the call's tariff, whatever changes later.
+        max_seconds: the longest talk allowed.
+        ends_by: what ends the talk then.
+        talked_seconds: seconds talked earlier in the consultation, rounded up, if the call continues one.
     """
 
     tariff: Tariff
@@ -51,22 +51,22 @@ class Accepted:
 
 
 def accept(session: Session, settings: Settings, call: Call) -> Accepted:
-    """Fix the call's tariff and hold what the call can cost. In one transaction, when the consultant has accepted.
+    """Copy the tariff into the call and hold the most that the call can cost, when the consultant has accepted.
 
-    The recording's fee is held too where the client asked for one. The call's status is the caller's to move. Called
-    again for the same call, it returns the same and holds nothing more. A call that continues another one
-    (`continues_id`) has that call's tariff and mode, and what was paid there counts.
+    Call this in one transaction. It doesn't change the call's status. The recording fee is held too if the client asked for
+    a recording. Calling it again for the same call returns the same result and holds nothing more. A call that continues
+    another (`continues_id`) uses that call's tariff and mode, and what was already paid is taken into account.
 
     Raises:
-        InsufficientFundsError: the wallet does not pay for the first minute, or for the package.
-        LimitReachedError: the wallet does, the client's own limit of the day does not.
-        LedgerError: the call is over already, has no client or consultant, or can't continue the other one.
+        InsufficientFundsError: the wallet does not cover the first minute, or the package.
+        LimitReachedError: the wallet does, but the client's own daily limit does not.
+        LedgerError: the call is already over, has no client or consultant, or can't continue the other one.
     """
     if Status(call.status) in FINAL:
         raise LedgerError(f"call {call.id} is over already. Nothing was held.")
     if call.tariff is not None and call.max_seconds is not None:
         talked = whole_seconds(continuation.before(session, call).seconds)
-        # Which of credit and limit it was, is not kept; the talk ends at the same second.
+        # Whether the credit or the limit ends the talk isn't stored. It ends at the same second either way.
         is_longest = call.max_seconds == settings.call.longest_minutes * _MINUTE
         ends_by = EndsBy.LONGEST if is_longest else EndsBy.CREDIT
         return Accepted(from_json(call.tariff), call.max_seconds, ends_by, talked)
@@ -74,7 +74,7 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
         raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
 
     currency, recorded = settings.platform.currency, call.recording_asked
-    # Locked before it is asked what this client has used.
+    # The wallet must be locked before the limit and the free minutes are read.
     wallet = postings.lock_wallet(session, call.client.id, currency)
     limit = daily_limit.left_today(session, settings, call.client, call.arrived_at)
     tariff, before = _tariff(session, settings, call), continuation.before(session, call)
@@ -105,12 +105,14 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
 
 
 def _tariff(session: Session, settings: Settings, call: Call) -> Tariff:
-    """The tariff to freeze, its free minutes claimed."""
+    """Return the tariff to copy into the call, and claim its free minutes."""
     if call.continues_id is not None:
         return continuation.terms(session, settings, call)
     if call.client is None or call.consultant is None:
         raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
     tariff = tariff_for(session, settings, call.consultant, call.client, call.mode)
     if tariff.free_seconds and not free_minutes.claim(session, settings, call):
-        return tariff_for(session, settings, call.consultant, call.client, call.mode, new_to_it=False)
+        return tariff_for(
+            session, settings, call.consultant, call.client, call.mode, free_minutes_allowed=False
+        )
     return tariff

@@ -1,4 +1,4 @@
-"""The proof of the ledger: what must be true of every posting, balance, call and receipt, and where it is not."""
+"""Checks the ledger: rules that every posting, balance, call and receipt must meet, and where one doesn't."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Re
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in the ledger that must not be.
+    """A violation of a rule of the ledger.
 
     Attributes:
-        what: the rule that does not hold, in one word.
+        what: the rule, in one or two words.
         where: the posting's key, the account or the call.
         text: one sentence with the amounts, in minor units.
     """
@@ -44,11 +44,11 @@ class Problem:
 
 
 def check(session: Session) -> list[Problem]:
-    """Everything that is wrong; an empty list is the proof that nothing is.
+    """Return all problems; an empty list proves that there are none.
 
-    Every posting sums to zero over two entries or more; every balance is the sum of its entries; no wallet and no hold
-    is below zero; every priced call was posted exactly once, as its receipt says; every refund was posted as its credit
-    note says, and is no more than was paid; nothing is still held for a call that is over; every call that is over could
+    The rules: every posting sums to zero over two or more entries. Every balance is the sum of its entries. No wallet and no
+    hold is negative. Every priced call was posted exactly once, as its receipt says. Every refund was posted as its credit
+    note says, and does not exceed what was paid. Nothing is still held for a call that is over. Every call that is over could
     be priced.
     """
     return [
@@ -76,13 +76,13 @@ def _unbalanced(session: Session) -> Iterator[Problem]:
     )
     for key, currency, amount in session.execute(sums):
         yield Problem("unbalanced", key, f"its entries in {currency} sum to {amount}, not to zero")
-    halves = (
+    incomplete = (
         select(Posting.key, func.count(Entry.id))
         .outerjoin(Entry, Entry.posting_id == Posting.id)
         .group_by(Posting.key)
         .having(func.count(Entry.id) < 2)  # noqa: PLR2004 - double entry
     )
-    for key, entries in session.execute(halves):
+    for key, entries in session.execute(incomplete):
         yield Problem("unbalanced", key, f"it has {entries} entries, not two or more")
 
 
@@ -109,7 +109,7 @@ def _negative(session: Session) -> Iterator[Problem]:
 
 
 def _receipts(session: Session) -> Iterator[Problem]:
-    """Receipts against the charges of their calls, less those that were reversed."""
+    """Compare receipts with the charges of their calls, less reversed ones."""
 
     def earned(*kinds: str) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((Account.kind.in_(kinds), Entry.amount), else_=0)), 0)
@@ -149,7 +149,7 @@ def _receipts(session: Session) -> Iterator[Problem]:
 
 
 def _credit_notes(session: Session) -> Iterator[Problem]:
-    """Credit notes against their postings and against what was paid."""
+    """Compare credit notes with their postings and with what was paid."""
 
     def moved(kind: str) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((Account.kind == kind, Entry.amount), else_=0)), 0)
@@ -162,12 +162,14 @@ def _credit_notes(session: Session) -> Iterator[Problem]:
         .group_by(CreditNote.number, Posting.id)
     )
     for key, note, wallet, earnings, vat in rows:
-        said = (note.amount, note.consultant_share, note.vat)
-        if key is None or said != (wallet, -earnings, -vat):
+        stated = (note.amount, note.consultant_share, note.vat)
+        if key is None or stated != (wallet, -earnings, -vat):
             text = f"credit note {note.number} says {note.amount}, share {note.consultant_share}, tax {note.vat}, "
             yield Problem("credit note", note.call_id, text + f"posted were {wallet}, {-earnings}, {-vat}")
-    alone = select(Posting.key).where(Posting.kind == REFUND, ~exists().where(CreditNote.key == Posting.key))
-    for (key,) in session.execute(alone):
+    without_note = select(Posting.key).where(
+        Posting.kind == REFUND, ~exists().where(CreditNote.key == Posting.key)
+    )
+    for (key,) in session.execute(without_note):
         yield Problem("credit note", key, "a refund was posted without a credit note")
     above = (
         select(Receipt.call_id, Receipt.total, func.sum(CreditNote.amount))
@@ -180,8 +182,10 @@ def _credit_notes(session: Session) -> Iterator[Problem]:
 
 
 def _unpriced(session: Session) -> Iterator[Problem]:
-    without = select(Call.id).where(Call.status == Status.RATED, ~exists().where(Receipt.call_id == Call.id))
-    for (call_id,) in session.execute(without):
+    without_receipt = select(Call.id).where(
+        Call.status == Status.RATED, ~exists().where(Receipt.call_id == Call.id)
+    )
+    for (call_id,) in session.execute(without_receipt):
         yield Problem("unpriced", call_id, "the call is marked as priced and has no receipt")
     early = (
         select(Receipt.call_id, Call.status)

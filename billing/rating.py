@@ -1,4 +1,4 @@
-"""A call that is over becomes money: price, postings, receipt. All in the caller's transaction, at most once each."""
+"""Rates a call that is over: its price, postings and receipt. Everything happens once, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from taxiphone.store.models import Call, Receipt, Recording
 
 
 def rate(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
-    """Price a call that is over, post it and write its receipt; a call without a talk is closed, and nothing charged.
+    """Price a call that is over, post the price and write the receipt. A call without a talk is closed free of charge.
 
-    A call that was rated or closed before is left as it is. The fee of a recording that is not ready stays held until
+    A call that was rated or closed before is left as it is. The fee of a recording that isn't ready stays held until
     `settle_recording`.
 
     Returns:
-        the receipt; None where nobody talked.
+        the receipt; None if there was no talk.
     """
     if Status(call.status) in FINAL:
         return call.receipt
@@ -48,7 +48,7 @@ def rate(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
     call.review = call.review or noted
     finish(call, Status.RATED)
     session.flush()
-    # There was no receipt. The relationship is set, so that nobody queries for it.
+    # Saves a query when the relationship is read.
     set_committed_value(call, "receipt", receipt)
     return receipt
 
@@ -62,15 +62,15 @@ def charge(
     version: int = 1,
     release: int = 0,
 ) -> None:
-    """Charge a settled price from the call's hold: the talk, and the recording in a posting of its own.
+    """Charge a settled price from the call's hold, with separate postings for the talk and the recording.
 
     Args:
-        session: one that writes.
-        call: whose hold has at least the price.
-        settlement: its price.
+        session: a session in a transaction that writes.
+        call: the call, whose hold covers the price.
+        settlement: the settlement.
         currency: ISO 4217.
-        version: of the receipt.
-        release: what is released to the client's wallet at the same time, in minor units.
+        version: the version of the receipt.
+        release: the amount to release to the client's wallet at the same time, in minor units.
     """
     consultant, talk, price = call.consultant_id or 0, settlement.talk, settlement.price
     postings.charge(
@@ -97,25 +97,25 @@ def charge(
 
 
 def release_free_minutes(session: Session, call: Call, known: Facts, settlement: Settlement) -> None:
-    """Leave the free minutes to a later call where this one was too short to use them, or was not billed for a fault."""
+    """Release the free minutes if the talk was too short to use them up, or wasn't billed because of a fault."""
     if known.tariff.free_seconds:
         talked = None if known.fault is not None else known.earlier.seconds + settlement.heard.seconds
         free_minutes.release(session, call, talked)
 
 
 def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | None:
-    """Charge the fee of a recording that can be played, or release it where none came of it. At most once.
+    """Charge the fee of a recording that can be played, or release it if the recording failed. Has an effect only once.
 
-    The commission becomes that of the whole total, rounded once; of a consultation whose line dropped, that of all its
-    parts. No fee is charged on a call in which a fault of the network was found, or that was refunded whole.
+    The commission is calculated anew for the whole total, or for all parts of a continued consultation, and rounded once.
+    No fee is charged for a call with a network fault, or one that was refunded in full.
 
     Returns:
-        the receipt as it is now; None where the call is not priced yet, and so nothing was done.
+        the receipt as it is now; None if the call isn't priced yet, in which case nothing was done.
     """
     receipt = call.receipt
     if receipt is None or call.tariff is None:
         return receipt
-    # It may be settled, re-rated or refunded elsewhere at this moment.
+    # Another process may be settling, re-rating or refunding it.
     session.refresh(receipt, with_for_update=True)
     if not receipt.recording_pending:
         return receipt
@@ -145,7 +145,7 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
 
 
 def _unbilled(call: Call, talk: Talk) -> str | None:
-    """Why a person should look at a call that is closed although a talk of it is known."""
+    """Return why a person should review a call that is closed although it has a talk; None if no review is needed."""
     if call.tariff is None:
         return "they talked, but the call was never accepted, so there is no tariff to price it"
     doubt = talk.doubt or (None if talk.complete else NO_END)
@@ -153,13 +153,13 @@ def _unbilled(call: Call, talk: Talk) -> str | None:
 
 
 def _close(session: Session, call: Call) -> None:
-    """Nobody talked: what was held is released, and there is no recording to wait for."""
+    """Close a call without a talk: release its hold and free minutes, and expect no recording."""
     recording = session.get(Recording, call.id)
     if recording is not None:
         recording.status = "empty"
     if call.tariff is not None and call.client_id is not None:
         free_minutes.release(session, call)
-        # Not by the tariff: a call whose tariff can't be read is closed in this way too.
+        # The currency isn't read from the tariff, because a call with an unreadable tariff is closed here too.
         held, currency = postings.held(session, call.id)
         postings.release(session, CallKey(call.id, Purpose.RELEASE), call.client_id, held, currency)
     finish(call, Status.CLOSED)

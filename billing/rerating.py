@@ -1,6 +1,6 @@
-"""Re-rating: a priced call is settled anew, from Asterisk's rows and the frozen tariff.
+"""Re-rates a priced call from Asterisk's rows and the tariff that was copied into the call.
 
-What was posted is reversed and posted again. Nothing is charged twice.
+The charges are reversed and posted again. Nothing is charged twice.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Rerated:
     """The result of a re-rating; amounts in minor units.
 
     Attributes:
-        receipt: as it is now.
-        before: the total that it had.
+        receipt: the receipt as it is now.
+        before: the total before.
         changed: whether anything was posted.
     """
 
@@ -42,7 +42,7 @@ class Rerated:
 
 
 def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
-    """Settle a rated call again, by what Asterisk's log says now and under its frozen tariff.
+    """Settle a rated call again, by what Asterisk's log says now and under the call's own tariff.
 
     If the price is the same, nothing is posted. Otherwise the call's charges are reversed and posted again, and the
     receipt gets a new version. No more is charged than was held when the call was accepted. A higher price is taken from
@@ -51,7 +51,7 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
     Raises:
         UsageError: the call has no receipt, or the reason is not one line.
         LedgerError: something was refunded, the log has no talk of it, or another call continues it.
-        InsufficientFundsError: the wallet does not pay the difference.
+        InsufficientFundsError: the wallet does not cover the difference.
     """
     if len(reason) > _LONGEST_REASON or not reason.isprintable():
         raise UsageError(f"a reason is one line of {_LONGEST_REASON} characters at most.")
@@ -60,10 +60,10 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
         raise UsageError(
             f"call {call.id} was never priced, so it can't be re-rated. See: taxiphone call show {call.id}"
         )
-    if back := refunded(session, call.id):
-        said = amount_in(back, receipt.currency)
+    if refund := refunded(session, call.id):
         raise LedgerError(
-            f"{said} of call {call.id} were refunded, so its price can't change. Nothing was posted. "
+            f"{amount_in(refund, receipt.currency)} of call {call.id} were refunded, so its price can't change. "
+            "Nothing was posted. "
             f"To refund more: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
     if continuation.has_later(session, call):
@@ -84,37 +84,37 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
 
 
 def settle_again(session: Session, call: Call, receipt: Receipt) -> tuple[Facts, Settlement]:
-    """The settlement of a rated call by all that is known of it now. Nothing is posted; the review is set or cleared.
+    """Settle a rated call by what is known now. Nothing is posted, but the review is set or cleared.
 
     Raises:
-        LedgerError: the log has no talk of it.
+        LedgerError: the log has no talk of the call.
     """
-    found = proof.talk_of(session, call)
-    if found is None or call.tariff is None:
+    talk = proof.talk_of(session, call)
+    if talk is None or call.tariff is None:
         raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
-    known = facts.gather(session, call, found, receipt, lock=True)
+    known = facts.gather(session, call, talk, receipt, lock=True)
     settlement = settle(known)
     facts.write_state(call, settlement)
     return known, settlement
 
 
 def _same(receipt: Receipt, settlement: Settlement) -> bool:
-    was = (receipt.lines, receipt.total, receipt.commission, receipt.recording_pending)
+    before = (receipt.lines, receipt.total, receipt.commission, receipt.recording_pending)
     price = settlement.price
-    return was == (facts.lines_of(settlement), price.total, price.commission, settlement.pending_fee > 0)
+    return before == (facts.lines_of(settlement), price.total, price.commission, settlement.pending_fee > 0)
 
 
 def _post(session: Session, call: Call, settlement: Settlement, currency: str, version: int) -> None:
-    """Reverse, fetch or release the difference, and charge: in this order nothing falls below zero on the way."""
+    """Reverse the charges, hold or release the difference, and charge again; in this order no account becomes negative."""
     client = call.client_id or 0
     wallet = postings.lock_wallet(session, client, currency)
-    undone = aliased(Posting)
+    reversals = aliased(Posting)
     charges = session.scalars(
         select(Posting.key)
         .where(
             Posting.call_id == call.id,
             Posting.kind == postings.CHARGE,
-            ~exists().where(undone.reverses_id == Posting.id),
+            ~exists().where(reversals.reverses_id == Posting.id),
         )
         .order_by(Posting.id)
     ).all()
@@ -139,7 +139,7 @@ def _post(session: Session, call: Call, settlement: Settlement, currency: str, v
 
 
 def _version(call: Call, receipt: Receipt, reason: str) -> dict[str, object]:
-    """What a receipt says now, to be kept when a new version replaces it."""
+    """Return the current version of a receipt, to be kept when a new one replaces it."""
     former = receipt.former
     return {
         "issued_at": former[-1]["replaced_at"] if former else receipt.issued_at.isoformat(),

@@ -1,4 +1,4 @@
-"""The summary of a call that is announced to whoever is still on the line when the talk has ended."""
+"""The summary of a call that is announced to anybody still on the line after the talk."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class CallSummary:
-    """What is announced of a priced call; amounts in minor units.
+    """What is announced about a priced call; amounts in minor units.
 
     Attributes:
-        seconds: of talk, rounded up once; of a continued consultation, of all its calls. A talk that was not billed
-            because of a network fault has its length too.
+        seconds: seconds of talk, rounded up once; for a continued consultation, of all its calls. A talk that wasn't billed
+            because of a network fault counts too.
         total: what the client pays, tax included; for a continued consultation, for all its calls.
-        recording_fee: what follows once the recording can be played; 0 where nothing does.
-        share: the consultant's part of all that was paid.
-        wallet: the client's credit that is left.
+        recording_fee: what will be charged once the recording can be played; 0 if nothing.
+        share: the consultant's share of everything paid.
+        wallet: the client's remaining credit.
         currency: ISO 4217.
-        network_fault: nothing was charged, for the line failed or nothing was talked.
+        network_fault: whether nothing was charged, because the line failed or there was no talk.
     """
 
     seconds: int
@@ -44,9 +44,9 @@ class CallSummary:
 
 
 def call_summary(session: Session, call_id: str) -> CallSummary | None:
-    """The summary of a call, read from its receipts; None while it is not priced yet.
+    """Read the summary of a call from its receipts; None if the call isn't priced yet.
 
-    Only reads. A call that was closed because nobody talked costs nothing.
+    A call that was closed without a talk costs nothing.
     """
     call = session.get(Call, call_id, populate_existing=True)
     if call is None or Status(call.status) not in FINAL or call.tariff is None:

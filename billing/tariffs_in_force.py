@@ -1,4 +1,4 @@
-"""The tariff of a call that begins now: from the consultant's prices, the platform's rules and the client's past."""
+"""The tariff of a new call, from the consultant's prices, the platform's settings and the client's earlier calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODES = (PER_MINUTE, PACKAGE)
 
 
 def terms(settings: Settings, consultant: Consultant) -> Terms:
-    """What holds for every tariff of this consultant."""
+    """Return the terms shared by all tariffs of this consultant."""
     billing = settings.billing
     return Terms(
         currency=settings.platform.currency,
@@ -37,20 +37,21 @@ def tariff_for(
     client: Client,
     mode: str,
     *,
-    new_to_it: bool = True,
+    free_minutes_allowed: bool = True,
 ) -> Tariff:
-    """The tariff that is in force for a call of this client with this consultant.
+    """Return the tariff in force for a call of this client with this consultant.
 
     Args:
-        session: where it is looked up whether the free minutes are used.
-        settings: the platform's rules.
-        consultant: whose prices.
-        client: who calls.
+        session: the database session, for whether the free minutes are used up.
+        settings: the settings.
+        consultant: the consultant, whose prices apply.
+        client: the client.
         mode: PER_MINUTE or PACKAGE.
-        new_to_it: False: without free minutes, whether they are used or not.
+        free_minutes_allowed: if False, the tariff has no free minutes, even if they aren't used up.
 
     Raises:
-        NoPackageError: the mode is a package and the consultant offers none.
+        NoPackageError: the mode is PACKAGE, and the consultant offers none.
+        LedgerError: there is no such mode.
     """
     if mode == PACKAGE:
         if consultant.package_price is None or consultant.package_minutes is None:
@@ -66,7 +67,7 @@ def tariff_for(
         )
     if mode != PER_MINUTE:
         raise LedgerError(f"{mode} is no mode of a consultation; there are {' and '.join(MODES)}.")
-    free = consultant.free_minutes if new_to_it else 0
+    free = consultant.free_minutes if free_minutes_allowed else 0
     if free and free_minutes.used(session, settings, consultant, client):
         free = 0
     return tariffs.per_minute(terms(settings, consultant), consultant.price_per_minute, free_minutes=free)

@@ -1,8 +1,7 @@
-"""A period settled under another tariff. It only reads; nothing is posted.
+"""Settles the calls of a period under another tariff. It only reads; nothing is posted.
 
-Calls are read one by one, ordered by client, so memory does not grow with their number. The calls of a consultation that
-continued after a dropped line are priced as one consultation; one whose first call lies before the period is priced by
-itself.
+Calls are read one by one, ordered by client, so memory use doesn't grow with their number. The calls of a consultation that
+continued after a dropped line are priced together. A call that continues one from before the period is priced by itself.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ from taxiphone.store.calls import Status
 from taxiphone.store.models import Call, Client, Receipt, Recording
 from taxiphone.store.types import UtcDateTime
 
-# From a call's frozen tariff, as its JSON text, to the tariff of the what-if.
+# Maps a call's own tariff, as JSON text, to the tariff of the what-if.
 Rule = Callable[[str], Tariff]
 
 SETTABLE = ("price_per_minute", "fee", "recording_fee", "commission", "vat")
-_AT_ONCE = 2000  # rows that are fetched at a time
-_TARIFFS = 4096  # frozen tariffs that are kept read: most calls share theirs with many others
+_AT_ONCE = 2000  # rows fetched at a time
+_TARIFFS = 4096  # size of the cache of parsed tariffs; most calls share theirs with many others
 _LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Totals:
-    """What the calls of a period came to, in minor units; commission and the consultants' shares sum to the revenue.
+    """The totals of a period, in minor units. Commission and the consultants' shares sum to the revenue.
 
     Attributes:
         revenue: what the clients pay, tax included.
-        commission: the platform's part of it.
-        consultants: the rest of it.
-        vat: the tax inside the revenue.
+        commission: the platform's part of the revenue.
+        consultants: the consultants' part of the revenue.
+        vat: the tax included in the revenue.
     """
 
     revenue: int = 0
@@ -55,7 +54,7 @@ class Totals:
     vat: int = 0
 
     def add(self, revenue: int, commission: int, consultants: int, vat: int) -> None:
-        """Count a call."""
+        """Add a call."""
         self.revenue += revenue
         self.commission += commission
         self.consultants += consultants
@@ -64,7 +63,7 @@ class Totals:
 
 @dataclass(frozen=True, order=True, slots=True)
 class ClientChange:
-    """What a client paid and would have paid, in minor units."""
+    """What a client paid (`now`) and would have paid (`then`), in minor units."""
 
     difference: int
     client_id: int
@@ -77,14 +76,14 @@ class WhatIf:
     """A period as it was and as it would have been.
 
     Attributes:
-        calls: how many were settled.
-        now: as they were priced.
-        then: as they would have been.
-        more: clients who would have paid more.
-        less: clients who would have paid less.
-        same: the others.
-        most: those with the largest increase, the largest first.
-        least: those with the largest decrease, the largest first.
+        calls: number of calls settled.
+        now: the totals as they were priced.
+        then: the totals as they would have been.
+        more: number of clients who would have paid more.
+        less: number of clients who would have paid less.
+        same: number of clients who would have paid the same.
+        most: the clients with the largest increases, largest first.
+        least: the clients with the largest decreases, largest first.
     """
 
     calls: int = 0
@@ -97,7 +96,7 @@ class WhatIf:
     least: list[ClientChange] = field(default_factory=list)
 
     def count(self, change: ClientChange, top: int) -> None:
-        """Count a client, and keep it where it is among the first `top`."""
+        """Count a client, and keep it if it is among the first `top`."""
         if change.difference > 0:
             self.more += 1
             self.most = heapq.nlargest(top, [*self.most, change])
@@ -110,7 +109,7 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Which calls: priced, their talk begun from `begin` on and before `end`, in a currency, perhaps in one mode only."""
+    """Selects the priced calls whose talk began from `begin` on and before `end`, by currency and optionally by mode."""
 
     begin: datetime
     end: datetime
@@ -118,11 +117,11 @@ class Period:
     mode: str | None = None
 
     def where(self) -> list[ColumnElement[bool]]:
-        """The conditions on a call and its receipt."""
+        """Return the conditions on a call and its receipt."""
         begun = func.coalesce(Call.talk_from, Call.arrived_at, type_=UtcDateTime())
         conditions = [
             Call.status == Status.RATED,
-            # The index is on the arrival: no call waits for longer than a day until its talk begins.
+            # Lets the database use the index on arrival; no call waits for more than a day until its talk begins.
             Call.arrived_at >= self.begin - _LONGEST_WAIT,
             Call.arrived_at < self.end,
             begun >= self.begin,
@@ -133,18 +132,17 @@ class Period:
 
 
 def same_for_all(tariff: Tariff) -> Rule:
-    """Every call by this one tariff."""
+    """Return a rule that applies this tariff to every call."""
     return lambda _frozen: tariff
 
 
 def changed(changes: dict[str, str]) -> Rule:
-    """Every call by its own frozen tariff with some numbers in it changed (`SETTABLE`).
+    """Return a rule that applies a call's own tariff with some numbers changed (`SETTABLE`).
 
-    What costs nothing goes on costing nothing: free minutes stay free under another price, and a tariff without a fee gets
-    none.
+    What was free stays free: free minutes get no price, and a tariff without a fee gets none.
 
     Raises:
-        ValueError: a number can't be; the sentence begins with its key.
+        ValueError: a number is invalid; the message begins with its key.
     """
     for key, value in changes.items():
         if key not in SETTABLE:
@@ -164,8 +162,10 @@ def changed(changes: dict[str, str]) -> Rule:
             data["fee"] = fee
         if per_minute is not None:
             data["segments"] = [
-                {**each, "price_per_minute": per_minute} if Decimal(each["price_per_minute"]) else each
-                for each in data["segments"]
+                {**segment, "price_per_minute": per_minute}
+                if Decimal(segment["price_per_minute"])
+                else segment
+                for segment in data["segments"]
             ]
         return from_json(data)
 
@@ -173,7 +173,7 @@ def changed(changes: dict[str, str]) -> Rule:
 
 
 def calls_in(session: Session, period: Period) -> int:
-    """How many calls the what-if will settle."""
+    """Return the number of calls that the what-if will settle."""
     counted = select(func.count()).select_from(Call).join(Receipt, Receipt.call_id == Call.id)
     return session.execute(counted.where(*period.where())).scalar_one()
 
@@ -186,42 +186,41 @@ def run(
     top: int = 10,
     progress: Callable[[int], None] = lambda _calls: None,
 ) -> WhatIf:
-    """Settle the calls of a period by the rule. Only reads.
+    """Settle the calls of a period by a rule. Only reads.
 
     Args:
-        session: of `Database.reading`.
-        period: which calls.
-        rule: by which tariffs.
-        top: so many clients are named at each end.
-        progress: called with the calls since the last time, every few thousand.
+        session: a session of `Database.reading`.
+        period: selects the calls.
+        rule: gives the tariff of each call.
+        top: maximum number of clients listed with the largest increases, and with the largest decreases.
+        progress: called every few thousand calls with the number settled since the last time.
     """
-    found = WhatIf()
+    result = WhatIf()
     reported = 0
     for client_id, calls in itertools.groupby(_calls(session, period), key=lambda row: row.client_id or 0):
-        before, after = found.now.revenue, found.then.revenue
-        dropped: dict[
-            str, Subtotal
-        ] = {}  # what a consultation comes to by then, whose line dropped with this call
+        before, after = result.now.revenue, result.then.revenue
+        # The sums of consultations whose line dropped, by the id of the dropped call.
+        dropped: dict[str, Subtotal] = {}
         for row in calls:
             earlier = dropped.pop(row.continues_id, NOTHING) if row.continues_id else NOTHING
             settlement = settle(_facts(row, rule(row.tariff), earlier))
             if row.dropped:
                 dropped[row.id] = settlement.added_to(earlier)
             price = settlement.price
-            found.calls += 1
-            found.now.add(row.total, row.commission, row.consultant_share, row.vat)
-            found.then.add(price.total, price.commission, price.consultant, price.vat)
-            if found.calls - reported >= _AT_ONCE:
-                progress(found.calls - reported)
-                reported = found.calls
-        now, then = found.now.revenue - before, found.then.revenue - after
-        found.count(ClientChange(then - now, client_id, now, then), top)
-    progress(found.calls - reported)
-    return found
+            result.calls += 1
+            result.now.add(row.total, row.commission, row.consultant_share, row.vat)
+            result.then.add(price.total, price.commission, price.consultant, price.vat)
+            if result.calls - reported >= _AT_ONCE:
+                progress(result.calls - reported)
+                reported = result.calls
+        now, then = result.now.revenue - before, result.then.revenue - after
+        result.count(ClientChange(then - now, client_id, now, then), top)
+    progress(result.calls - reported)
+    return result
 
 
 def _facts(row: Any, tariff: Tariff, earlier: Subtotal) -> Facts:
-    """The facts of a call under another tariff: its talk as far as it was priced, and its recording."""
+    """Return the facts of a call under another tariff: the priced part of its talk, and its recording."""
     talk = Talk(
         start=row.talk_from or row.arrived_at,
         end=row.talk_to or row.arrived_at,
@@ -236,7 +235,7 @@ def _facts(row: Any, tariff: Tariff, earlier: Subtotal) -> Facts:
 
 
 def _was_released(row: Any) -> bool:
-    """Whether the fee of a recording was released although the talk was billed: all of it was refunded before."""
+    """Whether the recording fee was released although the talk was billed, because everything was refunded before."""
     return bool(row.billed_seconds) and not row.charged and _has_recording_fee(row.tariff)
 
 
@@ -246,14 +245,14 @@ def _has_recording_fee(frozen: str) -> bool:
 
 
 def codes(session: Session, changes: list[ClientChange]) -> dict[int, str]:
-    """The codes of these clients."""
+    """Return the codes of these clients, by id."""
     wanted = [change.client_id for change in changes]
     rows = session.execute(select(Client.id, Client.code).where(Client.id.in_(wanted)))
     return {client_id: code for client_id, code in rows}  # noqa: C416 - rows are not pairs to mypy
 
 
 def any_recorded(session: Session, period: Period) -> bool:
-    """Whether one of the calls was recorded, so that the tariff needs a fee for that."""
+    """Whether any of the calls was recorded, so that the tariff needs a recording fee."""
     calls = select(Call.id).join(Receipt, Receipt.call_id == Call.id)
     calls = calls.outerjoin(Recording, Recording.call_id == Call.id).where(*period.where(), _recorded())
     return session.execute(calls.limit(1)).first() is not None
@@ -264,7 +263,7 @@ def _charged() -> ColumnElement[bool]:
 
 
 def _recorded() -> ColumnElement[bool]:
-    """A recording was charged, or would have been had it cost anything. One that is still being made is in neither sum."""
+    """The condition that a recording was charged, or would have been if it had a fee. Pending ones count in neither sum."""
     return and_(Receipt.recording_pending.is_(False), or_(_charged(), Recording.status == "ready"))
 
 

@@ -1,8 +1,8 @@
-"""Lines of the file that Asterisk's cel_custom writes, as rows; and events for `talk`. No database, no file.
+"""Parses the lines that Asterisk's cel_custom writes, and converts rows to events for `talk`. Does no I/O.
 
 A line is CSV with ten quoted columns: event, time (seconds since 1970 with six decimals), unique id, linked id, channel
-name, two that are empty, application, a note of the dialplan's (see arrivals.py), extra (JSON or empty). In logs of before,
-those two and the note hold the caller's number, the number dialled and the application's data.
+name, two empty columns, application, a note from the dialplan (see arrivals.py), and extra (JSON or empty). In older logs,
+the two empty columns and the note contain the caller's number, the number dialled and the application's data.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from taxiphone.store.models import CelRow
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = 10
 _TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
-# As Asterisk's CSV_QUOTE writes a row. A line of any other form is not of its making: a caller may have forged it.
+# The form in which Asterisk's CSV_QUOTE writes a row. A line of any other form may have been forged by a caller.
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
 _NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full|often")
-# Where Asterisk died in the middle of a line, the next one follows it without a line break: it begins here.
+# The beginning of a line. If Asterisk died in the middle of a line, the next one follows without a line break.
 _BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the log, as wide as its table's columns; `note` is not kept, for it may hold the caller's number."""
+    """A line of the log, truncated to the table's columns. `note` isn't stored, since it may contain the caller's number."""
 
     event: str
     at: datetime
@@ -42,10 +42,10 @@ class Row:
 
 
 def parse(line: str) -> Row:
-    """A row from a line without its line break.
+    """Parse a line without its line break.
 
     Raises:
-        ValueError: it is not such a line, or only the tail end of one; the sentence says what is wrong.
+        ValueError: the line is invalid or truncated; the message says what is wrong.
     """
     try:
         return _parse(line)
@@ -57,12 +57,12 @@ def parse(line: str) -> Row:
 
 
 def format_row(columns: Sequence[str]) -> str:
-    """A line of the log as cel_custom writes it, with its line break: each column in quotes, a quote in it doubled."""
+    """Format a line as cel_custom writes it, with its line break: columns in quotes, quotes inside them doubled."""
     return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
 def event_of(row: CelRow) -> Event:
-    """A kept row as the event that `talk` reads."""
+    """Convert a stored row to an event for `talk`."""
     bridge, cause = row.extra.get("bridge_id"), row.extra.get("hangupcause")
     return Event(
         event=row.event,

@@ -1,9 +1,9 @@
 """The evidence of a call's talk: Asterisk's rows, and the program's call events with two clocks.
 
 Asterisk's rows say when the talk took place. The call events say what the program saw, by the wall clock and the monotonic
-clock. They show whether the wall clock was set during the talk (`two_clocks.reconcile`), and how long the talk lasted at
-least if rows are missing. `alive` is written right after Asterisk confirmed that both legs are in the talk. Other call
-events don't prove this: `bridging` is written before the talk, and `ended` may be written long after it.
+clock. They show whether the wall clock was set during the talk (`two_clocks.reconcile`), and the minimum duration of the
+talk if rows are missing. `alive` is written right after Asterisk confirmed that both legs are in the talk. Other call events
+don't prove this: `bridging` is written before the talk, and `ended` may be written long after it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_
 
 BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
-CUT_BY_CLOCK = "cut when the clock was set"  # what the program notes with LEFT
+CUT_BY_CLOCK = "cut when the clock was set"  # a detail of LEFT
 _AFTER = (PRICED, "ended")
 _NOTHING = (
     "Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has"
 )
-_SET_BACK = timedelta(seconds=1)  # rows of one moment may be written out of order, by less
+_SET_BACK = timedelta(seconds=1)  # rows written out of order differ by less than this
 
 
 def legs(call: Call) -> tuple[str, str]:
@@ -51,14 +51,14 @@ def talk_of(
 ) -> Talk | None:
     """Return the talk, as far as rows and call events agree; `doubt` says where they don't.
 
-    Without an end in the rows, the talk lasts to the last proof that it went on. Without any rows, the call events
-    decide.
+    Without an end in the rows, the talk lasts until the last proof that it continued. Without any rows, only the call
+    events count.
 
     Args:
         session: the database session.
         call: the call.
-        rows: of the call, where they are at hand.
-        over_by: a moment at which the talk was over, if that isn't noted yet (`note_priced`).
+        rows: the call's rows, if already loaded.
+        over_by: a moment at which the talk was over, if that isn't recorded yet (`note_priced`).
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
@@ -69,54 +69,54 @@ def talk_of(
         return _only_seen(seen)
     if found.complete:
         found = two_clocks.reconcile(found, seen)
-        cut = any(each.what == LEFT and each.detail == CUT_BY_CLOCK for each in noted)
-        # Asterisk took one leg after the other, neither of which wanted it.
+        cut = any(event.what == LEFT and event.detail == CUT_BY_CLOCK for event in noted)
+        # Asterisk hung up both legs, so neither side left first.
         return replace(found, left_first=None, cut_by_clock=True) if cut else found
     least = two_clocks.proven(seen)
     if least is None:
-        proofs = [Event(ALIVE, each.at, call.client_channel) for each in noted if each.what == ALIVE]
+        proofs = [Event(ALIVE, event.at, call.client_channel) for event in noted if event.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
     return _as_proven(found.start, least, NO_END)
 
 
 def awaits_program(session: Session, call: Call) -> bool:
-    """Whether the program saw the talk begin but has not noted its end yet. If it is alive, it soon will."""
-    marked = {each.what for each in _events(session, call)}
-    return BRIDGED in marked and not marked & {PARTED, LEFT, *_AFTER}
+    """Whether the program saw the talk begin but hasn't recorded its end yet, which it soon will if it is running."""
+    names = {event.what for event in _events(session, call)}
+    return BRIDGED in names and not names & {PARTED, LEFT, *_AFTER}
 
 
 def note_priced(session: Session, call: Call, over_by: Moment) -> None:
-    """Note by both clocks that the talk was over at a moment, if the program saw a talk."""
-    if any(each.boot is not None and each.what in {BRIDGING, BRIDGED} for each in _events(session, call)):
+    """Record by both clocks a moment at which the talk was over, if the program saw a talk."""
+    if any(event.boot is not None and event.what in {BRIDGING, BRIDGED} for event in _events(session, call)):
         add_event(session, call.id, PRICED, when=over_by)
         session.flush()
 
 
 def ended_ago(session: Session, call: Call) -> timedelta | None:
-    """Return how long ago a priced talk ended by the monotonic clock; None if that was not noted since this boot."""
-    for each in reversed(_events(session, call)):
-        if each.what in {PARTED, PRICED} and each.boot is not None and each.boot == boot():
-            return since(each)
+    """Return how long ago a priced talk ended by the monotonic clock; None if that wasn't recorded since this boot."""
+    for event in reversed(_events(session, call)):
+        if event.what in {PARTED, PRICED} and event.boot is not None and event.boot == boot():
+            return since(event)
     return None
 
 
 def in_talk(session: Session, call: Call, at: datetime) -> datetime:
     """Convert a time of `store.types.steady` to the talk's own: the wall clock at its start plus the time since."""
-    begun = next((each for each in _events(session, call) if each.what == BRIDGED), None)
+    begun = next((event for event in _events(session, call) if event.what == BRIDGED), None)
     if begun is None or begun.boot is None or begun.boot != boot():
         return at
     return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
 
 
 def steadily(noted: CallEvent) -> datetime:
-    """Return when something was noted, as `store.types.steady` of this process, or by the wall clock if unknown."""
+    """Return when an event was recorded, as `store.types.steady` of this process, or by the wall clock if unknown."""
     if noted.boot is None or noted.boot != boot():
         return noted.at
     return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
 
 
 def since(noted: CallEvent) -> timedelta:
-    """Return how long ago something was noted: by the monotonic clock within one boot of this machine."""
+    """Return how long ago an event was recorded, by the monotonic clock if that was in this boot of the machine."""
     then, at = _moment(noted), moment()
     same_boot = then.boot is not None and then.boot == at.boot
     return two_clocks.passed(then, at) if same_boot else at.at - then.at
@@ -124,23 +124,23 @@ def since(noted: CallEvent) -> timedelta:
 
 def _events(session: Session, call: Call) -> list[CallEvent]:
     """Return the call events up to the price. Later ones are ignored."""
-    found = session.scalars(
+    events = session.scalars(
         select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
     ).all()
-    priced = next((each.id for each in found if each.what == PRICED), None)
-    return [each for each in found if priced is None or each.id <= priced]
+    priced = next((event.id for event in events if event.what == PRICED), None)
+    return [event for event in events if priced is None or event.id <= priced]
 
 
 def _seen(noted: list[CallEvent], over_by: Moment | None) -> Observed:
     def first(*names: str) -> Moment | None:
-        return next((_moment(each) for each in noted if each.what in names), None)
+        return next((_moment(event) for event in noted if event.what in names), None)
 
     return Observed(
         before=first(BRIDGING),
         bridged=first(BRIDGED, ALIVE),
-        inside=tuple(_moment(each) for each in noted if each.what == ALIVE),
+        inside=tuple(_moment(event) for event in noted if event.what == ALIVE),
         parted=first(PARTED),
-        after=(*(_moment(each) for each in noted if each.what in _AFTER), *filter(None, [over_by])),
+        after=(*(_moment(event) for event in noted if event.what in _AFTER), *filter(None, [over_by])),
     )
 
 
@@ -149,7 +149,7 @@ def _moment(event: CallEvent) -> Moment:
 
 
 def _only_seen(seen: Observed) -> Talk | None:
-    """Return the talk by the call events alone; None if they have no talk or don't show its length."""
+    """Return the talk by the call events alone; None if they have no talk or don't show its duration."""
     least = two_clocks.proven(seen)
     if least is None or seen.bridged is None:
         return None
@@ -157,7 +157,7 @@ def _only_seen(seen: Observed) -> Talk | None:
 
 
 def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
-    """Return a talk whose end is not in the log, with its proven length."""
+    """Return a talk whose end is not in the log, with its proven duration."""
     end = start + least
     return Talk(
         start=start,
@@ -173,7 +173,7 @@ def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
 def _set_back(rows: list[CelRow]) -> bool:
     """Whether the wall clock was set back while the rows of one file were written."""
     latest: dict[str, datetime] = {}
-    for row in sorted(rows, key=lambda each: (each.file, each.offset)):
+    for row in sorted(rows, key=lambda row: (row.file, row.offset)):
         if row.at < latest.get(row.file, row.at) - _SET_BACK:
             return True
         latest[row.file] = max(row.at, latest.get(row.file, row.at))

@@ -1,9 +1,8 @@
-"""Checks the length of a talk in Asterisk's log against the program's readings of two clocks. Pure: no clock, no I/O.
+"""Checks the duration of a talk in Asterisk's log against the program's readings of two clocks. Pure: no clock, no I/O.
 
-Asterisk stamps its log with the wall clock, which somebody may set during a talk. The program reads the wall clock and the
-monotonic clock at the same moments and keeps both. From these readings follow the shortest and the longest that the talk
-can have lasted, and by how much the wall clock was set. If the log does not fit, the shortest length that does is billed,
-and the call is marked for review.
+Asterisk stamps its log with the wall clock, which may be set during a talk. The program records readings of both the wall
+clock and the monotonic clock. They give the shortest and the longest possible duration of the talk, and by how much the wall
+clock was set. If the log contradicts them, the shortest duration that doesn't is billed, and the call is marked for review.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from taxiphone.billing.pricing.talk import Talk
 from taxiphone.store.types import Moment
 
 TOLERANCE = timedelta(seconds=1)
-"""The two clocks are read by two programs, a moment apart; and a leap second is none of the client's."""
+"""The difference that is ignored: two programs read the clocks a moment apart, and a leap second isn't billed."""
 _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the program saw of a talk, each by both clocks.
+    """What the program saw of a talk, by both clocks.
 
     Attributes:
-        before: the two were about to be bridged.
-        bridged: both had just entered the bridge.
-        inside: moments at which both were in it.
-        parted: the first had just left it, or was about to be taken out; None where the program wasn't there to see it.
+        before: a moment just before the legs were bridged.
+        bridged: when both had just entered the bridge.
+        inside: moments at which both were in the bridge.
+        parted: when the first had just left the bridge, or was about to be taken out; None if the program didn't see it.
         after: moments at which the talk was over.
     """
 
@@ -40,12 +39,12 @@ class Observed:
     after: tuple[Moment, ...] = ()
 
     def of_one_boot(self) -> Observed:
-        """Without the readings of other boots: their monotonic clock began anew."""
+        """Return the readings of one boot only, since the monotonic clock starts again at each boot."""
         first = self.bridged or self.before
         boot = None if first is None else first.boot
 
-        def same(each: Moment | None) -> bool:
-            return each is not None and boot is not None and each.boot == boot
+        def same(reading: Moment | None) -> bool:
+            return reading is not None and boot is not None and reading.boot == boot
 
         return Observed(
             self.before if same(self.before) else None,
@@ -57,17 +56,17 @@ class Observed:
 
 
 def passed(begin: Moment, end: Moment) -> timedelta:
-    """The time between two readings of one boot, by the monotonic clock."""
+    """Return the time between two readings of one boot, by the monotonic clock."""
     return timedelta(microseconds=end.monotonic_us - begin.monotonic_us)
 
 
 def step(begin: Moment, end: Moment) -> timedelta:
-    """By how much the wall clock was set between two readings of one boot; positive: forward."""
+    """Return by how much the wall clock was set between two readings of one boot; positive if forward."""
     return (end.at - begin.at) - passed(begin, end)
 
 
 def proven(seen: Observed) -> timedelta | None:
-    """How long a talk lasted at least; None if the program didn't see it begin, or saw nothing of it afterwards."""
+    """Return the proven minimum duration of a talk; None if the program didn't see it begin, or nothing after that."""
     seen = seen.of_one_boot()
     begin, last = seen.bridged, _last_inside(seen)
     if begin is None or last is None:
@@ -76,11 +75,11 @@ def proven(seen: Observed) -> timedelta | None:
 
 
 def reconcile(found: Talk, seen: Observed) -> Talk:
-    """The talk as it is billed: as the log has it, or the shortest that fits what the program saw, with `doubt` set.
+    """Return the talk to bill: as in the log, or the shortest that fits what the program saw, with `doubt` set.
 
     Args:
-        found: by the log; complete.
-        seen: by the program. If it saw nothing, the log counts alone.
+        found: the complete talk, according to the log.
+        seen: what the program saw; if it saw nothing, only the log counts.
     """
     seen = seen.of_one_boot()
     logged, sane = found.end - found.start, all(end >= begin for begin, end in found.stretches)
@@ -102,19 +101,19 @@ def reconcile(found: Talk, seen: Observed) -> Talk:
     lengths = [] if best is None else [best]
     if was_set:
         lengths += [length for length in (logged, logged - set_by) if fits(length)]
-    if not was_set or not lengths:  # nothing explains it: the shorter of the two
+    if not was_set or not lengths:  # the difference is unexplained: take the shorter duration
         lengths += [logged] if sane else []
         lengths += [least] if best is None else []
     shortest = max(_NONE, min(lengths))
     if was_set:
-        why = f"the wall clock was set {_said(set_by)} in this talk or after it"
+        why = f"the wall clock was set {_direction(set_by)} in this talk or after it"
     else:
         why = "Asterisk's clock and this program's differ"
     return _cut(found, shortest, f"{why}: the log says {_seconds(logged):.6f} s")
 
 
 def _cut(found: Talk, length: timedelta, why: str) -> Talk:
-    """The same talk with another length, counted from its beginning."""
+    """Return the talk with another duration, counted from its beginning."""
     microsecond = timedelta(microseconds=1)
     microseconds = (
         min(found.microseconds, length // microsecond) if _adds_up(found) else length // microsecond
@@ -130,7 +129,7 @@ def _cut(found: Talk, length: timedelta, why: str) -> Talk:
 
 
 def _adds_up(found: Talk) -> bool:
-    """Whether the log has several stretches, each with a length, so that the time between them is not talk."""
+    """Whether the log has several valid stretches, so that the time between them isn't talk."""
     return len(found.stretches) > 1 and all(end >= begin for begin, end in found.stretches)
 
 
@@ -146,11 +145,11 @@ def _moments(several: Iterable[Moment], one: Moment | None) -> list[Moment]:
     return [*several, *([] if one is None else [one])]
 
 
-def _monotonic(each: Moment) -> int:
-    return each.monotonic_us
+def _monotonic(reading: Moment) -> int:
+    return reading.monotonic_us
 
 
-def _said(set_by: timedelta) -> str:
+def _direction(set_by: timedelta) -> str:
     return f"{'forward' if set_by > _NONE else 'back'} by {_seconds(abs(set_by)):.3f} s"
 
 
