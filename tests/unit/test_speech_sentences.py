@@ -98,7 +98,7 @@ def said(language: str, say: Say) -> str:
                 "minute. Pour vous arrêter à la fin du forfait, tapez neuf"
             ),
             (
-                "Your package ends in one minute. The consultation then goes on at one euro fifty-five a minute. "
+                "Your package ends in one minute. The consultation then continues at one euro fifty-five a minute. "
                 "To end with the package, press nine"
             ),
         ),
