@@ -124,11 +124,11 @@ def test_the_pdf_has_everything_that_an_invoice_has_in_french(
 ) -> None:
     text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
     for part in (
-        "Taxiphone SAS", "75002 Paris", "N° TVA FR12345678901", "SAS au capital de 10 000 €",
+        "Taxiphone SAS", "75002 Paris", "N° de TVA FR12345678901", "SAS au capital de 10 000 €",
         "Reçu", "Claire", "Code client 7001", talked, "Anne",
         "Forfait", "60,00 €", "Compris dans le forfait", "60 min 00 s", "Au-delà du forfait", "1 min 01 s",
         "1,5525 € / min", "1,58 €", "Enregistrement", "5,00 €",
-        "Hors taxes", "55,48 €", "TVA (20 %)", "11,10 €", "Total TTC", "66,58 €", "Page 1 sur 1",
+        "Total HT", "55,48 €", "TVA (20 %)", "11,10 €", "Total TTC", "66,58 €", "Page 1 sur 1",
     ):  # fmt: skip
         assert part in text, part
 
