@@ -1,7 +1,7 @@
-"""The apology: a call came while the Stasis application was away. The caller is told, and the meter notes the call later.
+"""The apology, played to a caller if the Stasis application isn't running when the call arrives.
 
-The note is made from Asterisk's event log (billing/metering/arrivals.py), which also has calls that came while the program
-was dead.
+The call's row is added later from Asterisk's event log (billing/metering/arrivals.py), which also has the calls that
+arrived while the program was dead.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Apology:
     """The script `apology`.
 
     Args:
-        settings: checked.
-        database: has the caller's language.
+        settings: validated settings.
+        database: where the caller's language is stored.
 
     Raises:
-        SettingsError: a password's file can't be read.
+        SettingsError: a password file can't be read.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -46,7 +46,7 @@ class Apology:
             log.error(
                 "a caller hears the apology in %s, since the database did not answer: %s",
                 language,
-                error.args[0],  # without the statement, which holds the caller's number
+                error.args[0],  # without the SQL statement, which contains the caller's number
             )
         await request.send_command("ANSWER")
         await request.send_command(f"SET VARIABLE CHANNEL(language) {language}")

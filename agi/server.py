@@ -1,7 +1,7 @@
-"""A FastAGI server: the dialplan names a script, and the script is a coroutine that reads top-down.
+"""A FastAGI server. The dialplan names a script, and each script is a coroutine.
 
 The connection handler of panoramisk 1.4 never returns when the peer closes before its headers are complete. The headers
-are therefore read here, with limits on size and time. Its request object and its parsing of answers are used unchanged.
+are therefore read here, with limits on size and time. The package's request object and response parser are used unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class AgiScript(Protocol):
     """A script that the dialplan runs.
 
     Attributes:
-        secret: what Asterisk sends as the first argument. A request without it is refused.
+        secret: the first argument that Asterisk must send. A request without it is refused.
     """
 
     secret: str
@@ -41,7 +41,7 @@ class AgiServer:
 
     Args:
         port: TCP port on 127.0.0.1.
-        scripts: by the name in `AGI(agi://127.0.0.1:PORT/NAME,SECRET)`.
+        scripts: scripts by their name in `AGI(agi://127.0.0.1:PORT/NAME,SECRET)`.
     """
 
     def __init__(self, port: int, scripts: Mapping[str, AgiScript]) -> None:
@@ -50,10 +50,10 @@ class AgiServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            SetupError: the port is taken.
+            SetupError: the port is in use.
         """
         try:
             self._server = await asyncio.start_server(self._handle, "127.0.0.1", self._port)
@@ -64,7 +64,7 @@ class AgiServer:
             ) from None
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -99,7 +99,7 @@ class AgiServer:
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    """Name to value. Of two of a name the first counts: what a caller chooses comes after what Asterisk says."""
+    """Return the headers by name. If a name occurs twice, the first counts: values set by a caller come last."""
     headers: dict[str, str] = {}
     for line in block.decode("utf-8", "replace").split("\n"):
         name, separator, value = line.partition(": ")

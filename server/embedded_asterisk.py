@@ -29,20 +29,20 @@ _NO_CHANNEL = re.compile(r"^0 active channels$", re.MULTILINE)
 async def start_asterisk(
     settings: Settings, stack: AsyncExitStack, *, say: Say, was_up: Callable[[], bool]
 ) -> AsteriskServer | None:
-    """Have an Asterisk that runs with our files; None if it is the operator's own.
+    """Return a running Asterisk with our configuration; None if the operator runs it.
 
     Args:
-        settings: checked.
-        stack: ends it with the process.
+        settings: validated settings.
+        stack: stops Asterisk when the process exits.
         say: prints a line for the person who started the process.
-        was_up: whether the process ever took calls. An Asterisk that ran before, with its calls, is not taken down by a
-            start that failed.
+        was_up: whether the process ever took calls. If the start fails, an Asterisk that was already running with calls
+            is left running.
 
     Raises:
         SetupError: it can't be started.
     """
     if not settings.asterisk.embedded:
-        # What was recorded since `asterisk config` is heard from this start on, as with an embedded one.
+        # Sounds recorded since `asterisk config` are used from this start on, as with an embedded Asterisk.
         link_prompts(settings)
         sharing.share(settings)
         say("Asterisk: yours; its files come from `taxiphone asterisk config`")
@@ -75,7 +75,7 @@ async def start_asterisk(
 
 
 async def _take_over(server: AsteriskServer, files: dict[str, str], say: Say) -> bool:
-    """Adopt an Asterisk that runs already. One without calls that was started with other files is stopped instead."""
+    """Take over a running Asterisk. If it has no calls and was started with other files, stop it instead."""
     if not await server.adopt():
         return False
     other, closed = outdated(server.folders.etc, files)

@@ -45,17 +45,17 @@ log = logging.getLogger(__name__)
 
 _READY_SECONDS = 15
 _PRICED_SECONDS = 5
-# How long a stop waits for a lost connection to Asterisk.
+# How long stopping waits for a lost connection to Asterisk, in seconds.
 _AWAY_SECONDS = 5.0
 
 
 @dataclass
 class _Parts:
-    """What runs side by side.
+    """The tasks and objects that run concurrently.
 
     Attributes:
-        application: the calls.
-        calls: its task.
+        application: handles the calls.
+        calls: the application's task.
         meter: prices from Asterisk's log.
         recordings: converts recordings.
         abandoned: prices calls whose end Asterisk did not log.
@@ -73,7 +73,7 @@ class _Parts:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """All of them; if one ends, the process ends."""
+        """All tasks. If one ends, the process ends."""
         found = [self.calls, self.meter, self.recordings, self.abandoned, self.lock]
         return [*found, self.asterisk] if self.asterisk else found
 
@@ -87,8 +87,8 @@ class Process:
     """Everything that `taxiphone serve` runs.
 
     Args:
-        settings: checked.
-        database: at this program's schema.
+        settings: validated settings.
+        database: a database with this program's schema.
         drain: on the first signal, wait for the calls in progress instead of ending them.
         say: prints a line for the person who started it.
     """
@@ -106,10 +106,10 @@ class Process:
         self._call_rated: Callable[[str], None] = lambda _: None
 
     async def run(self) -> None:
-        """Serve until a signal.
+        """Serve until a signal arrives.
 
         Raises:
-            SetupError: it can't start; nothing is left running.
+            SetupError: it can't start. Nothing is left running.
             AsteriskStartError: Asterisk ended by itself.
         """
         loop = asyncio.get_running_loop()
@@ -224,7 +224,7 @@ class Process:
         await self._priced()
         self._ended.set()
         parts.calls.cancel()
-        # Meter and recordings end by themselves, with what they are doing.
+        # The meter and the recordings finish their current work and end by themselves.
         finishing = (parts.calls, parts.meter, parts.recordings)
         results = await asyncio.gather(*finishing, return_exceptions=True)
         for task in parts.tasks:
@@ -235,7 +235,7 @@ class Process:
         self._say("Stopped.")
 
     async def _priced(self) -> None:
-        """Wait until the meter has priced every ended call; what remains is priced at the next start."""
+        """Wait until the meter has priced every finished call. Any that remain are priced at the next start."""
         self._meter.nudge()
         try:
             async with asyncio.timeout(_PRICED_SECONDS):
@@ -247,7 +247,7 @@ class Process:
 
 
 def awaited(session: Session) -> bool:
-    """Whether a call still waits to be priced. One that can't be priced is reported elsewhere, and delays no stop."""
+    """Tell whether a call still waits to be priced. Calls that can't be priced are reported elsewhere and don't count."""
     open_calls = select(Call.id).where(Call.status.in_(OPEN), Call.unpriced.is_(None))
     return session.scalars(open_calls.limit(1)).first() is not None
 
@@ -276,7 +276,7 @@ def _lock(settings: Settings) -> IO[str]:
 
 
 async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for `wanted`. If a task ends before, raise its error, or one that names it."""
+    """Wait for `wanted`. If a task ends before that, raise its error, or an error that names the task."""
     try:
         done, _ = await asyncio.wait({wanted, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,8 +1,8 @@
-"""A simulated Asterisk: it answers the application's ARI requests as Asterisk does, and sends its events.
+"""A simulated Asterisk that answers the application's ARI requests and sends events as Asterisk does.
 
-`docs/adr/0001` describes how the real one is used. The status codes of refusals are those of its source
-(res/ari/resource_*.c): 404 for a channel that does not exist, 409 for one that is not in the application; requests about
-bridges answer 400 and 422 for the same.
+`docs/adr/0001` describes how the real one is used. The status codes of refused requests are taken from Asterisk's source
+(res/ari/resource_*.c): 404 for a channel that does not exist, 409 for one that is not in the application; for bridges, 400
+and 422 respectively.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class SimulatedAsterisk:
     """Implements `ari_app.ports.Ari` without a network.
 
     Args:
-        settings: where the sounds and the event log are, and the RTP time-out.
+        settings: settings with the paths of the sounds and the event log, and the RTP time-out.
         on_row: called after each row of the event log, with its event.
 
     Attributes:
-        application: whose channels they are.
-        on_event: called with each event; set before the first call.
+        application: the name of the application that owns the channels.
+        on_event: called with each event; must be set before the first call.
         core: the channels and bridges.
-        requests: what was asked, in order: "POST channels/1/answer".
+        requests: all requests in order, such as "POST channels/1/answer".
         sounds: how long each sound plays.
-        lost: an event for which it is true never reaches the application.
+        lost: a predicate; events for which it is true never reach the application.
     """
 
     def __init__(self, settings: Settings, on_row: Callable[[str], None] = lambda _: None) -> None:
@@ -56,7 +56,7 @@ class SimulatedAsterisk:
     # -- people ---------------------------------------------------------------------------------------
 
     def arrives(self, channel_id: str, *, dialled: str, caller: str) -> Channel:
-        """A call comes in over the trunk, and into the application."""
+        """Start a call from the trunk, which enters the application."""
         channel = self.core.start(channel_id, caller)
         channel.variables["CHANNEL(userfield)"] = arrivals.note_of("in", dialled, caller)
         self.core.happen(What.RINGS, channel)
@@ -64,7 +64,7 @@ class SimulatedAsterisk:
         return channel
 
     def picks_up(self, channel: Channel) -> None:
-        """The phone that is ringing is answered."""
+        """Answer the ringing phone."""
         if not self._is_ringing(channel):
             return
         if (timer := channel.timers.pop("ring", None)) is not None:
@@ -73,18 +73,18 @@ class SimulatedAsterisk:
         self.core.tell_dial(channel, "ANSWER")
 
     def does_not_answer(self, channel: Channel, cause: int) -> None:
-        """The phone that is ringing, or its network, refuses."""
+        """Let the ringing phone, or its network, refuse the call."""
         if self._is_ringing(channel):
             statuses = {causes.BUSY: "BUSY", causes.NO_ANSWER: "NOANSWER", causes.NO_USER: "NOANSWER"}
             self.core.tell_dial(channel, statuses.get(cause, "CHANUNAVAIL"))
             self.core.end(channel, cause, "person" if cause in {causes.BUSY, causes.DECLINED} else "network")
 
     def hangs_up(self, channel: Channel) -> None:
-        """The person hangs up."""
+        """Hang up, as the person at the phone."""
         self.core.end(channel, causes.NORMAL, "person")
 
     def line_drops(self, channel: Channel) -> None:
-        """The network drops the line, and signals it."""
+        """Drop the line, as a network that signals it."""
         self.core.end(channel, causes.OUT_OF_ORDER, "network")
 
     def _is_ringing(self, channel: Channel) -> bool:
@@ -95,16 +95,16 @@ class SimulatedAsterisk:
     async def run(
         self, on_event: Callable[[Event], None], on_connect: Callable[[], None] = lambda: None
     ) -> None:
-        """Be connected until cancelled."""
+        """Stay connected until cancelled."""
         self.on_event = on_event
         on_connect()
         await asyncio.Event().wait()
 
     def asterisk_has_gone(self) -> None:
-        """It never ends."""
+        """Do nothing: the connection never ends."""
 
     async def wait_connected(self, seconds: float) -> None:
-        """It is always connected."""
+        """Return immediately: it is always connected."""
         if seconds <= 0:
             raise ValueError("it must be waited for a while")
 
@@ -118,13 +118,13 @@ class SimulatedAsterisk:
         """Carry out a request and answer it; see `ports.Ari.request`.
 
         Raises:
-            AriRequestError: the request is refused, as Asterisk would.
+            AriRequestError: the request is refused, as by Asterisk.
         """
-        await asyncio.sleep(0)  # cancelled here: the request was not sent ...
+        await asyncio.sleep(0)  # Cancelled here, the request was not sent ...
         self.requests.append(f"{method} {path}")
         parts = [unquote(part) for part in path.split("/")]
         answer = self._do(method, parts, query or {}, body or {})
-        await asyncio.sleep(0)  # ... and here: it was sent, and the answer is lost
+        await asyncio.sleep(0)  # ... and here it was sent, but the answer is lost.
         return answer
 
     def _do(self, method: str, parts: list[str], query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -184,7 +184,7 @@ class SimulatedAsterisk:
                 if query["variable"] == "TIMEOUT(absolute)":
                     self.core.end_after(channel, float(query["value"]))
             case "POST", "continue":
-                # The dialplan does its part (MixMonitor), and hands the channel back.
+                # The dialplan runs MixMonitor and returns the channel to the application.
                 self.core.leave(channel)
                 self.core.enter(channel, "consultant", channel.variables.get("TAXIPHONE_CALL", ""))
             case _:

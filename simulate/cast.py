@@ -33,7 +33,7 @@ from taxiphone.store.models import (
 from taxiphone.store.types import now
 
 _WHO_IS_WHO: tuple[type[Base], ...] = (Consultant, ConsultantPhone, Client, ClientNumber, Did, SignIn)
-_RECENT = timedelta(days=2)  # enough for a limit per day, and for a line that was cut
+_RECENT = timedelta(days=2)  # enough for a daily limit and a dropped line
 _AT_ONCE = 500
 
 # Numbers that the French regulator reserves for fiction.
@@ -42,7 +42,7 @@ _CLIENT, _PHONES = "+33639980001", ("+33639980002", "+33639980012")
 
 
 def made_up(settings: Settings | None) -> Settings:
-    """Settings for the made-up people: the platform's own, if there are any, with numbers reserved for fiction."""
+    """Return settings for made-up people: the platform's, if there are any, with numbers reserved for fiction."""
     if settings is None:
         return Settings(platform=Platform(cli=_CLI, language="en"), trunk=Trunk(host="127.0.0.1"))
     mine = {"cli": _CLI, "dial_regions": ("FR",), "dial_prefixes": (), "dial_types": ("fixed", "mobile")}
@@ -51,7 +51,7 @@ def made_up(settings: Settings | None) -> Settings:
 
 
 def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
-    """The same settings with another state folder and an empty database, but the same languages and sounds."""
+    """Return the settings with another state folder and an empty database, but the same languages and sounds."""
     heard = [settings.state / name for name in ("sounds", "prompts")]
     copy = settings.model_copy(
         update={
@@ -70,7 +70,7 @@ def throw_away(settings: Settings, folder: Path) -> tuple[Settings, Database]:
 
 
 def is_there(settings: Settings) -> bool:
-    """Whether the platform has a database yet; the check creates none."""
+    """Tell whether the platform has a database yet, without creating one."""
     if settings.database.url is not None and not settings.database.url.startswith("sqlite"):
         return True
     database = Database(settings.database_url)
@@ -101,7 +101,7 @@ def copy(source: Database, target: Database, settings: Settings) -> None:
 
 
 def make_up(session: Session, settings: Settings) -> None:
-    """A client with credit, and a consultant with two phones, a package, and recording allowed."""
+    """Create a client with credit, and a consultant with two phones, a package and recording allowed."""
     consultants.add_consultant(
         session,
         settings,
@@ -127,7 +127,7 @@ def speak(session: Session, language: str) -> None:
 
 
 def dialled(session: Session, number: str | None, settings: Settings) -> str:
-    """The number that is dialled: the one given, else a shared one, else the first.
+    """Return the number to dial: the one given, or else a shared one, or else the first.
 
     Raises:
         UsageError: the platform has no numbers yet.
@@ -141,7 +141,7 @@ def dialled(session: Session, number: str | None, settings: Settings) -> str:
 
 
 def calling(session: Session, who: str | None, settings: Settings) -> str:
-    """The number that a client calls from: the client's with this code or number, else the first who may call.
+    """Return the number to call from: that of the client with this code or number, or else of the first client who may call.
 
     Raises:
         UsageError: there is no such client, or none with a number.
@@ -170,7 +170,7 @@ def _copy_all(reading: Session, session: Session, table: type[Base], calls: set[
 
 
 def _calls_that_count(reading: Session) -> list[dict[str, object]]:
-    """Finished calls that matter for the next one: recent ones, each client's latest, those with free minutes."""
+    """Return the finished calls that matter for the next one: recent ones, each client's latest, and those with free minutes."""
     latest = (
         select(Call.client_id, func.max(Call.arrived_at))
         .where(Call.outcome == Outcome.TALKED)
@@ -195,7 +195,7 @@ def _calls_that_count(reading: Session) -> list[dict[str, object]]:
 
 
 def _copy_rows(reading: Session, session: Session, call: dict[str, object]) -> None:
-    """Copy the CEL rows of a call whose line dropped: they say when."""
+    """Copy the CEL rows of a dropped call, which have the time at which it dropped."""
     table = CelRow.__table__
     rows = reading.execute(select(table).where(CelRow.linked == call["client_channel"])).mappings()
     if copied := [dict(row) for row in rows]:

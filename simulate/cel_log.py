@@ -18,8 +18,8 @@ class CelLog:
     """Appends rows to a file, each later than the previous one, as Asterisk does.
 
     Args:
-        file: `settings.cel_file`; its folder is made.
-        clock: the wall clock that the rows are stamped with.
+        file: `settings.cel_file`. Its folder is created.
+        clock: the wall clock for the rows' timestamps.
         on_row: called after each row, with its event.
     """
 
@@ -38,8 +38,8 @@ class CelLog:
             channel: the unique id of the channel.
             linked: the id of the first channel of the same call.
             name: the channel's name.
-            note: written by the dialplan: who called whom.
-            extra: contents of the last column.
+            note: the note by the dialplan, with the caller and the dialled number.
+            extra: the content of the last column.
         """
         self._last = at = max(self._clock(), self._last + _MICROSECOND)
         microseconds = (at - _EPOCH) // _MICROSECOND

@@ -20,9 +20,9 @@ class What(enum.StrEnum):
     HEARD = "heard"  # one sound begins: `sounds` is that one
     CUT_SHORT = "cut short"  # the sounds were stopped
     PRESSED = "pressed"
-    TALKS = "talks"  # it is in a bridge with another
-    LEFT = "left"  # ... and no more
-    DIED = "died"  # no packet comes from it any more
+    TALKS = "talks"  # it is in a bridge with another channel
+    LEFT = "left"  # it has left the bridge
+    DIED = "died"  # it has stopped sending packets
     ENDED = "ended"
 
 
@@ -32,12 +32,12 @@ class Happening:
 
     Attributes:
         at: seconds of virtual time.
-        what: the kind.
+        what: the kind of event.
         channel: the channel.
-        sounds: of SAID and HEARD, their names without `sound:`.
-        key: of PRESSED.
-        cause: of ENDED, by Q.850.
-        by: of ENDED, what ended it: "person", "application", "asterisk" or "network".
+        sounds: for SAID and HEARD, the names of the sounds without `sound:`.
+        key: for PRESSED, the key.
+        cause: for ENDED, the Q.850 cause.
+        by: for ENDED, who ended it: "person", "application", "asterisk" or "network".
     """
 
     at: float
@@ -66,15 +66,15 @@ class Channel:
 
     Attributes:
         id: its unique id.
-        name: as Asterisk names channels.
-        number: the caller's number, or the number that is rung.
+        name: its name, in Asterisk's format.
+        number: the caller's number, or the number being called.
         linked: the first channel of the same call.
-        up: it was answered.
-        held: it is in the application.
-        variables: set on it.
+        up: whether it was answered.
+        held: whether it is in the application.
+        variables: the channel variables.
         bridge: the bridge that it is in.
         up_at: when it was answered, in seconds of virtual time.
-        dead_at: when the last packet came from it; None while they come.
+        dead_at: when it sent its last packet; None while it is sending.
     """
 
     id: str
@@ -92,5 +92,5 @@ class Channel:
 
     @property
     def language(self) -> str:
-        """The language of what it hears."""
+        """The language of the prompts that it hears."""
         return self.variables.get("CHANNEL(language)", "en")

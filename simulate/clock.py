@@ -29,7 +29,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop in virtual time, counted in seconds from 0.
 
     Attributes:
-        before_jump: called before time jumps; True if something was started instead, and time must stand still.
+        before_jump: called before time jumps. If it returns True, it has started something, and time must stand still.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @property
     def working(self) -> bool:
-        """Whether a thread works, so that time stands still."""
+        """Whether a thread is working; time stands still until it is done."""
         return self._working > 0
 
     def jump(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._seconds = math.nextafter(self._seconds, math.inf)
 
     def stand_still(self, task: asyncio.Future[Any]) -> None:
-        """Stop time until this is done, even if nothing else is running: a person is asked."""
+        """Stop time until this is done, even if nothing else is running, while a person is asked."""
         self._working += 1
         task.add_done_callback(lambda _: self._worked())
 
@@ -66,7 +66,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         func: Callable[[Unpack[Arguments]], Result],
         *args: *Arguments,
     ) -> asyncio.Future[Result]:
-        """As in asyncio (also for `asyncio.to_thread`), but time stands still until the thread is done."""
+        """Run a function in a thread as asyncio does (also for `asyncio.to_thread`); time stands still until it is done."""
         self._working += 1
         work = (executor or self._pool).submit(func, *args)
         waiting: asyncio.Future[Result] = asyncio.wrap_future(work, loop=self)
@@ -75,13 +75,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return waiting
 
     def close(self) -> None:
-        """End the loop and its threads."""
+        """Close the loop and end its threads."""
         if not self.is_closed():
             self._pool.shutdown(wait=True, cancel_futures=True)
         super().close()
 
     def _from_thread(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # The loop is closed, so nothing waits for the result.
             self.call_soon_threadsafe(callback)
 
     def _worked(self) -> None:

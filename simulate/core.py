@@ -1,6 +1,6 @@
-"""The channels and bridges of the simulated Asterisk: what happens to them becomes events, CEL rows and happenings.
+"""The channels and bridges of the simulated Asterisk. Each change to them produces ARI events, CEL rows and notifications.
 
-Everything goes through here, whether a request, a person at a telephone, or time causes it.
+All changes are made here, whether caused by a request, a person at a telephone, or a time-out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taxiphone.simulate.cel_log import CelLog
 from taxiphone.simulate.channel import BY_TIMEOUT, Channel, Happening, Playback, What
 from taxiphone.store.types import now
 
-PACKETS = 50  # of RTP a second, each way (20 ms of sound in each)
+PACKETS = 50  # RTP packets per second in each direction (20 ms of audio each)
 
 
 class Core:
@@ -24,8 +24,8 @@ class Core:
 
     Args:
         cel: the event log.
-        length: how long a sound plays in a language, in seconds.
-        send: gives an event to the application.
+        length: returns how long a sound plays in a language, in seconds.
+        send: sends an event to the application.
     """
 
     def __init__(
@@ -46,32 +46,32 @@ class Core:
     # -- channels --------------------------------------------------------------------------------------------
 
     def start(self, channel_id: str, number: str, linked: str = "") -> Channel:
-        """A new channel."""
+        """Create a channel."""
         name = f"PJSIP/trunk-{next(self._numbers):08x}"
         channel = self.known[channel_id] = Channel(channel_id, name, number, linked or channel_id)
         self._write("CHAN_START", channel)
         return channel
 
     def answered(self, channel: Channel) -> None:
-        """A channel is answered, by the application or by a person."""
+        """Answer a channel, as the application or a person."""
         if not channel.up:
             channel.up, channel.up_at = True, self._loop.time()
             self._write("ANSWER", channel)
             self.happen(What.ANSWERED, channel)
 
     def enter(self, channel: Channel, *args: str) -> None:
-        """A channel enters the application."""
+        """Let a channel enter the application."""
         channel.held = True
         self.tell("StasisStart", channel, args=list(args))
 
     def leave(self, channel: Channel) -> None:
-        """A channel returns to the dialplan."""
+        """Return a channel to the dialplan."""
         self.part(channel)
         channel.held = False
         self.tell("StasisEnd", channel)
 
     def end(self, channel: Channel, cause: int, by: str) -> None:
-        """A channel is hung up; nothing to do if it has been."""
+        """Hang up a channel, unless it has already been hung up."""
         if self.known.get(channel.id) is not channel:
             return
         self.tell("ChannelHangupRequest", channel, cause=cause)
@@ -95,7 +95,7 @@ class Core:
         self.happen(What.ENDED, channel, cause=cause, by=by)
 
     def end_after(self, channel: Channel, seconds: float) -> None:
-        """TIMEOUT(absolute): hang up this many seconds from now; 0 cancels it."""
+        """Set TIMEOUT(absolute): hang up after this many seconds; 0 cancels it."""
         if (before := channel.timers.pop("absolute", None)) is not None:
             before.cancel()
         if seconds > 0:
@@ -104,7 +104,7 @@ class Core:
             )
 
     def die(self, channel: Channel, *, never_sent: bool = False) -> None:
-        """No packet comes from it any more. `never_sent`: none has ever come, since its keys came by SIP INFO."""
+        """Let a channel stop sending packets. `never_sent`: it has never sent any, because its keys came by SIP INFO."""
         if never_sent:
             channel.up_at = math.inf
         if channel.dead_at is None:
@@ -112,19 +112,19 @@ class Core:
             self.happen(What.DIED, channel)
 
     def hold(self, channel: Channel, *, held: bool) -> None:
-        """Its phone puts the call on hold, or resumes it."""
+        """Put the call on hold from this phone, or resume it."""
         if self.known.get(channel.id) is channel:
             channel.variables["CHANNEL(rtp,hold)"] = str(int(held))
             self.tell("ChannelHold" if held else "ChannelUnhold", channel)
 
     def press(self, channel: Channel, key: str) -> None:
-        """A key is pressed; it has no effect if the channel has gone, died, or is not up."""
+        """Press a key. This has no effect if the channel has gone, is dead, or isn't up."""
         if self.known.get(channel.id) is channel and channel.up and channel.dead_at is None:
             self.happen(What.PRESSED, channel, key=key)
             self.tell("ChannelDtmfReceived", channel, digit=key, duration_ms=100)
 
     def packets(self, channel: Channel) -> dict[str, int]:
-        """How many packets have come and were sent."""
+        """Return the number of packets received and sent."""
         now = self._loop.time()
         until = now if channel.dead_at is None else channel.dead_at
         begin = channel.up_at if channel.up else now
@@ -136,7 +136,7 @@ class Core:
     # -- bridges --------------------------------------------------------------------------------------------------
 
     def join(self, bridge: str, core: Iterable[Channel]) -> None:
-        """Channels enter a bridge."""
+        """Add channels to a bridge."""
         inside = self.bridges[bridge]
         for channel in core:
             if channel.bridge != bridge:
@@ -150,7 +150,7 @@ class Core:
                 self.happen(What.TALKS, self.known[channel_id])
 
     def part(self, channel: Channel) -> None:
-        """A channel leaves its bridge, if it is in one."""
+        """Remove a channel from its bridge, if it is in one."""
         if channel.bridge is None:
             return
         bridge, channel.bridge = channel.bridge, None
@@ -162,13 +162,13 @@ class Core:
     # -- sounds ---------------------------------------------------------------------------------------------------
 
     def play(self, channel: Channel, playback: str, sounds: tuple[str, ...]) -> None:
-        """Play sounds after those that are already playing."""
+        """Queue sounds after those that are already playing."""
         channel.playbacks.append(Playback(playback, sounds))
         if len(channel.playbacks) == 1:
             self._begin(channel)
 
     def stop(self, playback: str) -> bool:
-        """Stop a playback; False if there is none of this name."""
+        """Stop a playback; return False if there is none of this name."""
         for channel in self.known.values():
             for each in channel.playbacks:
                 if each.id == playback:
@@ -178,7 +178,7 @@ class Core:
         return False
 
     def playing(self, playback: str) -> bool:
-        """Whether a playback is playing or queued."""
+        """Tell whether a playback is playing or queued."""
         return any(each.id == playback for channel in self.known.values() for each in channel.playbacks)
 
     def _begin(self, channel: Channel) -> None:
@@ -194,7 +194,7 @@ class Core:
         playback.at += 1
         seconds = self._length(sound, channel.language)
         if not seconds:
-            # There is no such sound: Asterisk goes on with the next, and reports a failure for the last one only.
+            # The sound is missing: Asterisk continues with the next one, and reports a failure only for the last.
             playback.failed = playback.at == len(playback.sounds)
             for kind in ("PlaybackStarted", "PlaybackContinuing"):
                 self._tell_playback(kind, channel, playback)
@@ -238,7 +238,7 @@ class Core:
         self._send({"type": "Dial", "peer": {"id": channel.id, "name": channel.name}, "dialstatus": status})
 
     def happen(self, what: What, channel: Channel, **more: Any) -> None:
-        """Notify the listeners: the people, and whoever records what they hear."""
+        """Notify the listeners: the people, and the transcript of what they hear."""
         happening = Happening(self._loop.time(), what, channel, **more)
         for listener in tuple(self.listeners):
             listener(happening)

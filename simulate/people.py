@@ -1,4 +1,4 @@
-"""People at the telephones of the simulated Asterisk, who do each deed of a script when it is due."""
+"""The people at the telephones of the simulated Asterisk, who carry out the actions of a script when they are due."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from taxiphone.speech.sentences import FOLDER
 from taxiphone.store.calls import CONSULTANT_LEG
 
 _BETWEEN_KEYS = 0.15  # seconds
-_REACTS = 0.4  # seconds from what is heard to the first key
+_REACTS = 0.4  # seconds from a prompt to the first key
 _PICKS_UP = 2.0  # seconds that a phone rings
 _AT_ONCE = {Does.HANG_UP, Does.DROP, Does.DIE}
 _REFUSALS = {Does.BUSY: BUSY, Does.DECLINE: DECLINED, Does.UNREACHABLE: UNREACHABLE}
 
 
 def role(channel: Channel) -> tuple[str, int]:
-    """Whose channel it is, and the number of the consultant's phone (0: the client's)."""
+    """Return whose channel it is, and the number of the consultant's phone (0 for the client)."""
     _, is_consultants, number = channel.id.partition(CONSULTANT_LEG)
     if not is_consultants:
         return CLIENT, 0
@@ -37,9 +37,9 @@ class ScriptedPeople:
     """The client and the consultant of one call.
 
     Args:
-        asterisk: with their telephones.
-        deeds: what they do. Somebody without a deed is silent, and a phone without a deed is not answered.
-        channel: the client's.
+        asterisk: the simulated Asterisk with their telephones.
+        deeds: what they do. A person without a deed is silent, and a phone without a deed isn't answered.
+        channel: the client's channel.
         between_keys: seconds from one key to the next.
 
     Attributes:
@@ -64,11 +64,11 @@ class ScriptedPeople:
         asterisk.core.listeners.append(self)
 
     def leave(self) -> None:
-        """The call is over; stop listening."""
+        """Stop listening, after the call."""
         self._asterisk.core.listeners.remove(self)
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's channel."""
+        """React to something that happened to a channel."""
         channel = happening.channel
         if channel.linked != self._channel_id:
             return
@@ -105,7 +105,7 @@ class ScriptedPeople:
             self._do(deed, self._channels[deed.who])
 
     def _next(self, who: str, phone: int, prompt: str | None) -> Deed | None:
-        """The deed that is due: those of this phone first, in turn; the last one is repeated."""
+        """Return the deed that is due. Those of this phone come first, in turn; the last one is repeated."""
         ours = [
             each
             for each in self._deeds

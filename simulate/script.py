@@ -1,15 +1,15 @@
-"""Parses what the people of a simulated call do: a text with one deed on each line.
+"""Parses the script of a simulated call: a text with one action (deed) per line.
 
     client hears enter-code: press 1234#
     consultant rings: answer                    or: busy, decline, ignore, unreachable; "consultant 2 rings" is
     consultant hears accept-menu: press 1       the second phone, "consultant" alone is any phone
     talk 75: client hangs up                    75 seconds after the two were connected
-    ringing 5: client hangs up                  5 seconds after the consultant's phone began to ring
-    at 12: client hangs up                      12 seconds after the call came in
-    client calls again after 20                 what follows belongs to the next call
+    ringing 5: client hangs up                  5 seconds after the consultant's phone started to ring
+    at 12: client hangs up                      12 seconds after the call arrived
+    client calls again after 20                 the following lines belong to the next call
 
-A deed may wait: `after 2, press 1`. A comment begins with // or ; (# is a key). Several lines about the same prompt are
-used in turn, and the last of them is repeated.
+An action may be delayed: `after 2, press 1`. Comments start with // or ; (# is a key). Several lines for the same prompt
+are used in turn, and the last one is repeated.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Does(enum.StrEnum):
     DECLINE = "decline"
     IGNORE = "ignore"
     UNREACHABLE = "unreachable"
-    DROP = "line drops"  # the network ends it and says so
-    DIE = "line dies"  # nothing is heard from it any more
-    SEND_NOTHING = "sends nothing"  # not a packet has come from it, nor comes
-    HOLD = "holds"  # its phone puts the call on hold
+    DROP = "line drops"  # the network ends the call and signals it
+    DIE = "line dies"  # it stops sending packets
+    SEND_NOTHING = "sends nothing"  # it never sends a packet
+    HOLD = "holds"  # the phone puts the call on hold
     COME_BACK = "comes back"
 
 
 class Since(enum.StrEnum):
-    """The moment from which the seconds of a deed count."""
+    """The moment from which the delay of a deed counts."""
 
     ARRIVAL = "at"
     RINGING = "ringing"
@@ -56,16 +56,16 @@ LISTENING = (Does.PRESS, Does.HANG_UP, Does.NOTHING, Does.DROP, Does.DIE, Does.S
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One thing that somebody does.
+    """One action of a person.
 
     Attributes:
         who: `client` or `consultant`.
-        does: what.
-        keys: of PRESS.
-        hears: the prompt at which it is done.
+        does: the kind of action.
+        keys: for PRESS, the keys.
+        hears: the prompt that triggers it.
         since: otherwise, the moment from which `after` counts. If both are None, it is done when the consultant's phone rings.
         phone: which of the consultant's phones; None for any.
-        after: seconds to wait; 0 for a person's usual reaction time.
+        after: delay in seconds; 0 for a person's usual reaction time.
         line: its line number in the script.
     """
 
@@ -81,7 +81,7 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What happens in one call; it begins `pause` seconds after the previous call."""
+    """The script of one call, which starts `pause` seconds after the previous call."""
 
     deeds: tuple[Deed, ...] = ()
     pause: float = 0.0
@@ -105,7 +105,7 @@ _FORMS = (
 
 
 def parse(text: str, prompts: Collection[str]) -> list[Part]:
-    """The calls of a script, one after the other; at least one.
+    """Parse a script into its calls, at least one.
 
     Args:
         text: the script.
@@ -132,10 +132,10 @@ def parse(text: str, prompts: Collection[str]) -> list[Part]:
 
 
 def deed(line: str, prompts: Collection[str] | None = None) -> Deed:
-    """One line as a deed.
+    """Parse one line.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: the line is invalid; the message says why.
     """
     if found := _HEARS.fullmatch(line):
         who, phone, prompt, rest = found.groups()

@@ -9,7 +9,7 @@ from taxiphone.settings import Settings
 from taxiphone.speech import prompts_folder
 from taxiphone.speech.sentences import FOLDER
 
-# Of the formats that Asterisk plays: bytes a second, and bytes of the header.
+# For each format that Asterisk plays: bytes per second, and bytes of the header.
 _RATES = {
     ".alaw": (8000, 0),
     ".ulaw": (8000, 0),
@@ -25,7 +25,7 @@ class SoundLengths:
     """The lengths of all sounds.
 
     Args:
-        settings: with the state folder in which the operator's own sounds are.
+        settings: settings with the state folder, which has the operator's own sounds.
 
     Attributes:
         missing: sounds that can't be played, although their files exist.
@@ -37,7 +37,7 @@ class SoundLengths:
         self.missing: set[str] = set()
 
     def seconds(self, sound: str, language: str) -> float:
-        """How long a sound plays; 0 if there is none, as Asterisk then goes on with the next."""
+        """Return how long a sound plays in seconds; 0 if it is missing, because Asterisk then continues with the next one."""
         if sound in self.missing:
             return 0.0
         if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):
@@ -50,14 +50,14 @@ class SoundLengths:
 
 
 def _lengths(settings: Settings, language: str) -> dict[str, float]:
-    """The length of each sound of a language, by its name as Asterisk knows it."""
+    """Return the length of each sound of a language, by Asterisk's name for it."""
     own = (
         prompts_folder.own_sounds(settings) / language,
         prompts_folder.own_texts(settings) / f"{language}.toml",
     )
     if any(place.exists() for place in own):
         return _named(prompts_folder.sounds(settings, language))
-    if language not in _SHIPPED:  # what the package brings does not change while it runs
+    if language not in _SHIPPED:  # the package's sounds don't change while it runs
         _SHIPPED[language] = _named(prompts_folder.sounds(settings, language))
     return _SHIPPED[language]
 

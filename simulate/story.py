@@ -1,4 +1,4 @@
-"""A transcript of a simulated call: what everybody heard and did, and when."""
+"""A transcript of a simulated call: what each person heard and did, and when."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taxiphone.simulate.script import CLIENT
 from taxiphone.speech.prompt_texts import Languages, Texts
 
 BOTH = "both"
-_TOGETHER = 1.0  # seconds: keys that come closer are told as one
+_TOGETHER = 1.0  # seconds: keys pressed within this time of each other are shown on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Told:
     Attributes:
         at: seconds of virtual time.
         who: `client`, `consultant`, `consultant 2` ... or `both`.
-        what: `hears`, `presses`, or what else happened.
-        text: what is heard, in its language; or the keys.
-        sounds: of `hears`, their names.
+        what: `hears`, `presses`, or another event.
+        text: the text heard, in its language; or the keys.
+        sounds: for `hears`, the names of the sounds.
     """
 
     at: float
@@ -38,7 +38,7 @@ class Story:
     """Writes the transcript.
 
     Args:
-        languages: with the texts of what is heard.
+        languages: the languages, with the texts of the prompts.
         tell: called with each line once it is complete.
     """
 
@@ -50,7 +50,7 @@ class Story:
         self._connected: float | None = None
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's channel."""
+        """Record something that happened to a channel."""
         who = name(happening.channel)
         if happening.what is What.PRESSED:
             self._pressed(Told(happening.at, who, "presses", happening.key))
@@ -61,7 +61,7 @@ class Story:
             self._add(told)
 
     def flush(self) -> None:
-        """Emit what was held back: keys that might have been followed by more."""
+        """Emit the line that was held back in case more keys followed."""
         keys, self._keys = self._keys, None
         if keys is not None:
             self._add(keys)
@@ -102,7 +102,7 @@ class Story:
 
 
 def name(channel: Channel) -> str:
-    """Whose channel it is: `client`, `consultant`, `consultant 2`."""
+    """Return whose channel it is: `client`, `consultant`, `consultant 2`."""
     who, phone = role(channel)
     return f"{who} {phone}" if phone > 1 else who
 

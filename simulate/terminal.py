@@ -1,7 +1,8 @@
-"""A person at a terminal plays client and consultant: asked when the call waits for one of them, while time stands still.
+"""Lets a person at a terminal play both the client and the consultant.
 
-Nobody is asked while a prompt is playing: a key counts just as well after it. During the talk, the person says how long it
-goes on, or what happens.
+The person is asked whenever the call waits for one of the two, and time stands still in the meantime. Nobody is asked
+while a prompt is playing, because a key after the prompt counts just as well. During the talk, the person enters how long
+it lasts, or what happens.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ class PersonAtTerminal:
     """Plays all people of one call.
 
     Args:
-        asterisk: with the telephones.
-        channel: the client's.
-        loop: whose time waits for the person.
+        asterisk: the simulated Asterisk with the telephones.
+        channel: the client's channel.
+        loop: the event loop, whose time stops while the person is asked.
         ask: asks (who, possible answers) and returns the line typed; None at the end of input.
     """
 
     def __init__(self, asterisk: SimulatedAsterisk, channel_id: str, loop: VirtualTimeLoop, ask: Ask) -> None:
         self._asterisk, self._channel_id, self._loop, self._ask = asterisk, channel_id, loop, ask
-        self._due: list[Channel] = []  # who heard or noticed something, and has not been asked since
+        self._due: list[Channel] = []  # people who heard or noticed something and haven't been asked since
         self._talking: dict[str, Channel] = {}
         asterisk.core.listeners.append(self)
         loop.before_jump = self._before_jump
 
     def leave(self) -> None:
-        """The call is over; stop listening."""
+        """Stop listening, after the call."""
         self._asterisk.core.listeners.remove(self)
         self._loop.before_jump = lambda: False
 
     def __call__(self, happening: Happening) -> None:
-        """Something happened to somebody's channel."""
+        """React to something that happened to a channel."""
         channel = happening.channel
         if channel.linked != self._channel_id:
             return

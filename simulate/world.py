@@ -1,4 +1,4 @@
-"""Simulated calls from arrival to receipt: the program's own steps and meter, on a simulated Asterisk."""
+"""Runs simulated calls from arrival to receipt, with the program's own steps and meter on a simulated Asterisk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from taxiphone.store.database import Database
 
 # Rows after which the meter may have something to do.
 _TELLING = {"BRIDGE_EXIT", "LINKEDID_END"}
-# Between two polls for a talk whose end the program has not noted.
+# Seconds between two polls for a talk whose end the program has not recorded.
 _AGAIN_SECONDS = 2.0
 
 
@@ -36,12 +36,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class ArrivedCall:
-    """A call that has come in.
+    """An incoming call.
 
     Attributes:
         call: its legs.
-        dialled: the number dialled.
-        caller: who calls.
+        dialled: the dialled number.
+        caller: the caller.
     """
 
     call: LiveCall
@@ -54,46 +54,46 @@ class ArrivedCall:
         return self.call.id
 
     async def run(self) -> Outcome:
-        """Run it to its end."""
+        """Run the call to its end."""
         return await consultation.run(self.call, self.dialled, self.caller)
 
 
 class SimulatedRecordingControl:
-    """Implements `ari_app.ports.RecordingControl`: recordings are paused and resumed at once.
+    """Implements `ari_app.ports.RecordingControl`. Recordings are paused and resumed at once.
 
     Attributes:
-        muted: the channels of which silence would be recorded.
+        muted: the channels whose recordings are muted.
     """
 
     def __init__(self) -> None:
         self.muted: set[str] = set()
 
     async def mute(self, channel: str, muted: bool) -> bool:
-        """Pause or resume."""
+        """Pause or resume a recording."""
         (self.muted.add if muted else self.muted.discard)(channel)
         return True
 
     async def unavailable(self) -> str | None:
-        """It is always available."""
+        """Return None, no reason: it is always available."""
         return None
 
 
 class SimulatedSignalling:
-    """Implements `ari_app.ports.MediaSignalling`: no phone agrees to send nothing, and none sends RTCP."""
+    """Implements `ari_app.ports.MediaSignalling` for phones that always send audio and never RTCP."""
 
     def sends_nothing(self, _call_id: str | None) -> bool:
-        """No."""
+        """Return False: no phone has agreed to send nothing."""
         return False
 
     def reports(self, _call_id: str | None, _ours: int | None) -> int:
-        """None."""
+        """Return 0: no phone sends RTCP reports."""
         return 0
 
 
 class World:
-    """A platform, its Asterisk, and its meter, which reads the log whenever a talk or a call is over.
+    """A platform with its Asterisk and its meter, which reads the log whenever a talk or a call has ended.
 
-    Made by `world`.
+    Create one with `world`.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -107,7 +107,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Start or restart the program: it knows no leg, and Asterisk's channels stay as they are."""
+        """Start or restart the program, which then knows no legs; Asterisk's channels don't change."""
         self.router = Router(lambda *_: None)
         self.asterisk.on_event = self.router.route
         self.services = services(
@@ -129,11 +129,11 @@ class World:
         self._written.set()
 
     def _rated(self, call_id: str) -> None:
-        # Called from the meter's thread: whoever waits is told before time continues.
+        # Called from the meter's thread. Waiting tasks are notified before time continues.
         self._loop.call_soon_threadsafe(self.on_rated, call_id)
 
     def arrive(self, *, dialled: str, caller: str, channel: str | None = None) -> ArrivedCall:
-        """A call comes in; nothing happens in it until it is run."""
+        """Create an incoming call. Nothing happens in it until it is run."""
         channel = channel or f"client-{next(self._numbers)}"
         leg: Leg = self.router.open(channel)
         self.asterisk.arrives(channel, dialled=dialled, caller=caller)
@@ -141,13 +141,13 @@ class World:
         return ArrivedCall(LiveCall(self.services, leg), dialled, callers.identify(self.settings, caller))
 
     async def live(self, arrived: ArrivedCall) -> Ended:
-        """Run a call to its end, and price it."""
+        """Run a call to its end and price it."""
         outcome = await arrived.run()
         await self.price()
         return Ended(arrived.id, outcome)
 
     async def price(self) -> None:
-        """Let the meter read all that Asterisk has written."""
+        """Let the meter read everything that Asterisk has written."""
         self._written.clear()
         await asyncio.to_thread(self.meter.read_once)
 
@@ -155,7 +155,7 @@ class World:
         """Price talks as soon as Asterisk has logged their end, until cancelled. Time stands still meanwhile."""
         while True:
             with contextlib.suppress(TimeoutError):
-                # The real meter polls all the time. Here it polls only while it waits for something.
+                # The real meter polls continuously. This one polls only while it waits for something.
                 async with asyncio.timeout(_AGAIN_SECONDS if self.meter.awaits_program else None):
                     await self._written.wait()
             await self.price()
@@ -163,7 +163,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(settings: Settings, database: Database) -> AsyncIterator[World]:
-    """A world in which calls can be run, one after the other or at the same time."""
+    """Create a world in which calls can be run, one after the other or at the same time."""
     made = World(settings, database)
     measuring = asyncio.create_task(made.measure(), name="meter")
     try:
