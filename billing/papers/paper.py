@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.settings import Settings
@@ -89,6 +90,17 @@ class Paper:
 
 def sender(settings: Settings, language: str) -> tuple[str, ...]:
     """Return the operator's name, address and VAT number from the settings' [invoice] section."""
+    who = operator(settings)
+    vat = (WORDS[language]["vat_id"].format(vat_id=who["vat_id"]),) if who["vat_id"] else ()
+    return (who["name"], *who["address"], *vat)
+
+
+def operator(settings: Settings) -> dict[str, Any]:
+    """Return the operator as data: name, address lines, VAT number and legal lines."""
     invoice = settings.invoice
-    vat = (WORDS[language]["vat_id"].format(vat_id=invoice.vat_id),) if invoice.vat_id else ()
-    return (invoice.name or settings.platform.name, *invoice.address, *vat)
+    return {
+        "name": invoice.name or settings.platform.name,
+        "address": list(invoice.address),
+        "vat_id": invoice.vat_id,
+        "footer": list(invoice.footer),
+    }

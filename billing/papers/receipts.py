@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from taxiphone.billing import days
 from taxiphone.billing.days import UTC_ZONE
 from taxiphone.billing.papers import paper_words
+from taxiphone.billing.papers.paper import operator
 from taxiphone.billing.papers.paper_words import WORDS
 from taxiphone.billing.pricing.money import from_minor
 from taxiphone.billing.pricing.tariff import Segment, Tariff
@@ -151,7 +152,7 @@ def client_receipt(session: Session, call_id: str, settings: Settings | None = N
     """Return a call's receipt as data.
 
     Times are in UTC; `timezone` is the platform's. Amounts are exact decimals, or whole minor units in keys that end in
-    `minor`.
+    `minor`. Without settings, the time zone is UTC and `operator` is None.
 
     Raises:
         UsageError: the call has no receipt.
@@ -163,6 +164,7 @@ def client_receipt(session: Session, call_id: str, settings: Settings | None = N
         "version": len(receipt.former) + 1,
         "call": call.id,
         "issued_at": shown.issued_at,
+        "operator": None if settings is None else operator(settings),
         "client": call.client.name if call.client else None,
         "client_code": call.client.code if call.client else None,
         "consultant": call.consultant.name if call.consultant else None,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import days
 from taxiphone.billing.papers import paper_text, statements
+from taxiphone.billing.papers.paper import operator
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.console import App, examples, json_option, json_text, note, pass_app, say
 from taxiphone.commands.files import write_private
@@ -94,7 +95,8 @@ def statement(
 def _written(settings: Settings, found: statements.Statement, form: str) -> tuple[bytes, list[str]]:
     """The file's bytes, and remarks for the user."""
     if form == "json":
-        return (json_text(statements.as_json(found)) + "\n").encode(), []
+        data = statements.as_json(found) | {"operator": operator(settings)}
+        return (json_text(data) + "\n").encode(), []
     if form == "csv":
         return statements.as_csv(found).encode(), []
     paper = statement_paper(settings, found)

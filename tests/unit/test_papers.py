@@ -33,6 +33,12 @@ from taxiphone.errors import UsageError
 from taxiphone.settings_sections import Invoice
 from taxiphone.store.models import Call, CelRow, Client, Consultant
 
+OPERATOR = {
+    "name": "Taxiphone SAS",
+    "address": ["12 rue de la Paix", "75002 Paris"],
+    "vat_id": "FR12345678901",
+    "footer": ["SAS au capital de 10 000 €"],
+}
 SPACES = str.maketrans(dict.fromkeys("\xa0\u202f\u2009\n", " "))
 
 
@@ -186,6 +192,7 @@ def test_a_receipt_is_also_text_and_json_by_the_files_ending_or_by_name(
     found = json.loads(export(house, talked, tmp_path / "r.json"))
     assert Decimal(found["net"]) + Decimal(found["vat"]) == Decimal(found["total"]) == Decimal("66.58")
     assert (found["vat_rate"], found["lines"][2]["price_per_minute"]) == ("0.20", "1.5525")
+    assert found["operator"] == OPERATOR
     assert export(house, talked, tmp_path / "odd", "--format", "pdf").startswith(b"%PDF-")
     assert "66.58" in invoke(house, receipt, "export", talked, "-", "--format", "json").stdout
     told = json.loads(invoke(house, receipt, "export", talked, str(tmp_path / "j.pdf"), "--json").stdout)
@@ -356,6 +363,12 @@ def test_a_statement_names_no_client(house: Any, lived: str) -> None:
         printed = invoke(house, statement, "101", "--from", str(today), "--format", form).stdout
         assert "Claire" not in printed
         assert "7001" not in printed
+
+
+def test_a_statement_as_json_names_the_operator(house: Any) -> None:
+    house.consultant()
+    without = {"name": "Taxiphone", "address": [], "vat_id": None, "footer": []}
+    assert read_statement(house, DAY, DAY)["operator"] == without
 
 
 def test_a_call_that_cost_nothing_is_on_the_statement_too(house: Any) -> None:
