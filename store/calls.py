@@ -1,7 +1,7 @@
-"""A call's row: its id, the statuses that may follow each other, and the call events that the program notes.
+"""A call's row: its id, its statuses and their allowed order, and the call events that the program records.
 
-The status is written before the command to Asterisk that it announces, so that a program which dies in between
-leaves a row that says at most too much, never too little. It is a record, not the control flow.
+The status is written before the command to Asterisk that it announces. If the program dies in between, the row may be a
+step ahead of what happened, but never behind. The status is a record and does not control the flow of a call.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
-_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read out on the phone
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without 0/o and 1/l/i, because ids are read out on the phone
 
 
 class Status(enum.StrEnum):
-    """Where a call stands."""
+    """How far a call is."""
 
-    RECEIVED = "received"  # it is in the application
-    OFFERED = "offered"  # client and consultant are known, the price is being announced
-    RINGING = "ringing"  # the consultant's phone is being called
-    ACCEPTED = "accepted"  # the tariff is frozen, what it may cost is held
-    TALKING = "talking"  # the two are being bridged
-    OVER = "over"  # the talk is over; whoever is still on the line hears the summary
-    ENDED = "ended"  # the program has let both legs go; the meter has not priced it yet
-    RATED = "rated"  # priced, posted, receipt written
-    CLOSED = "closed"  # nobody talked; nothing was charged, and what was held was released
+    RECEIVED = "received"  # the call is in the application
+    OFFERED = "offered"  # client and consultant are known; the price is being announced
+    RINGING = "ringing"  # the consultant's phone is ringing
+    ACCEPTED = "accepted"  # the tariff is copied into the call, and the credit is held
+    TALKING = "talking"  # the legs are being bridged
+    OVER = "over"  # the talk is over; anybody still on the line hears the summary
+    ENDED = "ended"  # all legs are hung up; the meter hasn't priced the call yet
+    RATED = "rated"  # priced and posted; the receipt is written
+    CLOSED = "closed"  # there was no talk; nothing was charged, and the hold was released
 
 
 class Outcome(enum.StrEnum):
@@ -42,32 +42,32 @@ class Outcome(enum.StrEnum):
     CALLER_GONE = "caller_gone"
     BUSY = "busy"
     NO_ANSWER = "no_answer"
-    NOT_ACCEPTED = "not_accepted"  # answered, but nobody pressed 1: a voicemail
+    NOT_ACCEPTED = "not_accepted"  # answered, but nobody pressed 1: perhaps voicemail
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
-    UNAVAILABLE = "unavailable"  # the consultant does not take calls now
-    NO_CHOICE = "no_choice"  # asked for a choice between prices, the client made none
+    UNAVAILABLE = "unavailable"  # the consultant isn't taking calls now
+    NO_CHOICE = "no_choice"  # the client didn't choose a price or a consultant
     UNKNOWN_NUMBER = "unknown_number"
     UNKNOWN_CALLER = "unknown_caller"
     UNKNOWN_CODE = "unknown_code"
-    WRONG_PIN = "wrong_pin"  # or no such client's code
-    PIN_PAUSED = "paused"  # too many wrong PINs: later again
+    WRONG_PIN = "wrong_pin"  # or an unknown client code
+    PIN_PAUSED = "paused"  # locked out after too many wrong PINs
     BLOCKED = "blocked"
     ACCOUNT_CLOSED = "account_closed"
     NO_CREDIT = "no_credit"
-    PRICE_CHANGED = "price_changed"  # between its announcement and the consultant's acceptance
-    LIMIT_REACHED = "limit_reached"  # the client's own limit per day
-    APOLOGY = "apology"  # the program was away, or being stopped: Asterisk, or what was left of it, said so
-    TOO_MANY_CALLS = "too_many_calls"  # of this client, at once
-    FAILED = "failed"  # a fault of ours or of Asterisk's
+    PRICE_CHANGED = "price_changed"  # between the announcement and the consultant's acceptance
+    LIMIT_REACHED = "limit_reached"  # the client's own daily limit
+    APOLOGY = "apology"  # the program was stopping or not running; the caller heard an apology
+    TOO_MANY_CALLS = "too_many_calls"  # the client has too many calls at once
+    FAILED = "failed"  # an error in the program or in Asterisk
 
 
 ALIVE = "alive"
-"""The call event that both legs were in the bridge; noted every few seconds of a talk."""
+"""The call event that both legs were in the bridge, recorded every few seconds of a talk."""
 
 FINAL = frozenset({Status.RATED, Status.CLOSED})
 OPEN = tuple(status for status in Status if status not in FINAL)
-"""Every other one. A query that names these finds its few calls by the index on the status; `not_in(FINAL)` reads them all."""
+"""All other statuses. A query with these uses the index on the status; one with `not_in(FINAL)` would read all calls."""
 
 NEXT: dict[Status, frozenset[Status]] = {
     Status.RECEIVED: frozenset({Status.OFFERED, Status.ENDED}),
@@ -83,31 +83,30 @@ NEXT: dict[Status, frozenset[Status]] = {
 
 
 def new_id(at: datetime) -> str:
-    """A call's id, such as `261122-7gq4mk`: the day (UTC) and six letters that nobody guesses."""
+    """Generate a call's id, such as `261122-7gq4mk`: the day (UTC) and six random characters."""
     return f"{at:%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
 
 
-CONSULTANT_LEG = ".consultant"  # what makes a call's id that of its consultant's leg
+CONSULTANT_LEG = ".consultant"  # appended to a call's id to make the id of the consultant's leg
 
 
 def consultant_leg(call_id: str, phone: int = 1) -> str:
-    """The unique id of a consultant's leg: of the first phone, or of a further one that is rung for the same call.
+    """Return the unique id of a consultant's leg, given the position of the phone.
 
-    Ours, so that it is known before the leg is, and found in Asterisk's log.
+    It is derived from the call's id, so that it is known before the leg exists and can be found in Asterisk's log.
     """
     return call_id + CONSULTANT_LEG + (f".{phone}" if phone > 1 else "")
 
 
 def talk_bridge(call_id: str) -> str:
-    """The id of the bridge in which the two talk; likewise."""
+    """Return the id of the bridge in which the two talk."""
     return f"{call_id}.talk"
 
 
 def advance(call: Call, status: Status) -> bool:
-    """Move a call to `status`; False where that is no step forward from where it stands.
+    """Change the call's status; return False if `status` can't follow the current one.
 
-    The meter may finish a call that the program still believes in (Asterisk's log knows first): so a late step of
-    the program's is not an error, it just does nothing.
+    That is not an error: the meter, which follows Asterisk's log, may finish a call while the program still handles it.
     """
     if status not in NEXT[Status(call.status)]:
         return False
@@ -116,7 +115,11 @@ def advance(call: Call, status: Status) -> bool:
 
 
 def finish(call: Call, status: Status) -> None:
-    """The meter's step: rated or closed, from wherever the call stands; Asterisk's log has the last word."""
+    """Set the status to rated or closed, whatever the current one is. Only the meter does this.
+
+    Raises:
+        ValueError: the call is already rated or closed, or `status` is neither.
+    """
     if status not in FINAL or Status(call.status) in FINAL:
         raise ValueError(f"call {call.id} can't go from {call.status} to {status}")
     call.status = status
@@ -126,7 +129,7 @@ def finish(call: Call, status: Status) -> None:
 def add_event(
     session: Session, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
 ) -> None:
-    """Note what the program did or saw, by the wall clock and the monotonic one; now, if `when` doesn't say when."""
+    """Record what the program did or saw, with readings of both clocks at `when`, or now."""
     when = when or moment()
     if what != ALIVE:
         log.info("call %s: %s%s", call_id, what, "" if detail is None else f" ({detail})")

@@ -1,4 +1,4 @@
-"""Copies a whole database into an empty one, of the same kind or the other: from SQLite to PostgreSQL, say."""
+"""Copies a whole database into an empty one, for example from SQLite to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def copy(source: Database, target: Database) -> dict[str, int]:
     Both databases must be at this program's schema version. The source is read in one snapshot.
 
     Returns:
-        Table name to number of rows.
+        the number of rows by table name.
 
     Raises:
         UsageError: the target isn't empty; nothing was copied.
-        SetupError: the target doesn't hold what was written; nothing was copied.
+        SetupError: the target doesn't contain what was written; nothing was copied.
     """
     with source.reading() as read, target.transaction() as writing:
         into = writing.connection()
@@ -53,28 +53,28 @@ def _check_empty(into: Connection, target: Database) -> None:
 
 
 def _copy_table(read: Session, into: Connection, table: Table) -> int:
-    """Copy a table's rows. What points to a row of the same table is filled in when all of them are there."""
-    inward = [key.parent.name for key in table.foreign_keys if key.column.table is table]
+    """Copy a table's rows. References to rows of the same table are filled in at the end."""
+    own_references = [key.parent.name for key in table.foreign_keys if key.column.table is table]
     key, *_ = table.primary_key.columns
-    copied, later = 0, list[dict[str, Any]]()
-    found = read.execute(select(table).execution_options(yield_per=_BATCH)).mappings()
-    for some in found.partitions():
-        rows = [dict(row) for row in some]
+    copied, updates = 0, list[dict[str, Any]]()
+    result = read.execute(select(table).execution_options(yield_per=_BATCH)).mappings()
+    for batch in result.partitions():
+        rows = [dict(row) for row in batch]
         for row in rows:
-            if any(row[name] is not None for name in inward):
-                later.append({"of": row[key.name], **{f"new_{name}": row[name] for name in inward}})
-                row.update(dict.fromkeys(inward))
+            if any(row[name] is not None for name in own_references):
+                updates.append({"of": row[key.name], **{f"new_{name}": row[name] for name in own_references}})
+                row.update(dict.fromkeys(own_references))
         into.execute(table.insert(), rows)
         copied += len(rows)
-    if later:
-        filled: dict[str, Any] = {name: bindparam(f"new_{name}") for name in inward}
-        into.execute(update(table).where(key == bindparam("of")).values(filled), later)
+    if updates:
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in own_references}
+        into.execute(update(table).where(key == bindparam("of")).values(values), updates)
     return copied
 
 
 @contextmanager
 def _without_triggers(into: Connection) -> Iterator[None]:
-    """Switch the triggers off for a block; a transaction that fails takes that back too."""
+    """Disable the triggers during the block. If the transaction fails, they are restored by its rollback."""
     if into.dialect.name == "sqlite":
         triggers = into.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
         for name, _ in triggers:
@@ -86,14 +86,14 @@ def _without_triggers(into: Connection) -> Iterator[None]:
     for table in TABLES:
         into.exec_driver_sql(f'ALTER TABLE "{table.name}" DISABLE TRIGGER USER')
     yield
-    # A table with checks left for the commit can't be altered.
+    # A table with deferred checks that are still pending can't be altered.
     into.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     for table in TABLES:
         into.exec_driver_sql(f'ALTER TABLE "{table.name}" ENABLE TRIGGER USER')
 
 
 def _move_sequence(into: Connection, table: Table) -> None:
-    """Let PostgreSQL number the next row after the last one; SQLite does so by itself."""
+    """Set PostgreSQL's sequence to the last id of a table. SQLite needs no such step."""
     key, *more = table.primary_key.columns
     if into.dialect.name == "sqlite" or more or not isinstance(key.type, Integer):
         return

@@ -1,4 +1,4 @@
-"""Inserts that do nothing where the row is there already, on SQLite and on PostgreSQL."""
+"""Inserts that do nothing if the row already exists, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def insert_of(session: Session) -> type[postgresql.Insert | sqlite.Insert]:
-    """The INSERT of the session's database, which has ON CONFLICT. Only that database's dialect is imported."""
+    """Return the INSERT class of the session's database, which supports ON CONFLICT. Imports only that dialect."""
     if session.connection().dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import Insert  # noqa: PLC0415 - takes long to import
+        from sqlalchemy.dialects.postgresql import Insert  # noqa: PLC0415 - slow to import
     else:
-        from sqlalchemy.dialects.sqlite import Insert  # type: ignore[assignment] # noqa: PLC0415 - likewise
+        from sqlalchemy.dialects.sqlite import Insert  # type: ignore[assignment] # noqa: PLC0415 - slow to import
     return Insert
 
 
 def insert_if_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows; those that meet a unique constraint of the table are left as they are."""
+    """Insert rows, skipping those that would violate a unique constraint."""
     if not rows:
         return
     insert = insert_of(session)
-    # The table, not its class: an ORM's insert would take a None for "not given" and write the default instead.
+    # Into the table rather than the class, because the ORM would replace a None by the column's default.
     session.connection().execute(
         insert(cast(Table, table.__table__)).on_conflict_do_nothing(), [dict(row) for row in rows]
     )

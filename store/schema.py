@@ -1,4 +1,4 @@
-"""Moving the schema from one version to another with Alembic, which only this module imports."""
+"""Migrates the schema from one version to another with Alembic, which only this module imports."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["CommandError", "downgrade", "upgrade"]
 
 
 def upgrade(engine: Engine, revision: str) -> None:
-    """Bring the schema up to a version, or to the newest with "head", in one transaction.
+    """Upgrade the schema to a version, or to the newest with "head", in one transaction.
 
     Raises:
         CommandError: Alembic refused.
-        SchemaError: rows would point to nothing.
+        SchemaError: a foreign key would be violated; nothing was changed.
     """
     _migrate(engine, command.upgrade, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Bring the schema down to a version, in one transaction.
+    """Downgrade the schema to a version, in one transaction.
 
     Raises:
         CommandError: Alembic refused.
-        SchemaError: rows would point to nothing.
+        SchemaError: a foreign key would be violated; nothing was changed.
     """
     _migrate(engine, command.downgrade, revision)
 
 
 def config() -> Config:
-    """Alembic's configuration: where the migrations are."""
-    found = Config()
-    found.set_main_option("script_location", str(MIGRATIONS))
-    return found
+    """Return Alembic's configuration, with the folder of the migrations."""
+    alembic = Config()
+    alembic.set_main_option("script_location", str(MIGRATIONS))
+    return alembic
 
 
-def _migrate(engine: Engine, move: Callable[[Config, str], None], revision: str) -> None:
+def _migrate(engine: Engine, migrate: Callable[[Config, str], None], revision: str) -> None:
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         if sqlite:
@@ -51,11 +51,11 @@ def _migrate(engine: Engine, move: Callable[[Config, str], None], revision: str)
         try:
             with connection.begin():
                 if not sqlite:
-                    # Of two programs that start at once, the second waits, and finds it done.
+                    # If two programs start at once, the second waits and then finds the schema migrated.
                     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7419)")
                 alembic = config()
                 alembic.attributes["connection"] = connection
-                move(alembic, revision)
+                migrate(alembic, revision)
                 if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                     raise SchemaError(
                         "the database has rows that point to nothing, so its schema was left as it is. "

@@ -1,8 +1,8 @@
-"""Allows one `taxiphone serve` per database, in whatever folder it runs: a second one would end the calls of the first.
+"""Allows only one `taxiphone serve` per database, whatever folder it runs in: a second one would end the first one's calls.
 
-SQLite: a kernel lock (fcntl, POSIX) on a file beside the database's. PostgreSQL: a session's advisory lock on a
-connection of its own, in the database and schema that the calls are in. Neither depends on a clock or a
-process id, and both are released when the process ends, however it ends. See docs/adr/0016.
+SQLite: a kernel lock (fcntl, POSIX) on a file next to the database. PostgreSQL: an advisory lock of a session with its own
+connection, in the database and schema that contain the calls. Neither depends on a clock or a process id, and both are
+released when the process ends for any reason. See docs/adr/0016.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from taxiphone.store.database import Database
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 5.0  # between two checks that the lock is still held
-_SPACE = 7419  # of PostgreSQL's advisory locks; the other half of the key is the schema
-# With these the server notices within a minute that this machine is gone, and drops the lock. The default is two hours.
-_FOUND_OUT = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
-_NAME = 63  # bytes of an application's name that PostgreSQL keeps
+POLL_SECONDS = 5.0  # how often to check that the lock is still held
+_SPACE = 7419  # first half of the key of PostgreSQL's advisory lock; the second half is the schema
+# With these, the server notices within a minute that this machine is gone, and releases the lock. The default is two hours.
+_KEEPALIVES = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
+_NAME = 63  # maximum length of an application's name in PostgreSQL, in bytes
 
 
 class Lock(Protocol):
@@ -39,7 +39,7 @@ class Lock(Protocol):
         """Take the lock.
 
         Raises:
-            SetupError: another process has it, or locks don't work here.
+            SetupError: another process holds it, or locks don't work here.
             sqlalchemy.exc.DBAPIError: the database can't be reached.
         """
 
@@ -51,10 +51,10 @@ class Lock(Protocol):
 
 
 class HeldError(SetupError):
-    """Another process has the lock.
+    """Another process holds the lock.
 
     Attributes:
-        holder: the process, in brackets, if it is known.
+        holder: the process, in brackets; empty if unknown.
     """
 
     def __init__(self, holder: str) -> None:
@@ -74,45 +74,45 @@ def lock_of(database: Database) -> Lock:
     if database.file is not None:
         return FileLock(database.file)
     if database.sqlite:
-        raise SetupError("a database in memory is gone with the process. Name a file in [database] url.")
+        raise SetupError("a database in memory is lost when the process ends. Set [database] url to a file.")
     return AdvisoryLock(database)
 
 
-async def watch(lock: Lock, look_seconds: float = POLL_SECONDS) -> None:
+async def watch(lock: Lock, poll_seconds: float = POLL_SECONDS) -> None:
     """Keep a lock until cancelled.
 
     While the database can't be reached, no other process can take the lock either.
 
     Raises:
-        SetupError: another process has it now.
+        SetupError: another process holds it now.
     """
     away = False
     while True:
-        await asyncio.sleep(look_seconds)
+        await asyncio.sleep(poll_seconds)
         try:
             await asyncio.to_thread(lock.keep)
         except HeldError as held:
             raise SetupError(
-                f"another `taxiphone serve`{held.holder} has taken the database over while this one had lost its lock on it. "
-                "Two would end each other's calls, so this one ends them, prices what was talked until now, and stops."
+                f"another `taxiphone serve`{held.holder} has taken over the database while this one had lost its lock. "
+                "Two would end each other's calls, so this one ends its calls, prices their talks, and stops."
             ) from None
         except DBAPIError as error:
             if not away:
                 log.warning(
-                    "the connection that keeps a second serve out is lost (%s); trying again", error.orig
+                    "the connection that locks out a second serve is lost (%s); trying again", error.orig
                 )
             away = True
         else:
             if away:
-                log.warning("a second serve is kept out again")
+                log.warning("a second serve is locked out again")
             away = False
 
 
 class FileLock:
-    """A POSIX lock on `FILE.serving`, beside the database's real file.
+    """A POSIX lock on `FILE.serving`, next to the database file.
 
     Args:
-        database: SQLite's file; a link, or a relative path, leads to the same lock as the file itself.
+        database: SQLite's file. Links and relative paths are resolved, so that they lead to the same lock.
     """
 
     def __init__(self, database: Path) -> None:
@@ -127,10 +127,11 @@ class FileLock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SetupError(
-                f"{self.path} can't be opened: {error.strerror}. It keeps a second serve out."
+                f"{self.path} can't be opened: {error.strerror}. It is needed to lock out a second serve."
             ) from None
         try:
-            # Of the process, not of the open file: a child that outlives a killed serve does not inherit it.
+            # This lock belongs to the process and not to the open file, so a child that outlives a killed serve doesn't
+            # inherit it.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = _read(descriptor)
@@ -140,20 +141,23 @@ class FileLock:
             raise SetupError(
                 f"{self.path} can't be locked: {error.strerror}. Keep the database on a disk of this machine."
             ) from None
-        self._hand_over(descriptor)
+        self._change_owner(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor
 
-    def _hand_over(self, descriptor: int) -> None:
-        """Made by root, as by `sudo taxiphone db upgrade`, the file is the database's owner's, as SQLite does with its own."""
+    def _change_owner(self, descriptor: int) -> None:
+        """Give the file to the database's owner if root created it, as by `sudo taxiphone db upgrade`.
+
+        SQLite does the same with its own files.
+        """
         if os.geteuid() == 0:
             with suppress(OSError):
                 owner = self._database.stat()
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def keep(self) -> None:
-        """See `Lock`. Where somebody removed the file, the lock on it keeps nobody out any more: made anew."""
+        """See `Lock`. If the file was deleted, its lock has no effect any more, so a new file is locked."""
         if self._descriptor is None:
             return
         with suppress(FileNotFoundError):
@@ -163,7 +167,7 @@ class FileLock:
         self.take()
 
     def close(self) -> None:
-        """See `Lock`. The file stays: to remove it would let two processes lock two files of this name."""
+        """See `Lock`. The file isn't deleted, because two processes could then lock two files of this name."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -173,7 +177,7 @@ class AdvisoryLock:
     """PostgreSQL's `pg_try_advisory_lock`, on a connection that is used for nothing else."""
 
     def __init__(self, database: Database) -> None:
-        # To be told from the others, and from a connection of ours that the server still believes in.
+        # The name is unique, so that a lost connection of this process, which the server still holds, can be recognised.
         own = f" {os.getpid()} {secrets.token_hex(4)}"
         self._name = f"taxiphone serve {socket.gethostname()}"[: _NAME - len(own)] + own
         self._engine = create_engine(
@@ -203,14 +207,14 @@ class AdvisoryLock:
         self._connection = connection
 
     def _take_on(self, connection: Connection) -> None:
-        for setting, value in _FOUND_OUT.items():
+        for setting, value in _KEEPALIVES.items():
             connection.execute(text(f"SET {setting} = {value}"))
         if self._locked(connection):
             return
         server_process, name = self._holder(connection) or (0, "")
         if name != self._name:
             raise HeldError(name)
-        # Our own connection before this one: we lost it, and the server does not know yet.
+        # This process's own previous connection, which the server doesn't know to be lost.
         connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": server_process})
         connection.execute(text("SELECT pg_sleep(0.2)"))
         if not self._locked(connection):
@@ -243,7 +247,7 @@ class AdvisoryLock:
 
     @staticmethod
     def _holder(connection: Connection) -> tuple[int, str] | None:
-        """Return the server process that holds the lock, and the name its client gave."""
+        """Return the id of the server process that holds the lock, and its client's name."""
         row = connection.execute(
             text(
                 "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
@@ -258,6 +262,6 @@ class AdvisoryLock:
 
 def _read(descriptor: int) -> str:
     with suppress(OSError):
-        said = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
-        return said if said.isprintable() else ""
+        text = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        return text if text.isprintable() else ""
     return ""

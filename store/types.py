@@ -1,4 +1,4 @@
-"""Column types without loss: instants in UTC to the microsecond, decimals to the last digit. And the clocks of this machine."""
+"""Lossless column types for times (UTC, to the microsecond) and decimals, and the clocks of this machine."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from taxiphone.exact import exact
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant. Stored without a zone, always UTC; refuses a datetime that does not know its zone."""
+    """A point in time, stored as UTC without a zone. Rejects naive datetimes."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        """To the database."""
+        """Convert a value for the database."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -33,37 +33,37 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """From the database."""
+        """Convert a value from the database."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """A decimal of any number of digits, stored as text: SQLite has no exact decimals of its own. Never minus zero."""
+    """A decimal of any precision, never negative zero. Stored as text, because SQLite has no exact decimals."""
 
     impl = String(40)
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        """To the database."""
+        """Convert a value for the database."""
         if isinstance(value, float):
             raise TypeError("a float has lost its cents already")
         return None if value is None else format(exact(value), "f")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        """From the database."""
-        # Older programs could write -0.00, which no tariff takes: `exact` reads it as zero.
+        """Convert a value from the database."""
+        # Earlier versions could write -0.00, which a tariff rejects; `exact` converts it to zero.
         return None if value is None else exact(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One reading of both clocks of this machine.
+    """A reading of both clocks of this machine.
 
     Attributes:
-        at: by the wall clock, which somebody may set.
-        monotonic_us: microseconds by the monotonic clock (CLOCK_MONOTONIC), which nobody can set. It stands still while
-            the machine is suspended: no voice passes then.
-        boot: which boot of the machine it counts from; None where the machine doesn't say.
+        at: the wall clock, which may be set.
+        monotonic_us: the monotonic clock (CLOCK_MONOTONIC) in microseconds, which can't be set. It stops while the machine
+            is suspended, when there is no audio either.
+        boot: the boot of the machine from which it counts; None if unknown.
     """
 
     at: datetime
@@ -80,37 +80,37 @@ def _monotonic_us() -> int:
 
 
 _clock: Callable[[], datetime] = _machine
-_anchor: Moment | None = None  # from which `steady` counts
+_anchor: Moment | None = None  # the reading from which `steady` counts
 _monotonic: Callable[[], int] = _monotonic_us
 
 
 def now() -> datetime:
-    """This machine's wall clock, in UTC. Never use it for a price or a duration: somebody may set it."""
+    """Return the wall clock, in UTC. It may be set, so never use it for a price or a duration."""
     return _clock()
 
 
 def monotonic_us() -> int:
-    """This machine's monotonic clock, in microseconds; only differences within one boot mean anything."""
+    """Return the monotonic clock, in microseconds. Only differences within one boot are meaningful."""
     return _monotonic()
 
 
 def steady() -> datetime:
-    """A time that nobody can set: the first reading of the wall clock plus the monotonic time since.
+    """Return a time that can't be set: the first reading of the wall clock plus the monotonic time since.
 
-    Only differences within one process mean anything.
+    Only differences within one process are meaningful.
     """
     anchor = _anchored()
     return anchor.at + timedelta(microseconds=monotonic_us() - anchor.monotonic_us)
 
 
 def monotonic_of(at: datetime) -> int:
-    """The monotonic clock's reading at a time of `steady`."""
+    """Return the monotonic clock's reading at a time of `steady`."""
     anchor = _anchored()
     return anchor.monotonic_us + (at - anchor.at) // timedelta(microseconds=1)
 
 
 def _anchored() -> Moment:
-    global _anchor  # noqa: PLW0603 - it is set once, by the first reading
+    global _anchor  # noqa: PLW0603 - set once, by the first reading
     if _anchor is None:
         _anchor = moment()
     return _anchor
@@ -123,7 +123,7 @@ def moment() -> Moment:
 
 @cache
 def boot() -> str | None:
-    """The id of this boot of the machine (Linux); None where there is none, and then no two readings are compared."""
+    """Return the id of this boot of the machine (Linux); None if unknown, so that readings aren't compared."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:36] or None
     except (OSError, ValueError):
@@ -134,7 +134,7 @@ def boot() -> str | None:
 def using_clocks(
     clock: Callable[[], datetime], monotonic: Callable[[], int] = _monotonic_us
 ) -> Iterator[None]:
-    """Use other clocks for `now` and `monotonic_us` in the block, in the whole process; for simulated calls."""
+    """Use other clocks for `now` and `monotonic_us` during the block, in the whole process. For simulated calls."""
     global _clock, _monotonic, _anchor
     before = _clock, _monotonic, _anchor
     _clock, _monotonic, _anchor = clock, monotonic, None

@@ -1,8 +1,8 @@
 """The tables. Amounts are whole minor units of the platform's currency (cents of EUR); prices are exact decimals.
 
-people:     Consultant, ConsultantPhone, Client, ClientNumber, Did; SignIn (wrong PINs, and how long they are paused)
+people:     Consultant, ConsultantPhone, Client, ClientNumber, Did; SignIn (failures and lockouts)
 calls:      Call (its row is written before each command to Asterisk), CallEvent (what the program saw, and when), Recording
-evidence:   CelRow, CelPosition, LogGap (Asterisk's own event log, how far it was read, and what of it was lost)
+evidence:   CelRow, CelPosition, LogGap (Asterisk's event log, the position up to which it was read, and its gaps)
 money:      Account, Posting, Entry (double entry), FreeMinutes (claimed once), Receipt, CreditNote
 
 Import tables from this package: tables refer to each other by name, so all modules must be loaded before the first query.

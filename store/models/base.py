@@ -1,4 +1,4 @@
-"""What every table shares: the names of constraints, the column types of annotations, and the type of numbered keys."""
+"""The base class of all tables: names of constraints, column types by annotation, and the type of generated ids."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy.orm import DeclarativeBase
 
 from taxiphone.store.types import ExactDecimal, UtcDateTime
 
-# SQLite numbers the rows only of a column that is declared INTEGER.
+# SQLite generates ids only for a column that is declared INTEGER.
 IntegerId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that a migration can speak of it."""
+    """Base class of the tables. It names every constraint, so that a migration can refer to it."""
 
     metadata = MetaData(
         naming_convention={

@@ -1,4 +1,4 @@
-"""Calls, with what the program saw in them and their recordings."""
+"""Calls, their call events and their recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Call(Base):
-    """One call from its arrival to its receipt. `store.calls` says which statuses follow which."""
+    """One call from its arrival to its receipt. `store.calls` defines the order of the statuses."""
 
     __tablename__ = "call"
 
@@ -26,36 +26,38 @@ class Call(Base):
     outcome: Mapped[str | None] = mapped_column(String(24))  # how it ended, in one word
     # Asterisk's unique id of the client's leg.
     client_channel: Mapped[str] = mapped_column(String(80), unique=True)
-    # Of the phone that accepted; else the first's.
+    # The unique id of the leg of the phone that accepted.
     consultant_channel: Mapped[str | None] = mapped_column(String(80))
-    dialled: Mapped[str] = mapped_column(String(40))  # as the trunk sent it; E.164 where it is one
+    dialled: Mapped[str] = mapped_column(String(40))  # in E.164 if possible, else as the trunk sent it
     caller: Mapped[str | None] = mapped_column(String(40))
     language: Mapped[str] = mapped_column(String(8))
     client_id: Mapped[int | None] = mapped_column(ForeignKey("client.id"), index=True)
     consultant_id: Mapped[int | None] = mapped_column(ForeignKey("consultant.id"), index=True)
     mode: Mapped[str] = mapped_column(String(16), default="per_minute")
-    tariff: Mapped[dict[str, Any] | None]  # frozen when the consultant accepts
+    tariff: Mapped[dict[str, Any] | None]  # copied when the consultant accepts
     recording_asked: Mapped[bool] = mapped_column(default=False)
-    max_seconds: Mapped[int | None]  # Asterisk itself cuts the talk here: the end of the credit
-    # Seconds without a packet after which Asterisk itself ended a leg of this call.
+    max_seconds: Mapped[int | None]  # the longest talk allowed, after which Asterisk itself ends it
+    # Seconds without a packet after which Asterisk hangs up a leg of this call.
     rtp_timeout: Mapped[int | None]
-    # The call whose line dropped: one consultation with it.
+    # The dropped call that this one continues.
     continues_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
     arrived_at: Mapped[datetime] = mapped_column(default=now, index=True)
-    ended_at: Mapped[datetime | None]  # the program's clock; the talk's own times are below
-    talk_from: Mapped[datetime | None]  # both in the bridge, by Asterisk's event log
-    talk_to: Mapped[datetime | None]  # the first has left it
+    ended_at: Mapped[datetime | None]  # when all legs were hung up, by the program's clock
+    talk_from: Mapped[datetime | None]  # when both were in the bridge, by Asterisk's event log
+    talk_to: Mapped[datetime | None]  # when the first left it, or was last heard
     billed_seconds: Mapped[int | None]
-    priced_us: Mapped[int | None] = mapped_column(BigInteger)  # microseconds of talk that the price is for
-    # One side fell silent: its last packet, and the end of what is billed.
+    priced_us: Mapped[int | None] = mapped_column(BigInteger)  # microseconds of talk that are priced
+    # When the last packet of a side that fell silent arrived; nothing after it is billed.
     heard_until: Mapped[datetime | None]
-    # A network fault seen in the talk, which is then not billed.
+    # A network fault during the talk, which is then not billed.
     fault: Mapped[str | None] = mapped_column(String(40))
-    # The talk ended as neither side asked for.
+    # The talk ended although neither side hung up on purpose.
     dropped: Mapped[bool] = mapped_column(default=False, server_default="0")
-    stars: Mapped[int | None]  # 1 to 5, by the client's key
-    review: Mapped[str | None] = mapped_column(String(200))  # why a person should look at it
-    unpriced: Mapped[str | None] = mapped_column(String(200))  # it is over, and why it could not be priced
+    stars: Mapped[int | None]  # the client's rating, 1 to 5
+    review: Mapped[str | None] = mapped_column(String(200))  # why a person should review it
+    unpriced: Mapped[str | None] = mapped_column(
+        String(200)
+    )  # why it could not be priced although it is over
 
     client: Mapped[Client | None] = relationship()
     consultant: Mapped[Consultant | None] = relationship()
@@ -66,7 +68,7 @@ class Call(Base):
 
 
 class CallEvent(Base):
-    """What the program did or saw in a call, by this machine's two clocks: evidence beside Asterisk's event log."""
+    """What the program did or saw in a call, by both clocks of this machine."""
 
     __tablename__ = "mark"
 
@@ -74,13 +76,13 @@ class CallEvent(Base):
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
     at: Mapped[datetime]
     monotonic_us: Mapped[int] = mapped_column(BigInteger)
-    boot: Mapped[str | None] = mapped_column(String(36))  # which boot the monotonic clock counts from
+    boot: Mapped[str | None] = mapped_column(String(36))  # the boot from which the monotonic clock counts
     what: Mapped[str] = mapped_column(String(40))
     detail: Mapped[str | None] = mapped_column(String(200))
 
 
 class Recording(Base):
-    """A talk's sound on its way from MixMonitor's WAV to a verified MP3, until its day of deletion."""
+    """The recording of a talk: MixMonitor's WAV, then a verified MP3, until it is deleted."""
 
     __tablename__ = "recording"
 

@@ -1,4 +1,4 @@
-"""Asterisk's event log in the database: its rows, how far each file was read, and what was lost."""
+"""Asterisk's event log in the database: its rows, the position up to which each file was read, and its gaps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from taxiphone.store.types import now
 
 
 class CelRow(Base):
-    """A line of Asterisk's channel event log, as it was read, once."""
+    """A line of Asterisk's channel event log. Each line is stored once."""
 
     __tablename__ = "cel_row"
 
     id: Mapped[int] = mapped_column(IntegerId, primary_key=True)
     file: Mapped[str] = mapped_column(String(64))  # the file's identity: a hash of its first line
-    offset: Mapped[int] = mapped_column(BigInteger)  # the line's first byte in it
+    offset: Mapped[int] = mapped_column(BigInteger)  # of the line's first byte in the file
     event: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]
     channel: Mapped[str] = mapped_column(String(80), index=True)  # unique id
@@ -31,7 +31,7 @@ class CelRow(Base):
 
 
 class CelPosition(Base):
-    """How far a log file was read; moves in the same transaction as its rows and their postings."""
+    """How far a log file was read. Updated in the same transaction as its rows and their postings."""
 
     __tablename__ = "cel_position"
 
@@ -42,13 +42,13 @@ class CelPosition(Base):
 
 
 class LogGap(Base):
-    """Rows of Asterisk's event log that are lost, or may be: an alarm until a person has settled it."""
+    """Rows of Asterisk's event log that are missing, or may be. Reported until a person settles it."""
 
     __tablename__ = "log_gap"
 
     id: Mapped[int] = mapped_column(IntegerId, primary_key=True)
-    key: Mapped[str] = mapped_column(String(120), unique=True)  # the same loss is noted once
+    key: Mapped[str] = mapped_column(String(120), unique=True)  # so that the same gap is recorded once
     noticed_at: Mapped[datetime] = mapped_column(default=now)
     text: Mapped[str] = mapped_column(String(400))  # one sentence: which file, which bytes, why
-    settled_at: Mapped[datetime | None]  # a person has looked at it
+    settled_at: Mapped[datetime | None]  # when a person settled it
     settled_why: Mapped[str | None] = mapped_column(String(200))

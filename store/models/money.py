@@ -14,10 +14,10 @@ from taxiphone.store.types import now
 
 
 class Account(Base):
-    """An account of the ledger: of a kind, and whose (a client, a consultant, a call, or nobody: the platform's).
+    """An account of the ledger, of a kind and an owner: a client, a consultant, a call, or "" for the platform.
 
-    The balance is kept where it guards something: it is the sum of the entries. Of the platform's own accounts it is
-    not (None), for all calls would wait for each other there; `ledger.balance` adds their entries up.
+    The balance is the sum of the entries, stored where it is checked. It is None for the platform's own accounts, because
+    all calls would have to wait for each other to update it; `postings.balance` adds up their entries.
     """
 
     __tablename__ = "account"
@@ -35,10 +35,10 @@ class Account(Base):
 
 
 class Posting(Base):
-    """A posting: entries that sum to zero. Its key says what for and which kind, and can't come twice.
+    """A posting: entries that sum to zero. Its key, which says what the posting is for, is unique.
 
-    Its entries are written first and it comes last: the database then checks their sum, and takes no other entry to
-    it, no change and no deletion any more (migration 0003, docs/adr/0009).
+    The entries are written first. When the posting is inserted, the database checks their sum, and from then on refuses
+    further entries, changes and deletions (migration 0003, docs/adr/0009).
     """
 
     __tablename__ = "posting"
@@ -74,7 +74,7 @@ class Entry(Base):
 
 
 class FreeMinutes(Base):
-    """The free minutes of a client, claimed by the one call that has them; the row goes where they were not used."""
+    """A client's free minutes, claimed by one call. The row is deleted if the call doesn't use them up."""
 
     __tablename__ = "free_minutes"
 
@@ -83,14 +83,14 @@ class FreeMinutes(Base):
     scope: Mapped[str] = mapped_column(String(24))  # a consultant's id, or "platform"
     consultant_id: Mapped[int] = mapped_column(ForeignKey("consultant.id"), index=True)
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), unique=True)
-    least_seconds: Mapped[int]  # a talk below this was a network fault, and leaves them unused
+    least_seconds: Mapped[int]  # a talk shorter than this counts as a network fault and doesn't use them up
     claimed_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (UniqueConstraint("client_id", "scope"),)
 
 
 class Receipt(Base):
-    """What the client is shown of a priced call, and the consultant's statement line; amounts in minor units."""
+    """The receipt of a priced call for the client, and its line on the consultant's statement; amounts in minor units."""
 
     __tablename__ = "receipt"
 
@@ -102,7 +102,7 @@ class Receipt(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     commission: Mapped[int] = mapped_column(BigInteger)
     consultant_share: Mapped[int] = mapped_column(BigInteger)
-    # Contained in total; borne by the platform.
+    # Included in the total; owed by the platform.
     vat: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     recording_pending: Mapped[bool] = mapped_column(default=False)
     former: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")  # its earlier versions

@@ -1,4 +1,4 @@
-"""Consultants with their phones, clients with their numbers, the platform's numbers, and paused sign-ins."""
+"""Consultants with their phones, clients with their numbers, the platform's numbers, and failures to sign in."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from taxiphone.store.types import now
 
 
 class Consultant(Base):
-    """Who is called, on which phone, and at what prices."""
+    """A consultant, who is called and paid."""
 
     __tablename__ = "consultant"
 
     id: Mapped[int] = mapped_column(IntegerId, primary_key=True)
     code: Mapped[str] = mapped_column(String(8), unique=True)  # what a client keys in
     name: Mapped[str] = mapped_column(String(120))
-    phone: Mapped[str] = mapped_column(String(16))  # E.164; the first that is rung
-    # Rings all phones at once, else one after the other.
+    phone: Mapped[str] = mapped_column(String(16))  # E.164; the first to be rung
+    # Whether all phones are rung at once, rather than one after the other.
     ring_at_once: Mapped[bool] = mapped_column(default=False, server_default="0")
     language: Mapped[str] = mapped_column(String(8))
     price_per_minute: Mapped[Decimal]
@@ -29,9 +29,9 @@ class Consultant(Base):
     package_price: Mapped[Decimal | None]
     package_minutes: Mapped[int | None]
     recording_allowed: Mapped[bool] = mapped_column(default=False)
-    commission: Mapped[Decimal | None]  # else the platform's
+    commission: Mapped[Decimal | None]  # None: the platform's
     available: Mapped[bool] = mapped_column(default=True)
-    paused_until: Mapped[datetime | None]  # by the key * on the consultant's own phone
+    paused_until: Mapped[datetime | None]  # set when the consultant presses *
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     dids: Mapped[list[Did]] = relationship(back_populates="consultant")
@@ -46,7 +46,7 @@ class Consultant(Base):
 
 
 class ConsultantPhone(Base):
-    """A further phone of a consultant's, rung after the first or together with it."""
+    """A further phone of a consultant, rung after the first or together with it."""
 
     __tablename__ = "consultant_phone"
 
@@ -58,7 +58,7 @@ class ConsultantPhone(Base):
 
 
 class Client(Base):
-    """Who calls and pays."""
+    """A client, who calls and pays."""
 
     __tablename__ = "client"
 
@@ -67,16 +67,16 @@ class Client(Base):
     name: Mapped[str] = mapped_column(String(120))
     language: Mapped[str] = mapped_column(String(8))
     blocked: Mapped[bool] = mapped_column(default=False)
-    closed_at: Mapped[datetime | None]  # the account is closed: no call any more
-    pin_hash: Mapped[str | None] = mapped_column(String(200))  # Argon2; none: this client can't key in a PIN
-    daily_limit: Mapped[int | None] = mapped_column(BigInteger)  # minor units a day; the client's own wish
+    closed_at: Mapped[datetime | None]  # when the account was closed; no more calls are taken
+    pin_hash: Mapped[str | None] = mapped_column(String(200))  # Argon2; without one, no PIN is accepted
+    daily_limit: Mapped[int | None] = mapped_column(BigInteger)  # minor units per day, chosen by the client
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     numbers: Mapped[list[ClientNumber]] = relationship(back_populates="client", cascade="all, delete-orphan")
 
 
 class ClientNumber(Base):
-    """A phone that a client calls from; it belongs to one client only."""
+    """A number that a client calls from. It belongs to one client only."""
 
     __tablename__ = "client_number"
 
@@ -87,7 +87,7 @@ class ClientNumber(Base):
 
 
 class SignIn(Base):
-    """Wrong PINs in a row, of a caller's number or for a client's code; both wait longer after each."""
+    """Consecutive failures to sign in, by caller's number or client code. The lockout grows with each."""
 
     __tablename__ = "sign_in"
 
@@ -98,7 +98,7 @@ class SignIn(Base):
 
 
 class Did(Base):
-    """A number of the platform's that clients dial: one consultant's own, or everybody's (then a code is keyed in)."""
+    """A number that clients dial: one consultant's own, or shared by all, in which case the client keys in a code."""
 
     __tablename__ = "did"
 

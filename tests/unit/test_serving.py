@@ -200,7 +200,7 @@ async def test_who_took_it_meanwhile_keeps_it(postgres_url: str, holder: Holder)
     break_connections(postgres_url)
     holder(postgres_url)
     async with asyncio.timeout(20):
-        with pytest.raises(SetupError, match="has taken the database over"):
+        with pytest.raises(SetupError, match="has taken over the database"):
             await watch(lock, 0.05)
 
 
