@@ -124,13 +124,6 @@ def drop_recording(settings: Settings, kind: Kind, code: str) -> bool:
     return found
 
 
-def forget(settings: Settings, kind: Kind, code: str) -> None:
-    """Delete all sounds of a name, for example when a person's data is erased."""
-    for place in _folder(settings).glob("*"):
-        for suffix in (sound_files.ENDING, ".from"):
-            _checked_file(settings, place.name, kind, code).with_suffix(suffix).unlink(missing_ok=True)
-
-
 def missing(settings: Settings, kind: Kind, people: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the codes and names whose sound is missing in a language, or was made from an earlier name."""
     languages = Languages.of_state(settings.state)

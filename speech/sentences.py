@@ -69,10 +69,6 @@ class Speech:
             raise UnknownPromptError(f"there is no prompt {name!r} in {self.language!r}")
         return _sounds((name,))
 
-    def number(self, n: int, *, feminine: bool = False) -> Sounds:
-        """Return a whole number; `feminine` before a feminine noun, in languages that have it."""
-        return _sounds(self._grammar.number(n, feminine=feminine))
-
     def digits(self, text: str) -> Sounds:
         """Return a code or phone number character by character (0-9, letters, `*`, `#`, `+`).
 
@@ -88,10 +84,6 @@ class Speech:
     def price_per_minute(self, price: Decimal, currency: str) -> Sounds:
         """Return a price per minute: 1.55 EUR is "one euro fifty-five a minute"."""
         return _sounds(self._grammar.price_per_minute(price, currency))
-
-    def minutes(self, n: int) -> Sounds:
-        """Return a number of minutes: "vingt et une minutes"."""
-        return _sounds(self._grammar.minutes(n))
 
     def duration(self, seconds: int) -> Sounds:
         """Return hours, minutes and seconds without those that are zero: "une heure et trois minutes"."""

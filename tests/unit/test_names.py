@@ -121,13 +121,6 @@ def test_a_respelled_name_stays_until_the_name_itself_changes(settings: Settings
     assert names.missing(settings, "consultant", [("4271", "Nguyen")]) == []
 
 
-def test_a_forgotten_person_leaves_no_sound(settings: Settings, tmp_path: Path) -> None:
-    names.make(settings, "client", "555", "Paul")
-    names.use(settings, "client", "555", hum(tmp_path / "paul.wav"))
-    names.forget(settings, "client", "555")
-    assert [path for path in (settings.state / "sounds").rglob("*") if path.is_file()] == []
-
-
 @pytest.mark.parametrize("code", ["", "../x", "4271/..", "42 71", "٤٢", "123456789"])
 def test_a_file_is_never_called_after_what_a_person_wrote(settings: Settings, code: str) -> None:
     with pytest.raises(UsageError, match="1 to 8 digits"):

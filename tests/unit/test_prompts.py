@@ -19,6 +19,7 @@ from taxiphone.cli import taxiphone
 from taxiphone.errors import SettingsError, SetupError, TaxiphoneError, UsageError
 from taxiphone.settings import load
 from taxiphone.speech import prompt_texts, prompts_folder, sound_files, synthesis
+from taxiphone.speech.grammar import Grammar
 from taxiphone.speech.prompt_texts import SHIPPED, Languages
 from taxiphone.speech.sentences import Speech
 
@@ -166,10 +167,12 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_a_third_language_needs_no_more_than_a_text_file(toy: Path) -> None:
-    speech = Speech("xx", Languages((toy,)))
+    speech, numbers = Speech("xx", Languages((toy,))), Grammar(Languages((toy,)).texts("xx").clips)
     price = speech.price_per_minute(Decimal("1.55"), "EUR")
     assert speech.text(price) == "one yuro fifty-five la minutin"
-    assert speech.text(speech.number(254_321)) == ("two hundred fifty-four thousand three hundred twenty-one")
+    assert speech.text(numbers.number(254_321)) == (
+        "two hundred fifty-four thousand three hundred twenty-one"
+    )
     assert speech.text(speech.date(date(2026, 11, 22))) == "twenty-two November two thousand twenty-six"
     assert speech.text(speech.duration(3600 * 25 + 62)) == "twenty-five hours one minute and two seconds"
     assert speech.text(speech.free_minutes(3)) == "The first three minutes are free."
