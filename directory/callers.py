@@ -47,10 +47,6 @@ class Caller:
     hidden: str | None = None
 
 
-UNKNOWN = Caller(None)
-"""A caller about whom nothing is known, because the call was recorded by an earlier process."""
-
-
 @dataclass(frozen=True)
 class CallerHeaders:
     """The headers that identify the caller, as passed by the dialplan; empty if the carrier did not send them.
