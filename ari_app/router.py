@@ -7,7 +7,6 @@ gone), in Asterisk's order. It is opened before the channel is created, so that 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,8 +15,6 @@ from typing import Any
 from taxiphone.ari_app.keypad import Keypad
 from taxiphone.ari_app.ports import Event
 from taxiphone.store.types import Moment, moment
-
-log = logging.getLogger(__name__)
 
 # Every sound is longer than this.
 _SHORTEST_SOUND = timedelta(milliseconds=50)
