@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultants, dids
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
@@ -259,7 +259,7 @@ class CallRecord:
     async def balance(self, client: Client) -> int:
         """The client's credit, in minor units."""
         return await self._database.query(
-            lambda session: postings.balance(session, postings.WALLET, client.id)
+            lambda session: balances.balance(session, postings.WALLET, client.id)
         )
 
     def _row(self, session: Session) -> Call:

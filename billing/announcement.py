@@ -10,7 +10,7 @@ from types import MappingProxyType
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import daily_limit, postings
+from taxiphone.billing.ledger import balances, daily_limit, postings
 from taxiphone.billing.pricing.parts import NOTHING, Subtotal, fee_of, longest_part, needed_to_begin
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE, tariff_for
@@ -144,7 +144,7 @@ def _quote(
     return AnnouncedQuote(
         currency=settings.platform.currency,
         tariffs=MappingProxyType(tariffs),
-        wallet=postings.balance(session, postings.WALLET, client.id),
+        wallet=balances.balance(session, postings.WALLET, client.id),
         limit_left=daily_limit.left_today(session, settings, client),
         recording_allowed=recording_allowed,
         earlier=earlier,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import daily_limit, free_minutes, postings
+from taxiphone.billing.ledger import balances, daily_limit, free_minutes, postings
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import highest_cost, longest_part, needed_to_begin
 from taxiphone.billing.pricing.tariff import Tariff
@@ -75,7 +75,7 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
 
     currency, recorded = settings.platform.currency, call.recording_asked
     # The wallet must be locked before the limit and the free minutes are read.
-    wallet = postings.lock_wallet(session, call.client.id, currency)
+    wallet = balances.lock_wallet(session, call.client.id, currency)
     limit = daily_limit.left_today(session, settings, call.client, call.arrived_at)
     tariff, before = _tariff(session, settings, call), continuation.before(session, call)
     needed = needed_to_begin(tariff, recorded=recorded, earlier=before)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from taxiphone.billing import continuation, facts
-from taxiphone.billing.ledger import free_minutes, postings, refunds
+from taxiphone.billing.ledger import balances, free_minutes, postings, refunds
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.parts import fee_of, with_fee
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, Settlement, settle
@@ -35,7 +35,7 @@ def rate(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
             call.review = _unbilled(call, talk) or call.review
         _close(session, call)
         return None
-    held, _ = postings.held(session, call.id)
+    held, _ = balances.held(session, call.id)
     known = facts.gather(session, call, talk, None, held=held, lock=True)
     settlement = settle(known)
     rest = held - settlement.price.total - settlement.pending_fee
@@ -160,7 +160,7 @@ def _close(session: Session, call: Call) -> None:
     if call.tariff is not None and call.client_id is not None:
         free_minutes.release(session, call)
         # The currency isn't read from the tariff, because a call with an unreadable tariff is closed here too.
-        held, currency = postings.held(session, call.id)
+        held, currency = balances.held(session, call.id)
         postings.release(session, CallKey(call.id, Purpose.RELEASE), call.client_id, held, currency)
     finish(call, Status.CLOSED)
     session.flush()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from taxiphone.billing import continuation, facts
 from taxiphone.billing.evidence import proof
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose, reversal_key
 from taxiphone.billing.ledger.refunds import lock_receipt, refunded
 from taxiphone.billing.pricing.money import amount_in
@@ -107,7 +107,7 @@ def _same(receipt: Receipt, settlement: Settlement) -> bool:
 def _post(session: Session, call: Call, settlement: Settlement, currency: str, version: int) -> None:
     """Reverse the charges, hold or release the difference, and charge again; in this order no account becomes negative."""
     client = call.client_id or 0
-    wallet = postings.lock_wallet(session, client, currency)
+    wallet = balances.lock_wallet(session, client, currency)
     reversals = aliased(Posting)
     charges = session.scalars(
         select(Posting.key)
@@ -120,7 +120,7 @@ def _post(session: Session, call: Call, settlement: Settlement, currency: str, v
     ).all()
     for key in charges:
         postings.reverse(session, key, reversal_key(key), memo=f"re-rated, version {version}")
-    held = postings.balance(session, postings.HOLD, call.id, currency)
+    held = balances.balance(session, postings.HOLD, call.id, currency)
     missing = settlement.price.total + settlement.pending_fee - held
     if missing > wallet:
         raise InsufficientFundsError(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.pricing.parts import fee_of
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.pricing.tariff_price import whole_seconds
@@ -52,7 +52,7 @@ def call_summary(session: Session, call_id: str) -> CallSummary | None:
     if call is None or Status(call.status) not in FINAL or call.tariff is None:
         return None
     tariff, receipt = from_json(call.tariff), call.receipt
-    wallet = postings.balance(session, postings.WALLET, call.client_id or 0, tariff.currency)
+    wallet = balances.balance(session, postings.WALLET, call.client_id or 0, tariff.currency)
     if receipt is None:
         return CallSummary(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
     so_far = continuation.so_far(session, call)

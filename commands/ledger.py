@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taxiphone.billing import ledger_check
-from taxiphone.billing.ledger import postings as books
+from taxiphone.billing.ledger.balances import all_balances
 from taxiphone.billing.metering import log_gaps, stale_holds
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.metering.stale_holds import Stale
@@ -134,6 +134,6 @@ def balances(app: App, /, as_json: bool) -> None:
             "balance": from_minor(balance, digits_of(currency)),
             "currency": currency,
         }
-        for kind, owner, currency, balance in app.database.read(books.balances)
+        for kind, owner, currency, balance in app.database.read(all_balances)
     ]
     show(rows, ("kind", "owner", "balance", "currency"), as_json=as_json, empty="All accounts are empty.")

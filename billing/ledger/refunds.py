@@ -8,7 +8,7 @@ from collections import defaultdict
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import amount_in
@@ -170,7 +170,7 @@ def refunded(session: Session, call_id: str) -> int:
 def owed_back(session: Session, call: Call) -> int:
     """Return what the call's consultant owes the platform now, in minor units; 0 if nothing."""
     currency = from_json(call.tariff).currency if call.tariff else None
-    return max(0, -postings.balance(session, postings.EARNINGS, call.consultant_id or 0, currency))
+    return max(0, -balances.balance(session, postings.EARNINGS, call.consultant_id or 0, currency))
 
 
 def part(amount: int, held: int, left: int) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.evidence.proof import talk_of
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import HOLD
 from taxiphone.billing.metering import abandoned
@@ -90,9 +90,9 @@ def release(session: Session, stale: Stale, *, although_talked: bool = False) ->
         return 0
     if _why(session, call, None) is None:
         return 0  # it was priced since it was found, and something will take what is still held
-    before = postings.balance(session, HOLD, call.id, stale.currency)
+    before = balances.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL and (receipt := _priced(session, call)) is not None:
-        return before - receipt.total - postings.balance(session, HOLD, call.id, stale.currency)
+        return before - receipt.total - balances.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
         call.review = f"{stale.why[:130]}; what was held was released, and nothing was charged"
         rate(session, call, None)
@@ -103,7 +103,7 @@ def release(session: Session, stale: Stale, *, although_talked: bool = False) ->
     else:
         key = CallKey(call.id, Purpose.LEFT)
         postings.release(session, key, call.client_id, before, stale.currency)
-    return before - postings.balance(session, HOLD, call.id, stale.currency)
+    return before - balances.balance(session, HOLD, call.id, stale.currency)
 
 
 def _priced(session: Session, call: Call) -> Receipt | None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.commands.client.rows import row_of, show_client
 from taxiphone.commands.console import App, examples, json_option, pass_app
 from taxiphone.directory import clients, sign_in
@@ -32,6 +32,6 @@ def client_show(app: App, /, who: str, as_json: bool) -> None:
 
 def client_row(session: Session, settings: Settings, found: Client) -> dict[str, Any]:
     """What is printed of one client."""
-    balance = postings.balance(session, postings.WALLET, found.id)
+    balance = balances.balance(session, postings.WALLET, found.id)
     numbers = (entry.number for entry in found.numbers)
     return row_of(settings, found, numbers, balance, sign_in.lockouts(session, found, now()))

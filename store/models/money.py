@@ -17,7 +17,7 @@ class Account(Base):
     """An account of the ledger, of a kind and an owner: a client, a consultant, a call, or "" for the platform.
 
     The balance is the sum of the entries, stored where it is checked. It is None for the platform's own accounts, because
-    all calls would have to wait for each other to update it; `postings.balance` adds up their entries.
+    all calls would have to wait for each other to update it; `balances.balance` adds up their entries.
     """
 
     __tablename__ = "account"

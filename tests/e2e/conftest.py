@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.demo.phone import Phone
 from taxiphone.demo.platform import Platform, Timing
@@ -106,7 +106,7 @@ class Cast:
         def look(session):
             number = self.client.number
             client = clients.client_calling(session, number)
-            return postings.balance(session, "wallet", client.id)
+            return balances.balance(session, "wallet", client.id)
 
         return self.platform.database.do(look)
 

@@ -21,7 +21,7 @@ import pytest_asyncio
 from ears import Ear
 from hearing import Library
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.demo import report
 from taxiphone.demo.platform import Timing
@@ -256,7 +256,7 @@ async def test_a_talk_whose_end_the_full_disk_has_swallowed_is_priced_within_a_m
     assert (call.status, call.outcome) == (Status.RATED, Outcome.TALKED)
     assert call.billed_seconds == math.ceil(lasted) > 0
     assert "Asterisk's log has no end of this talk" in call.review
-    assert platform.database.do(lambda session: postings.balance(session, postings.HOLD, call_id)) == 0
+    assert platform.database.do(lambda session: balances.balance(session, postings.HOLD, call_id)) == 0
     assert platform.database.do(check) == []
     assert "Check the free disk space for the log" in theirs.log
     await everyone.consultant.hang_up()

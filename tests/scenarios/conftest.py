@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 
 from taxiphone.ari_app import endings
 from taxiphone.billing import ledger_check
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultant_fields, consultants, dids
 from taxiphone.settings import Settings
 from taxiphone.simulate import clock
@@ -206,8 +206,8 @@ def only_talk_was_charged(database):
         def look(session):
             call = session.get_one(Call, call_id)
             _ = call.receipt, call.client
-            held = postings.balance(session, postings.HOLD, call_id)
-            return call, held, balances(session), ledger_check.check(session)
+            held = balances.balance(session, postings.HOLD, call_id)
+            return call, held, wallet_balances(session), ledger_check.check(session)
 
         call, held, left, problems = database.read(look)
         receipt = call.receipt
@@ -237,7 +237,7 @@ def only_talk_was_charged(database):
 @pytest.fixture
 def wallets(database):
     """What each client has before the test."""
-    return database.read(balances)
+    return database.read(wallet_balances)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
     """Live one call: `await live(*script, dialled=..., caller=...)` -> its row; nothing is left of it."""
 
     async def live(*script, **more):
-        wallets, before = database.read(balances), ears.talked
+        wallets, before = database.read(wallet_balances), ears.talked
         arrived = arrive(*script, **more)
         async with asyncio.timeout(DAY):
             await world.live(arrived)
@@ -255,7 +255,7 @@ def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
     return live
 
 
-def balances(session):
+def wallet_balances(session):
     wallets = session.query(Account).filter(Account.kind == postings.WALLET)
     return {account.owner: account.balance for account in wallets}
 

@@ -17,7 +17,7 @@ from witness import Terms, Witness, wallets, wrong
 
 from taxiphone.ari_app import menu
 from taxiphone.billing import ledger_check
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultants, dids, pins
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
@@ -221,7 +221,7 @@ class Disturbed:
         """The client as before the story: the credit, no number more, no PIN counted as wrong."""
         session.query(SignIn).delete()
         session.query(ClientNumber).filter(ClientNumber.number == UNKNOWN).delete()
-        missing = self.story.credit - postings.balance(session, postings.WALLET, self.client)
+        missing = self.story.credit - balances.balance(session, postings.WALLET, self.client)
         if missing > 0:
             postings.top_up(session, self.client, missing, "EUR")
 

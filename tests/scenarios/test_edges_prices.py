@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultants, dids
 from taxiphone.settings import Settings
 from taxiphone.simulate.core import What
@@ -67,7 +67,7 @@ async def test_what_became_dearer_after_it_was_told_is_not_charged(
     assert (call.outcome, call.status) == (Outcome.PRICE_CHANGED, Status.CLOSED)
     assert ears.of("client")[-3:] == ["price-changed", "nothing-charged", "goodbye"]
     assert ears.of("consultant")[-1] == "not-after-all"
-    assert database.read(lambda s: postings.balance(s, postings.WALLET, call.client_id)) == 5000
+    assert database.read(lambda s: balances.balance(s, postings.WALLET, call.client_id)) == 5000
 
 
 async def test_what_became_cheaper_after_it_was_told_is_charged_so(world, arrive, change, heard, row):

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.simulate.channel import What
 from taxiphone.simulate.story import name
 from taxiphone.store.calls import FINAL, Status
@@ -165,7 +165,7 @@ def _row(session, call):
     if (call.status == Status.RATED) is not (call.receipt is not None):
         yield f"{call.status}, and receipt: {call.receipt}"
     pending = FEE if call.receipt is not None and call.receipt.recording_pending else 0
-    if (held := postings.balance(session, postings.HOLD, call.id)) != pending:
+    if (held := balances.balance(session, postings.HOLD, call.id)) != pending:
         yield f"{held} is held"
 
 

@@ -16,7 +16,7 @@ from databases import FreshPostgres, FreshSqlite, Postgres
 
 from taxiphone.billing import holds, ledger_check
 from taxiphone.billing.evidence.cel import format_row
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.commands.console import App
 from taxiphone.errors import TaxiphoneError
 from taxiphone.settings import Settings
@@ -133,7 +133,7 @@ class House:
             return call
 
     def balance(self, kind: str, owner: int | str = "") -> int:
-        return self.database.do(lambda session: postings.balance(session, kind, owner))
+        return self.database.do(lambda session: balances.balance(session, kind, owner))
 
     @property
     def app(self) -> App:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from taxiphone import settings as settings_file
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.errors import SchemaError, SettingsError
 from taxiphone.store import database as database_module
@@ -184,7 +184,7 @@ def test_the_rows_of_the_first_version_come_along_and_the_books_are_right(empty:
         assert check(session) == []
         assert session.get_one(Receipt, 1).vat == 167
         assert [claim.call_id for claim in session.query(FreeMinutes)] == ["c1"]
-        return [postings.balance(session, kind) for kind in ("commission", "vat", "top_up")]
+        return [balances.balance(session, kind) for kind in ("commission", "vat", "top_up")]
 
     assert empty.read(look) == [133, 167, -5000]
     assert empty.do(lambda s: postings.top_up(s, 1, 1, "EUR")) == 4001
@@ -274,7 +274,7 @@ def test_what_the_database_took_back_is_done_again_and_counts_once(
     postgres_database: Database, how: Callable[[Any], None]
 ) -> None:
     assert postgres_database.do(failing(2, how)) == 3
-    assert postgres_database.do(lambda s: postings.balance(s, "wallet", 1)) == 5
+    assert postgres_database.do(lambda s: balances.balance(s, "wallet", 1)) == 5
 
 
 def test_an_error_of_another_kind_is_not_tried_again(postgres_database: Database) -> None:

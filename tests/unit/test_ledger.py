@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 
 from taxiphone.billing import holds
 from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.ledger_check import check
 from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
@@ -100,8 +100,8 @@ def test_whatever_is_posted_the_books_balance_and_nothing_is_negative(
                 try:
                     postings.post(session, f"step {number}", "test", changes)
                 except InsufficientFundsError:
-                    assert postings.balance(session, "wallet", source) < amount
-        assert sum(postings.balance(session, "wallet", owner) for owner in "abc") == 1000
+                    assert balances.balance(session, "wallet", source) < amount
+        assert sum(balances.balance(session, "wallet", owner) for owner in "abc") == 1000
         assert check(session) == []
         raise Undo
 

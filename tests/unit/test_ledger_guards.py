@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances, postings
 from taxiphone.store.models import Account, Entry, Posting
 from taxiphone.store.types import now
 
@@ -116,7 +116,7 @@ def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accou
         statements.append((statement, parameters))
 
     def work(session: Any) -> None:
-        postings.lock_wallet(session, 1, "EUR")
+        balances.lock_wallet(session, 1, "EUR")
         postings.top_up(session, 1, 5, "EUR")
 
     house.database.do(work)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from taxiphone.bench import storm as storms
 from taxiphone.bench.storm import Storm
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import balances
 from taxiphone.billing.ledger_check import check
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, FreeMinutes, Posting, Receipt
@@ -56,8 +56,8 @@ def assert_right(database: Database, client: int, credit: int, *, free: int = 0)
         )
         assert all(many == 1 for _, many in session.execute(charges))
         paid = PRICE * (priced - free)
-        assert postings.balance(session, "wallet", client) == credit - paid
-        assert postings.balance(session, "vat") + postings.balance(session, "commission") == 22 * (
+        assert balances.balance(session, "wallet", client) == credit - paid
+        assert balances.balance(session, "vat") + balances.balance(session, "commission") == 22 * (
             priced - free
         )
         return priced

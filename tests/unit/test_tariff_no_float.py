@@ -79,6 +79,7 @@ def test_the_modules_of_the_money_are_looked_at() -> None:
         "tariff_price.py",
         "money.py",
         "postings.py",
+        "balances.py",
         "rating.py",
         "announcement.py",
         "holds.py",
