@@ -21,7 +21,8 @@ from taxiphone.demo.phone import RECORDED_AS, Phone
 from taxiphone.demo.ports import free_port, free_range
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.asterisk.server import AsteriskServer
-from taxiphone.dialplan.config import MODULES, render_asterisk_conf
+from taxiphone.dialplan.config import render_asterisk_conf
+from taxiphone.dialplan.modules import MODULES
 
 ADDRESS = "127.0.0.2"
 _TONE_SECONDS = 120

@@ -10,10 +10,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from taxiphone.dialplan import config, credentials
+from taxiphone.dialplan import credentials
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.home import Folders, find_process
 from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.dialplan.modules import MODULES
 from taxiphone.errors import AsteriskMissingError, SettingsError
 from taxiphone.server.checks import check_external_asterisk, check_network
 from taxiphone.server.checks.findings import Finding
@@ -69,9 +70,9 @@ def _asterisk(settings: Settings) -> Iterator[Finding]:
 
 def modules_present(asterisk: Asterisk) -> Finding:
     """Check that the file of every required module exists."""
-    missing = [name for name in config.MODULES if not (asterisk.modules / f"{name}.so").exists()]
+    missing = [name for name in MODULES if not (asterisk.modules / f"{name}.so").exists()]
     if not missing:
-        return Finding(ok=True, what=f"all {len(config.MODULES)} modules found in {asterisk.modules}")
+        return Finding(ok=True, what=f"all {len(MODULES)} modules found in {asterisk.modules}")
     return Finding(
         ok=False,
         what=f"modules missing in {asterisk.modules}: {', '.join(missing)}",

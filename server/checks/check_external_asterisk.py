@@ -27,6 +27,7 @@ from taxiphone.dialplan import config
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.home import outdated
 from taxiphone.dialplan.credentials import AMI_USER, ARI_USER, Secrets
+from taxiphone.dialplan.modules import MODULES
 from taxiphone.server.checks.findings import Finding
 from taxiphone.settings import Settings
 from taxiphone.speech import prompts_folder
@@ -110,11 +111,11 @@ def _version(text: str) -> Finding:
 
 def _modules(ari: _Ari) -> Finding:
     running = {str(module["name"]) for module in ari.get("asterisk/modules") if module["status"] == "Running"}
-    missing = [name for name in config.MODULES if f"{name}.so" not in running]
+    missing = [name for name in MODULES if f"{name}.so" not in running]
     if missing:
         what = f"your Asterisk has not loaded these modules: {', '.join(missing)}"
         return Finding(ok=False, what=what, advice=f"{_FILES} Its log says why a module can't be loaded.")
-    return Finding(ok=True, what=f"your Asterisk has loaded all {len(config.MODULES)} modules")
+    return Finding(ok=True, what=f"your Asterisk has loaded all {len(MODULES)} modules")
 
 
 def _files(settings: Settings, secrets: Secrets, ari: _Ari) -> Iterator[Finding]:

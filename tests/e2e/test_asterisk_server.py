@@ -23,6 +23,7 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.dialplan import config, credentials
 from taxiphone.dialplan.asterisk import home, locate
 from taxiphone.dialplan.asterisk.server import AsteriskServer
+from taxiphone.dialplan.modules import MODULES
 from taxiphone.errors import AsteriskStartError, SetupError
 from taxiphone.settings import Settings
 from taxiphone.speech import prompts_folder
@@ -125,7 +126,7 @@ async def test_it_starts_without_an_error_or_a_warning_and_every_module_runs(ser
     assert "WARNING" not in messages
     listed = await server.rx("module show")
     running = {line.split()[0] for line in listed.splitlines() if " Running " in line}
-    assert {f"{name}.so" for name in config.MODULES} <= running
+    assert {f"{name}.so" for name in MODULES} <= running
 
 
 @pytest.mark.usefixtures("server")

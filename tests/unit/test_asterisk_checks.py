@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
-from taxiphone.dialplan import config
 from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.dialplan.modules import MODULES
 from taxiphone.server.checks import check_asterisk, check_network
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import AsteriskSection, Trunk
@@ -118,7 +118,7 @@ def test_our_own_running_asterisk_is_no_fault(settings: Settings) -> None:
 
 
 def test_a_module_without_its_file_is_named(tmp_path: Path) -> None:
-    for name in config.MODULES:
+    for name in MODULES:
         (tmp_path / f"{name}.so").touch()
     asterisk = Asterisk(("/x/asterisk",), tmp_path, tmp_path, (22, 10, 1), "22.10.1", "path")
     assert check_asterisk.modules_present(asterisk).ok is True
