@@ -10,7 +10,7 @@ import click
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import days
-from taxiphone.billing.papers import paper_text, statements
+from taxiphone.billing.papers import paper_text, statement_data, statements
 from taxiphone.billing.papers.paper import operator
 from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.commands.console import App, examples, json_option, json_text, note, pass_app, say
@@ -95,10 +95,10 @@ def statement(
 def _written(settings: Settings, found: statements.Statement, form: str) -> tuple[bytes, list[str]]:
     """The file's bytes, and remarks for the user."""
     if form == "json":
-        data = statements.as_json(found) | {"operator": operator(settings)}
+        data = statement_data.as_json(found) | {"operator": operator(settings)}
         return (json_text(data) + "\n").encode(), []
     if form == "csv":
-        return statements.as_csv(found).encode(), []
+        return statement_data.as_csv(found).encode(), []
     paper = statement_paper(settings, found)
     if form == "text":
         return (paper_text.write(paper) + "\n").encode(), []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from taxiphone.billing import days, what_if
 from taxiphone.billing.ledger import payouts
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.papers import paper_text, statements
+from taxiphone.billing.papers import paper_text, statement_data, statements
 from taxiphone.billing.papers.receipt_paper import receipt_paper, receipt_text
 from taxiphone.billing.papers.receipts import client_receipt, statement_line_text
 from taxiphone.billing.papers.statement_paper import statement_paper
@@ -151,12 +151,12 @@ def test_a_statement_shows_local_days_with_their_zone(house: Any, talk: str) -> 
     assert paper.tables[0].rows[0][0] == "01/11/2026"
     assert ("Période", "du 01/11/2026 au 30/11/2026") in paper.facts
     assert "01/11/2026" in paper_text.write(paper)
-    rows = list(csv.reader(io.StringIO(statements.as_csv(found))))
+    rows = list(csv.reader(io.StringIO(statement_data.as_csv(found))))
     assert [row[0] for row in rows[1:]] == [
         "2026-11-01T00:00:00+01:00",
         "2026-11-01T00:01:01+01:00",
         "2026-12-01T00:00:00+01:00",
     ]
-    assert statements.as_json(found)["timezone"] == "Europe/Paris"
-    assert Decimal(statements.as_json(found)["closing"]) == Decimal("2.17")
+    assert statement_data.as_json(found)["timezone"] == "Europe/Paris"
+    assert Decimal(statement_data.as_json(found)["closing"]) == Decimal("2.17")
     assert talk
