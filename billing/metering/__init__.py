@@ -1,1 +1,1 @@
-"""The meter: it follows Asterisk's event log, and each call that is over gets its price."""
+"""The meter: follows Asterisk's event log and prices each call that is over."""

@@ -1,4 +1,4 @@
-"""Calls during which Asterisk died. Their end will never be written, so only what is proven of them is priced."""
+"""Calls during which Asterisk died. Their end is never logged, so only the proven part of their talk is priced."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from taxiphone.store.models import Call, Receipt
 
 
 def finish(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
-    """Price the talk to the last proof that it went on, or close the call if nobody talked; at most once.
+    """Price the talk up to the last proof that it continued, or close the call if there was no talk.
+
+    A call that is rated or closed is left as it is.
 
     Returns:
-        the receipt; None where nothing was charged.
+        the receipt; None if nothing was charged.
     """
     if Status(call.status) in FINAL:
         return call.receipt

@@ -1,9 +1,9 @@
 """Calls that the program never saw, found in Asterisk's event log.
 
-Asterisk writes who called and what was dialled into the log's column 9 before it hands a call to the application
-(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`, `away:DIALLED:CALLER` once the caller hears the apology, `full`
-where the call was refused because too many were in progress, `often` where its number called too often. So a call that
-came while the program was dead, drained, or had no database leaves a row of its own as soon as the meter reads of its end.
+Before Asterisk passes a call to the application, it writes a note to column 9 of the log
+(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`; `away:DIALLED:CALLER` once the caller hears the apology; `full`
+if the call was refused because too many were in progress; `often` if its number called too often. With it, the meter creates
+a row for a call that arrived while the program was dead or stopping, or had no database, as soon as it reads the call's end.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ from taxiphone.store.types import Moment, monotonic_us, now
 log = logging.getLogger(__name__)
 
 _REFUSED = {
-    "full": "%d calls were refused with 503 because so many were in progress ([call] most_calls)",
-    "often": "%d calls were refused with 486 because their numbers called so often ([call] most_calls_per_minute)",
+    "full": "%d calls were refused with 503 because too many were in progress ([call] most_calls)",
+    "often": "%d calls were refused with 486 because their numbers called too often ([call] most_calls_per_minute)",
 }
 _WHY: dict[str, tuple[Outcome, str | None]] = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
-_LONGEST = 24  # characters of a number, as the dialplan cuts it
-_SECONDS = 60  # between two lines about refused calls
+_LONGEST = 24  # characters of a number, to which the dialplan truncates it
+_SECONDS = 60  # between two log lines about refused calls
 
 
 def note_of(kind: str, dialled: str, caller: str) -> str:
-    """The note of a call as the dialplan writes it: only digits, and no more of them than a number has."""
+    """Return a call's note as the dialplan writes it: with digits only, and at most as many as a number has."""
     return ":".join([kind, *(re.sub(r"[^+0-9]", "", number)[:_LONGEST] for number in (dialled, caller))])
 
 
 def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The rows to keep, and how many calls were refused for what: their rows say nothing that a price needs.
+    """Drop the rows of refused calls, which aren't needed for any price; return the others, and the calls by reason.
 
     Args:
-        rows: of one chunk of the log, each with its `note`.
+        rows: the rows of one chunk of the log, each with its `note`.
     """
     refused = {row["linked"]: row["note"] for row in rows if row["note"] in _REFUSED}
     return [row for row in rows if row["linked"] not in refused], Counter(refused.values())
 
 
 def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> int:
-    """Make the row of each call that has ended and has none; the number of calls that were apologised to.
+    """Create a row for each call that has ended and has none; return how many of their callers heard the apology.
 
     Args:
-        session: in which the log's rows are there already.
-        settings: checked.
-        rows: those that were new, each with its `note`.
+        session: a session in which the log's rows have been inserted.
+        settings: the settings.
+        rows: the new rows of the log, each with its `note`.
     """
     apologised = 0
     for row in rows:
-        kind, _, numbers_of_it = row["note"].partition(":")
-        # The first channel of a call only: a consultant's leg has the same note.
+        kind, _, numbers = row["note"].partition(":")
+        # Only the call's first channel, because a consultant's leg has the same note.
         if row["event"] != "CHAN_END" or kind not in _WHY or row["channel"] != row["linked"]:
             continue
         if session.scalar(select(Call.id).where(Call.client_channel == row["channel"])) is None:
-            _insert(session, settings, row, kind, *numbers_of_it.split(":"))
+            _insert(session, settings, row, kind, *numbers.split(":"))
             apologised += kind == "away"
     return apologised
 
@@ -100,7 +100,7 @@ def _insert(
         "ended_at": row["at"],
         "review": review,
     }
-    # The application may be writing the same call's row now (CallRecord.received): who comes first has it.
+    # The application may be inserting the same call (CallRecord.received). The first one succeeds.
     insert_if_new(session, Call, [call])
     if session.get(Call, call["id"]) is not None:
         logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
@@ -108,7 +108,7 @@ def _insert(
 
 
 def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:
-    """Whether the call was never answered and its caller ended it, before the application had taken it."""
+    """Whether the caller hung up before the call was answered, and so before the application had taken it."""
     own = select(CelRow).where(CelRow.channel == row["channel"])
     if session.scalars(own.where(CelRow.event == "ANSWER").limit(1)).first() is not None:
         return False
@@ -122,7 +122,7 @@ class Summary:
     def __init__(self) -> None:
         self._refused: Counter[str] = Counter()
         self._apologised = 0
-        self._told = now().timestamp() - _SECONDS
+        self._logged_at = now().timestamp() - _SECONDS
 
     def add(self, refused: Counter[str], apologised: int) -> None:
         """Add the counts of one chunk of the log."""
@@ -130,18 +130,18 @@ class Summary:
         self._apologised += apologised
 
     def tell(self) -> None:
-        """Log what was counted, unless that was done less than a minute ago."""
+        """Log the counts, unless that was done less than a minute ago."""
         at = now().timestamp()
-        if abs(at - self._told) < _SECONDS or not (self._refused or self._apologised):
+        if abs(at - self._logged_at) < _SECONDS or not (self._refused or self._apologised):
             return
         for why, number in self._refused.items():
             log.warning(_REFUSED[why], number)
         if self._apologised:
             log.warning(
-                "%d calls came while the program was away; their callers heard an apology. "
-                "`taxiphone call list` has them, with the outcome apology",
+                "%d calls arrived while the program was not available; their callers heard an apology. "
+                "`taxiphone call list` lists them with the outcome apology",
                 self._apologised,
             )
         self._refused.clear()
         self._apologised = 0
-        self._told = at
+        self._logged_at = at

@@ -1,4 +1,4 @@
-"""Decides from Asterisk's rows and the call's status whether a call is over, and prices it then."""
+"""Decides from Asterisk's rows and the call's status whether a call is over, and if so, prices it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ Rate = Callable[[Session, Call, Talk | None], Receipt | None]
 
 
 def price_if_over(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
-    """Price or close a call that is over by its rows, or with `cut_off` one that is over although they do not say so.
+    """Price or close a call that is over according to its rows.
+
+    Args:
+        session: a session in a transaction that writes.
+        call: the call.
+        cut_off: if given, the call is known to be over even if its rows don't say so, and is then finished by this function.
 
     Returns:
-        the receipt; None if the call is not over, or was closed because nobody talked.
+        the receipt; None if the call is not over, or was closed because there was no talk.
     """
     rows, over_by = proof.rows_of(session, call), moment()
-    events, found = (
-        [cel.event_of(row) for row in rows],
-        proof.talk_of(session, call, rows, over_by=over_by),
-    )
-    parted = found is not None and found.complete and call.status in PARTED
-    over = is_over(events, *proof.legs(call), talked=found is not None, parted=parted)
+    events = [cel.event_of(row) for row in rows]
+    talk = proof.talk_of(session, call, rows, over_by=over_by)
+    parted = talk is not None and talk.complete and call.status in PARTED
+    over = is_over(events, *proof.legs(call), talked=talk is not None, parted=parted)
     if not over and cut_off is None:
         return None
     proof.note_priced(session, call, over_by)
-    price_it = rate if over or cut_off is None else cut_off
-    return price_it(session, call, found)
+    finish = rate if over or cut_off is None else cut_off
+    return finish(session, call, talk)

@@ -1,6 +1,6 @@
 """Prices the calls that are over, within the meter's transactions.
 
-A call that can't be priced doesn't keep the others waiting: the reason is kept in its row, and it is tried again later.
+A call that can't be priced doesn't delay the others: the reason is stored in its row, and it is tried again later.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from taxiphone.store.types import monotonic_us
 
 
 class CallPricer:
-    """Prices open calls by the rows that are stored.
+    """Prices open calls from the stored rows.
 
-    Not thread-safe: for the one thread that reads the log.
+    Not thread-safe: use it only in the thread that reads the log.
 
     Args:
-        again_seconds: between two attempts to price a call that can't be priced.
-        program_seconds: how long the program may take to note how a talk ended that it saw begin.
+        again_seconds: seconds between two attempts to price a call that can't be priced.
+        program_seconds: how long to wait for the program to record the end of a talk that it saw begin.
 
     Attributes:
-        priced: the calls with a receipt from the transaction in hand. They count once it is committed.
+        priced: the calls that got a receipt in the current transaction, valid once it is committed.
     """
 
     def __init__(self, again_seconds: float, program_seconds: float) -> None:
         self.priced: list[str] = []
         self._program_seconds = program_seconds
         self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
-        self._awaited: dict[str, int] = {}  # talks whose end the program has not noted yet, and since when
+        self._awaited: dict[str, int] = {}  # talks whose end the program has not recorded yet, and since when
 
     @property
     def awaits_program(self) -> bool:
-        """Whether a talk has ended, and the program has still to note how."""
+        """Whether a talk has ended, and the program has not recorded yet how."""
         return bool(self._awaited)
 
     def begin(self) -> None:
-        """Begin a transaction, or begin it again: forget what an attempt priced that the database took back."""
+        """Begin a transaction, or repeat it: forget what was priced in an attempt that was rolled back."""
         self.priced = []
 
     def due(self, call_ids: Iterable[str]) -> list[str]:
-        """Those of the calls that may be tried now, in the order of their ids; not one that failed a moment ago."""
+        """Return the calls that may be tried now, ordered by id: not those that failed a moment ago."""
         return sorted(filter(self._deferred.due, set(call_ids)))
 
     def price_due(self, session: Session) -> None:
-        """Price every call that is over by the rows that are there. Looks at open calls only."""
+        """Price every open call that is over according to the stored rows."""
         session.flush()
         consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
         ends = or_(
@@ -77,21 +77,21 @@ class CallPricer:
                 self._price(session, call)
 
     def finish_abandoned(self, session: Session, call_ids: Iterable[str]) -> list[str]:
-        """Price or close those of the calls that are still open, although the log has no end of them.
+        """Price or close those of the calls that are still open, although the log doesn't contain their end.
 
         Returns:
-            the calls that are now final.
+            the calls that are now rated or closed.
         """
-        found = session.scalars(
+        open_calls = session.scalars(
             still_open(call_ids).order_by(Call.arrived_at, Call.id).with_for_update(of=Call)
         ).all()
-        for call in found:
+        for call in open_calls:
             self._price(session, call, abandoned.finish)
-        return [call.id for call in found if Status(call.status) in FINAL]
+        return [call.id for call in open_calls if Status(call.status) in FINAL]
 
     def _price(self, session: Session, call: Call, cut_off: call_end.Rate | None = None) -> None:
-        """Price a call that is over by its rows; or by `cut_off`, where it is over although they do not say so."""
-        if cut_off is None and self._program_will_tell(session, call):
+        """Price a call if it is over; see `call_end.price_if_over`."""
+        if cut_off is None and self._must_wait(session, call):
             return
         call_id = call.id
         try:
@@ -99,9 +99,9 @@ class CallPricer:
                 receipt = call_end.price_if_over(session, call, cut_off)
         except DBAPIError as error:
             if not isinstance(error, IntegrityError | DataError) or raced(error):
-                raise  # the whole chunk is done again
+                raise  # the whole chunk is repeated
             self._not_priced(session, call_id, error)
-        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not keep the others waiting
+        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not delay the others
             self._not_priced(session, call_id, error)
         else:
             if Status(call.status) in FINAL:
@@ -114,8 +114,8 @@ class CallPricer:
         unpriced.note(session, call_id, error)
         self._deferred.defer(call_id, error)
 
-    def _program_will_tell(self, session: Session, call: Call) -> bool:
-        """Whether to wait for the program's word on a talk that has just ended: it has the clock that nobody can set."""
+    def _must_wait(self, session: Session, call: Call) -> bool:
+        """Whether to wait until the program has recorded, by the monotonic clock, when a talk ended."""
         if not proof.awaits_program(session, call):
             return False
         first = self._awaited.setdefault(call.id, monotonic_us())
@@ -123,5 +123,5 @@ class CallPricer:
 
 
 def still_open(call_ids: Iterable[str]) -> Select[Call]:
-    """Those of the calls that have no price yet and are not closed."""
+    """Return the query for those of the calls that are neither rated nor closed."""
     return select(Call).where(Call.id.in_(call_ids), Call.status.in_(OPEN))

@@ -1,8 +1,8 @@
-"""The files of the log: the one that Asterisk writes to now, and the rotated ones beside it.
+"""The files of the log: the one that Asterisk writes to now, and the rotated ones in the same folder.
 
-A file is identified by a hash of its first line, which has a time to the microsecond and a channel id. No two files share
-it, and it stays when a file is renamed, copied, compressed or restored. A file that was truncated in place has another
-first line, so it counts as another file. Offsets count bytes before compression.
+A file is identified by a hash of its first line, which contains a time to the microsecond and a channel id. It is unique,
+and doesn't change if a file is renamed, copied, compressed or restored. A file that was truncated in place gets another first
+line, so it counts as another file. Offsets count bytes before compression.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-CHUNK = 1 << 20  # bytes read at most at once: some thousands of lines
-_LONGEST_LINE = 1 << 16  # Asterisk's own limit is far below
+CHUNK = 1 << 20  # maximum number of bytes read at once: a few thousand lines
+_LONGEST_LINE = 1 << 16  # Asterisk's own limit is far lower
 _COMPRESSED = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_OTHERS = {".zst": "zstd", ".lz4": "lz4", ".zip": "unzip", ".Z": "uncompress"}  # nothing here reads them
+_OTHERS = {".zst": "zstd", ".lz4": "lz4", ".zip": "unzip", ".Z": "uncompress"}  # unsupported formats
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -29,7 +29,7 @@ class LogFile:
     """A file of the log.
 
     Attributes:
-        path: where it lies now.
+        path: its current path.
         identity: the hash of its first line.
         first_line: that line, without its line break.
     """
@@ -46,51 +46,51 @@ class LogFile:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file of the log that can't be read, and why: one clause."""
+    """A file of the log that can't be read; `why` is one clause."""
 
     path: Path
     why: str
 
 
 def identify(path: Path) -> LogFile | None:
-    """The file at a path; None if there is none, or no whole line in it yet.
+    """Return the file at a path; None if it doesn't exist, or doesn't contain a complete line yet.
 
     Raises:
-        OSError: it can't be read, or is no whole compressed file.
+        OSError: the file can't be read, or its compression is damaged.
     """
     try:
         with _open(path) as file:
-            first, whole, _ = file.readline(_LONGEST_LINE).partition(b"\n")
+            first, line_break, _ = file.readline(_LONGEST_LINE).partition(b"\n")
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
         raise OSError(0, f"its compression is damaged: {error}", str(path)) from None
-    if not whole:
+    if not line_break:
         return None
     return LogFile(path, _hash(first), first.decode(errors="replace"))
 
 
 def holds(file: LogFile, offset: int) -> bool:
-    """Whether the file reaches as far as it was read, and a line ends there; False: it was emptied in place and begun anew.
+    """Whether a line ends at this offset; False if the file was truncated in place and now has other content.
 
-    Its size is asked for now, not when the file was identified: Asterisk writes on meanwhile, and what was read of
-    that must not look like a place beyond its end.
+    The size is read now and not when the file was identified, because Asterisk may have appended lines since, and these
+    may have been read.
     """
     if file.compressed or not offset:
         return True
     try:
         with file.path.open("rb") as opened:
             opened.seek(offset - 1)
-            # What was read last ended with a line break, or with zeros, or it was the end of a file that was closed.
+            # What was read last ended with a line break, with zeros, or at the end of a closed file.
             return opened.read(1) in {b"\n", b"\0"} or file.path.stat().st_size == offset
     except FileNotFoundError:
         return True
 
 
 def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
-    """The log's other files in the same folder, oldest first, and those that can't be read.
+    """Return the log's other files in the same folder, oldest first, and those that can't be read.
 
-    They have the names that log rotation gives, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,
+    They are found by the usual names of rotated files, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,
     `taxiphone-20261126.csv`.
     """
     found: dict[str, LogFile] = {}
@@ -101,7 +101,7 @@ def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
         if name.suffix in _OTHERS:
             unreadable.append(
                 Unreadable(
-                    name, f"it is compressed by a program that is not built in: {_OTHERS[name.suffix]}"
+                    name, f"it is compressed in an unsupported format (unpack it with {_OTHERS[name.suffix]})"
                 )
             )
             continue
@@ -110,22 +110,22 @@ def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
         except OSError as error:
             unreadable.append(Unreadable(name, error.strerror or str(error)))
             continue
-        # While a file is being compressed it is there twice: the plain one is whole.
+        # A file that is being compressed exists twice; the uncompressed one is complete.
         if file is not None and (file.identity not in found or found[file.identity].compressed):
             found[file.identity] = file
     return sorted(found.values(), key=_written), unreadable
 
 
 def whole_lines(file: LogFile, offset: int, *, closed: bool = False) -> Iterator[tuple[int, str, int]]:
-    """The whole lines from an offset on, of one chunk: (first byte, text, first byte of the next).
+    """Yield the complete lines of one chunk: (offset of the line, text, offset of the next line).
 
-    The last line waits until its line break is written. Nothing comes where another file lies there by now. Of a damaged
-    compressed file all comes that can be read, and then a line that is none.
+    A last line without a line break is left for later. Nothing is yielded if there is another file at the path by now. For a
+    damaged compressed file, the readable lines are followed by the error, with the same offset twice.
 
     Args:
-        file: which.
-        offset: the first byte that is wanted.
-        closed: nobody writes to it any more, so that a last line without its line break is one too.
+        file: the file.
+        offset: where to start.
+        closed: whether nothing is written to the file any more, so that a last line without a line break is complete.
     """
     try:
         opened = _open(file.path)
@@ -138,15 +138,15 @@ def whole_lines(file: LogFile, offset: int, *, closed: bool = False) -> Iterator
                 return
             opened.seek(offset)
             chunk, damaged = _read(opened, CHUNK * 4 if file.compressed else CHUNK)
-            beyond = _rest_of_line(opened) if b"\n" not in chunk and len(chunk) >= CHUNK else 0
+            rest = _rest_of_line(opened) if b"\n" not in chunk and len(chunk) >= CHUNK else 0
         except _DAMAGED as error:
-            chunk, damaged, beyond = b"", f"its compression is damaged: {error}", 0
+            chunk, damaged, rest = b"", f"its compression is damaged: {error}", 0
     if b"\n" not in chunk and len(chunk) >= CHUNK:
-        # No line of Asterisk's is so long: what a crash of the machine left, zeros mostly. A row may begin after them.
+        # Too long for a line of Asterisk: probably zeros left by a crash of the machine. A row may follow them.
         if zeros := chunk.rfind(b"\0") + 1:
             yield offset, chunk[:80].decode(errors="replace"), offset + zeros
-        elif beyond:
-            yield offset, chunk[:80].decode(errors="replace"), offset + len(chunk) + beyond
+        elif rest:
+            yield offset, chunk[:80].decode(errors="replace"), offset + len(chunk) + rest
         return
     *lines, last = chunk.split(b"\n")
     for line in lines:
@@ -165,7 +165,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _rest_of_line(file: IO[bytes]) -> int:
-    """How many bytes follow up to the next line break, with it; 0 where none does."""
+    """Return the number of bytes up to and including the next line break; 0 if there is none."""
     length = 0
     while piece := file.readline(1 << 16):
         length += len(piece)
@@ -175,7 +175,7 @@ def _rest_of_line(file: IO[bytes]) -> int:
 
 
 def _read(file: IO[bytes], most: int) -> tuple[bytes, str]:
-    """So many bytes at most, as far as they can be read; and what is wrong where that is not to the end."""
+    """Read at most this number of bytes; return those that are readable, and the error if some aren't."""
     pieces: list[bytes] = []
     size = 0
     while size < most:
@@ -195,6 +195,6 @@ def _hash(line: bytes) -> str:
 
 
 def _written(file: LogFile) -> tuple[str, str]:
-    """Rotated files in the order in which they were written: by the time in their first line."""
+    """The sort key of files in the order in which they were written: the time in their first line."""
     time = file.first_line.split(",", 2)[1:2]
     return (time[0] if time else "", file.path.name)

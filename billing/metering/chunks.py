@@ -1,4 +1,4 @@
-"""One chunk of Asterisk's event log on its way into the database, within the transaction that also prices its calls."""
+"""Stores a chunk of Asterisk's event log in the database, in the transaction that also prices its calls."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Chunk:
     """What was read of a file.
 
     Attributes:
-        lines: the number of lines that were consumed; 0 at the end of the file.
-        refused: how many calls were refused, by the reason that the dialplan notes.
-        apologised: how many callers heard the apology.
+        lines: number of lines read; 0 at the end of the file.
+        refused: number of refused calls, by the reason in the dialplan's note.
+        apologised: number of callers who heard the apology.
     """
 
     lines: int
@@ -36,16 +36,16 @@ class Chunk:
 
 
 def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) -> Chunk:
-    """Store the next rows of a file and move its position past them.
+    """Store the next rows of a file and update its position.
 
-    Calls that the program never saw get a row, and calls that were priced before a late row are corrected. A line that
-    is no row is noted as a gap in the log.
+    Calls that the program never saw get a row, and calls that were priced before a late row are corrected. A line that isn't
+    a row is recorded as a gap in the log.
 
     Args:
-        session: one that writes.
-        settings: whose numbers the calls came to.
-        file: the file to read on.
-        closed: nobody writes to the file any more, so a last line without its line break is complete.
+        session: a session in a transaction that writes.
+        settings: the settings, for the platform's numbers.
+        file: the file.
+        closed: whether nothing is written to the file any more, so that a last line without a line break is complete.
 
     Raises:
         OSError: the file can't be read.
@@ -61,7 +61,7 @@ def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) 
         try:
             rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
         except ValueError as error:
-            log.warning("%s, byte %d: left out, %s: %.200r", file.path, offset, error, line)
+            log.warning("%s, byte %d: skipped, %s: %.200r", file.path, offset, error, line)
             bad.add(offset, line, str(error))
         position.offset, position.read_at, lines = following, now(), lines + 1
     bad.note(session)
@@ -76,7 +76,7 @@ def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) 
 
 
 def _position(session: Session, file: LogFile) -> CelPosition:
-    """How far this file was read; another reader waits until this transaction ends."""
+    """Return how far this file was read, and lock it against other readers until the transaction ends."""
     identity, tries = file.identity, 1
     while True:
         insert_if_new(
@@ -89,6 +89,6 @@ def _position(session: Session, file: LogFile) -> CelPosition:
         ).scalar_one()
         if cel_files.holds(file, position.offset):
             return position
-        # Emptied in place and begun again with the very same line: read it as one more file.
+        # Truncated in place, and the new content starts with the same line: treat it as another file.
         tries += 1
         identity = f"{file.identity}-{tries}"

@@ -1,7 +1,7 @@
 """Hang-up rows that are read after the call was priced.
 
-A talk is priced as soon as a leg has left the bridge. The row with the hang-up cause follows within milliseconds, perhaps in
-a later read. If the cause is a fault of the line, the call and its price are corrected.
+A talk is priced as soon as a leg has left the bridge. The row with the hang-up cause follows within milliseconds, but may be
+read later. If the cause shows that the line failed, the call and its price are corrected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from taxiphone.store.models import Call
 def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
     """Correct the calls that were priced before these rows (columns of `CelRow`) were read; usually there are none.
 
-    A call whose line dropped is marked as dropped. One that was billed into a silence is re-rated.
+    A call whose line dropped is marked as dropped. If a silence was billed, the call is re-rated.
     """
     for row in rows:
         if row["event"] != HANGUP or asked_for(row["extra"].get("hangupcause")):
@@ -34,10 +34,10 @@ def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _correct(session: Session, call: Call) -> None:
-    found = proof.talk_of(session, call)
-    if found is None:
+    talk = proof.talk_of(session, call)
+    if talk is None:
         return
-    call.dropped = proof.was_dropped(call, found)
-    if proof.heard(call, found).end == call.talk_to:
+    call.dropped = proof.was_dropped(call, talk)
+    if proof.heard(call, talk).end == call.talk_to:
         return
     correct(session, call, FELL_SILENT)

@@ -1,4 +1,4 @@
-"""Gaps: rows of Asterisk's event log that are lost, or may be. Each is kept in the database until a person settles it."""
+"""Gaps: rows of Asterisk's event log that are missing, or may be. Each is reported until a person settles it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _LONGEST = 400
 
 
 def note(session: Session, key: str, text: str) -> None:
-    """Note a gap, once for each key; `text` is one sentence for the operator."""
+    """Record a gap, once per key; `text` is one sentence for the operator."""
     if session.scalars(select(LogGap.id).where(LogGap.key == key)).first() is None:
         log.error("rows of Asterisk's event log may be lost: %s", text)
         insert_if_new(session, LogGap, [{"key": key[:120], "text": text[:_LONGEST], "noticed_at": now()}])
 
 
 def find(session: Session) -> list[LogGap]:
-    """Every gap that is not settled, oldest first."""
+    """Return every gap that is not settled, oldest first."""
     return list(session.scalars(select(LogGap).where(LogGap.settled_at.is_(None)).order_by(LogGap.id)))
 
 
 def settle(session: Session, gap_id: int, why: str) -> LogGap:
-    """Note that a person has dealt with a gap, so that it is no longer reported.
+    """Record that a person has dealt with a gap, so that it is no longer reported.
 
     Raises:
         UsageError: there is no such gap, or `why` is not one line.
@@ -39,7 +39,7 @@ def settle(session: Session, gap_id: int, why: str) -> LogGap:
     gap = session.get(LogGap, gap_id)
     if gap is None:
         raise UsageError(f"there is no gap {gap_id} in Asterisk's event log. See: taxiphone ledger gaps")
-    if not why.strip() or len(why) > 200 or not why.isprintable():  # noqa: PLR2004 - as the column has it
+    if not why.strip() or len(why) > 200 or not why.isprintable():  # noqa: PLR2004 - the column's length
         raise UsageError("a reason is one line of 1 to 200 characters.")
     gap.settled_at, gap.settled_why = now(), why
     return gap

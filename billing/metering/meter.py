@@ -1,7 +1,8 @@
-"""The meter: it follows Asterisk's event log and prices each call that is over.
+"""The meter: follows Asterisk's event log and prices each call that is over.
 
-Asterisk writes the log whether this program runs or not. The rows, the price, the postings and the position in the file are
-committed in one transaction, so a program that is killed reads on where it was, misses nothing and charges nothing twice.
+Asterisk writes the log even while this program isn't running. The rows, the price, the postings and the position in the file
+are committed in one transaction, so a program that was killed continues where it was, misses nothing and charges nothing
+twice.
 """
 
 from __future__ import annotations
@@ -27,24 +28,27 @@ from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1  # between two looks at the file's size
-_AGAIN_SECONDS = 2.0  # between two looks at the open calls where the log is still: a call's row may come late
-_AWAY_SECONDS = 1.0  # until the next attempt where the database or the file can't be reached
-PROGRAM_SECONDS = 2.0  # until a talk that is over is priced without the program's word: it needs milliseconds
-_LATE_SECONDS = 2.0  # Asterisk's last rows of a channel may come a moment after it is gone
+_POLL_SECONDS = 0.1  # between two checks of the file's size
+_AGAIN_SECONDS = (
+    2.0  # between two checks of the open calls while the log doesn't change, as a call's row may be late
+)
+_AWAY_SECONDS = 1.0  # until the next attempt if the database or the file can't be reached
+# How long to wait for the program to record the end of a talk, which usually takes milliseconds.
+PROGRAM_SECONDS = 2.0
+_LATE_SECONDS = 2.0  # how long after a channel's end Asterisk may write its last rows
 _Result = TypeVar("_Result")
 
 
 class Meter:
-    """Reads `settings.cel_file` and prices.
+    """Reads `settings.cel_file` and prices calls.
 
     Args:
-        settings: where the log is.
-        database: where its rows, the calls and the ledger are.
-        on_rated: called with a call's id after its price is committed; from `run`, on the event loop. It is not called if
-            the program is killed in between, so whoever needs every call asks the database at the start.
-        again_seconds: between two attempts to price a call that can't be priced.
-        program_seconds: how long the program may take to note how a talk ended that it saw begin.
+        settings: the settings.
+        database: the database.
+        on_rated: called with a call's id after its price is committed; by `run`, on the event loop. It isn't called if the
+            program is killed in between, so a listener that needs every call must query the database when it starts.
+        again_seconds: seconds between two attempts to price a call that can't be priced.
+        program_seconds: how long to wait for the program to record the end of a talk that it saw begin.
         rotate_bytes: the size at which the log is rotated; None: never.
     """
 
@@ -58,7 +62,7 @@ class Meter:
         program_seconds: float = PROGRAM_SECONDS,
         rotate_bytes: int | None = log_rotation.ROTATE_BYTES,
     ) -> None:
-        self._rotate_bytes, self._not_kept = rotate_bytes, False
+        self._rotate_bytes, self._rotation_failed = rotate_bytes, False
         self._settings, self._database, self._on_rated = settings, database, on_rated
         self._path = settings.cel_file
         self._nudged = asyncio.Event()
@@ -68,21 +72,23 @@ class Meter:
         self._pricer = CallPricer(again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._arrivals = arrivals.Summary()
-        self._rated: list[str] = []  # calls whose price is committed, and that are not announced yet
+        self._rated: list[
+            str
+        ] = []  # calls whose price is committed, and for which `on_rated` wasn't called yet
 
     @property
     def awaits_program(self) -> bool:
-        """Whether a talk has ended, and the program has still to note how."""
+        """Whether a talk has ended, and the program has not recorded yet how."""
         return self._pricer.awaits_program
 
     def nudge(self) -> None:
-        """Read the log at once, because a call has just ended. Call it from the event loop's thread."""
+        """Read the log at once, because a call has just ended. Call this on the event loop."""
         self._nudged.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log until `stop` is set, and read it once more then.
+        """Follow the log until `stop` is set, and then read it once more.
 
-        While the database or the file can't be reached, it waits and tries again; nothing is lost.
+        If the database or the file can't be reached, it is tried again later; nothing is lost.
         """
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _: self._nudged.set())
@@ -121,7 +127,7 @@ class Meter:
         """Read the whole log and price the calls that are over; returns the number of new rows.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; nothing of the chunk in hand was kept.
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; nothing of the current chunk was stored.
             OSError: the file can't be read.
         """
         rows = self._read()
@@ -129,34 +135,34 @@ class Meter:
         return rows
 
     def abandoned(self, call_ids: Iterable[str], patience: float = _LATE_SECONDS) -> list[str]:
-        """Finish calls that Asterisk has no channels of any more; from any thread, any number of times.
+        """Finish calls that have no channels in Asterisk any more. Can be called from any thread, and repeatedly.
 
-        The log is read to its end first and has the last word. A call that is still open then was cut off when Asterisk
-        died: its talk is priced to the last proof that it went on (`proof.talk_of`) and marked for review. If nobody
-        talked, the call is closed and its hold released. `run` calls `on_rated` at its next poll.
+        The log is first read to its end and takes precedence. A call that is still open then was cut off when Asterisk died:
+        its talk is priced up to the last proof that it continued (`proof.talk_of`) and marked for review. Without a talk, the
+        call is closed and its hold released. `run` calls `on_rated` at its next poll.
 
         Args:
-            call_ids: calls whose legs Asterisk does not have. Final calls are left as they are, and so are those that
-                could not be priced a moment ago.
+            call_ids: calls without legs in Asterisk. Those that are rated or closed, or could not be priced a moment ago,
+                are left as they are.
             patience: seconds to wait for rows that Asterisk may still be writing.
 
         Returns:
-            the calls that were priced or closed although the log has no end of them.
+            the calls that were priced or closed although the log doesn't contain their end.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; what was not finished is as it was.
-            OSError: the log can't be read; nothing was finished by guess.
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached; unfinished calls are unchanged.
+            OSError: the log can't be read; no call was finished without it.
         """
         with self._turn:
             ids = self._pricer.due(call_ids)
         if not ids:
             return []
-        give_up = time.monotonic() + patience
+        deadline = time.monotonic() + patience
         while True:
             self._read()
             if not self._database.read(lambda session: session.scalars(still_open(ids)).first()):
                 return []
-            if time.monotonic() >= give_up:
+            if time.monotonic() >= deadline:
                 break
             time.sleep(_POLL_SECONDS)
         with self._turn:
@@ -169,12 +175,12 @@ class Meter:
                 self._on_rated(call_id)
 
     def _state(self) -> object:
-        """What changes when Asterisk has written."""
+        """Return a value that changes when Asterisk has written to the file."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino, found.st_size
+        return status.st_dev, status.st_ino, status.st_size
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -188,36 +194,36 @@ class Meter:
         files = [] if current is None else [current]
         changed = not self._started or identity != self._current
         if changed:
-            # Another file than before: what the old one still holds, wherever it was moved to, comes first.
+            # The file has been replaced. The rest of the old one, wherever it was moved, is read first.
             others, unreadable = cel_files.earlier_files(self._path)
             files = [file for file in others if file.identity != identity] + files
             self._do(lambda session: missing.note(session, self._path, self._current, files, unreadable))
         rows = 0
         for file in files:
             closed = file.compressed or (file is not current and current is not None)
-            while taken := self._take(file, closed=closed):
-                rows += taken
+            while lines := self._read_chunk(file, closed=closed):
+                rows += lines
         if not rows:
             self._do(self._pricer.price_due)
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
-            self._keep_small(self._rotate_bytes)
+            self._rotate(self._rotate_bytes)
         return rows
 
-    def _keep_small(self, rotate_bytes: int) -> None:
-        """Rename the log where it has grown, and compress and delete what was read of those before."""
+    def _rotate(self, rotate_bytes: int) -> None:
+        """Rename the log if it is too large, compress renamed files that were read, and delete the oldest."""
         try:
             log_rotation.rotate(self._path, now(), rotate_bytes)
             log_rotation.tidy(
                 self._path, lambda path: self._database.read(lambda s: missing.is_read(s, path))
             )
         except OSError as error:
-            if not self._not_kept:
+            if not self._rotation_failed:
                 log.warning("Asterisk's event log can't be rotated (%s); it keeps growing", error)
-            self._not_kept = True
+            self._rotation_failed = True
 
-    def _take(self, file: LogFile, *, closed: bool = False) -> int:
-        """One chunk of a file, in one transaction; the number of lines that were consumed."""
+    def _read_chunk(self, file: LogFile, *, closed: bool = False) -> int:
+        """Read one chunk of a file, in one transaction; return the number of lines read."""
 
         def work(session: Session) -> Chunk:
             chunk = chunks.store(session, self._settings, file, closed=closed)
@@ -230,12 +236,12 @@ class Meter:
         return chunk.lines
 
     def _do(self, work: Callable[[Session], _Result]) -> _Result:
-        """Run a transaction; the calls that it prices are announced only after the commit."""
+        """Run a transaction; the calls that it prices count only after the commit."""
 
         def begin(session: Session) -> _Result:
             self._pricer.begin()
             return work(session)
 
-        done = self._database.do(begin)
+        result = self._database.do(begin)
         self._rated += self._pricer.priced
-        return done
+        return result

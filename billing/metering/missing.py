@@ -1,4 +1,4 @@
-"""Finds where rows of Asterisk's event log are missing: a file is gone, can't be read, or has lines that are not rows."""
+"""Detects missing rows of Asterisk's event log: a file is gone or unreadable, or has lines that aren't rows."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ def note(
     files: Sequence[LogFile],
     unreadable: Sequence[Unreadable],
 ) -> None:
-    """Note the files that are gone, or that can't be read.
+    """Record the files that are gone or can't be read as gaps.
 
     Args:
-        session: one that writes.
-        path: of the log that Asterisk writes now.
-        before: the identity of the file at the last poll; None at the first one, when the database is asked.
-        files: those that exist, wherever they were moved to.
-        unreadable: those that can't be read.
+        session: a session in a transaction that writes.
+        path: the log that Asterisk writes to now.
+        before: the identity of the file at the last poll; None at the first poll, for the one last read from this path.
+        files: the existing files, wherever they were moved.
+        unreadable: the files that can't be read.
     """
-    for each in unreadable:
-        text = f"{each.path} can't be read: {each.why}. Make it readable, or unpack it beside the log, and restart serve."
-        log_gaps.note(session, f"unreadable:{each.path.name}", text)
-    here = {file.identity for file in files}
-    found = select(CelPosition).where(CelPosition.offset > 0)
+    for file in unreadable:
+        text = (
+            f"{file.path} can't be read: {file.why}. Make it readable, or unpack it in the same folder, "
+            "and restart serve."
+        )
+        log_gaps.note(session, f"unreadable:{file.path.name}", text)
+    existing = {file.identity for file in files}
+    positions = select(CelPosition).where(CelPosition.offset > 0)
     if before is None:
-        found = found.where(CelPosition.path == str(path)[:400]).order_by(CelPosition.read_at.desc()).limit(1)
+        positions = positions.where(CelPosition.path == str(path)[:400])
+        positions = positions.order_by(CelPosition.read_at.desc()).limit(1)
     else:
-        found = found.where(CelPosition.file == before)
-    for position in session.scalars(found):
-        if _plain(position.file) not in here:
+        positions = positions.where(CelPosition.file == before)
+    for position in session.scalars(positions):
+        if _plain(position.file) not in existing:
             text = (
                 f"the file at {path} was read to byte {position.offset} and is gone, also from its folder. "
                 "What Asterisk wrote after that byte is not known."
@@ -49,12 +53,11 @@ def note(
 
 
 def is_read(session: Session, path: Path) -> bool:
-    """Whether all rows of a file that nobody writes to any more are in the database."""
+    """Whether all rows of a file to which nothing is written any more are in the database."""
     file = cel_files.identify(path)
     if file is None:
         return False
     position = session.get(CelPosition, file.identity)
-    # A line after the position was not read.
     return (
         position is not None and next(cel_files.whole_lines(file, position.offset, closed=True), None) is None
     )
@@ -62,7 +65,15 @@ def is_read(session: Session, path: Path) -> bool:
 
 @dataclass
 class SkippedLines:
-    """The lines of one read that are not Asterisk's rows."""
+    """The lines of one chunk that aren't rows.
+
+    Attributes:
+        path: the file's path.
+        identity: the file's identity.
+        first: the offset of the first of them; None if there are none.
+        why: why the first one isn't a row.
+        lines: their number.
+    """
 
     path: Path
     identity: str
@@ -71,7 +82,7 @@ class SkippedLines:
     lines: int = 0
 
     def add(self, offset: int, line: str, why: str) -> None:
-        """Count a line; an empty one is no loss."""
+        """Count a line. Empty lines are ignored."""
         if not line.strip():
             return
         if self.first is None:
@@ -79,12 +90,12 @@ class SkippedLines:
         self.lines += 1
 
     def note(self, session: Session) -> None:
-        """Note them as one gap."""
+        """Record them as one gap."""
         if self.first is not None:
             text = f"{self.path}, from byte {self.first} on: {self.lines} line(s) are not rows and were skipped: {self.why}."
             log_gaps.note(session, f"{self.identity}:{self.first}", text)
 
 
 def _plain(identity: str) -> str:
-    """A file's identity without the number of its turn (`Meter._position`)."""
+    """Return a file's identity without the number that `chunks` appends if a file was truncated in place."""
     return identity.partition("-")[0]

@@ -1,7 +1,7 @@
-"""Stale holds: money that is still held for a call that nothing will price any more.
+"""Stale holds: money that is still held for a call that will never be priced.
 
-A call's hold is released in the transaction that prices or closes the call. One that remains means that something was lost,
-such as rows of Asterisk's log. It is never released by itself while the two may still be talking, nor if they did talk:
+A call's hold is released in the transaction that prices or closes the call. A hold that remains means that something was
+lost, such as rows of Asterisk's log. It isn't released automatically while the two may still be talking, or if they did talk:
 a person decides that.
 """
 
@@ -27,22 +27,22 @@ from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.models import Account, Call, CallEvent, Receipt, Recording
 from taxiphone.store.types import now
 
-ENDED_LONG_AGO = timedelta(minutes=10)  # the meter needs a second
-BEGUN_LONG_AGO = timedelta(hours=25)  # no setting lets a call be longer than a day
+ENDED_LONG_AGO = timedelta(minutes=10)  # the meter usually takes a second
+BEGUN_LONG_AGO = timedelta(hours=25)  # the settings limit a talk to a day
 _SETTLED = ("ready", "failed", "empty", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A hold that nothing will charge or release any more.
+    """A hold that will never be charged or released automatically.
 
     Attributes:
-        call_id: whose; the account's owner.
-        amount: what is held, in minor units.
+        call_id: the id of the call, which is the account's owner.
+        amount: the amount held, in minor units.
         currency: ISO 4217.
-        why: one clause.
-        talked: they may have talked, so it is released only on request.
-        unpriced: the call is over and can't be priced: an alarm of its own (billing/metering/unpriced.py).
+        why: why it is stale; one clause.
+        talked: whether they may have talked, so that it is released only on request.
+        unpriced: whether the call is over and can't be priced, which is reported separately (billing/metering/unpriced.py).
     """
 
     call_id: str
@@ -54,11 +54,11 @@ class Stale:
 
 
 def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
-    """Every stale hold.
+    """Find all stale holds.
 
     Args:
-        session: where.
-        at: the time that counts as now; else this machine's, by the clock that nobody can set where it can be.
+        session: the database session.
+        at: the current time; None to read the clocks, preferring the monotonic one.
     """
     held = (
         select(Account, Call)
@@ -77,19 +77,19 @@ def find(session: Session, at: datetime | None = None) -> Iterator[Stale]:
 
 
 def release(session: Session, stale: Stale, *, although_talked: bool = False) -> int:
-    """Close the call if it is open, and release what is held to the wallet.
+    """Close the call if it is open, and release its hold to the wallet.
 
-    A talk that can be priced, by Asterisk's log or by the call events, is priced and only the rest is released.
+    If a talk can be priced, by Asterisk's log or by the call events, it is priced and only the rest is released.
 
     Returns:
-        what was released, in minor units. 0 if the call is gone, if they talked (unless `although_talked`), or if the
-        hold is no longer stale.
+        the amount released, in minor units; 0 if the call doesn't exist, if they talked (unless `although_talked`), or if
+        the hold is no longer stale.
     """
     call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
     if call is None or call.client_id is None or (stale.talked and not although_talked):
         return 0
     if _why(session, call, None) is None:
-        return 0  # it was priced since it was found, and something will take what is still held
+        return 0  # it has been priced since `find`, and the rest of the hold is still needed
     before = balances.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL and (receipt := _priced(session, call)) is not None:
         return before - receipt.total - balances.balance(session, HOLD, call.id, stale.currency)
@@ -107,20 +107,20 @@ def release(session: Session, stale: Stale, *, although_talked: bool = False) ->
 
 
 def _priced(session: Session, call: Call) -> Receipt | None:
-    """The receipt of a call whose talk is proven; None where none is, or where it can't be priced."""
-    found = talk_of(session, call)
-    if found is None or not found.microseconds or call.tariff is None:
+    """Price a call whose talk is proven and return its receipt; None if there is no talk, or it can't be priced."""
+    talk = talk_of(session, call)
+    if talk is None or not talk.microseconds or call.tariff is None:
         return None
     try:
         with session.begin_nested():
-            return abandoned.finish(session, call, found)
+            return abandoned.finish(session, call, talk)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
-        # `taxiphone call rate` says why. Whoever named this call wants the hold released all the same.
+        # The operator wants the hold released anyway. `taxiphone call rate` shows the error.
         return None
 
 
 def _why(session: Session, call: Call, at: datetime | None) -> str | None:
-    """Why nothing will take the hold of this call; None where something may."""
+    """Return why this call's hold is stale; None if it may still be charged or released."""
     status = Status(call.status)
     if call.unpriced is not None:
         return f"the call is over and can't be priced ({call.unpriced})"
@@ -138,7 +138,7 @@ def _why(session: Session, call: Call, at: datetime | None) -> str | None:
 
 
 def _since(session: Session, call: Call, what: str, then: datetime, at: datetime | None) -> timedelta:
-    """How long ago something was noted in a call; a wall clock that was set must not make a call old."""
+    """Return how long ago a call event was recorded, if possible by the monotonic clock, in case the wall clock was set."""
     noted = session.scalars(
         select(CallEvent).where(CallEvent.call_id == call.id, CallEvent.what == what).limit(1)
     ).first()
@@ -148,7 +148,7 @@ def _since(session: Session, call: Call, what: str, then: datetime, at: datetime
 
 
 def _talked(session: Session, call: Call) -> bool:
-    """Whether Asterisk's log, or the program's own call events, say that the two were put together."""
+    """Whether the two may have talked, according to the call events or Asterisk's log."""
     bridged = exists().where(CallEvent.call_id == call.id, CallEvent.what == "bridging")
     if session.execute(select(bridged)).scalar_one():
         return True

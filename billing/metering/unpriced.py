@@ -1,6 +1,6 @@
-"""Calls that are over and can't be priced: the reason is kept in the call's row, logged once, and reported until it is gone.
+"""Calls that are over and can't be priced. The reason is stored in the call's row, logged once, and reported until resolved.
 
-What was held for such a call stays held. The meter tries again every minute; `taxiphone call rate ID` tries at once.
+The hold of such a call remains. The meter tries again every minute; `taxiphone call rate ID` tries at once.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from taxiphone.store.models import Call, Receipt
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 60  # until the next attempt to price a call that could not be priced
-SUMMARY_SECONDS = 3600  # between two lines in the log about the same calls
-_LONGEST = 200  # characters of a reason, as the column has them
+SUMMARY_SECONDS = 3600  # between two log lines about the same calls
+_LONGEST = 200  # characters of a reason, the length of the column
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """A call that could not be priced the last time that was tried; `why` is one clause."""
+    """A call that could not be priced at the last attempt; `why` is one clause."""
 
     call_id: str
     why: str
 
 
 def find(session: Session) -> list[Unpriced]:
-    """Every call that is over and could not be priced, the oldest first."""
-    found = (
+    """Return every call that is over and could not be priced, oldest first."""
+    query = (
         select(Call.id, Call.unpriced)
         .where(Call.unpriced.is_not(None), Call.status.in_(OPEN))
         .order_by(Call.arrived_at, Call.id)
     )
-    return [Unpriced(call_id, why or "") for call_id, why in session.execute(found)]
+    return [Unpriced(call_id, why or "") for call_id, why in session.execute(query)]
 
 
 def note(session: Session, call_id: str, error: Exception) -> None:
-    """Keep in the call's row why it could not be priced, until it is priced or closed."""
+    """Store in the call's row why it could not be priced, until it is priced or closed."""
     call = session.get_one(Call, call_id)
     why = reason(error)
     if call.unpriced != why:
@@ -54,7 +54,7 @@ def note(session: Session, call_id: str, error: Exception) -> None:
 
 
 def reason(error: Exception) -> str:
-    """An error as one clause: a known one in its own words, another with its kind."""
+    """Format an error as one clause; an unexpected one with its type."""
     if isinstance(error, DBAPIError):
         text = f"the database refused it: {error.orig}"
     elif isinstance(error, TaxiphoneError | ValueError):
@@ -65,24 +65,24 @@ def reason(error: Exception) -> str:
 
 
 def named(call_ids: Sequence[str]) -> str:
-    """Some ids for a sentence: `a, b and 3 more`."""
+    """Format some ids for a sentence: `a, b and 3 more`."""
     more = len(call_ids) - _NAMED
     return ", ".join(call_ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def settle(session: Session, call: Call) -> Receipt | None:
-    """Price a call that is over and was not priced; at once, where the meter would try again within a minute.
+    """Try at once to price a call that is over and could not be priced.
 
     Returns:
-        the receipt; None where nobody talked, and the call was closed.
+        the receipt; None if there was no talk and the call was closed.
 
     Raises:
-        UsageError: it has its price already, or came to nothing.
-        LedgerError: it is not over by Asterisk's log, or still can't be priced. Nothing was posted.
+        UsageError: it is already priced, or was closed without a talk.
+        LedgerError: it is not over according to Asterisk's log, or still can't be priced. Nothing was posted.
     """
     call = session.get_one(Call, call.id, with_for_update=True, populate_existing=True)
     if call.status == Status.RATED:
-        raise UsageError(f"call {call.id} has its price already; --again re-rates it.")
+        raise UsageError(f"call {call.id} is already priced. To re-rate it, add --again.")
     if call.status == Status.CLOSED:
         raise UsageError(f"nobody talked in call {call.id}, so there is nothing to price.")
     try:
@@ -101,13 +101,13 @@ def settle(session: Session, call: Call) -> Receipt | None:
 
 
 class DeferredCalls:
-    """The calls that a running meter could not price: when to try each again, and what the log was told of them.
+    """The calls that a running meter could not price: when to try each again, and what was logged about it.
 
-    Not thread-safe: for the one thread that reads the log.
+    Not thread-safe: use it only in the thread that reads the log.
 
     Args:
-        again_seconds: between two attempts.
-        summary_seconds: between two lines in the log about the same calls.
+        again_seconds: seconds between two attempts.
+        summary_seconds: seconds between two log lines about the same calls.
     """
 
     def __init__(
@@ -115,20 +115,20 @@ class DeferredCalls:
     ) -> None:
         self._again_seconds, self._summary_seconds = again_seconds, summary_seconds
         self._tried: dict[str, float] = {}
-        self._told: dict[str, str] = {}
-        self._summed_up = time.monotonic()
+        self._logged: dict[str, str] = {}
+        self._summarized_at = time.monotonic()
 
     def due(self, call_id: str) -> bool:
-        """Whether to try it now."""
+        """Whether to try this call now."""
         tried = self._tried.get(call_id)
         return tried is None or time.monotonic() - tried >= self._again_seconds
 
     def defer(self, call_id: str, error: Exception) -> None:
-        """It could not be priced: a line in the log where that is news, and one an hour about all that are left."""
+        """Note that a call could not be priced. Log it if the reason is new; otherwise once an hour, with all others."""
         at, why = time.monotonic(), reason(error)
         self._tried[call_id] = at
-        if self._told.get(call_id) != why:
-            self._told[call_id] = why
+        if self._logged.get(call_id) != why:
+            self._logged[call_id] = why
             known = isinstance(error, TaxiphoneError | ValueError | DBAPIError)
             log.error(
                 "call %s is over and can't be priced: %s. Its hold stays; the meter tries again every minute. "
@@ -138,15 +138,15 @@ class DeferredCalls:
                 call_id,
                 exc_info=None if known else error,
             )
-        elif at - self._summed_up >= self._summary_seconds:
-            # One that was settled by somebody else is not tried any more.
-            left = [each for each, tried in self._tried.items() if at - tried <= 3 * self._again_seconds]
+        elif at - self._summarized_at >= self._summary_seconds:
+            # A call that another process has priced isn't tried any more, so its last attempt is old.
+            left = [other for other, tried in self._tried.items() if at - tried <= 3 * self._again_seconds]
             log.error(
                 "%d call(s) still can't be priced: %s. See: taxiphone ledger check", len(left), named(left)
             )
-            self._summed_up = at
+            self._summarized_at = at
 
     def settled(self, call_id: str) -> None:
-        """It is priced or closed."""
+        """Note that a call has been priced or closed."""
         self._tried.pop(call_id, None)
-        self._told.pop(call_id, None)
+        self._logged.pop(call_id, None)

@@ -141,7 +141,7 @@ def test_a_flood_of_refused_calls_is_one_line_and_leaves_nothing_in_the_database
     refused, often, apologised = caplog.messages
     assert refused.startswith("500 calls were refused with 503 ")
     assert often.startswith("1 calls were refused with 486 ")
-    assert apologised.startswith("1 calls came while the program was away")
+    assert apologised.startswith("1 calls arrived while the program was not available")
 
 
 def test_the_numbers_of_a_caller_are_kept_in_the_call_alone(house: Any) -> None:

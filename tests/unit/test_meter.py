@@ -212,7 +212,7 @@ def test_malformed_lines_are_left_out_and_stop_nothing(
     assert count(house, CelRow) == 13
     assert total(house, call_id, ("log gap",)) == 155
     assert "dateformat" in caplog.text
-    assert caplog.text.count(": left out,") == 7
+    assert caplog.text.count(": skipped,") == 7
 
 
 def test_a_line_that_follows_a_torn_one_is_saved(house: Any, call_id: str) -> None:

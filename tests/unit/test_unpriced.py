@@ -123,7 +123,7 @@ def test_a_command_settles_it_once_the_cause_is_gone(house: Any, app: App, broke
     assert house.problems() == []
     assert house.get(call_id).unpriced is None
     assert (house.balance("wallet", 1), house.balance("hold", call_id)) == (10_000 - 155, 0)
-    with pytest.raises(UsageError, match="has its price already; --again"):
+    with pytest.raises(UsageError, match="is already priced"):
         run(app, call, "rate", call_id)
     Meter(house.settings, house.database).read_once()
     assert house.balance("wallet", 1) == 10_000 - 155
