@@ -1,7 +1,8 @@
 """The sections of taxiphone.toml: every setting with its type, its default, what it means, and what a change of it needs.
 
-docs/settings.md is generated from this module (`make docs`): a string below a setting is its meaning there, and the
-examples of its type are its example. Where nothing else is said, a section's `needs` holds for its settings.
+docs/settings.md (`make docs`) and the file that `taxiphone init` writes are generated from this module: a string below a
+setting is its meaning there, and the examples of its type are its example. Where nothing else is said, a section's `needs`
+holds for its settings.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ _BETWEEN_QUESTIONS = 120
 
 
 class Call(Section):
-    """How long each step of a call waits, how often it asks, and how many calls are taken."""
+    """How long each step of a call waits, how often it asks, and how many calls are taken; times in seconds, unless a name says otherwise."""
 
     ring_seconds: Annotated[int, Field(ge=1, le=300)] = 30
     """How long one of the consultant's phones rings."""

@@ -6,16 +6,14 @@ import os
 from pathlib import Path
 
 import click
-import jinja2
 
 from taxiphone import settings as settings_file
+from taxiphone.commands import settings_file as commented
 from taxiphone.commands.console import examples, say
 from taxiphone.directory import numbers
 from taxiphone.errors import UsageError
-from taxiphone.settings_sections import Paths
+from taxiphone.settings_sections import Paths, Platform, Trunk
 from taxiphone.speech.prompt_texts import Languages
-
-_TEMPLATE = Path(__file__).parent / "templates" / "taxiphone.toml.j2"
 
 
 @click.command(
@@ -70,11 +68,16 @@ def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> Non
 
 def _text(cli: str, host: str, port: int, language: str) -> str:
     number = numbers.e164(cli)
-    template = jinja2.Environment(keep_trailing_newline=True).from_string(  # noqa: S701 - TOML, not HTML
-        _TEMPLATE.read_text(encoding="utf-8")
-    )
-    return template.render(
-        cli=number, host=host, port=port, language=language, region=numbers.region_of(number)
+    return commented.text(
+        {
+            "platform": {
+                "name": Platform.model_fields["name"].default,
+                "cli": number,
+                "language": language,
+                "dial_regions": [numbers.region_of(number)],
+            },
+            "trunk": {"mode": Trunk.model_fields["mode"].default, "host": host, "port": port},
+        }
     )
 
 

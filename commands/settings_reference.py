@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from taxiphone import settings_faults, settings_sections
-from taxiphone.settings import Settings
-from taxiphone.settings_sections import Needs, Section
-from taxiphone.settings_types import shown
+from taxiphone.commands.settings_descriptions import Setting, Table, tables
 
 _HEAD = """\
 # Settings
@@ -46,77 +36,35 @@ Asterisk and starts that again too. Calls keep the price that was announced to t
 
 def text() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *(_section(name, model) for name, model in sections())])
+    return "\n".join([_HEAD, *(_table(table) for table in tables())])
 
 
-def sections() -> Iterator[tuple[str, type[Section]]]:
-    """The tables of the file by name, in the order in which `Settings` has them."""
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield name, field.annotation
-
-
-def needs(model: type[Section], key: str) -> Needs:
-    """What a change of a setting needs: its own mark, else its section's."""
-    own = [each for each in model.model_fields[key].metadata if isinstance(each, Needs)]
-    return own[0] if own else model.needs
-
-
-def _section(name: str, model: type[Section]) -> str:
-    meanings = _meanings(model)
+def _table(table: Table) -> str:
     lines = [
-        f"## [{name}]",
+        f"## [{table.name}]",
         "",
-        inspect.cleandoc(model.__doc__ or ""),
+        table.meaning,
         "",
         "| setting | values | default | example | meaning | a change needs |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for key, field in model.model_fields.items():
-        values = settings_faults.may_be((name, key), Settings).partition(", such as")[0]
+    for setting in table.settings:
         cells = (
-            f"`{key}`",
-            values,
-            _default(field),
-            _example(name, key, field),
-            meanings[key],
-            needs(model, key).value,
+            f"`{setting.key}`",
+            setting.values,
+            _default(setting),
+            f"`{setting.key} = {setting.example}`",
+            setting.meaning,
+            setting.needs.value,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
-def _meanings(model: type[Section]) -> dict[str, str]:
-    """The string below each setting of a section, which Python itself does not keep."""
-    tree = ast.parse(Path(inspect.getfile(settings_sections)).read_text(encoding="utf-8"))
-    body = next(
-        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == model.__name__
-    )
-    found = {}
-    for setting, after in itertools.pairwise(body):
-        match setting, after:
-            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(said))):
-                found[key] = said
-    return found
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _default(setting: Setting) -> str:
+    if setting.required:
         return "none; it must be set"
-    return "not set" if field.default is None else f"`{_toml(field.default)}`"
-
-
-def _example(name: str, key: str, field: FieldInfo) -> str:
-    example = next(iter(field.examples or ()), None)
-    if example is None:
-        schema = settings_faults.schema_of((name, key), Settings)
-        of_item = schema.get("items", {}).get("examples")
-        example = of_item[:1] if of_item else next(iter(schema.get("examples", ())), field.default)
-    return f"`{key} = {_toml(example)}`"
-
-
-def _toml(value: Any) -> str:
-    return shown(list(value) if isinstance(value, tuple) else value)
+    return "not set" if setting.default is None else f"`{setting.default}`"
 
 
 if __name__ == "__main__":

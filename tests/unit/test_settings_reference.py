@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.fields import FieldInfo
 
-from taxiphone.commands import settings_reference
+from taxiphone.commands import settings_descriptions, settings_file, settings_reference
 from taxiphone.dialplan import config
 from taxiphone.dialplan.credentials import Secrets
 from taxiphone.settings import Settings, load
 from taxiphone.settings_faults import schema_of
-from taxiphone.settings_sections import Needs
+from taxiphone.settings_sections import Needs, Section
 
 ROOT = Path(__file__).parents[2]
-KEYS = [(name, key) for name, model in settings_reference.sections() for key in model.model_fields]
+SETTINGS = {
+    (table.name, setting.key): setting
+    for table in settings_descriptions.tables()
+    for setting in table.settings
+}
+KEYS = [*SETTINGS]
 BASE = {
     "platform": {"cli": "+33199001200"},
     "trunk": {"host": "192.0.2.7", "mode": "registration", "username": "a", "password_file": "pw"},
@@ -47,13 +54,20 @@ def settings(folder: Path, data: dict[str, dict[str, Any]]) -> Settings:
     return load(file)
 
 
+def field_of(name: str, key: str) -> FieldInfo:
+    model = Settings.model_fields[name].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Section)
+    return model.model_fields[key]
+
+
 def other(name: str, key: str) -> Any:
     """A value of a setting that is not the one it has in BASE or by default."""
     if f"{name}.{key}" in OTHERS:
         return OTHERS[f"{name}.{key}"]
-    model = dict(settings_reference.sections())[name]
+    field = field_of(name, key)
     schema = schema_of((name, key), Settings)
-    default = model.model_fields[key].default
+    default = field.default
     if isinstance(default, bool):
         return not default
     if isinstance(default, int):
@@ -62,7 +76,7 @@ def other(name: str, key: str) -> Any:
     if choices:
         value = next(each for each in choices if each != default)
     else:
-        value = (model.model_fields[key].examples or schema.get("examples") or ["0"])[0]
+        value = (field.examples or schema.get("examples") or ["0"])[0]
         value = (
             schema.get("items", {}).get("examples", [value])[0] if schema.get("type") == "array" else value
         )
@@ -93,7 +107,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_a_change_of_a_setting_needs_what_the_page_says(tmp_path: Path, name: str, key: str) -> None:
     """Asterisk reads what `asterisk config` writes: where that differs, Asterisk must reload or restart."""
     files = changed_files(tmp_path, name, key)
-    said = settings_reference.needs(dict(settings_reference.sections())[name], key)
+    said = SETTINGS[name, key].needs
     if f"{name}.{key}" in NOT_WRITTEN:
         assert not files
         assert said in {Needs.ASTERISK, Needs.RELOAD}
@@ -110,13 +124,36 @@ def test_a_change_of_a_setting_needs_what_the_page_says(tmp_path: Path, name: st
         assert said in {Needs.SERVE, Needs.NOTHING}
 
 
-def test_the_file_that_init_writes_has_every_setting_with_its_default() -> None:
-    template = (ROOT / "commands/templates/taxiphone.toml.j2").read_text("utf-8")
-    for name, key in KEYS:
-        section = template.partition(f"\n[{name}]")[2].partition("\n[")[0]
-        (line,) = re.findall(rf"^(?:# )?{key} = .*", section, re.MULTILINE)[:1]
-        field = dict(settings_reference.sections())[name].model_fields[key]
-        if line.startswith("# ") and field.default not in {None, ()}:
-            assert json.loads(re.sub(r" +#.*", "", line.partition(" = ")[2])) == json.loads(
-                json.dumps(field.default, default=str)
-            ), line
+# -- the file that init writes ----------------------------------------------------------------------------------------
+
+SET = {"platform": {"cli": "+33199001200"}, "trunk": {"host": "192.0.2.7", "port": 5062}}
+
+
+def written(*, uncommented: bool) -> dict[str, dict[str, Any]]:
+    text = settings_file.text(SET)
+    return tomllib.loads(re.sub("^#(?! )", "", text, flags=re.MULTILINE) if uncommented else text)
+
+
+def test_the_file_sets_what_init_fills_in_and_is_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "taxiphone.toml"
+    file.write_text(settings_file.text(SET), encoding="utf-8")
+    assert written(uncommented=False) == {table.name: {} for table in settings_descriptions.tables()} | SET
+    assert load(file) == Settings(**SET, file=file)
+
+
+def test_every_setting_is_in_the_file_with_its_meaning_and_its_default() -> None:
+    file = written(uncommented=True)
+    assert [(name, key) for name, settings in file.items() for key in settings] == KEYS
+    words = " ".join(re.sub("^# ", "", settings_file.text(SET), flags=re.MULTILINE).split())
+    for (name, key), setting in SETTINGS.items():
+        assert setting.meaning in words
+        default = field_of(name, key).default
+        if key not in SET.get(name, {}) and default not in {None, ()}:
+            assert file[name][key] == json.loads(json.dumps(default, default=str)), key
+
+
+def test_each_example_in_the_file_is_accepted(tmp_path: Path) -> None:
+    data = written(uncommented=True)
+    data["asterisk"]["embedded"] = False  # a group is only for an Asterisk of one's own
+    found = settings(tmp_path, data)
+    assert (found.asterisk.group, found.trunk.port) == ("asterisk", 5062)
