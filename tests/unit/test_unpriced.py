@@ -6,33 +6,18 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.metering.unpriced import DeferredCalls
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.commands.call import call
-from taxiphone.commands.console import App
 from taxiphone.commands.ledger import ledger
-from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
+from taxiphone.errors import LedgerError, UsageError
 from taxiphone.server.checks import check_billing
 from taxiphone.store.models import Call, Consultant
 
 BROKEN = {"currency": "EUR", "digits": 2, "segments": [{"from": 0, "price_per_minute": "many"}]}
-
-
-@pytest.fixture
-def app(house: Any) -> App:
-    return house.app
-
-
-def run(app: App, command: Any, *arguments: str) -> Result:
-    result = CliRunner().invoke(command, arguments, obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def freeze(house: Any, call_id: str, tariff: dict[str, Any]) -> None:
@@ -87,68 +72,66 @@ def test_the_log_sums_up_once_an_hour_what_is_left(caplog: pytest.LogCaptureFixt
     assert len(caplog.records) == 2
 
 
-def test_it_is_an_alarm_in_every_place_where_somebody_looks(
-    house: Any, app: App, broken: tuple[str, Any]
-) -> None:
+def test_it_is_an_alarm_in_every_place_where_somebody_looks(house: Any, broken: tuple[str, Any]) -> None:
     assert all(finding.ok for finding in check_billing.check(house.database))
     Meter(house.settings, house.database).read_once()
     call_id, why = broken[0], "segments[0].price_per_minute: 'many' is not a number"
     assert house.get(call_id).unpriced.startswith(why)
     assert house.problems() == ["unpriced"]
-    checked = run(app, ledger, "check")
+    checked = house.invoke(ledger, "check")
     assert checked.exit_code == 1
     assert f"taxiphone call rate {call_id}" in " ".join(checked.stdout.split())
-    listed = run(app, call, "list")
+    listed = house.invoke(call, "list")
     assert "1 finished call(s) can't be priced" in listed.stderr
-    assert json.loads(run(app, call, "list", "--json").stdout)[0]["unpriced"].startswith(why)
-    assert json.loads(run(app, call, "show", call_id, "--json").stdout)["unpriced"].startswith(why)
-    explained = run(app, call, "explain", call_id)
+    assert json.loads(house.invoke(call, "list", "--json").stdout)[0]["unpriced"].startswith(why)
+    assert json.loads(house.invoke(call, "show", call_id, "--json").stdout)["unpriced"].startswith(why)
+    explained = house.invoke(call, "explain", call_id)
     assert explained.exit_code == 0
     assert "can't be priced" in explained.stdout
     assert "can't be read: segments[0]" in explained.stdout
-    assert json.loads(run(app, call, "explain", call_id, "--json").stdout)["tariff_fault"].startswith(why)
+    assert json.loads(house.invoke(call, "explain", call_id, "--json").stdout)["tariff_fault"].startswith(why)
     wrong = [finding for finding in check_billing.check(house.database) if finding.ok is False]
     assert [call_id in finding.what for finding in wrong] == [True]
     assert f"taxiphone call rate {call_id}" in wrong[0].advice
 
 
-def test_a_command_settles_it_once_the_cause_is_gone(house: Any, app: App, broken: tuple[str, Any]) -> None:
+def test_a_command_settles_it_once_the_cause_is_gone(house: Any, broken: tuple[str, Any]) -> None:
     call_id, right = broken
     Meter(house.settings, house.database).read_once()
     with pytest.raises(LedgerError, match="still can't be priced: segments"):
-        run(app, call, "rate", call_id)
+        house.invoke(call, "rate", call_id)
     assert house.balance("wallet", 1) < 10_000 - 155
     freeze(house, call_id, right)
-    assert "costs 1.55 EUR" in run(app, call, "rate", call_id).stdout
+    assert "costs 1.55 EUR" in house.invoke(call, "rate", call_id).stdout
     assert house.problems() == []
     assert house.get(call_id).unpriced is None
     assert (house.balance("wallet", 1), house.balance("hold", call_id)) == (10_000 - 155, 0)
     with pytest.raises(UsageError, match="is already priced"):
-        run(app, call, "rate", call_id)
+        house.invoke(call, "rate", call_id)
     Meter(house.settings, house.database).read_once()
     assert house.balance("wallet", 1) == 10_000 - 155
 
 
-def test_what_can_not_be_mended_is_given_back_by_name(house: Any, app: App, broken: tuple[str, Any]) -> None:
+def test_what_can_not_be_mended_is_given_back_by_name(house: Any, broken: tuple[str, Any]) -> None:
     Meter(house.settings, house.database).read_once()
-    run(app, ledger, "release-holds")
+    house.invoke(ledger, "release-holds")
     assert house.problems() == ["unpriced"]
-    run(app, ledger, "release-holds", "--call", broken[0])
+    house.invoke(ledger, "release-holds", "--call", broken[0])
     assert (house.balance("wallet", 1), house.problems()) == (10_000, [])
 
 
-def test_a_call_that_goes_on_or_came_to_nothing_is_not_priced_by_the_command(house: Any, app: App) -> None:
+def test_a_call_that_goes_on_or_came_to_nothing_is_not_priced_by_the_command(house: Any) -> None:
     going_on = house.call(house.client(), house.consultant())
     with pytest.raises(LedgerError, match=r"not over by Asterisk's log \(it is talking\)"):
-        run(app, call, "rate", going_on)
+        house.invoke(call, "rate", going_on)
     nothing = house.call(house.client(code="7002"), 1)
     client = house.get(nothing).client_channel
     house.write(*[row for row in house.talk(nothing) if row.startswith('"CHAN_END"') and client in row])
     Meter(house.settings, house.database).read_once()
     with pytest.raises(UsageError, match="nobody talked"):
-        run(app, call, "rate", nothing)
+        house.invoke(call, "rate", nothing)
     with pytest.raises(UsageError, match="--reason requires --again"):
-        run(app, call, "rate", nothing, "--reason", "x")
+        house.invoke(call, "rate", nothing, "--reason", "x")
 
 
 def test_minus_zero_in_a_database_of_an_older_program_prices_as_zero(house: Any) -> None:

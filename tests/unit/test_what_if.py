@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from sqlalchemy import event, func, insert, literal, select, update
 
 from taxiphone.billing import what_if
@@ -18,8 +17,7 @@ from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.rating import settle_recording
 from taxiphone.commands.billing import billing
-from taxiphone.commands.console import App
-from taxiphone.errors import TaxiphoneError, UsageError
+from taxiphone.errors import UsageError
 from taxiphone.store.models import Base, Call, Client, Receipt
 
 DAY = "2025-11-22"  # of the talks in the tests' Asterisk log
@@ -33,20 +31,10 @@ FAR_BEGIN, FAR_END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzin
 ALWAYS = what_if.Period(FAR_BEGIN, FAR_END, "EUR")
 
 
-@pytest.fixture
-def app(house: Any) -> App:
-    return house.app
-
-
-def run(app: App, *arguments: str) -> Result:
-    result = CliRunner().invoke(billing, ["what-if", *arguments], obj=app)
-    if isinstance(result.exception, TaxiphoneError):
-        raise result.exception
-    return result
-
-
-def read(app: App, *arguments: str, first: str = DAY, last: str = DAY) -> Any:
-    return json.loads(run(app, "--from", first, "--to", last, "--json", *arguments).stdout)
+def read(house: Any, *arguments: str, first: str = DAY, last: str = DAY) -> Any:
+    return json.loads(
+        house.invoke(billing, "what-if", "--from", first, "--to", last, "--json", *arguments).stdout
+    )
 
 
 @pytest.fixture
@@ -86,8 +74,8 @@ def month(house: Any) -> list[str]:
 
 
 @pytest.mark.usefixtures("month")
-def test_a_month_under_one_tariff_for_all_by_hand(app: App, file: Any) -> None:
-    shown = read(app, "--tariff", file(FLAT))
+def test_a_month_under_one_tariff_for_all_by_hand(house: Any, file: Any) -> None:
+    shown = read(house, "--tariff", file(FLAT))
     # now: 1.55 + 7.17 (2.17 + 5.00) + 60.00 + 0; 30 % of each: 0.47 + 2.15 + 18.00 + 0
     assert shown["now"] == {
         "revenue": "68.72",
@@ -119,39 +107,39 @@ def test_a_month_under_one_tariff_for_all_by_hand(app: App, file: Any) -> None:
 
 
 @pytest.mark.usefixtures("month")
-def test_under_their_own_tariffs_nothing_changes(app: App) -> None:
-    shown = read(app, "--set", "vat=0")
+def test_under_their_own_tariffs_nothing_changes(house: Any) -> None:
+    shown = read(house, "--set", "vat=0")
     assert shown["now"] == shown["then"]
     assert shown["clients"] == {"more": 0, "less": 0, "same": 2, "most": [], "least": []}
 
 
 @pytest.mark.usefixtures("month")
-def test_what_is_set_changes_what_costs_something_and_leaves_free_what_is_free(app: App) -> None:
+def test_what_is_set_changes_what_costs_something_and_leaves_free_what_is_free(house: Any) -> None:
     # per minute only: 2.00 + (84 s: 2.80 + 5.00); the package has no second beyond its hour
-    assert read(app, "--set", "price_per_minute=2")["then"]["revenue"] == "69.80"
+    assert read(house, "--set", "price_per_minute=2")["then"]["revenue"] == "69.80"
     # the package alone: 70.00; a call by the minute has no fee and gets none
-    shown = read(app, "--set", "fee=70.00", "--set", "commission=0.25")
+    shown = read(house, "--set", "fee=70.00", "--set", "commission=0.25")
     assert shown["then"]["revenue"] == "78.72"
     assert shown["then"]["commission"] == "19.68"  # 0.39 (0.3875) + 1.79 (1.7925) + 17.50
-    assert read(app, "--set", "recording_fee=0")["then"]["revenue"] == "63.72"
+    assert read(house, "--set", "recording_fee=0")["then"]["revenue"] == "63.72"
     # of 1.55: 0.26 (1.2916... net); of 7.17: 1.19 (5.975, half up 5.98 net); of 60.00: 10.00
-    assert read(app, "--set", "vat=0.20")["then"]["vat"] == "11.45"
+    assert read(house, "--set", "vat=0.20")["then"]["vat"] == "11.45"
 
 
 @pytest.mark.usefixtures("month")
-def test_one_mode_or_other_days_can_be_looked_at(app: App, file: Any) -> None:
+def test_one_mode_or_other_days_can_be_looked_at(house: Any, file: Any) -> None:
     path = file(FLAT)
-    assert read(app, "--tariff", path, "--mode", "package")["calls"] == 2
-    assert read(app, "--tariff", path, "--mode", "per_minute")["calls"] == 2
-    assert read(app, "--tariff", path, first="2025-11-20", last="2025-11-23")["calls"] == 4
+    assert read(house, "--tariff", path, "--mode", "package")["calls"] == 2
+    assert read(house, "--tariff", path, "--mode", "per_minute")["calls"] == 2
+    assert read(house, "--tariff", path, first="2025-11-20", last="2025-11-23")["calls"] == 4
     for first, last in (("2025-11-20", "2025-11-21"), ("2025-11-23", "2025-11-30")):
-        empty = read(app, "--tariff", path, first=first, last=last)
+        empty = read(house, "--tariff", path, first=first, last=last)
         assert (empty["calls"], empty["then"]["revenue"]) == (0, "0.00")
 
 
 @pytest.mark.usefixtures("month")
-def test_people_get_tables_with_codes_and_no_names(app: App, file: Any) -> None:
-    shown = run(app, "--from", DAY, "--to", DAY, "--tariff", file(FLAT)).stdout
+def test_people_get_tables_with_codes_and_no_names(house: Any, file: Any) -> None:
+    shown = house.invoke(billing, "what-if", "--from", DAY, "--to", DAY, "--tariff", file(FLAT)).stdout
     assert "4 calls from 2025-11-22 to 2025-11-22" in shown
     assert "1 clients would have paid more, 1 less, 0 the same." in shown
     assert "Nothing was posted." in shown
@@ -160,7 +148,7 @@ def test_people_get_tables_with_codes_and_no_names(app: App, file: Any) -> None:
 
 
 @pytest.mark.usefixtures("month")
-def test_it_reads_and_nothing_else(app: App, house: Any, file: Any) -> None:
+def test_it_reads_and_nothing_else(house: Any, file: Any) -> None:
     def everything(session: Any) -> list[list[Any]]:
         return [list(session.execute(select(table))) for table in Base.metadata.sorted_tables]
 
@@ -169,25 +157,25 @@ def test_it_reads_and_nothing_else(app: App, house: Any, file: Any) -> None:
     event.listen(
         house.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2].lstrip())
     )
-    read(app, "--tariff", file(FLAT))
+    read(house, "--tariff", file(FLAT))
     assert statements
     written = [each for each in statements if not each.startswith("PRAGMA query_only")]
     assert {statement.split()[0] for statement in written} <= {"SELECT", "BEGIN"}
     assert house.database.do(everything) == before
 
 
-def test_a_call_without_a_talk_and_one_that_goes_on_are_left_out(app: App, house: Any, file: Any) -> None:
+def test_a_call_without_a_talk_and_one_that_goes_on_are_left_out(house: Any, file: Any) -> None:
     house.call(house.client(), house.consultant())
     today = datetime.now(UTC).date()
     around = {
         "first": (today - timedelta(days=1)).isoformat(),
         "last": (today + timedelta(days=1)).isoformat(),
     }
-    assert read(app, "--tariff", file(FLAT), **around)["calls"] == 0
+    assert read(house, "--tariff", file(FLAT), **around)["calls"] == 0
 
 
 @pytest.mark.usefixtures("month")
-def test_what_cannot_be_asked_is_refused_in_one_sentence(app: App, file: Any) -> None:
+def test_what_cannot_be_asked_is_refused_in_one_sentence(house: Any, file: Any) -> None:
     path = file(FLAT)
     days = ("--from", DAY, "--to", DAY)
     for arguments, says in (
@@ -203,12 +191,17 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(app: App, file: Any) ->
         ((*days, "--tariff", file({**FLAT, "currency": "JPY"})), "currency: the calls were charged in EUR"),
     ):
         with pytest.raises(UsageError, match=says):
-            run(app, *arguments)
+            house.invoke(billing, "what-if", *arguments)
     without_fee = {key: value for key, value in FLAT.items() if key != "recording_fee"}
     with pytest.raises(UsageError, match="recording_fee: is missing"):
-        run(app, *days, "--tariff", file(without_fee))
-    assert run(app, *days, "--mode", "package", "--tariff", file(without_fee)).exit_code == 0
-    assert run(app, "--from", "yesterday", "--to", DAY, "--set", "fee=1").exit_code == 2
+        house.invoke(billing, "what-if", *days, "--tariff", file(without_fee))
+    assert (
+        house.invoke(billing, "what-if", *days, "--mode", "package", "--tariff", file(without_fee)).exit_code
+        == 0
+    )
+    assert (
+        house.invoke(billing, "what-if", "--from", "yesterday", "--to", DAY, "--set", "fee=1").exit_code == 2
+    )
 
 
 def test_free_minutes_stay_free_under_another_price() -> None:
