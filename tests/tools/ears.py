@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import numpy as np
-from hearing import RATE, Heard, Library, Span
+from hearing import RATE, Heard, Library, Places, Span
 
 from taxiphone.demo.phone import Phone
 
@@ -30,8 +30,10 @@ class Ear:
         self.phone, self.library = phone, library
         self._leg = phone.leg
         self._at = 0.0  # so far was listened
+        self._places = Places()
         self._quiet = False  # nothing was written for a while
-        self._expected: list[tuple[str, ...]] = []
+        # What was not yet written to its end, and where it began.
+        self._unfinished: list[tuple[tuple[str, ...], float]] = []
 
     def all(self) -> Heard:
         """All that it has heard in this call so far."""
@@ -43,10 +45,13 @@ class Ear:
         Raises:
             AssertionError: it was not so within that time, or the call was over before; with what was heard.
         """
-        length = sum(self.library[name].length for name in names) / RATE
-        found = await self._until(names, length, self._said, until=time.monotonic() + seconds)
-        self._expected.append(names)
+        found = await self._until(names, self._length(names), self._said, until=time.monotonic() + seconds)
+        if len(found) < len(names) or not found[-1].whole:
+            self._unfinished.append((names, found[0].begin))
         return found
+
+    def _length(self, names: tuple[str, ...]) -> float:
+        return sum(self.library[name].length for name in names) / RATE
 
     def _said(self, heard: Heard, names: tuple[str, ...]) -> tuple[Span, ...]:
         found = heard.said(*names)
@@ -61,19 +66,18 @@ class Ear:
         return found
 
     def check(self) -> None:
-        """After the call: all that was waited for was heard to its very end, in this order.
+        """After the call: what was waited for, and was not yet written to its end then, was heard to its end.
 
         Raises:
             AssertionError: it was not; with what was heard.
         """
-        if not self._expected:
-            return
-        heard, at = self.all(), -1.0
-        for names in self._expected:
-            found = heard.said(*names, since=at)
-            assert found, f"{self.phone.name} did not hear the end of {' '.join(names)}; {heard}"
-            at = found[-1].end - _SLACK
-        self._expected.clear()
+        for names, begin in self._unfinished:
+            until = begin + self._length(names) + 2 * _SLACK
+            heard = self._since(max(0.0, begin - _SLACK), until)
+            assert heard.said(*names), (
+                f"{self.phone.name} did not hear the end of {' '.join(names)}; {self.all()}"
+            )
+        self._unfinished.clear()
 
     async def begins(self, name: str, seconds: float = 60) -> Span:
         """Wait until the beginning of a sound has been heard, so that a key comes in the middle of it."""
@@ -117,20 +121,22 @@ class Ear:
     def _follow(self) -> None:
         """Another call: another recording."""
         if self.phone.leg is not self._leg:
-            self._leg, self._at = self.phone.leg, 0.0
-            self._expected.clear()
+            self._leg, self._at, self._places = self.phone.leg, 0.0, Places()
+            self._unfinished.clear()
 
     def _size(self) -> int:
         file = self.phone.recording
         return file.stat().st_size if file.exists() else 0
 
-    def _since(self, begin: float) -> Heard:
+    def _since(self, begin: float, until: float | None = None) -> Heard:
         first = round(begin * RATE)
         file = self.phone.recording
         written = b""
         if file.exists():
             with file.open("rb") as recording:
                 recording.seek(first * _BYTES // RATE)
-                written = recording.read()
+                written = recording.read(
+                    -1 if until is None else round((until - begin) * RATE) * _BYTES // RATE
+                )
         samples = np.frombuffer(written[: len(written) // 12 * 12], "<i2")
-        return Heard(samples, self.library, times=6, since=first / RATE)
+        return Heard(samples, self.library, times=6, since=first / RATE, places=self._places)

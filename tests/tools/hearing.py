@@ -4,8 +4,9 @@ Of a pause in which no packet came, nothing is in a recording: seconds are those
 
 A sound is found where it and a stretch of what was heard have the same shape: their normalised correlation is near 1,
 whatever the loudness. A sound is compared in pieces of a quarter of a second, each near the place that the one before
-it leaves, and in halves of these where a packet came late: so it is found although the stream stumbled, and a sound
-that a key has cut is found as far as it went. tests/unit/test_hearing.py says how sure that is.
+it leaves. A piece in which a packet of 20 ms was lost is compared without that packet, and a piece in which a packet
+came late is compared in halves. So a sound is found although the stream stumbled, and a sound that a key has cut is
+found as far as it went. tests/unit/test_hearing.py says how sure that is.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from taxiphone.speech import prompts_folder
 RATE = 8000
 _PIECE = 2000  # samples: a quarter of a second
 _LEAST = 600  # a last piece shorter than this is left to the one before it
-_BLOCK = 16_384  # samples of a recording that are looked through at a time,
+_BLOCK = 8192  # samples of a recording that are looked through at a time,
 _STEP = _BLOCK - _PIECE - _LEAST  # ... and how far the next ones begin after them
 _HALVED = 2  # so often is a piece cut in two, where it is not found as a whole
 _ALIKE = 0.95  # a piece that is heard has this correlation at least; A-law, resampled twice, has 0.9995
 _PERHAPS = 0.75  # ... and half a sample beside it still this: there it is worth to look closer
 _DRIFT = 320  # samples by which a piece may come early or late: two packets
+_EXACT = 4  # samples within which a piece nearly always is where it is expected
+_PACKET = 160  # samples: 20 ms, what one lost RTP packet takes away
+_PLACES = 20  # samples between two places where a packet may have been lost
+_FEW = 3  # pieces: one lost packet may have hit all of fewer
 _GAP = 0.25  # seconds at most between two sounds that are played one after the other
 _PHASE = 2  # so many samples of the recording are between two phases
 _FAINT = 30.0  # root mean square, of 32768: below is silence, and silence is alike to nothing
@@ -66,10 +71,19 @@ class _Piece:
     samples: Samples
     energy: float
 
+    @functools.cached_property
     def halves(self) -> tuple[_Piece, _Piece]:
         """The same in two."""
         middle = len(self.samples) // 2
         return _piece(self.samples[:middle], self.offset), _piece(self.samples[middle:], self.offset + middle)
+
+    @functools.cached_property
+    def ends(self) -> tuple[_Piece, _Piece]:
+        """Its first and its last third: one lost packet leaves one of them as it is."""
+        third = len(self.samples) // 3
+        return _piece(self.samples[:third], self.offset), _piece(
+            self.samples[-third:], self.offset + len(self.samples) - third
+        )
 
 
 class Sound:
@@ -83,6 +97,9 @@ class Sound:
         # Pauses say nothing: they are in every sound.
         self.pieces = [piece for piece in pieces if piece.energy > len(piece.samples) * _FAINT**2]
         self.energy = sum(piece.energy for piece in self.pieces)
+        self.parts = (
+            [half for piece in self.pieces for half in piece.halves] if len(self.pieces) < _FEW else []
+        )
         if not self.pieces:
             raise ValueError(f"{name} is silent, and silence can't be found")
 
@@ -99,6 +116,30 @@ def alaw(data: bytes) -> Samples:
         exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0)
     )
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+class Places:
+    """Where pieces of sounds perhaps are in one recording: a later look at it searches only what has been added."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Piece, tuple[int, int, list[int]]] = {}
+
+    def of(self, piece: _Piece, track: _Track, first: int) -> list[int]:
+        """Everywhere that a piece perhaps is in a stretch of the recording.
+
+        Args:
+            piece: of a sound.
+            track: the stretch.
+            first: the sample of the recording with which it begins.
+        """
+        until = first + len(track) - len(piece.samples) + 1
+        begun, done, found = self._known.get(piece, (first, first, []))
+        if not begun <= first <= done:
+            begun, done, found = first, first, []
+        if until > done:
+            found = found + [first + place for place in track.peaks(piece, done - first)]
+            self._known[piece] = begun, until, found
+        return [place - first for place in found if first <= place < until]
 
 
 class Library(Mapping[str, Sound]):
@@ -135,12 +176,20 @@ class Heard:
         library: the sounds that it may have heard.
         times: how often 8 kHz their rate is.
         since: seconds of its recording before these samples.
+        places: what earlier looks at the same recording have found.
     """
 
     def __init__(
-        self, samples: Sequence[int], library: Library, *, times: int = 1, since: float = 0.0
+        self,
+        samples: Sequence[int],
+        library: Library,
+        *,
+        times: int = 1,
+        since: float = 0.0,
+        places: Places | None = None,
     ) -> None:
         self.library = library
+        self._places = Places() if places is None else places
         self._first = round(since * RATE)
         # Where the stream stumbled, what follows lies between two samples: other phases of the recording hit them.
         self._phases = [
@@ -234,12 +283,20 @@ class Heard:
         found: list[Span] = []
         # Where the sound's own beginning is missing (the phone was not heard yet), its middle or end leads to it.
         for anchor in dict.fromkeys((0, len(sound.pieces) // 2, len(sound.pieces) - 1)):
-            piece = sound.pieces[anchor]
-            for place in self._phases[0].peaks(piece):
-                span = self._follow(name, sound, place - piece.offset, whole_only=anchor > 0)
-                if span is not None and not any(abs(span.begin - other.begin) < _GAP for other in found):
-                    found.append(span)
+            self._look_at(sound.pieces[anchor], name, sound, found, whole_only=anchor > 0)
+        if not any(span.whole for span in found):
+            for piece in sound.parts:
+                self._look_at(piece, name, sound, found, whole_only=True)
         return sorted(found, key=lambda span: span.begin)
+
+    def _look_at(
+        self, piece: _Piece, name: str, sound: Sound, found: list[Span], *, whole_only: bool
+    ) -> None:
+        """Add every span of a sound to which a piece of it leads."""
+        for place in self._places.of(piece, self._phases[0], self._first):
+            span = self._follow(name, sound, place - piece.offset, whole_only=whole_only)
+            if span is not None and not any(abs(span.begin - other.begin) < _GAP for other in found):
+                found.append(span)
 
     def _follow(self, name: str, sound: Sound, begin: int, *, whole_only: bool) -> Span | None:
         """The sound that would begin at a place: how far it was heard, and whether that is all of it."""
@@ -269,10 +326,12 @@ class Heard:
         found = self._near(piece, at + piece.offset)
         if found is not None:
             return piece.energy, found - piece.offset
+        if halve == _HALVED and (found := self._without_a_packet(piece, at + piece.offset)) is not None:
+            return piece.energy, found - piece.offset
         if not halve:
             return 0.0, at
         energy = 0.0
-        for half in piece.halves():
+        for half in piece.halves:
             heard, place = self._heard_of(half, at, halve - 1)
             if heard:
                 energy, at = energy + heard, place
@@ -280,10 +339,34 @@ class Heard:
 
     def _near(self, piece: _Piece, place: int) -> int | None:
         """Where a piece is within the drift of a place."""
+        for drift in (_EXACT, _DRIFT):
+            for track in self._phases:
+                low, alike = track.alike(piece, place - drift, place + drift + 1)
+                if len(alike) and alike.max() >= _ALIKE:
+                    return low + int(np.argmax(alike))
+        return None
+
+    def _without_a_packet(self, piece: _Piece, place: int) -> int | None:
+        """Where a piece is that was heard without one packet, by its last sample; the rest of its sound follows there.
+
+        The packet is missing, so that what follows it comes earlier, or silence is in its place.
+        """
+        if place + len(piece.samples) - _PACKET - _DRIFT > len(self._phases[0]):
+            return None  # it has not been heard yet
         for track in self._phases:
-            low, alike = track.alike(piece, place - _DRIFT, place + _DRIFT + 1)
-            if len(alike) and alike.max() >= _ALIKE:
-                return low + int(np.argmax(alike))
+            pairs = {(place, place), (place, place - _PACKET)}
+            for end, sign in zip(piece.ends, (1, -1), strict=True):
+                low, alike = track.alike(
+                    end,
+                    place + end.offset - piece.offset - _DRIFT,
+                    place + end.offset - piece.offset + _DRIFT + 1,
+                )
+                if len(alike) and alike.max() >= _ALIKE:
+                    here = low + int(np.argmax(alike)) - (end.offset - piece.offset)
+                    pairs |= {(here, here), (here, here - _PACKET) if sign > 0 else (here + _PACKET, here)}
+            for before, after in sorted(pairs):
+                if track.alike_but_for_a_packet(piece, before, after) >= _ALIKE:
+                    return after
         return None
 
 
@@ -292,36 +375,41 @@ class _Track:
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
-        self._power = np.concatenate(([0.0], np.cumsum(samples**2)))
+        self._spectra: dict[int, Samples] = {}
         self._roots: dict[int, Samples] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
 
     @functools.cached_property
-    def _spectra(self) -> Samples:
-        """Of its blocks, each of which overlaps the next by the longest piece (overlap-save)."""
-        count = -(-len(self._samples) // _STEP)
-        padded = np.zeros(count * _STEP + _BLOCK - _STEP, np.float32)
-        padded[: len(self._samples)] = self._samples
-        blocks = np.lib.stride_tricks.sliding_window_view(padded, _BLOCK)[::_STEP]
-        return np.fft.rfft(blocks)
+    def _power(self) -> Samples:
+        return _sums(self._samples**2)
 
-    def peaks(self, piece: _Piece) -> list[int]:
-        """Where a piece is perhaps: the best place of each run of stretches that are like it."""
-        places = len(self._samples) - len(piece.samples) + 1
+    def _spectra_from(self, low: int) -> Samples:
+        """Of its blocks from a sample on, each of which overlaps the next by the longest piece (overlap-save)."""
+        if low not in self._spectra:
+            count = -(-(len(self._samples) - low) // _STEP)
+            padded = np.zeros(count * _STEP + _BLOCK - _STEP, np.float32)
+            padded[: len(self._samples) - low] = self._samples[low:]
+            blocks = np.lib.stride_tricks.sliding_window_view(padded, _BLOCK)[::_STEP]
+            self._spectra[low] = np.fft.rfft(blocks)
+        return self._spectra[low]
+
+    def peaks(self, piece: _Piece, low: int = 0) -> list[int]:
+        """Where a piece is perhaps, from a sample on: the best place of each run of stretches that are like it."""
+        places = len(self._samples) - len(piece.samples) + 1 - low
         if places <= 0:
             return []
         # Single precision is enough, and twice as quick; a block stays in the processor's cache.
         spectrum = np.conj(np.fft.rfft(piece.samples.astype(np.float32), _BLOCK))
-        product = np.fft.irfft(self._spectra * spectrum, _BLOCK)[:, :_STEP].reshape(-1)[:places]
-        alike = product / self._root(len(piece.samples))
+        product = np.fft.irfft(self._spectra_from(low) * spectrum, _BLOCK)[:, :_STEP].reshape(-1)[:places]
+        alike = product / self._root(len(piece.samples))[low:]
         least = _PERHAPS * math.sqrt(piece.energy)
         found = np.flatnonzero(alike >= least)
         if not len(found):
             return []
         runs = np.split(found, np.flatnonzero(np.diff(found) > _PIECE // 4) + 1)
-        return [int(run[np.argmax(alike[run])]) for run in runs]
+        return [low + int(run[np.argmax(alike[run])]) for run in runs]
 
     def alike(self, piece: _Piece, low: int, high: int) -> tuple[int, Samples]:
         """The normalised correlation of a piece with each stretch from one place to another; the first that there is."""
@@ -333,6 +421,34 @@ class _Track:
         energies = np.maximum(self._energies(low, high, length), _quiet(length))
         return low, product / np.sqrt(energies * piece.energy)
 
+    def alike_but_for_a_packet(self, piece: _Piece, before: int, after: int) -> float:
+        """The highest correlation of a piece with what was heard, where one packet of it may be anything.
+
+        Args:
+            piece: what should have been heard.
+            before: where it begins by what comes before the packet.
+            after: where it begins by what comes after it.
+        """
+        length = len(piece.samples)
+        begins = np.arange(_PLACES - _PACKET, length, _PLACES)
+        ends = np.minimum(begins + _PACKET, length)
+        begins = np.maximum(begins, 0)
+        products, heard, played = np.zeros((3, len(begins)))
+        for place, summed in (
+            (before, lambda sums: sums[begins]),
+            (after, lambda sums: sums[-1] - sums[ends]),
+        ):
+            low = min(length, max(0, -place))
+            high = max(low, min(length, len(self._samples) - place))
+            stretch = np.zeros(length)
+            stretch[low:high] = self._samples[place + low : place + high]
+            products += summed(_sums(stretch * piece.samples))
+            heard += summed(_sums(stretch**2))
+            played += summed(_sums(piece.samples**2))
+        alike = products / np.sqrt(np.maximum(heard, _quiet(length)) * np.maximum(played, 1.0))
+        # Where nothing else of the piece is loud enough, the packet was all of it.
+        return float(np.max(np.where(played <= _quiet(length), 1.0, alike)))
+
     def _root(self, length: int) -> Samples:
         """The root of the energy of every stretch of this length; nearly all pieces have the same."""
         if length not in self._roots:
@@ -342,6 +458,11 @@ class _Track:
 
     def _energies(self, low: int, high: int, length: int) -> Samples:
         return self._power[low + length : high + length] - self._power[low:high]
+
+
+def _sums(values: Samples) -> Samples:
+    """Of the first none, one, two ... of these values."""
+    return np.concatenate(([0.0], np.cumsum(values)))
 
 
 def _quiet(length: int) -> float:

@@ -18,6 +18,8 @@ from hearing import RATE, Heard, Library, alaw
 
 from taxiphone.speech import prompts_folder
 
+PACKET = RATE // 50
+
 
 @pytest.fixture(params=["en", "fr"])
 def library(request, tmp_path):
@@ -70,10 +72,12 @@ def test_every_number_is_found_where_it_is_and_nowhere_else(library):
 )
 def test_sentences_that_begin_or_end_alike_are_told_apart(library, pair):
     for said, other in (pair, pair[::-1]):
-        heard, _ = recorded(library, [said])
-        found = Heard(heard, library)
-        assert found.said(said)
-        assert not found.said(other)
+        heard, begins = recorded(library, [said])
+        place = round(begins[said] * RATE) + len(samples(library, said)) // 2
+        for each in (heard, *(without_a_packet(heard, place, lost) for lost in ("silent", "missing"))):
+            found = Heard(each, library)
+            assert found.said(said)
+            assert not found.said(other)
 
 
 def test_words_that_follow_each_other_are_a_sentence_and_with_another_between_them_they_are_not(library):
@@ -106,6 +110,37 @@ def test_a_packet_that_comes_late_changes_nothing(library, milliseconds):
     for place in range(8000, len(sound) - 8000, 3333):
         found = Heard(np.concatenate([np.zeros(800), sound[:place], late, sound[place:]]), library)
         assert found.said("connecting"), place
+
+
+def without_a_packet(sound, place, lost):
+    """A sound in which one RTP packet of 20 ms was lost: what follows it comes at once, or there is silence in its place."""
+    silence = np.zeros(PACKET if lost == "silent" else 0)
+    return np.concatenate([sound[:place], silence, sound[place + PACKET :]])
+
+
+@pytest.mark.parametrize("lost", ["silent", "missing"])
+@pytest.mark.parametrize("name", ["n/1", "n/5", "n/9", "n/40", "word/hour", "tone-start", "tax-included"])
+def test_a_packet_that_is_lost_changes_nothing_even_in_a_short_sound(library, name, lost):
+    sound = samples(library, name)
+    for place in range(0, len(sound) - PACKET, 200):
+        broken = without_a_packet(sound, place, lost)
+        found = Heard(np.concatenate([np.zeros(800), broken, np.zeros(800)]), library)
+        assert found.said(name), place
+
+
+def test_of_numbers_that_each_lost_a_packet_every_one_is_found_where_it_is_and_nowhere_else(library):
+    names, random = [f"n/{n}" for n in range(2, 100)], np.random.default_rng(5)
+    parts, begins, at = [], {}, 0
+    for name in names:
+        sound = samples(library, name)
+        place = int(random.integers(0, len(sound) - PACKET))
+        parts += [np.zeros(3000), without_a_packet(sound, place, random.choice(["silent", "missing"]))]
+        begins[name] = (at + 3000) / RATE
+        at += sum(map(len, parts[-2:]))
+    heard = np.concatenate(parts)
+    found = Heard(heard + random.normal(0, 15, len(heard)), library)
+    for name in names:
+        assert [span.begin for span in found.spans(name)] == [pytest.approx(begins[name], abs=0.025)], name
 
 
 def test_in_noise_in_a_tone_and_in_silence_nothing_is_heard(library):
