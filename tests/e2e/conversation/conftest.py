@@ -190,14 +190,15 @@ def _sounds(speech, what):
             yield from each
 
 
-@pytest.fixture
-def scene(cast, everyone):
-    """Make a scene: `scene("fr", consultant_language="en", price="1.55", ...)`."""
-    libraries = {}
+@pytest.fixture(scope="module")
+def library(everyone):
+    """The sounds of a language, read once for all calls of a module: `library("fr")`."""
+    return functools.cache(lambda language: Library(everyone.platform.settings, language))
 
-    def library(language):
-        settings = everyone.platform.settings
-        return libraries.setdefault(language, Library(settings, language))
+
+@pytest.fixture
+def scene(cast, library):
+    """Make a scene: `scene("fr", consultant_language="en", price="1.55", ...)`."""
 
     def make(language="en", *, consultant_language=None, **options) -> Scene:
         consultants = consultant_language or language
