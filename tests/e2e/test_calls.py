@@ -6,13 +6,11 @@ import asyncio
 import math
 
 import pytest
-import talks
 from sqlalchemy import select
 
 from taxiphone.billing.evidence import cel
 from taxiphone.demo import report
 from taxiphone.demo.platform import CLI
-from taxiphone.directory import dids
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, Receipt
 
@@ -111,59 +109,6 @@ async def test_two_calls_at_once_do_not_mix(cast):
     await first.nothing_left()
 
 
-async def test_the_consultants_code_can_be_keyed_in(cast, everyone):
-    them = cast(recording_allowed=False)
-    shared = "+33639984000"
-    everyone.platform.database.do(
-        lambda session: (
-            dids.did(session, shared) or dids.add_number(session, everyone.platform.settings, number=shared)
-        )
-    )
-    call_id = await them.dial(shared)
-    await them.platform.marked(call_id, "identified")
-    await them.press(call_id, them.client, f"{them.consultant_code}#", "consultant")
-    await them.consultant.ringing()
-    await them.client.hang_up()
-    assert (await them.finished(call_id)).outcome == Outcome.CALLER_GONE
-
-
-async def test_a_consultant_who_is_not_reached_costs_nothing(cast):
-    async def story(them, what, outcome):
-        call_id = await them.ring()
-        match what:
-            case "busy":
-                await them.consultant.decline("busy")
-            case "declines":
-                await them.consultant.decline("normal")
-            case "presses 3":
-                await them.consultant.answer()
-                await them.platform.marked(call_id, "consultant answered")
-                await them.consultant.press("3")
-            case "is a voicemail":
-                await them.consultant.answer()
-                await them.consultant.speak()
-            case "answers and hangs up":
-                await them.consultant.answer()
-                await them.platform.marked(call_id, "consultant answered")
-                await them.consultant.hang_up()
-        call = await them.finished(call_id)
-        assert (call.status, call.outcome) == (Status.CLOSED, outcome), what
-        assert them.wallet() == them.credit
-        await them.consultant.ended(1)
-
-    stories = {
-        "busy": Outcome.BUSY,
-        "lets it ring": Outcome.NO_ANSWER,
-        "declines": Outcome.REFUSED,
-        "presses 3": Outcome.REFUSED,
-        "is a voicemail": Outcome.NOT_ACCEPTED,
-        "answers and hangs up": Outcome.NOT_ACCEPTED,
-    }
-    everybody = [cast(recording_allowed=False) for _ in stories]
-    await talks.at_once(*map(story, everybody, stories.keys(), stories.values()))
-    await everybody[0].nothing_left()
-
-
 async def test_a_caller_who_hangs_up_while_it_rings_stops_the_ringing(cast):
     them = cast(recording_allowed=False)
     call_id = await them.ring()
@@ -173,44 +118,6 @@ async def test_a_caller_who_hangs_up_while_it_rings_stops_the_ringing(cast):
     assert (call.status, call.outcome) == (Status.CLOSED, Outcome.CALLER_GONE)
     assert them.wallet() == them.credit
     await them.nothing_left()
-
-
-async def test_who_is_not_known_or_dials_nobodys_number_is_told_so(cast):
-    async def story(them, who, outcome):
-        call_id = await them.dial(**who)
-        call = await them.finished(call_id)
-        assert (call.status, call.outcome) == (Status.CLOSED, outcome), who
-        assert call.caller == (who.get("caller_id", them.client.number) or None)
-        assert them.wallet() == them.credit
-        assert them.consultant.leg is None
-
-    stories = (
-        ({"caller_id": ""}, Outcome.UNKNOWN_CALLER),
-        ({"caller_id": "+33639989999"}, Outcome.UNKNOWN_CALLER),
-        ({"did": "+33639989998"}, Outcome.UNKNOWN_NUMBER),
-    )
-    everybody = [cast() for _ in stories]
-    await talks.at_once(*(story(them, *each) for them, each in zip(everybody, stories, strict=True)))
-    await everybody[0].nothing_left()
-
-
-async def test_a_call_that_may_not_be_is_refused_before_anything_rings(cast):
-    async def story(them, options, outcome):
-        call_id = await them.dial()
-        call = await them.finished(call_id)
-        assert (call.status, call.outcome) == (Status.CLOSED, outcome), options
-        assert them.wallet() == them.credit
-        assert them.consultant.leg is None
-
-    stories = (
-        ({"blocked": True}, Outcome.BLOCKED),
-        ({"credit": 154}, Outcome.NO_CREDIT),  # a cent short
-        ({"credit": 0}, Outcome.NO_CREDIT),
-        ({"available": False}, Outcome.UNAVAILABLE),
-    )
-    everybody = [cast(**options) for options, _ in stories]
-    await talks.at_once(*(story(them, *each) for them, each in zip(everybody, stories, strict=True)))
-    await everybody[0].nothing_left()
 
 
 async def test_a_line_break_in_the_number_dialled_is_no_number_and_stands_in_no_log(cast):

@@ -22,7 +22,7 @@ from taxiphone.demo.platform import Timing
 from taxiphone.demo.story import CLIENT_NUMBER, DID, Set, press_until
 from taxiphone.dialplan.asterisk.home import find_process
 from taxiphone.errors import SetupError
-from taxiphone.store.calls import FINAL, Outcome, Status
+from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Posting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -177,7 +177,14 @@ async def test_who_calls_while_the_program_is_away_hears_that_it_is(own):
     assert await own.platform.channels() == 0
 
 
-async def test_a_stop_ends_the_talk_and_prices_it(own):
+def speaks_of_a_lost_connection(own):
+    """Whether the log says that the connection to Asterisk is lost and the talks go on."""
+    return re.search(
+        "lost|away|can't be reached|go on|answers again", (own.platform.folder / "serve.log").read_text()
+    )
+
+
+async def test_a_stop_ends_the_talk_and_prices_it_and_says_nothing_of_a_lost_connection(own):
     call_id = await talk(own)
     await asyncio.sleep(1)
     assert await own.platform.stop() == 0
@@ -188,6 +195,7 @@ async def test_a_stop_ends_the_talk_and_prices_it(own):
     home = str(own.platform.settings.asterisk_home)
     listed = subprocess.run(["pgrep", "-f", home], capture_output=True, text=True, check=False)  # noqa: S607, ASYNC221 - a quick look
     assert listed.stdout == "", "no Asterisk of ours is left"
+    assert not speaks_of_a_lost_connection(own)
 
 
 async def test_with_drain_the_talk_goes_on_to_its_end_and_no_new_call_is_taken(own):
@@ -296,24 +304,6 @@ async def test_a_port_that_is_taken_is_named_and_nobody_is_told_that_calls_are_t
             made.platform.database.close()
 
 
-async def test_a_clean_stop_says_nothing_of_a_lost_connection(own):
-    call_id = await talk(own)
-    assert await own.platform.stop() == 0
-    log = (own.platform.folder / "serve.log").read_text()
-    assert not re.search("lost|away|can't be reached|go on|answers again", log)
-    assert own.platform.database.do(lambda session: session.get_one(Call, call_id)).status == Status.RATED
-
-
-async def test_when_asterisk_dies_that_is_said_and_not_that_talks_go_on(own):
-    call_id = await talk(own)
-    os.kill(find_process(own.platform.settings.asterisk_home / "etc" / "asterisk.conf"), signal.SIGKILL)
-    assert await own.platform.ended() == 1
-    log = (own.platform.folder / "serve.log").read_text()
-    assert "asterisk ended unexpectedly" in " ".join(log.split())
-    assert not re.search("lost|away|can't be reached|go on|answers again", log)
-    assert own.platform.database.do(lambda session: session.get_one(Call, call_id)).status in FINAL
-
-
 async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_path):
     made = Set(tmp_path / "set", asterisk, account=("platform", "a;secret"), timing=Timing(key_seconds=1))
     try:
@@ -330,7 +320,7 @@ async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_pat
     assert ADDRESS == "127.0.0.2"
 
 
-async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_proven(own):
+async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_proven_and_its_death_is_said(own):
     call_id = await talk(own)
     await asyncio.sleep(0.5)
     os.kill(
@@ -342,6 +332,9 @@ async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_prov
     assert "has no end of this talk" in call.review
     assert (call.billed_seconds or 0) <= 1
     assert own.platform.database.do(check) == []
+    log = (own.platform.folder / "serve.log").read_text()
+    assert "asterisk ended unexpectedly" in " ".join(log.split())
+    assert not speaks_of_a_lost_connection(own), "and not that talks go on"
 
 
 async def test_a_start_that_fails_leaves_the_talks_that_go_on(own):
