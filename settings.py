@@ -1,7 +1,7 @@
 """Loads taxiphone.toml into one frozen, validated object. Nothing else reads the file or the environment.
 
 A file with an unknown key, a wrong type or an impossible value is rejected with a sentence that names the key. Relative
-paths are relative to the file's folder. The settings themselves are in settings_sections.py.
+paths are relative to the file's folder. The settings themselves are in settings_sections/.
 """
 
 from __future__ import annotations

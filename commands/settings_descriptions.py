@@ -1,4 +1,4 @@
-"""Every setting of taxiphone.toml with its meaning, default and example, read from settings_sections.py.
+"""Every setting of taxiphone.toml with its meaning, default and example, read from settings_sections/.
 
 Both docs/settings.md and the file that `taxiphone init` writes are generated from these descriptions.
 """

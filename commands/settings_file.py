@@ -1,4 +1,4 @@
-"""The settings file that `taxiphone init` writes: every setting with its meaning, from settings_sections.py."""
+"""The settings file that `taxiphone init` writes: every setting with its meaning, from settings_sections/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md: every setting, from settings_sections.py (`make docs`)."""
+"""Writes docs/settings.md: every setting, from settings_sections/ (`make docs`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taxiphone.commands.settings_descriptions import Setting, Table, tables
 _HEAD = """\
 # Settings
 
-Every setting of `taxiphone.toml`. This page is generated from `settings_sections.py` by `make docs`.
+Every setting of `taxiphone.toml`. This page is generated from `settings_sections/` by `make docs`.
 
 `taxiphone init` writes the file with all settings, the defaults commented out. Taxiphone looks for it in this order:
 `taxiphone --config FILE`, `$TAXIPHONE_CONFIG`, `./taxiphone.toml`, `/etc/taxiphone/taxiphone.toml`. Relative paths are
