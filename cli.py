@@ -23,7 +23,7 @@ _COMMANDS = {
     "serve": Lazy("serve:serve", "Take calls until Ctrl-C or SIGTERM."),
     "doctor": Lazy(
         "doctor:doctor",
-        "Check the settings, the database, Asterisk and the trunk, and say how to fix each fault.",
+        "Check the settings, the database, Asterisk and the trunk, and explain how to fix each problem.",
     ),
     "demo": Lazy(
         "demo:demo",
@@ -32,7 +32,7 @@ _COMMANDS = {
     "consultant": Lazy("consultant:consultant", "Manage consultants: their phones, prices and statements."),
     "client": Lazy("client:client", "Manage clients: their numbers, PINs and balances."),
     "number": Lazy("number:number", "Manage the platform's numbers that clients dial."),
-    "quote": Lazy("quote:quote", "Compute what a talk costs, line by line, or how long a balance lasts."),
+    "quote": Lazy("quote:quote", "Calculate what a talk costs, line by line, or how long a balance lasts."),
     "call": Lazy("call:call", "List, explain, re-rate and simulate calls."),
     "receipt": Lazy("receipt:receipt", "Print and export the receipts of priced calls."),
     "refund": Lazy(
@@ -40,7 +40,7 @@ _COMMANDS = {
     ),
     "payout": Lazy("payout:payout", "Pay out what consultants have earned."),
     "ledger": Lazy("ledger:ledger", "Check the ledger and show its balances."),
-    "billing": Lazy("billing:billing", "Compare what other tariffs would have brought."),
+    "billing": Lazy("billing:billing", "Calculate what past calls would have cost under another tariff."),
     "recording": Lazy("recording:recording", "List, export and delete the recordings of talks (MP3)."),
     "asterisk": Lazy("asterisk:asterisk", "Manage Asterisk: the embedded one, or your own."),
     "prompts": Lazy(
@@ -77,7 +77,7 @@ def taxiphone(ctx: click.Context, config: Path | None) -> None:
     Set up the platform:      taxiphone init, doctor, serve
     Add people and numbers:   taxiphone consultant add, client add, number add
     Simulate a call:          taxiphone call simulate
-    Compute prices:           taxiphone quote, billing what-if
+    Calculate prices:         taxiphone quote, billing what-if
     See calls and prices:     taxiphone call list, call explain ID, ledger check
     """  # noqa: D301 - click reads \b as "keep these lines"
     ctx.obj = App(config=config)

@@ -105,7 +105,7 @@ def write_config(app: App, output: Path | None, *, as_json: bool) -> None:
 @json_option
 @pass_app
 def check(app: App, *, as_json: bool) -> None:
-    """Check Asterisk and what it needs, and say how to fix each fault.
+    """Check Asterisk and what it needs, and explain how to fix each problem.
 
     The exit code is 1 if there is a fault.
     """

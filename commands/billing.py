@@ -26,7 +26,7 @@ _SUMS = ("revenue", "commission", "consultants", "vat")
 
 @click.group(cls=LazyGroup)
 def billing() -> None:
-    """Compare what other tariffs would have brought."""
+    """Calculate what past calls would have cost under another tariff."""
 
 
 @billing.command(

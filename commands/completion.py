@@ -22,7 +22,7 @@ _SHELLS = ("bash", "zsh", "fish")
 def completion(shell: str) -> None:
     """Print the script that completes commands and options in SHELL.
 
-    Supported are bash (4.4 or later), zsh and fish.
+    SHELL is bash (4.4 or later), zsh or fish.
     """
     found = get_completion_class(shell)
     root = click.get_current_context().find_root().command

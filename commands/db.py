@@ -30,8 +30,8 @@ def db() -> None:
 def upgrade(app: App, /, as_json: bool) -> None:
     """Upgrade the database's schema to this program's version, completely or not at all.
 
-    Stop `taxiphone serve` first: a program of another version would write to the database at the same time. While one is
-    running, the upgrade is refused. Back up the database before: there is no downgrade (docs/operations.md).
+    Stop `taxiphone serve` and back up the database first: there is no downgrade (docs/operations.md). While `serve` is
+    running, the upgrade is refused, because two versions would write to the database at the same time.
     """
     with closing(Database(app.settings.database_url)) as database:
         database.create_if_new()
@@ -70,9 +70,9 @@ def version(app: App, /, as_json: bool) -> None:
 @json_option
 @pass_app
 def copy(app: App, /, url: str, password_file: Path | None, as_json: bool) -> None:
-    """Copy all data into the empty database at URL, from SQLite to PostgreSQL or the other way.
+    """Copy all data into the empty database at URL, from SQLite to PostgreSQL or vice versa.
 
-    Stop `taxiphone serve` first; while one is running, the copy is refused. The schema is created at URL if there is none.
+    Stop `taxiphone serve` first; while it is running, the copy is refused. The schema is created at URL if there is none.
     All tables are copied in one transaction, ids included. The settings stay as they are: set `[database] url` afterwards
     (docs/operations.md).
     """

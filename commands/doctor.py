@@ -15,7 +15,7 @@ from taxiphone.server.checks.findings import Finding
 @json_option
 @pass_app
 def doctor(app: App, as_json: bool) -> None:
-    """Check the settings, the database, Asterisk and the trunk, and say how to fix each fault.
+    """Check the settings, the database, Asterisk and the trunk, and explain how to fix each problem.
 
     The exit code is 1 if calls can't be taken.
     """

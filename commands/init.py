@@ -48,7 +48,7 @@ from taxiphone.speech.prompt_texts import Languages
 def init(file: Path, cli: str, host: str, trunk_port: int, language: str) -> None:
     """Write a commented settings file (taxiphone.toml).
 
-    FILE is ./taxiphone.toml by default. A file that exists is never overwritten.
+    FILE is ./taxiphone.toml by default. An existing file is never overwritten.
     """
     state = file.parent / Paths().state
     known = Languages.of_state(state).codes

@@ -29,11 +29,11 @@ def ledger() -> None:
 @json_option
 @pass_app
 def check(app: App, /, as_json: bool) -> None:
-    """Check the books and list what is wrong.
+    """Check the ledger and list any problems.
 
     The command checks that every posting sums to zero, that every balance is the sum of its entries, that no wallet and no
     hold is negative, that every priced call was posted once and as its receipt says, that no hold is left for a finished
-    call, and that every finished call has been priced. The exit code is 1 if something is wrong.
+    call, and that every finished call has been priced. The exit code is 1 if there are problems.
     """
     problems = app.database.read(ledger_check.check)
     if as_json:
@@ -55,17 +55,17 @@ def check(app: App, /, as_json: bool) -> None:
     "calls",
     multiple=True,
     metavar="ID",
-    help="Only the hold of this call (id, or its beginning or end), even if the parties seem to have talked. "
-    "Can be repeated.",
+    help="Release only the hold of this call, even if the parties seem to have talked. ID can be the beginning or the end of "
+    "the call's id. Can be repeated.",
 )
 @json_option
 @pass_app
 def release_holds(app: App, /, calls: tuple[str, ...], as_json: bool) -> None:
     """Release the holds of calls that will never be priced, as listed by `ledger check`.
 
-    Such a call ended more than ten minutes ago or began more than a day ago, and Asterisk's event log has no end for it. If
-    the parties seem to have talked, the hold is kept until you name the call with --call: then the proven part of the talk
-    is charged, and the rest is released.
+    Such a call ended more than ten minutes ago or began more than a day ago, and its end is missing from Asterisk's event log.
+    If the parties seem to have talked, the hold is kept until you name the call with --call. Then the proven part of the
+    talk is charged, and the rest is released.
     """
 
     def given_back(stale: Stale) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _read_log(app: App) -> None:
 @ledger.command(
     "gaps",
     epilog=examples(
-        "taxiphone ledger gaps", 'taxiphone ledger gaps --settle 3 --reason "the calls were looked at"'
+        "taxiphone ledger gaps", 'taxiphone ledger gaps --settle 3 --reason "the calls were checked"'
     ),
 )
 @click.option("--settle", type=click.IntRange(min=1), metavar="ID", help="Mark this gap as reviewed.")
@@ -110,8 +110,8 @@ def _read_log(app: App) -> None:
 def gaps(app: App, /, settle: int | None, reason: str, as_json: bool) -> None:
     """List gaps in Asterisk's event log: times for which rows are or may be missing.
 
-    Calls of that time may be priced too low or not at all. Calls that the program itself observed are priced from its own
-    notes and marked for review. `doctor` and `ledger check` report a gap until it is settled with --settle.
+    Calls during a gap may be priced too low or not at all. Calls that the program itself observed are priced from its own
+    records and marked for review. `doctor` and `ledger check` report a gap until you settle it with --settle.
     """
     if settle is not None:
         app.database.do(lambda session: log_gaps.settle(session, settle, reason))

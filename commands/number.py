@@ -39,7 +39,7 @@ def number() -> None:
 @json_option
 @pass_app
 def number_add(app: App, /, as_json: bool, **fields: Any) -> None:
-    """Add NUMBER, a number of the trunk, as one that clients can dial."""
+    """Add NUMBER, one of the trunk's numbers, for clients to dial."""
     changes = given(fields)
     row = app.database.do(lambda session: _number_row(dids.add_number(session, app.settings, **changes)))
     show_one(row, as_json=as_json)

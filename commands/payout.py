@@ -42,7 +42,7 @@ def payout() -> None:
     "--until",
     type=Day(),
     metavar="DATE",
-    help="Only what was posted up to the end of this day, in the platform's time zone.",
+    help="Pay out only what was earned up to the end of this day, in the platform's time zone.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the payouts without posting them.")
 @json_option
@@ -52,8 +52,8 @@ def payout_run(
 ) -> None:
     """Post a payout for each consultant whose unpaid earnings reach the minimum.
 
-    You can run the command at any time, even twice at once: a payout that is posted is no longer due. No money is moved:
-    give the list to your bank. All refunds and corrections are deducted, also those after --until.
+    You can run the command at any time, even twice at once: no amount is paid out twice. It doesn't transfer any money; make
+    the bank transfers from its output. All refunds and corrections are deducted, including those posted after --until.
     """
     currency = app.settings.platform.currency
     digits = app.settings.currency_digits

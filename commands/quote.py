@@ -42,7 +42,7 @@ _COLUMNS = ("seconds", "billed_seconds", "lines", "total", "commission", "consul
 @click.option(
     "--credit",
     metavar="AMOUNT",
-    help="Compute the longest talk that this amount pays for, instead of prices.",
+    help="Calculate the longest talk that this amount pays for, instead of prices.",
 )
 @json_option
 @pass_app
@@ -58,7 +58,7 @@ def quote(
     credit: str | None,
     as_json: bool,
 ) -> None:
-    """Compute what a talk costs, line by line, or how long a balance lasts.
+    """Calculate what a talk costs, line by line, or how long a balance lasts.
 
     Nothing is posted. The tariff is the consultant's current one, or it comes from a file; a file needs neither settings nor a database.
     docs/pricing.md describes the file's keys and the rules of the price.

@@ -30,7 +30,10 @@ _FORMATS = ("text", "json", "pdf")
 
 @click.group(cls=LazyGroup)
 def receipt() -> None:
-    """Print and export the receipts of priced calls."""
+    """Print and export the receipts of priced calls.
+
+    ID is a call's id, or the beginning or the end of it if no other call matches.
+    """
 
 
 @receipt.command("show", epilog=examples("taxiphone receipt show 261122-7gq4mk"))
@@ -79,8 +82,8 @@ def receipt_export(
 ) -> None:
     """Write the receipt of call ID to FILE, in the client's language; - is standard output.
 
-    The PDF is ready to be sent: it names the operator as set in [invoice] of the settings, the client, each line with its
-    duration and price, the tax, and refunds. Only you can read the file.
+    The PDF is ready to send: it has the operator's details from [invoice] in the settings, the client's name, each line with
+    its duration and price, the tax, and refunds. Only you can read the file.
     """
     wanted = form or {".pdf": "pdf", ".json": "json"}.get(file.suffix.lower(), "text")
     data, remarks = app.database.read(

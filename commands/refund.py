@@ -26,9 +26,9 @@ from taxiphone.errors import UsageError
 )
 @click.argument("call_id", metavar="CALL")
 @click.argument("given", metavar="[AMOUNT]", type=amount, required=False)
-@click.option("--all", "everything", is_flag=True, help="Refund everything that is still paid.")
+@click.option("--all", "everything", is_flag=True, help="Refund everything that has not been refunded yet.")
 @click.option("--reason", metavar="TEXT", required=True, help="The reason, printed on the receipt.")
-@click.option("--key", help="Identifies this refund: a second one with the same key refunds nothing.")
+@click.option("--key", help="Identifies this refund: a second refund with the same key refunds nothing.")
 @json_option
 @pass_app
 def refund(
@@ -43,9 +43,10 @@ def refund(
 ) -> None:
     """Refund AMOUNT of the price of CALL, or all of it, to the client's wallet.
 
-    A credit note is written. Consultant, platform and tax each refund their part, in proportion to what they received, to the cent. All refunds of a
-    call together never exceed what was paid. If everything is refunded before the recording is ready, the recording is
-    free. If the consultant was already paid out, their part is deducted from what they earn next.
+    A credit note is issued. The consultant, the platform and the tax account each return their share, in proportion to what
+    they received and rounded to the cent. All refunds of a call together never exceed what was paid. If everything is
+    refunded before the recording is ready, the recording is free. If the consultant has already been paid, their share is
+    deducted from future earnings.
     """
     if everything == (given is not None):
         raise UsageError("give either AMOUNT or --all.")

@@ -23,14 +23,14 @@ _VERBOSE_TIME = "%H:%M:%S"
 @click.option(
     "--drain",
     is_flag=True,
-    help="On the first signal, wait for the calls in progress; on the second one, end them.",
+    help="On the first signal, wait for the calls in progress to end; on the second, end them.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Log each step of each call.")
 @pass_app
 def serve(app: App, drain: bool, verbose: bool) -> None:
     """Take calls until Ctrl-C or SIGTERM.
 
-    One process runs Asterisk, the application, the meter and the conversion of recordings.
+    One process runs Asterisk, handles the calls, prices them, and converts their recordings to MP3.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[_log_handler()])
     for handler in logging.getLogger().handlers:

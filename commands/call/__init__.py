@@ -13,7 +13,7 @@ _COMMANDS = {
     ),
     "explain": Lazy(
         "call.explanation:call_explain",
-        "Explain the price of call ID: its events, its tariff, each step of the calculation, the postings.",
+        "Explain the price of call ID: its events, its tariff, each step of the calculation, and the postings.",
     ),
     "rate": Lazy(
         "call.rating:call_rate", "Price call ID if it could not be priced; with --again, re-rate it."

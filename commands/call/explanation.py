@@ -37,7 +37,7 @@ _POSTINGS = ("at", "posting", "account", "amount", "currency", "memo")
 @json_option
 @pass_app
 def call_explain(app: App, /, call_id: str, as_json: bool) -> None:
-    """Explain the price of call ID: its events, its tariff, each step of the calculation, the postings."""
+    """Explain the price of call ID: its events, its tariff, each step of the calculation, and the postings."""
     story = app.database.read(lambda session: explanation.explain(session, find_call(session, call_id)))
     if as_json:
         print_json(story)

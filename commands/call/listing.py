@@ -43,14 +43,14 @@ _REVIEW_COLUMNS = ("id", "arrived_at", "client", "consultant", "total", "currenc
 )
 @click.option("--client", metavar="CODE|NUMBER", help="Only this client's calls.")
 @click.option("--consultant", metavar="CODE", help="Only calls to this consultant.")
-@click.option("--day", type=Day(), metavar="DATE", help="Only calls of this day.")
-@click.option("--from", "first", type=Day(), metavar="DATE", help="Only calls of this day and later.")
-@click.option("--to", "last", type=Day(), metavar="DATE", help="Only calls of this day and earlier.")
+@click.option("--day", type=Day(), metavar="DATE", help="Only calls on this day.")
+@click.option("--from", "first", type=Day(), metavar="DATE", help="Only calls on or after this day.")
+@click.option("--to", "last", type=Day(), metavar="DATE", help="Only calls on or before this day.")
 @click.option(
     "--outcome",
     type=click.Choice([str(outcome) for outcome in Outcome]),
     metavar="OUTCOME",
-    help=f"Only calls that ended this way: {', '.join(Outcome)}.",
+    help=f"Only calls with this outcome: {', '.join(Outcome)}.",
 )
 @click.option(
     "--status",

@@ -20,7 +20,7 @@ from taxiphone.errors import UsageError
     epilog=examples(
         "taxiphone call rate 261122-7gq4mk",
         "taxiphone call rate --again 261122-7gq4mk",
-        'taxiphone call rate --again 261122-7gq4mk --reason "the end of the talk was missing in the log"',
+        'taxiphone call rate --again 261122-7gq4mk --reason "the end of the talk was missing from the log"',
     ),
 )
 @click.argument("call_id", metavar="ID")
@@ -32,10 +32,10 @@ def call_rate(app: App, /, call_id: str, again: bool, reason: str, as_json: bool
     """Price call ID if it could not be priced; with --again, re-rate it.
 
     The price is computed from Asterisk's event log and from the tariff that was frozen when the consultant accepted.
-    Without --again, this does at once what `serve` tries every minute: use it for a call that `ledger check` reports, after
-    you have removed the cause.
+    Without --again, the command does at once what `serve` tries every minute. Use it when `ledger check` reports a call and you
+    have fixed the cause.
 
-    With --again, nothing is posted if the price stays the same. Otherwise the charge is reversed and posted anew in one
+    With --again, nothing is posted if the price stays the same. Otherwise the charge is reversed and posted again in one
     transaction. The client is never charged twice, nor more than was held when the call was accepted. An increase is
     charged to the client's wallet; if the wallet can't cover it, the call keeps its price.
     """

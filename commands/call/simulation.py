@@ -54,9 +54,11 @@ class _Run:
     ),
 )
 @click.option(
-    "--client", metavar="CODE|NUMBER", help="The client who calls. Default: the first one who may call."
+    "--client", metavar="CODE|NUMBER", help="The calling client. Default: the first one who may call."
 )
-@click.option("--caller", metavar="NUMBER", help="Call from this number, whether a client has it or not.")
+@click.option(
+    "--caller", metavar="NUMBER", help="Call from this number, whether or not it belongs to a client."
+)
 @click.option("--hidden", is_flag=True, help="Call with a hidden number.")
 @click.option(
     "--number",
@@ -68,7 +70,7 @@ class _Run:
     type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
     help="A file with the actions of caller and consultants, one a line; - is standard input.",
 )
-@click.option("--language", metavar="LANG", help="Speak this language to everybody.")
+@click.option("--language", metavar="LANG", help="The language that everyone hears.")
 @json_option
 @pass_app
 def simulate(
@@ -85,7 +87,7 @@ def simulate(
     """Simulate a call from the first prompt to the receipt, without a telephone and without Asterisk.
 
     The call runs through the program's own application, meter and billing. It changes nothing: consultants, clients, prices
-    and balances are copied into a temporary database. If there is no database yet, invented people take part. Time is
+    and balances are copied into a temporary database. If there is no database yet, sample people are used. Time is
     simulated: a minute of talk passes at once. Without --script, you are asked for the keys of both sides.
 
     \b

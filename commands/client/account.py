@@ -33,15 +33,13 @@ _LONGEST_KEY = 50
 )
 @click.argument("who", metavar="CLIENT")
 @click.argument("amount", type=amount)
-@click.option(
-    "--key", help="Identifies this payment: a second top-up with the same key does not add the amount again."
-)
+@click.option("--key", help="Identifies this payment: a second top-up with the same key adds nothing.")
 @json_option
 @pass_app
 def top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_json: bool) -> None:
     """Add AMOUNT to the wallet of CLIENT and print the new balance.
 
-    If the payment has a number, give it as --key. The command can then be repeated safely.
+    If the payment has a reference number, give it as --key. Then you can safely repeat the command.
     """
     digits, currency = app.settings.currency_digits, app.settings.platform.currency
     minor = money.to_minor(validation.amount("the amount", amount, digits), digits)
@@ -71,7 +69,7 @@ def top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_json: boo
 def pin(app: App, /, who: str, ask: bool, as_json: bool) -> None:
     """Generate a new PIN for CLIENT and print it once.
 
-    With the code and the PIN, the client can call from any number, also a hidden one. The former PIN becomes invalid, and a
+    With the code and the PIN, the client can call from any number, also a hidden one. The previous PIN becomes invalid, and a
     pause after wrong PINs ends. With --ask you type the PIN twice, and it is not shown; without a terminal, the PIN is read
     from one line of standard input.
     """

@@ -36,7 +36,7 @@ from taxiphone.speech import names
 def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | None, as_json: bool) -> None:
     """Add the client NAME with the numbers that they call from.
 
-    To call from another or a hidden number, a client needs a PIN: taxiphone client pin.
+    To call from another number or a hidden one, a client needs a PIN: taxiphone client pin.
     """
     row = app.database.do(
         lambda session: client_row(
@@ -49,7 +49,7 @@ def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | 
     show_client(row, as_json=as_json)
     if not as_json:
         say(
-            f"\nTo call from another or a hidden number, the client needs a PIN: taxiphone client pin {row['code']}"
+            f"\nTo call from another number or a hidden one, the client needs a PIN: taxiphone client pin {row['code']}"
         )
 
 
@@ -83,7 +83,7 @@ def client_add(app: App, /, name: str, phones: tuple[str, ...], language: str | 
     "--daily-limit",
     metavar="AMOUNT|none",
     type=amount_or_none,
-    help="The most that the client wants to spend in a day, or none.",
+    help="The most that the client may spend in a day, or none.",
 )
 @json_option
 @pass_app

@@ -57,7 +57,7 @@ def statement(
 ) -> None:
     """Print what the consultant with CODE earned in a period: calls, refunds, payouts and balances.
 
-    Days begin and end in the platform's time zone. Each line has the day on which it was posted. The figures come from the
+    Days begin and end in the platform's time zone. Each line is dated by the day on which it was posted. The figures come from the
     ledger: opening balance, shares, corrections and payouts add up to the closing balance. Clients are not named.
     """
     zone = days.zone_of(app.settings)
