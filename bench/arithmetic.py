@@ -165,7 +165,7 @@ def processor_seconds(pid: int, *, without: int | None = None, proc: Path = Path
     return ticks / _TICKS
 
 
-# -- for people -----------------------------------------------------------------------------------------------------
+# -- output ---------------------------------------------------------------------------------------------------------
 
 _HEAD = (
     *("side", "calls/s", "calls", "talked", "ring median", "p95", "p99", "max"),

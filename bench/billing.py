@@ -1,9 +1,9 @@
-"""`make bench-billing`: prices and complete billed calls a second, compared with the raw speed of the database.
+"""`make bench-billing`: prices and complete billed calls per second, compared with the raw speed of the database.
 
 A call takes two durable transactions: the consultant accepts (the wallet is locked, the tariff copied, the credit held),
-and the call is priced (charge, release, receipt). The raw rate is that of the same database in the same minute, with as
-many processes: transactions of one row with the bare driver. Both run as in production: SQLite with synchronous=FULL,
-PostgreSQL with fsync.
+and the call is priced (charge, release, receipt). The raw rate is measured on the same database in the same minute, with the same
+number of processes: transactions that insert one row with the bare driver. Both databases run as in production: SQLite
+with synchronous=FULL, PostgreSQL with fsync.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from taxiphone.store.models import Call
 
 # Calls that ring at the same time.
 _BATCH = 100
-# Calls that the meter finds in its log.
+# Number of calls in the log that the meter prices.
 _METERED = 500
 _CREDIT = 10**9
 _BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -98,7 +98,7 @@ def bench_billing(seconds: float, append: Path | None, note: str | None) -> None
                 found += [_rates(storm, database, name, workers, seconds) for workers in (1, 2, 4)]
                 metered[name] = _metered(storm, database)
                 if problems := database.read(check):
-                    raise TaxiphoneError(f"the books are not right after it: {problems[0]}")
+                    raise TaxiphoneError(f"the ledger is wrong after the benchmark: {problems[0]}")
         version = f"SQLite {sqlite3.sqlite_version}, PostgreSQL {server.binaries.major}"
     lines = _section(prices, found, metered, version=version, seconds=seconds, load=load, note=note)
     say("\n".join(lines))
@@ -169,7 +169,7 @@ _Work = Callable[[Storm, Any, float], int]
 
 
 def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> float:
-    """The rate of all processes together, a second."""
+    """Return the total rate of all processes, per second."""
     gate = PROCESSES.Barrier(len(groups))
     pipes, processes = [], []
     for group in groups:
@@ -183,7 +183,7 @@ def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> f
         rates: list[float] = [pipe.recv() for pipe in pipes]
         return sum(rates)
     except EOFError:
-        raise TaxiphoneError("a process of the benchmark has died; its own words are above.") from None
+        raise TaxiphoneError("a process of the benchmark has died; its output is above.") from None
     finally:
         for process in processes:
             process.join()
@@ -275,11 +275,11 @@ def _section(
         f"- Python {machine.python_version()}, {version}; {seconds:g} s for each figure",
         *([f"- {note}"] if note else []),
         "",
-        "| one process, no database | a second |",
+        "| one process, no database | per second |",
         "| --- | ---: |",
         *(f"| {name} | {rate:,.0f} |" for name, rate in prices),
         "",
-        "| database | processes | raw transactions a second | calls a second | of the raw rate, at two transactions a call |",
+        "| database | processes | raw transactions per second | calls per second | share of the raw rate, at two transactions per call |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(
             f"| {each.database} | {each.workers} | {each.raw:,.0f} | {each.chains:,.0f} | {each.share:.0%} |"

@@ -1,7 +1,7 @@
 """`make bench-calls`: the CPU time and the ring delay that Taxiphone adds to a call, compared with a plain Dial().
 
-Both sides take the same calls from the same telephones in turns and are measured by the same code. The ring delay comes
-from the telephones' event log, so that one clock times both ends; the CPU time comes from the kernel.
+Both sides alternately take the same calls from the same telephones and are measured by the same code. The ring delay is
+taken from the telephones' event log, so both ends are timed by one clock; the CPU time comes from the kernel.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _section(
     options: str,
     note: str | None,
 ) -> str:
-    """The result as a section of docs/benchmarks.md."""
+    """Return the result as a section of docs/benchmarks.md."""
     last = "; ".join(
         f"at {row.rate:g} calls/s {row.last_step_median:.1f} ms (median), {row.last_step_p99:.1f} ms (p99)"
         for row in figures

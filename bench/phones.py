@@ -1,4 +1,4 @@
-"""The telephones of the benchmark, made of dialplan in the public network's Asterisk, with an event log.
+"""The telephones of the benchmark, implemented in the dialplan of the public network's Asterisk, with an event log.
 
 They ring, answer, press 1, speak and hang up without any program between them and the measured side.
 """
@@ -100,7 +100,7 @@ class Side:
 
 
 class Phones(PublicNetwork):
-    """The public network, with telephones made of dialplan, a second trunk, and an event log of its own."""
+    """The public network, with telephones implemented in the dialplan, a second trunk, and a separate event log."""
 
     def __init__(self, asterisk: Asterisk, home: Path, *, taxiphone_port: int, plain_port: int) -> None:
         super().__init__(asterisk, home, platform_port=taxiphone_port)

@@ -1,8 +1,8 @@
-"""A PostgreSQL server of one's own, for tests and measurements: made in a second, on a socket that nobody else reaches.
+"""A temporary PostgreSQL server for tests and measurements, on a socket that nobody else can reach. It starts in a second.
 
-It is a real one, and as careful as in production (fsync on): the machine's own binaries where there are any, else
-Debian's packages, unpacked into the cache folder without root. It runs as an unprivileged user, listens on a Unix
-socket in a folder of mode 0700 only, and is gone with the process that started it, however that ends.
+It is a real server, as durable as in production (fsync on). It uses the machine's own binaries if there are any, otherwise
+Debian's packages, unpacked into the cache folder without root. It runs as an unprivileged user, listens only on a Unix
+socket in a folder with mode 0700, and is removed together with the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _USER = "taxiphone"
 _PATIENCE_SECONDS = 60.0
 _DEBIANS = Path("/usr/lib/postgresql")
 _PR_SET_PDEATHSIG = 1
-# Loaded before a fork, not after it.
+# Loaded before a fork rather than after it.
 _libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """The folder of `initdb` and `postgres`, and their major version."""
+    """The folder with `initdb` and `postgres`, and their major version."""
 
     folder: Path
     major: int
@@ -49,7 +49,7 @@ class PostgresServer:
         options: the server's configuration, such as `{"max_connections": "50"}`.
 
     Raises:
-        SetupError: there are no binaries and none could be fetched, or the server did not start; says what to do.
+        SetupError: there are no binaries and none could be downloaded, or the server did not start.
     """
 
     def __init__(self, options: dict[str, str] | None = None) -> None:
@@ -98,7 +98,7 @@ class PostgresServer:
         self.stop()
 
     def _make(self) -> None:
-        # The files of initdb need not survive a power cut; those that the server writes later must.
+        # The files made by initdb don't have to survive a power cut; those that the server writes later do.
         options = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={_USER}")
         command = [str(self.binaries.folder / "initdb"), *options, "-D", str(self._data)]
         done = subprocess.run(
@@ -149,10 +149,10 @@ class PostgresServer:
 
 
 def find() -> Binaries:
-    """The newest PostgreSQL on the PATH, in Debian's folders or in the cache. It is fetched if there is none.
+    """Return the newest PostgreSQL on the PATH, in Debian's folders or in the cache. Download it if there is none.
 
     Raises:
-        SetupError: there are none, and they could not be fetched; or they can't be run.
+        SetupError: there is none and it could not be downloaded, or it can't be run.
     """
     on_path = shutil.which("initdb")
     folders = [Path(on_path).resolve().parent] if on_path else []
@@ -207,7 +207,7 @@ def _fetched() -> Binaries:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """The user that runs the server if this one is root, which PostgreSQL refuses; else None."""
+    """Return the user to run the server as if this user is root, which PostgreSQL refuses; otherwise None."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

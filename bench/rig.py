@@ -1,7 +1,7 @@
-"""What the benchmark runs on: Taxiphone, a plain Dial() on a second copy of the same Asterisk, and the telephones.
+"""The benchmark's test rig: Taxiphone, a plain Dial() on a second copy of the same Asterisk, and the telephones.
 
-Both sides have the same files from dialplan/config.py: the same trunk, codecs, modules, bridge and event log. The plain
-one has app_dial besides, and an extension that dials; no application is connected to it.
+Both sides use the same configuration from dialplan/config.py: trunk, codecs, modules, bridge and event log. The plain side
+also has app_dial and an extension that dials; no application is connected to it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LEGS = 2
 _OVER_SECONDS = 30.0
 
 _PLAIN_DIALPLAN = """
-; The benchmark's other side: the number dialled is one consultant's own, and he is simply dialled.
+; The benchmark's plain side: each dialled number belongs to one consultant, who is called with Dial().
 [from-trunk](+)
 exten => _+33199002XXX,1,Set(CALLERID(all)="Taxiphone" <{cli}>)
  same => n,Dial(PJSIP/+33639982${{EXTEN:-3}}@trunk,20)
@@ -64,7 +64,7 @@ class BenchSet:
 
     def __init__(self, folder: Path, asterisk: Asterisk, lines: int) -> None:
         self.lines = [Line(number) for number in range(lines)]
-        # The limits of a platform are switched off: refused calls are not what is measured.
+        # A platform's limits are switched off, because refused calls are not measured.
         unlimited = Timing(most_calls=10_000, most_calls_per_minute=10_000)
         self.platform = Platform(folder / "taxiphone", language=_LANGUAGE, timing=unlimited)
         self.taxiphone: Side
@@ -102,7 +102,7 @@ class BenchSet:
         self.plain = Side("plain Dial()", "plain", self._other.settings.cel_file, self._plain_server.pid)
 
     async def stop(self) -> None:
-        """Stop everything, whatever state it is in."""
+        """Stop everything, in whatever state it is."""
         stops = [self.phones.stop(), self.platform.stop()]
         if self._plain_server is not None:
             stops.append(self._plain_server.stop())

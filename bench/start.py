@@ -1,4 +1,4 @@
-"""`make bench-start`: the time that commands take from start to end, the best of several runs.
+"""`make bench-start`: measures how long commands take from start to end; the best of several runs counts.
 
 On a busy machine, compare the processor time (user and system), not the wall time.
 """

@@ -1,7 +1,7 @@
-"""Calls without Asterisk, many at once from several processes: accepted, talked as a log says, priced by the meter.
+"""Many concurrent calls without Asterisk, from several processes: accepted, written to an event log, priced by the meter.
 
-For the tests of the money and for its measurements. Everything but the voices is real: the database, its transactions, the
-event log in a file, and the processes, of which any may be killed at any moment.
+Used by tests and benchmarks of billing. Everything except the audio is real: the database, its transactions, the event log
+in a file, and the processes, any of which may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant
 from taxiphone.store.types import now
 
-# The begin of every talk, in seconds since 1970.
+# The start of every talk, in seconds since 1970.
 BEGIN = 1_763_846_400
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["taxiphone.bench.storm"])
@@ -51,7 +51,7 @@ class People:
 
 @dataclass(frozen=True)
 class Storm:
-    """A platform in which calls meet.
+    """A platform for concurrent calls.
 
     Attributes:
         folder: the state folder, which has the event log.
@@ -115,7 +115,7 @@ class Storm:
         return database.do(work)
 
     def start(self, shares: Sequence[Sequence[str]]) -> list[Worker]:
-        """Start a process for each share of the calls; all begin at the same moment."""
+        """Start a process for each share of the calls. All begin at the same moment."""
         gate = PROCESSES.Barrier(len(shares))
         return [Worker(self, share, gate) for share in shares]
 
@@ -187,7 +187,7 @@ def accept(storm: Storm, database: Database, call_id: str) -> bool:
 
 
 def talk_lines(call_id: str, seconds: str = "42.5") -> str:
-    """The lines that Asterisk writes for a talk that the client ends."""
+    """Return the lines that Asterisk writes for a talk that the client ends."""
     client, consultant, begin = f"client-{call_id}", consultant_leg(call_id), Decimal(BEGIN)
     end, gone = begin + Decimal(seconds), {"hangupcause": 16}
     bridge: dict[str, Any] = {"bridge_id": talk_bridge(call_id)}

@@ -12,15 +12,15 @@ _HEAD = """\
 
 Every setting of `taxiphone.toml`. This page is generated from `settings_sections/` by `make docs`.
 
-`taxiphone init` writes the file with all settings, the defaults commented out. Taxiphone looks for it in this order:
+`taxiphone init` writes the file with all settings; the defaults are commented out. Taxiphone looks for it in this order:
 `taxiphone --config FILE`, `$TAXIPHONE_CONFIG`, `./taxiphone.toml`, `/etc/taxiphone/taxiphone.toml`. Relative paths are
-relative to the file's folder. Amounts and shares are strings (`"5.00"`), so that they stay exact. An unknown key or an
-impossible value is refused with a message that names the key; `taxiphone doctor` checks the rest.
+relative to the file's folder. Amounts and shares are strings (`"5.00"`), because floats aren't exact. An unknown key or an
+impossible value is refused with a message that names the key; `taxiphone doctor` checks everything else.
 
-## After a change
+## Applying a change
 
-Commands read the file each time they run. `taxiphone serve` reads it when it starts. The last column says what else a change
-needs:
+Commands read the file each time they run. `taxiphone serve` reads it when it starts. The last column of each table says what
+else to do after a change:
 
 | column | embedded Asterisk (the default) | your own Asterisk (`embedded = false`) |
 | --- | --- | --- |
@@ -29,13 +29,13 @@ needs:
 | restart `serve`, reload Asterisk | restart `taxiphone serve` | `taxiphone asterisk config`, `asterisk -rx "core reload"`, restart `taxiphone serve` |
 | restart `serve` and Asterisk | restart `taxiphone serve` | `taxiphone asterisk config`, restart Asterisk, restart `taxiphone serve` |
 
-A restart of `serve` ends the calls in progress, and with `--drain` waits for them; it writes the files of an embedded
-Asterisk and starts that again too. Calls keep the price that was announced to them.
+Restarting `serve` ends the calls in progress, or waits for them with `--drain`. It also writes the configuration of an
+embedded Asterisk and restarts it. Calls keep the price that was announced.
 """
 
 
 def text() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([_HEAD, *(_table(table) for table in tables())])
 
 
@@ -45,7 +45,7 @@ def _table(table: Table) -> str:
         "",
         table.meaning,
         "",
-        "| setting | values | default | example | meaning | a change needs |",
+        "| setting | values | default | example | meaning | after a change |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for setting in table.settings:

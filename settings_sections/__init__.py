@@ -1,8 +1,8 @@
-"""The sections of taxiphone.toml: every setting with its type, its default, what it means, and what a change of it needs.
+"""The sections of taxiphone.toml: every setting with its type, default, description, and how a change takes effect.
 
-docs/settings.md (`make docs`) and the file that `taxiphone init` writes are generated from these classes: a string below a
-setting is its meaning there, and the examples of its type are its example. Where nothing else is said, a section's `needs`
-holds for its settings.
+docs/settings.md (`make docs`) and the file that `taxiphone init` writes are generated from these classes. The string below
+a setting is its description there, and the examples of its type are its example. A section's `needs` applies to all its
+settings without a `Needs` of their own.
 """
 
 from taxiphone.settings_sections.base import Needs, Section

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Needs(Enum):
-    """What a changed setting needs before it takes effect; docs/settings.md says how each is done.
+    """What must be done for a changed setting to take effect; docs/settings.md has the steps.
 
-    `serve` reads the file once, when it starts, and then writes the files of an embedded Asterisk. The files of an
-    Asterisk of the operator's own are written by `taxiphone asterisk config`.
+    `serve` reads the file once, when it starts, and then writes the configuration of an embedded Asterisk. If the operator
+    runs Asterisk, `taxiphone asterisk config` writes it.
     """
 
     NOTHING = "nothing"

@@ -23,7 +23,7 @@ class Trunk(Section):
     needs: ClassVar[Needs] = Needs.RELOAD
 
     mode: Literal["address", "registration"] = "address"
-    """`address`: you and the carrier know each other by IP address. `registration`: Asterisk registers with name and password."""
+    """`address`: you and the carrier identify each other by IP address. `registration`: Asterisk registers with user name and password."""
     host: Annotated[PlainName, Field(examples=["sip.carrier.example"])]
     """The carrier's host name or IP address."""
     port: Port = 5060
@@ -37,11 +37,11 @@ class Trunk(Section):
     did_from: Annotated[Literal["request-uri", "to", "p-called-party-id"] | None, Field(examples=["to"])] = (
         None
     )
-    """Where an INVITE names the dialled number. If not set: `to` with `mode = "registration"`, else `request-uri`. See docs/sip.md."""
+    """Which part of an INVITE has the dialled number. If not set: `to` with `mode = "registration"`, else `request-uri`. See docs/sip.md."""
     codecs: tuple[Literal["alaw", "ulaw", "g722"], ...] = ("alaw", "ulaw")
     """Codecs, in order of preference."""
     number_format: Annotated[NumberFormat, Needs.SERVE, Field(examples=["e164"])] = "auto"
-    """How the carrier writes numbers that begin with neither `+` nor `00`. `e164`: with country code. `national`: as numbers of `cli`'s country. `auto`: either, where only one reading is possible; otherwise the caller is asked for code and PIN (docs/numbers.md)."""
+    """How the carrier writes numbers that begin with neither `+` nor `00`. `e164`: with country code. `national`: as national numbers of `cli`'s country. `auto`: either, if only one reading is possible; otherwise the caller is asked for code and PIN (docs/numbers.md)."""
     qualify_seconds: Annotated[int, Field(ge=0, le=3600, examples=[60])] = 0
     """Seconds between OPTIONS requests to the carrier; 0 sends none. A carrier that doesn't answer them is treated as down and gets no calls."""
 
@@ -82,16 +82,16 @@ class DatabaseSection(Section):
 
 
 class AsteriskSection(Section):
-    """Asterisk: which one is used, and where it listens."""
+    """Which Asterisk is used, and where it listens."""
 
     needs: ClassVar[Needs] = Needs.RELOAD
 
     embedded: Annotated[bool, Needs.ASTERISK] = True
-    """Whether `serve` starts Asterisk and watches it. If false, you run Asterisk yourself (docs/deploy.md)."""
+    """Whether `serve` starts and monitors Asterisk. If false, you run Asterisk yourself (docs/deploy.md)."""
     group: Annotated[PlainName | None, Needs.ASTERISK, Field(examples=["asterisk"])] = None
     """The group that your own Asterisk runs as, if it runs as another user. Only with `embedded = false`."""
     binary: Annotated[FilePath | None, Needs.ASTERISK, Field(examples=["/usr/sbin/asterisk"])] = None
-    """The Asterisk program. If not set: the one on the PATH if it is recent enough, else the one from `taxiphone asterisk install`."""
+    """The Asterisk program. If not set, the one on the PATH if it is recent enough, otherwise the one from `taxiphone asterisk install`."""
     # The trunk's SIP comes from outside; who may call is decided by [trunk] match.
     sip_address: Annotated[PlainName, Needs.ASTERISK, Field(examples=["198.51.100.7"])] = "0.0.0.0"  # noqa: S104
     """The local address for SIP. The default is all IPv4 addresses."""

@@ -1,4 +1,4 @@
-"""The sections about the service: who offers it, how calls go, what they cost, and what is kept of them."""
+"""The sections about the service: how it appears to callers, how calls run, what they cost, and how long recordings are kept."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from taxiphone.settings_types import (
 
 
 class Platform(Section):
-    """How the platform appears to clients and consultants, and which numbers it may ring."""
+    """How the platform appears to clients and consultants, and which numbers it may dial."""
 
     name: DisplayName = "Taxiphone"
-    """The name that a consultant's phone shows beside the number, and the name on receipts unless `[invoice] name` is set."""
+    """The name that a consultant's phone shows next to the number, and the name on receipts unless `[invoice] name` is set."""
     cli: Annotated[E164, Needs.RELOAD]
     """The number that every consultant's phone shows, in E.164. It must be one of yours at the carrier."""
     currency: Currency = "EUR"
     """The currency of all prices and accounts (ISO 4217). Choose it before the first call: amounts are not converted."""
     language: Annotated[str, Needs.ASTERISK, Field(examples=["en"])] = "fr"
-    """The language for callers who are not known: `fr`, `en`, or one that you have added (docs/prompts.md)."""
+    """The language for unknown callers: `fr`, `en`, or one that you have added (docs/prompts.md)."""
     timezone: Annotated[Timezone, Field(examples=["Europe/Paris"])] = "UTC"
-    """The time zone (IANA) in which days and months begin, for statements, daily limits and retention."""
+    """The time zone (IANA) that determines when days and months begin, for statements, daily limits and retention."""
     dial_regions: tuple[Region, ...] = ()
-    """Countries (ISO 3166) whose numbers may be rung. If empty, the country of `cli`. See docs/numbers.md."""
+    """Countries (ISO 3166) whose numbers may be dialled. If empty, the country of `cli`. See docs/numbers.md."""
     dial_prefixes: tuple[Prefix, ...] = ()
-    """If set, only numbers that begin with one of these prefixes may be rung, within the regions and types allowed."""
+    """If set, only numbers that begin with one of these prefixes may be dialled, within the regions and types allowed."""
     dial_types: tuple[NumberKind, ...] = ("fixed", "mobile")
-    """Types of numbers that may be rung. Consultants' phones of any other type are refused."""
+    """Types of numbers that may be dialled. Consultants' phones of any other type are refused."""
 
 
 # How long a call can last without a question to the client. Tests compare these values, in seconds and keys, with the
@@ -53,7 +53,7 @@ _BETWEEN_QUESTIONS = 120
 
 
 class Call(Section):
-    """How long each step of a call waits, how often it asks, and how many calls are taken; times in seconds, unless a name says otherwise."""
+    """Time-outs and tries in each step of a call, and limits on the number of calls. Times are in seconds unless the name says otherwise."""
 
     ring_seconds: Annotated[int, Field(ge=1, le=300)] = 30
     """How long one of the consultant's phones rings."""
@@ -62,11 +62,11 @@ class Call(Section):
     key_seconds: Annotated[int, Needs.RELOAD, Field(ge=1, le=60)] = 5
     """How long a client has for each key."""
     code_tries: Annotated[int, Field(ge=1, le=10)] = 3
-    """How often a client may key in a code or PIN in one call."""
+    """How many times a client may enter a code or PIN in one call."""
     longest_minutes: Annotated[int, Field(ge=1, le=1440)] = 180
     """The longest talk, in minutes."""
     warning_seconds: Annotated[int, Field(ge=5, le=600)] = 60
-    """How long before the credit or the package ends both sides are told."""
+    """How long before the credit or the package runs out both sides are warned."""
     tell_after: bool = True
     """Whether the side that is still on the line hears duration and amount after the talk."""
     resume_minutes: Annotated[int, Field(ge=0, le=60)] = 5
@@ -76,9 +76,9 @@ class Call(Section):
     pin_pause_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     """The pause after `code_tries` wrong PINs. It doubles with each further wrong PIN."""
     rtp_timeout_seconds: Annotated[int, Field(ge=2, le=300)] = 30
-    """If one side that has been heard sends no packet for this long, the talk ends, billed to its last packet."""
+    """If a side that has been heard sends no packets for this long, the talk ends and is billed up to the last packet."""
     one_way_seconds: Annotated[int, Field(ge=2, le=60)] = 10
-    """If one side has never been heard this long after the talk began, the talk ends and isn't billed."""
+    """If one side still hasn't been heard this long after the talk began, the talk ends and isn't billed."""
     most_calls: Annotated[int, Needs.RELOAD, Field(ge=1, le=10_000)] = 100
     """Maximum number of concurrent calls, menus included. Further calls are refused with SIP 503."""
     # At least 2: a client whose call was cut off may call back before the old call has ended.
@@ -87,11 +87,11 @@ class Call(Section):
     most_ringing_per_client: Annotated[int, Field(ge=1, le=1000)] = 2
     """Maximum number of consultants who are being rung for one client."""
     most_calls_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Maximum number of calls a minute from one number. Further calls are refused with SIP 486. Calls without a number aren't counted."""
+    """Maximum number of calls per minute from one number. Further calls are refused with SIP 486. Calls without a number aren't counted."""
     end_key: Key = "9"
-    """The key by which the client, warned that the package is about to end, ends the talk with it."""
+    """The key with which the client, after the warning, chooses to end the talk when the package ends."""
     pause_key: Key = "0"
-    """The key by which either side pauses and resumes the recording."""
+    """The key with which either side pauses and resumes the recording."""
 
     @model_validator(mode="after")
     def _keys_differ(self) -> Self:
@@ -115,12 +115,12 @@ class Call(Section):
 
 
 class Billing(Section):
-    """The rules of the price that are the same for every consultant; amounts are in the platform's currency."""
+    """Pricing rules that apply to every consultant. Amounts are in the platform's currency."""
 
     first_seconds: Annotated[int, Field(ge=1, le=3600, examples=[60])] = 1
-    """The first billing increment, in seconds: a shorter talk is billed as this long."""
+    """The first billing increment, in seconds. A shorter talk is billed for this duration."""
     step_seconds: Annotated[int, Field(ge=1, le=3600, examples=[60])] = 1
-    """The billing increment after the first, in seconds. 60/60, 60/1 and 1/1 are usual."""
+    """The following billing increments, in seconds. 60/60, 60/1 and 1/1 are common."""
     short_call_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     """A package talk shorter than this counts as a network fault and isn't charged. A per-minute talk shorter than this doesn't use up the free minutes (twice at most)."""
     commission: Annotated[Share, Field(examples=["0.25"])] = Decimal("0.30")
@@ -132,22 +132,22 @@ class Billing(Section):
     vat: Annotated[Share, Field(examples=["0.20"])] = Decimal(0)
     """The rate of the tax that is included in all prices."""
     free_minutes_scope: Literal["consultant", "platform"] = "consultant"
-    """To whom a client must be new to get free minutes: to the consultant, or to the platform."""
+    """Whether clients get free minutes if they are new to the consultant, or only if they are new to the platform."""
     payout_minimum: Annotated[Amount, Needs.NOTHING] = Decimal("10.00")
-    """Consultants who have earned less than this are left to a later `taxiphone payout run`."""
+    """The smallest payout. Consultants who have earned less are paid by a later `taxiphone payout run`."""
 
 
 class Recording(Section):
-    """What becomes of a talk that both sides agreed to record."""
+    """Retention and quality of recordings."""
 
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
-    """How many days an MP3 is kept, through the end of the last one. Recordings that exist keep the date they have."""
+    """How many days an MP3 is kept, through the end of the last day. A change doesn't affect existing recordings."""
     bitrate: Annotated[int, Field(ge=16, le=128)] = 32
     """The MP3's bit rate, in kbit/s (mono speech at 8 kHz)."""
 
 
 class Invoice(Section):
-    """What receipts and statements say about you beside the amounts. A change also shows on earlier receipts."""
+    """Your details on receipts and statements. A change also applies to earlier receipts when they are shown again."""
 
     needs: ClassVar[Needs] = Needs.NOTHING
 
