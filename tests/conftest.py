@@ -1,4 +1,4 @@
-"""For all tests: PostgreSQL, one server for each process that runs them, and PINs that are hashed in no time."""
+"""Fixtures for all tests: one PostgreSQL server per test process, and PINs with a fast hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One platform and one public network for all tests of a module, and people who call and are called."""
+"""One platform and one public network for all tests of a module, with people who call and are called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Asterisk over a folder of its own: it starts from our files, answers, logs, is taken over, and stops."""
+"""A real Asterisk with its own folder: it starts with our configuration, answers, logs, is taken over, and stops."""
 
 from __future__ import annotations
 

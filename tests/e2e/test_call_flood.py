@@ -1,4 +1,4 @@
-"""Callers come at ten a second for some seconds and hang up anywhere; some dial nonsense. On loopback, and bounded.
+"""Ten callers a second hang up at any point, and some dial nonsense. On loopback, for a limited time.
 
 The carrier here is a socket that speaks just enough SIP: INVITE, CANCEL, ACK, BYE (RFC 3261). It sends no sound.
 """

@@ -1,4 +1,4 @@
-"""Real calls on a real Asterisk: two phones with keys and voices, judged by what they heard and by the books."""
+"""Real calls on a real Asterisk: two phones with keys and voices, checked by what they heard and by the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody sets the wall clock of a machine on which two people talk: what was talked is billed, and a person looks at it."""
+"""The machine's wall clock is changed during a talk: the actual duration is billed, and the call is for review."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls on the real Asterisk, several at once, each disturbed somewhere: only talk is charged, and nothing is left.
+"""Concurrent calls on a real Asterisk, each disturbed somewhere: only talk is charged, and nothing is left.
 
 What is done in which call, and where, is drawn by a fixed seed from all prompts x all disturbances;
 tests/scenarios/test_disturbances.py tries them all, on a simulated one.

@@ -1,4 +1,4 @@
-"""`embedded = false`: an Asterisk that somebody else starts, from the files that `taxiphone asterisk config` has written."""
+"""`embedded = false`: an Asterisk started by someone else, with the files from `taxiphone asterisk config`."""
 
 from __future__ import annotations
 

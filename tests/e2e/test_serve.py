@@ -1,4 +1,4 @@
-"""`taxiphone serve` as a process: killed, stopped, drained, started twice; and a trunk by registration."""
+"""`taxiphone serve` as a process: killed, stopped, drained, started twice; and a trunk with registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strangers send SIP requests in masses: what is written stays within its bounds, and fail2ban bans them and nobody else.
+"""Strangers send masses of SIP requests: the logs stay bounded, and fail2ban bans only them.
 
 On loopback, and bounded: some thousands of requests in a few seconds.
 """

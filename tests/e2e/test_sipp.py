@@ -1,4 +1,4 @@
-"""Another SIP stack than Asterisk's as carrier: sipp, against a platform set up by the README's commands alone."""
+"""A carrier with another SIP stack, sipp, against a platform set up with the README's commands only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a carrier says of a caller, in real INVITEs: who is taken for a client, and who is asked for code and PIN."""
+"""What real INVITEs say about the caller: who is recognised as a client, and who is asked for code and PIN."""
 
 from __future__ import annotations
 

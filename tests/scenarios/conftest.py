@@ -1,4 +1,4 @@
-"""Calls lived on the simulated Asterisk, in virtual time, by people who do what a script says, on both databases.
+"""Calls on the simulated Asterisk, in virtual time, by people who follow a script, on both databases.
 
 However a call goes, `live` asserts what must hold of every one: no channel, bridge, leg or hold is left, and nothing is
 charged that was not talked.

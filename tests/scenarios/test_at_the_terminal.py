@@ -1,4 +1,4 @@
-"""A person at a terminal is asked for keys where the call waits for them, on either side, and time waits too."""
+"""A person at a terminal is asked for keys when the call waits for either side, and time stands still meanwhile."""
 
 from __future__ import annotations
 

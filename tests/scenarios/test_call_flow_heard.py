@@ -1,4 +1,4 @@
-"""docs/call-flow.md is what is heard: whole calls are lived, and everybody hears its prompts, in its order and no others."""
+"""Whole simulated calls play exactly the prompts of docs/call-flow.md, in its order."""
 
 from __future__ import annotations
 

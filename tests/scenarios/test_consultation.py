@@ -1,4 +1,4 @@
-"""What becomes of a call, for every way in which the two people can behave."""
+"""The result of a call for every way in which the two people can behave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever either side does at whichever prompt: nothing is charged that was not talked, and nothing is left.
+"""Whatever either side does at any prompt, only talk is charged and nothing is left behind.
 
 The disturbances are generated, not picked: a story is lived once, and each prompt that was heard in it, by either side, is then
 disturbed in each way. What must hold of every call stands in tests/tools/witness.py. The first story in which a prompt is

@@ -1,4 +1,4 @@
-"""A request that Asterisk refuses, or answers too late, harms nobody but the one it was about, and costs nobody a talk."""
+"""A request that Asterisk refuses or answers late affects only its own leg, and prevents no talk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A consultation whose line was cut and which goes on: who is engaged meanwhile, what is told, and what it may cost."""
+"""A consultation continued after the line dropped: who counts as busy, what is announced, and what it can cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys during the talk and before it: `#*` ends at once whatever else is going on, and no other key does."""
+"""Keys during the talk and before it: only `#*` ends the talk at once, whatever else is happening."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client can't have any number of calls in progress, nor let any number of consultants be rung."""
+"""Limits on the calls in progress, and on the consultants being rung, for one client."""
 
 from __future__ import annotations
 

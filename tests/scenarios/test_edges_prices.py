@@ -1,4 +1,4 @@
-"""What is told is what is charged: prices that change meanwhile, credit that another call holds, and every reason to end."""
+"""The announced price is the charged one: price changes, credit held by another call, and every end reason."""
 
 from __future__ import annotations
 

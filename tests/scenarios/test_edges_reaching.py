@@ -1,4 +1,4 @@
-"""Several phones, several calls, and a consultant who changes their mind: who is rung, who talks, and who is let go when."""
+"""Several phones, several calls, and a consultant who pauses: who is rung, who talks, and who is released when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a restart or a gap, and at the program's own end: talks are taken over once, billed as heard, and nobody is left."""
+"""After a restart, a gap, or the program's end: talks are taken over once, billed as heard, and no leg is left."""
 
 from __future__ import annotations
 

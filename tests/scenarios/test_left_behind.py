@@ -1,4 +1,4 @@
-"""Whatever is cancelled, lost or late: no channel, no bridge and no leg is left behind, and the row says how it ended."""
+"""After any cancellation, loss or delay, no channel, bridge or leg is left, and the row has the outcome."""
 
 from __future__ import annotations
 

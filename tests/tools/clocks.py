@@ -1,4 +1,4 @@
-"""What a program notes of a talk that `house.talk` writes, by the two clocks of this machine."""
+"""The call events of a talk written by `house.talk`, timed by the two clocks of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases for tests, of both kinds and real: each test's is as quick to get as a copy of a file."""
+"""Real databases of both kinds for tests; each test gets one as quickly as a file is copied."""
 
 from __future__ import annotations
 

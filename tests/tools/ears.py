@@ -1,4 +1,4 @@
-"""An ear at a telephone: waits until something has been heard in the call that is going on, or says what was."""
+"""Listens to a phone: waits until something has been heard in the current call, and reports what was heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command of `taxiphone` with words to try it, in a house where there is something to print for each.
+"""Every command of `taxiphone` with arguments to run it, on a platform that has data for each.
 
 A command that is not here fails tests/unit/test_every_command.py: what is promised of all of them is tried with all.
 """

@@ -1,4 +1,4 @@
-"""What a phone heard, held against the sounds that should have been played to it: which ones, in which order, and when.
+"""Compares what a phone heard with the sounds that should have been played: which ones, in which order, and when.
 
 Of a pause in which no packet came, nothing is in a recording: seconds are those of what was heard.
 

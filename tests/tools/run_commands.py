@@ -1,4 +1,4 @@
-"""Runs many command lines of `taxiphone` in one process, each from `main` on, with the streams that this process has.
+"""Runs many `taxiphone` command lines in one process, each through `main`, with the streams of this process.
 
 Reads them from the file that is named, a JSON list a line, and writes each one's exit code, or the exception that
 escaped, into the second file. Standard output and error are what is looked at, so nothing is said on them.

@@ -1,4 +1,4 @@
-"""SIP messages out of the files that Asterisk's PJSIP logger writes (libpcap's format, an Ethernet frame around each)."""
+"""Reads SIP messages from the files of Asterisk's PJSIP logger (libpcap format, one Ethernet frame per message)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SIP stack that obeys no rule: a UDP socket that sends any bytes as SIP and keeps whatever comes back.
+"""A SIP stack without rules: a UDP socket that sends any bytes as SIP and keeps everything that comes back.
 
 Asterisk and sipp can't be made to send what no decent stack sends (bytes that are no UTF-8, a redirect to another technology,
 one request on two ways). The tests that need such a carrier or phone build their messages with this.

@@ -1,4 +1,4 @@
-"""A carrier and its telephones in plain Python: SIP and RTP byte by byte, where a test needs what Asterisk does not send.
+"""A carrier and its telephones in plain Python, with full control over SIP and RTP, for what Asterisk can't send.
 
 A `Carrier` is the far end of the trunk; each call on it is a `Line`. It sends no packet that the test does not ask for:
 no sound, no key, no RTCP, no comfort noise. It speaks UDP on loopback, one audio stream, A-law (G.711).

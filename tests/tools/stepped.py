@@ -1,4 +1,4 @@
-"""A wall clock that a test can set, for the programs that it starts (wall_clock.c says how)."""
+"""A wall clock that a test can set, for the programs that it starts (see wall_clock.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talks as the tests need them: begun by keys, with voices from the first second on, and judged by what was heard."""
+"""Talks for tests: started by keys, with voices from the first second on, and checked by what was heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lines themselves tell of a simulated call: who heard and pressed what, and how long the two really talked.
+"""What the channels of a simulated call show: who heard and pressed what, and how long the two really talked.
 
 `wrong` says, in sentences, where a call's row, its price or the wallets are not what was heard, pressed and talked. Its
 prices are reckoned here anew, by the rules of docs/pricing.md.

@@ -1,4 +1,4 @@
-"""A small house to bill in: settings, a database of its own, a client with credit and a consultant with a price."""
+"""A small platform for billing tests: settings, a database, a client with credit and a consultant with prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A talk whose end Asterisk never wrote is priced while the program runs, and is never given away."""
+"""If Asterisk never wrote the end of a talk, the talk is priced while the program runs, and is never free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastAGI's server and the apology, asked by a socket that does as Asterisk does."""
+"""The FastAGI server and the apology, tested over a socket that behaves like Asterisk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings are paused over AMI: Asterisk's word is taken, whatever else happens means "not paused", and nothing is left."""
+"""Recordings are paused over AMI. Only Asterisk's confirmation counts as paused, and nothing is left behind."""
 
 from __future__ import annotations
 

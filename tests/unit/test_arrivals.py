@@ -1,4 +1,4 @@
-"""Calls that only Asterisk's event log knows: each has a row as soon as the meter reads of its end."""
+"""A call that only Asterisk's event log has gets a row as soon as the meter reads its end."""
 
 from __future__ import annotations
 

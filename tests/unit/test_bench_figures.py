@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, on event logs and kernel tables that were written by hand."""
+"""The benchmark's arithmetic, on event logs and kernel tables written by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taxiphone call`, `receipt` and `ledger`, as a person and as a program use them."""
+"""`taxiphone call`, `receipt` and `ledger`, with output for people and for programs."""
 
 import json
 from datetime import UTC, datetime

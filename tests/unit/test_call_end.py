@@ -1,4 +1,4 @@
-"""A talk that is over is priced at once, though a leg is still up; and the phone that accepted is the one that counts."""
+"""A talk is priced as soon as it has ended, even if a leg is up. Only the phone that accepted counts."""
 
 from typing import Any
 

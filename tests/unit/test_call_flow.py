@@ -1,4 +1,4 @@
-"""docs/call-flow.md is true: what is generated in it is up to date, and what is written by hand is complete.
+"""The generated parts of docs/call-flow.md are up to date, and the handwritten parts are complete.
 
 That each prompt in it is heard, in its order, is shown by whole calls in tests/scenarios/test_call_flow_heard.py.
 """

@@ -1,4 +1,4 @@
-"""One number may call so often in a minute."""
+"""The number of calls per minute from one number is limited."""
 
 from __future__ import annotations
 

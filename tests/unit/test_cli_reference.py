@@ -1,4 +1,4 @@
-"""The help of every command: complete, in docs/cli.md, and with examples that work."""
+"""Every command has complete help, an entry in docs/cli.md, and examples that work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wall clock is set while two people talk: rows and marks in, a receipt out, and never more than was talked."""
+"""The wall clock is changed during a talk: no more is billed than was talked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line that was cut: the same two go on, one consultation, and not a cent is paid twice."""
+"""A talk continued after the line dropped is one consultation, and nothing is paid twice."""
 
 import json
 import threading

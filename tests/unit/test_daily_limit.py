@@ -1,4 +1,4 @@
-"""The client's own limit per day: what counts, when the day begins, and that no two calls can spend it twice."""
+"""The client's daily limit: what counts, when the day begins, and that two calls can't spend it twice."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The database by its URL: what is refused, what is done again, and a schema that is brought up to date with its rows."""
+"""Opening a database by its URL: what is refused, what is retried, and upgrades that keep the rows."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A call waits for its database no longer than a caller can be left in silence; its last word comes after all others."""
+"""A call waits for the database only briefly, and the status it writes last is written last."""
 
 from __future__ import annotations
 

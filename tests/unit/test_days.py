@@ -1,4 +1,4 @@
-"""Days and months in the platform's time zone: reports by the begin of the talk, statements and payouts by posting."""
+"""Days and months in the platform's time zone: reports by the start of the talk, statements and payouts by posting."""
 
 from __future__ import annotations
 

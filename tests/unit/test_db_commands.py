@@ -1,4 +1,4 @@
-"""`taxiphone db` on whatever may lie where the database should: one sentence, and nothing is changed."""
+"""`taxiphone db` with something other than a usable database: an error message, and nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taxiphone db copy`: a whole database in another one of either kind, and calls that go on there."""
+"""`taxiphone db copy`: copies a whole database to either kind, and calls continue there."""
 
 from __future__ import annotations
 

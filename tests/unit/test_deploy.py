@@ -1,4 +1,4 @@
-"""The units of packaging/systemd: systemd itself takes them, finds them closed, and they leave Asterisk alone."""
+"""The units in packaging/systemd are valid and hardened according to systemd, and leave Asterisk alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls, from all that a carrier says: what withholds a number, and what leaves it alone."""
+"""Identifying the caller from the carrier's headers: what withholds a number and what doesn't."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""consultant, client and number on the command line: what is printed, for people and for programs."""
+"""The commands consultant, client and number: output for people and for programs."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which numbers may be rung: by region, by type, by prefix; when a phone is added, and what doctor says of it."""
+"""Which numbers may be dialled, by region, type and prefix: when a phone is added, and in `doctor`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Numbers as people write them and as trunks send them."""
+"""Phone numbers as people write them and as carriers send them."""
 
 from typing import Any
 

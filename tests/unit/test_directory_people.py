@@ -1,4 +1,4 @@
-"""Who is who: what is kept, what is found, and what is refused without leaving anything behind."""
+"""Clients and consultants: what is stored and found, and that a refused change leaves nothing behind."""
 
 from collections.abc import Iterator
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A consultant's phones and pauses, and whom a client talked with last, on both databases."""
+"""A consultant's phones and pauses, and the consultant of a client's last talk, on both databases."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""PINs: drawn, chosen, hashed; none that somebody else would try first."""
+"""PINs: generated, chosen and hashed; trivial ones are refused."""
 
 import pytest
 from hypothesis import given

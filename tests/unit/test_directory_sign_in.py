@@ -1,4 +1,4 @@
-"""Signing in by code and PIN: what is counted, what is paused and for how long, on both databases."""
+"""Signing in by code and PIN: what is counted, and which pauses follow, on both databases."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What README.md and docs/ name exists: every command with its options, every path; and what can be run is run."""
+"""Every command, option and path mentioned in README.md and docs/ exists, and the commands run where possible."""
 
 from __future__ import annotations
 

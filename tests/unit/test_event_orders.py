@@ -1,4 +1,4 @@
-"""Price, recording, fault and refunds in every order: what is known by then settles the call, and the books are right."""
+"""Price, recording, fault and refunds in any order: what is known settles the call, and the ledger is correct."""
 
 from __future__ import annotations
 

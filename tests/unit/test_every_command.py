@@ -1,4 +1,4 @@
-"""What is promised of every command, tried with every command."""
+"""Properties that hold for every command, tested with every command."""
 
 from __future__ import annotations
 

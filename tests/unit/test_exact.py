@@ -1,4 +1,4 @@
-"""A number means the same at every door: options, taxiphone.toml, tariffs in JSON, rows of the database."""
+"""A number has the same meaning everywhere: options, taxiphone.toml, tariffs in JSON, database rows."""
 
 from __future__ import annotations
 

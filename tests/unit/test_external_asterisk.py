@@ -1,4 +1,4 @@
-"""An Asterisk that somebody else runs: what `asterisk config` lays out for it, who may read it, and what the doctor says."""
+"""An Asterisk run by the operator: what `asterisk config` writes, who can read it, and what `doctor` reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A talk that could not be heard is not billed, or only as far as it was; and both are told what is due."""
+"""A talk that could not be heard is billed only as far as it was heard, or not at all; both sides hear the result."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Free minutes: at most once for each client and consultant, or each client, whatever happens at the same time."""
+"""Free minutes are used at most once for each client and consultant, or each client, even by concurrent calls."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

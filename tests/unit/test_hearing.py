@@ -1,4 +1,4 @@
-"""The tests' ear: it finds every sound, takes none for another that is said otherwise, and hears nothing in noise.
+"""The tests' audio recognition finds every sound, doesn't confuse sounds, and finds nothing in noise.
 
 Over all sounds of both languages (318 and 314, in one recording of seven minutes each, at half to one and a half
 times their loudness, with noise 40 dB below them) one is missed, whose end is no louder than the noise, and the

@@ -1,4 +1,4 @@
-"""What Asterisk's copies of SIP messages and RTCP reports (HEP version 3) tell of a call's sound."""
+"""What Asterisk's copies of SIP messages and RTCP reports (HEP version 3) show about a call's audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation says of installing, done: from a checkout into an environment of one's own."""
+"""The documented installation works: from a checkout into a separate environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One INVITE makes one call, however often it comes (RFC 3261, 8.2.2.2)."""
+"""One INVITE makes one call, however often it arrives (RFC 3261, 8.2.2.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One press is one key, however often the carrier sends it. The times are those of events of a real Asterisk 22.10."""
+"""One press counts as one key, however often it is sent. The times are from events of a real Asterisk 22.10."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every posting sums to zero and is made at most once; no wallet and no hold falls below zero."""
+"""Every posting sums to zero and is made at most once; no wallet and no hold becomes negative."""
 
 import threading
 from collections.abc import Callable

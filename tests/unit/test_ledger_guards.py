@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: an entry too many, a sum that is not zero, a change of what was posted."""
+"""What the database itself refuses: an extra entry, a sum other than zero, a change to a posting."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The keys of a call's postings: written as they always were, and read back as what they were made of."""
+"""The keys of a call's postings: their format is stable, and they are parsed back correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs stay within a size, whatever is written."""
+"""The logs stay within their size limit, whatever is written."""
 
 from __future__ import annotations
 

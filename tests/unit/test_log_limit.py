@@ -1,4 +1,4 @@
-"""Callers can't fill the program's log."""
+"""Callers can't flood the program's log."""
 
 from __future__ import annotations
 

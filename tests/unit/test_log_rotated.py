@@ -1,4 +1,4 @@
-"""Asterisk's event log may be rotated, compressed, torn or thrown away: no row is lost in silence, and none is billed twice."""
+"""Asterisk's event log is rotated, compressed, damaged or deleted: lost rows are reported, and none is billed twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked up again and again while the program runs reads a few rows, however many calls there were before."""
+"""Queries that are repeated while the program runs read only a few rows, however many calls there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meter misses no row and charges nothing twice, whatever becomes of the file, the program or the database."""
+"""The meter misses no row and charges nothing twice, whatever happens to the file, the program or the database."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Where Asterisk dies in a call, it is finished all the same: nothing is billed that is not proven, and no hold is left."""
+"""Calls during which Asterisk died are finished: nothing unproven is billed, and no hold is left."""
 
 import asyncio
 import json

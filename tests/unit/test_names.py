@@ -1,4 +1,4 @@
-"""People's names as sounds: where they lie, which one is heard, and what of a name reaches the synthesizer."""
+"""The sounds of people's names: where they are stored, which one is played, and what the synthesizer receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts and statements as files: the words of both languages, the sums, the letters, and who may read them."""
+"""Receipts and statements as files: the texts of both languages, sums, characters and file permissions."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A talk that was cut costs in all its parts together what the uncut talk costs: properties, and a table by hand."""
+"""The parts of a dropped and continued talk together cost what the whole talk costs: properties and a table."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

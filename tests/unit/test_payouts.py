@@ -1,4 +1,4 @@
-"""Payouts: each cent that was earned goes out once, whatever is run twice, at once, or for a day in the past."""
+"""Payouts: every cent earned is paid once, even if runs are repeated, concurrent, or for a day in the past."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The tests' own PostgreSQL: whole, private, and gone with the process that started it."""
+"""The tests' PostgreSQL server is complete, private, and removed with the process that started it."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The texts, the sounds that were made from them, and the commands that change them."""
+"""The prompt texts, the sounds made from them, and the commands that change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language of the operator's own: one text file in the state folder, its sounds beside it, nothing in the package."""
+"""An operator's own language: a text file and sounds in the state folder, and nothing in the package."""
 
 from __future__ import annotations
 

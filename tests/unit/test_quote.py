@@ -1,4 +1,4 @@
-"""`taxiphone quote`: the price without a call, by a file's tariff or a consultant's own."""
+"""`taxiphone quote`: a price without a call, from a tariff file or a consultant's prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/pricing.md is true: each of its examples is run, and prints what stands there."""
+"""Each example in docs/pricing.md is run, and its output matches the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tariff's file: what is malformed is refused by one sentence with the key in it; whatever is written, no traceback."""
+"""Tariff files: a malformed one is refused with a message that names the key, never with a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A WAV is whole only when every size in its header agrees with the file's."""
+"""A WAV file is complete only if every size in its header matches the file."""
 
 import struct
 import wave

@@ -1,4 +1,4 @@
-"""recording list, export and delete; and what the doctor says of the recordings."""
+"""`recording list`, `export` and `delete`, and what `doctor` reports about recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a real WAV to a verified MP3, with the real ffmpeg, in a real worker process."""
+"""Converting a real WAV to a verified MP3, with the real ffmpeg in a real worker process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a priced call and its WAV to a ready recording whose fee is posted: once, and only then."""
+"""From a priced call and its WAV to a recording: the fee is posted once, and only when the MP3 is ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Money given back: out of the pockets that the price went into, never more than was paid, to the cent."""
+"""Refunds are taken from everyone who received the price, never exceed what was paid, and are exact to the cent."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Asterisk's security log, line by line as a real Asterisk 22 writes it, strangers' tricks included."""
+"""Asterisk's security log, with lines from a real Asterisk 22, including manipulated ones."""
 
 from __future__ import annotations
 

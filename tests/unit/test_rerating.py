@@ -1,4 +1,4 @@
-"""A priced call priced anew: reversed and charged again in one piece, never twice, never beyond what was held."""
+"""Re-rating a call: reversed and charged again in one transaction, never twice, never more than was held."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The folders of the repository against what setup.cfg says of them."""
+"""setup.cfg lists the packages that the repository has as folders."""
 
 from __future__ import annotations
 

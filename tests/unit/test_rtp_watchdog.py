@@ -1,4 +1,4 @@
-"""One side of a talk that is not heard, by the packets that come from its phone."""
+"""Detecting a side of a talk that isn't heard, from the packets of its phone."""
 
 from __future__ import annotations
 

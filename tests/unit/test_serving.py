@@ -1,4 +1,4 @@
-"""Two `serve` on one database: the second is refused, and nothing that dies or steps leaves the lock behind."""
+"""A second `serve` on one database is refused, and neither a crash nor a clock step leaves the lock behind."""
 
 from __future__ import annotations
 

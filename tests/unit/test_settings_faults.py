@@ -1,4 +1,4 @@
-"""What a person reads who made a mistake in taxiphone.toml: one sentence with the file, the key and what it may be."""
+"""Error messages for mistakes in taxiphone.toml: the file, the key and the values allowed."""
 
 from __future__ import annotations
 

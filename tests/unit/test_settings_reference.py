@@ -1,4 +1,4 @@
-"""docs/settings.md is up to date, and what it says of a change is true of Asterisk's files."""
+"""docs/settings.md is up to date, and what it says about applying changes matches Asterisk's configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One settlement: rating, re-rating, the explanation and the what-if say the same of a call, whatever the facts."""
+"""Rating, re-rating, the explanation and what-if agree on every call, whatever the facts."""
 
 from __future__ import annotations
 

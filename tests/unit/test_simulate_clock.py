@@ -1,4 +1,4 @@
-"""Time jumps where everybody waits, and stands still while somebody works."""
+"""Virtual time jumps when every task waits, and stands still while a thread works."""
 
 from __future__ import annotations
 

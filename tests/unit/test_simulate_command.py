@@ -1,4 +1,4 @@
-"""taxiphone call simulate: a whole call on the command line, on a copy of who is who, and nothing real is touched."""
+"""`taxiphone call simulate` runs a whole call on a copy of the directory and changes nothing real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script's lines are understood, or refused with a sentence that says what would be."""
+"""Lines of a script are parsed, or refused with a message that says what is allowed."""
 
 from __future__ import annotations
 

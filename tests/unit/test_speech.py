@@ -1,4 +1,4 @@
-"""What is said for a value, in French and in English, in the words of the sounds that are played."""
+"""What is said for each kind of value, in French and English, in the words of the sounds played."""
 
 from __future__ import annotations
 

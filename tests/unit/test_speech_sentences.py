@@ -1,4 +1,4 @@
-"""The sentences with values in them: what client and consultant hear, word for word, in French and in English."""
+"""Sentences with values, word for word, in French and English."""
 
 from __future__ import annotations
 

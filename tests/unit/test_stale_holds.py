@@ -1,4 +1,4 @@
-"""A hold that nothing will take any more is named by the check, and given back when a person says so."""
+"""A hold that will never be used is reported by the check, and released by the operator's command."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is not imported until it is needed: a command must answer at once."""
+"""Commands start quickly: what isn't needed isn't imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fifty calls at once, from several processes, on one wallet; and the same while processes are killed."""
+"""Fifty concurrent calls from several processes on one wallet, and the same while processes are killed."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tables of Asterisk's events and the talk that they tell of; the tables lie in tests/scenarios/talk/."""
+"""Tables of Asterisk's events and the talk derived from them; the tables are in tests/scenarios/talk/."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""How far a talk was heard, and whether it ended as nobody asked for: tables of ends."""
+"""Up to when a talk was heard, and whether it dropped: tables of ends."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A talk becomes money once: price, postings, receipt; then the recording's fee, or its return."""
+"""A talk is charged once: price, postings, receipt; then the recording fee, or its release."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Asterisk's own end of a talk, where the wall clock is set: what is told apart, and for how long."""
+"""Asterisk's talk time-out when the wall clock is changed: which cases are distinguished, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tariff is and what holds for every one of them; the tables are in test_tariff_cases.py."""
+"""Properties that hold for every tariff; the tables are in test_tariff_cases.py."""
 
 import itertools
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a talk costs, as tables: computed by hand, or published by other rating engines; each row says where it is from.
+"""What a talk costs, as tables: calculated by hand or published by other rating engines; each row names its source.
 
 A row is: tariff, seconds of talk, the lines (what, billed seconds, minor units), total, commission, share, source. A sum in
 a source is exact up to the arrow; there it is rounded, half up. `3 x 1.55 / 60` is three seconds.

@@ -1,4 +1,4 @@
-"""No float anywhere near money: not in the code's text, not in what it returns, not in what the database keeps."""
+"""No float is used for money: not in the code, not in its results, not in the database."""
 
 from __future__ import annotations
 

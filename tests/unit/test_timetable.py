@@ -1,4 +1,4 @@
-"""When what is due in a talk, by what was fixed when the consultant accepted."""
+"""When warnings and ends of a talk are due, from the values fixed when the consultant accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wall clock that is set in a talk never bills more than the monotonic clock proves; and where nobody sets it, nothing changes."""
+"""Changing the wall clock during a talk never bills more than the monotonic clock proves."""
 
 from __future__ import annotations
 

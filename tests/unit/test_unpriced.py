@@ -1,4 +1,4 @@
-"""A talk that is over and can't be priced is an alarm everywhere, keeps nobody waiting, and is settled by a command."""
+"""A finished talk that can't be priced raises an alarm everywhere, delays nothing, and can be settled by a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taxiphone billing what-if`: a month rated again under another tariff, and nothing posted."""
+"""`taxiphone billing what-if`: prices a month under another tariff and posts nothing."""
 
 from __future__ import annotations
 

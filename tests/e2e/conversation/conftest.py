@@ -1,4 +1,4 @@
-"""Scenes of a call in one language or two: phones with ears, and the sentences that they should hear."""
+"""Scenes of a call in one or two languages: phones that listen, and the sentences that they should hear."""
 
 from __future__ import annotations
 

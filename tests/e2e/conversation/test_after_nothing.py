@@ -1,4 +1,4 @@
-"""Settings that leave things out: nobody is told anything after the talk, and no broken line is taken up again."""
+"""With the announcements after the talk and continuation switched off, neither happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After the talk: who is left on the line hears what is due to them, and the client may rate."""
+"""After the talk, whoever is still on the line hears duration and amount, and the client can rate."""
 
 from __future__ import annotations
 

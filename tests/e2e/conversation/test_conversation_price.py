@@ -1,4 +1,4 @@
-"""The price and the choice, by real calls in French and in English: what is told, what a key does, what silence does."""
+"""The price and the mode, by real calls in French and English: what is announced, and what each key or no key does."""
 
 from __future__ import annotations
 

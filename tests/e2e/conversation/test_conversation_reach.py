@@ -1,4 +1,4 @@
-"""Reaching the consultant, by real calls: what each phone shows, hears and gets, and what the client is told of it."""
+"""Reaching the consultant, by real calls: what each phone shows and hears, and what the client hears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recording, by real calls in French and in English: who is asked, who is told, and what it costs."""
+"""The recording, by real calls in French and English: who is asked, what is announced, and what it costs."""
 
 from __future__ import annotations
 

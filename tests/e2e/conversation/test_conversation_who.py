@@ -1,4 +1,4 @@
-"""Who calls and whom, by real calls in French and in English: numbers, codes, PINs, and who is let in."""
+"""Identifying callers and consultants, by real calls in French and English: numbers, codes and PINs."""
 
 from __future__ import annotations
 

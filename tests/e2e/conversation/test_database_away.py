@@ -1,4 +1,4 @@
-"""The database does not answer: the caller hears so at once, and nobody is left in silence."""
+"""If the database doesn't respond, the caller hears an announcement at once, and nobody waits in silence."""
 
 from __future__ import annotations
 

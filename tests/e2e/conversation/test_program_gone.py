@@ -1,4 +1,4 @@
-"""`taxiphone serve` is killed and not started again: Asterisk frees the caller, with a word where there was no talk."""
+"""`taxiphone serve` is killed for good: Asterisk releases the caller, with an apology if there was no talk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a talk ends before anybody hangs up: keys, a line that falls silent, one that was never heard, the longest talk."""
+"""How a talk ends before anyone hangs up: keys, a silent line, one that was never heard, the longest talk."""
 
 from __future__ import annotations
 

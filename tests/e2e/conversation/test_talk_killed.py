@@ -1,4 +1,4 @@
-"""`taxiphone serve` is killed while people talk: the credit ends them in Asterisk, and each talk is priced once."""
+"""`taxiphone serve` is killed during talks: Asterisk ends them when the credit runs out, and each is priced once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recording is paused and resumed by a key of either side: both hear it, and what was said between is not in it."""
+"""Either side pauses and resumes the recording by key: both hear it, and the pause isn't recorded."""
 
 from __future__ import annotations
 

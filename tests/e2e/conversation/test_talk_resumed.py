@@ -1,4 +1,4 @@
-"""A line that broke: the client who calls again is offered to go on, and both parts are one consultation."""
+"""After a dropped line, the client calls again and can continue; both parts are one consultation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of the credit and of the package, told while the talk goes on; all talks last a minute, and are held at once."""
+"""The end of the credit and of the package is announced during the talk. All talks run concurrently for a minute."""
 
 from __future__ import annotations
 

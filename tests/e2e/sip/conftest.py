@@ -1,4 +1,4 @@
-"""A platform whose carrier is a bare UDP socket, so that a carrier and a phone can send what no decent stack sends."""
+"""A platform whose carrier is a bare UDP socket, which can send what no correct SIP stack sends."""
 
 from __future__ import annotations
 

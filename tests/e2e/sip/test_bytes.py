@@ -1,4 +1,4 @@
-"""Bytes that are no UTF-8, in every header that Asterisk could put into an event: no call is lost for them, and none stays."""
+"""Bytes that aren't UTF-8, in every header that Asterisk could put into an event: no call is lost, and none remains."""
 
 from __future__ import annotations
 

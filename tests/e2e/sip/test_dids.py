@@ -1,4 +1,4 @@
-"""A trunk by registration: the carrier calls the account's name, and the number that was dialled stands elsewhere."""
+"""A trunk with registration: the carrier calls the account's name, and the dialled number is in another header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the platform answers to each SIP method (docs/sip.md), and that one INVITE makes one call."""
+"""How the platform answers each SIP method (docs/sip.md), and that one INVITE makes one call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A called phone that answers with a redirect (RFC 3261, 21.3): nobody else is called for it, and the next phone rings."""
+"""A called phone answers with a redirect (RFC 3261, 21.3): its target isn't called, and the next phone rings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform whose carrier is plain Python, so that a test decides about every packet that reaches it."""
+"""A platform whose carrier is written in Python, so a test controls every packet that reaches the platform."""
 
 from __future__ import annotations
 

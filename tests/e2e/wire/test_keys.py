@@ -1,4 +1,4 @@
-"""One press is one key on the real Asterisk, by whatever methods and however often the carrier sends it."""
+"""One press counts as one key on a real Asterisk, whatever methods the carrier uses and however often it sends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A phone that sends nothing for good reason is no dead line; one that sends nothing without a reason is, on the real Asterisk."""
+"""On a real Asterisk, a phone that is silent for a valid reason isn't treated as dead; any other silent phone is."""
 
 from __future__ import annotations
 
