@@ -182,15 +182,15 @@ def load(path: Path) -> Settings:
         raise SettingsError(f"{path}: {fault}")
     try:
         # JSON has TOML's types. In strict JSON mode, pydantic accepts a list for a tuple but not `true` for the number 1.
-        found = Settings.model_validate_json(json.dumps(data | {"file": str(path.resolve())}), strict=True)
+        settings = Settings.model_validate_json(json.dumps(data | {"file": str(path.resolve())}), strict=True)
     except ValidationError as error:
         raise SettingsError(f"{path}: {settings_faults.sentence(error, Settings)}") from None
-    if _has_password(found.database.url or "") and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if _has_password(settings.database.url or "") and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(
             f"{path}: database.url contains a password, but the file is readable by other users. Run: chmod 600 {path}, "
             "or move the password to a file of its own and set database.password_file."
         )
-    return found
+    return settings
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -217,6 +217,6 @@ def _has_password(url: str) -> bool:
 
 def cache_folder() -> Path:
     """Return the folder for the downloaded Asterisk, shared by all projects of this user (XDG_CACHE_HOME)."""
-    import platformdirs  # noqa: PLC0415 - few commands look there
+    import platformdirs  # noqa: PLC0415 - few commands need it
 
     return platformdirs.user_cache_path("taxiphone")

@@ -83,20 +83,20 @@ def _unknown(where: Location, model: type[BaseModel]) -> str:
 
 def may_be(where: Location, model: type[BaseModel]) -> str:
     """Describe the values that a setting can have; empty if there is no such setting."""
-    found = schema_of(where, model)
-    return _described(found) if found else ""
+    schema = schema_of(where, model)
+    return _described(schema) if schema else ""
 
 
 def schema_of(where: Location, model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema of a location, with references resolved; empty if there is no such setting."""
-    whole = _whole(model)
-    found = whole
+    root = _whole(model)
+    schema = root
     for part in where:
-        inner = found.get("items", {}) if isinstance(part, int) else _properties(found).get(part, {})
+        inner = schema.get("items", {}) if isinstance(part, int) else _properties(schema).get(part, {})
         if "$ref" in inner:
-            inner = whole["$defs"][inner["$ref"].rpartition("/")[2]]
-        found = inner
-    return found
+            inner = root["$defs"][inner["$ref"].rpartition("/")[2]]
+        schema = inner
+    return schema
 
 
 @functools.cache
@@ -105,18 +105,18 @@ def _whole(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = schema.get("properties", {})
-    return found
+    properties: dict[str, Any] = schema.get("properties", {})
+    return properties
 
 
 def _described(schema: dict[str, Any]) -> str:
-    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     if len(choices) == 1:
         schema = choices[0]
-    if any(each.get("type") == "number" for each in choices):
+    if any(choice.get("type") == "number" for choice in choices):
         return _amount(schema)
     if "enum" in schema:
-        return _one_of([shown(each) for each in schema["enum"]])
+        return _one_of([shown(value) for value in schema["enum"]])
     kind = "path" if schema.get("format") == "path" else schema.get("type", "string")
     if kind == "integer":
         return f"a whole number{_bounds(schema.get('minimum'), schema.get('maximum'))}"

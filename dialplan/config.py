@@ -20,7 +20,7 @@ from taxiphone.errors import SettingsError
 from taxiphone.settings import Settings
 
 USER_AGENT = "Taxiphone"
-"""The User-Agent of our own SIP messages."""
+"""The User-Agent of Asterisk's own SIP messages."""
 
 # The columns of the CEL file, in order, as read by billing/evidence/cel.py. Values chosen by the caller (caller ID, dialled
 # number, application data) are omitted, because a line break in one would break the row. Their columns are left empty by
@@ -58,7 +58,7 @@ _HARMLESS = r"A-Za-z0-9@.=_+%\x20\x2D\x3A\x3B\x3C\x3E"
 _LONGEST_HEADER = 400
 
 
-def _said(*values: str) -> str:
+def _filtered(*values: str) -> str:
     return f"${{FILTER({_HARMLESS},{' '.join(values)}):0:{_LONGEST_HEADER}}}"
 
 
@@ -68,11 +68,11 @@ def _header(name: str, number: int = 1) -> str:
 
 _IDENTITY = ",".join(
     (
-        _said("${CALLERID(num-pres)}"),
-        _said(_header("Privacy"), _header("Privacy", 2)),
-        _said(_header("From")),
-        _said(_header("P-Asserted-Identity"), _header("P-Asserted-Identity", 2)),
-        _said(_header("Remote-Party-ID")),
+        _filtered("${CALLERID(num-pres)}"),
+        _filtered(_header("Privacy"), _header("Privacy", 2)),
+        _filtered(_header("From")),
+        _filtered(_header("P-Asserted-Identity"), _header("P-Asserted-Identity", 2)),
+        _filtered(_header("Remote-Party-ID")),
     )
 )
 
@@ -82,7 +82,7 @@ _IDENTITY_SHOWN = (
     "${CALLERID(num-pres):0:7}"
     f"${{FILTER(A-Za-z,{_header('Privacy')})}}"
     '${REGEX("anonym|private|restricted|unavailable|withheld|blocked|[.]invalid|validation.failed" '
-    f"${{TOLOWER({_said(_header('From'), _header('P-Asserted-Identity'), _header('P-Asserted-Identity', 2))})}})}}"
+    f"${{TOLOWER({_filtered(_header('From'), _header('P-Asserted-Identity'), _header('P-Asserted-Identity', 2))})}})}}"
 )
 
 # Asterisk logs a warning for each of these files that is missing, although it needs nothing in them.

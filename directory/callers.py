@@ -88,8 +88,8 @@ def identify(settings: Settings, number: str, headers: CallerHeaders | None = No
     headers = headers or CallerHeaders()
     if hidden := _withheld(number, headers) or _not_verified(headers):
         return Caller(None, hidden)
-    found = numbers.caller(number, numbers.home_region(settings), settings.trunk.number_format)
-    return Caller(found, None if found else "no number, or an ambiguous one")
+    e164 = numbers.caller(number, numbers.home_region(settings), settings.trunk.number_format)
+    return Caller(e164, None if e164 else "no number, or an ambiguous one")
 
 
 def _withheld(number: str, headers: CallerHeaders) -> str | None:

@@ -36,14 +36,14 @@ class ClientChanges(TypedDict, total=False):
 
 def client_calling(session: Session, number: str | None) -> Client | None:
     """Return the client who calls from this number (E.164)."""
-    found = None if number is None else session.get(ClientNumber, number)
-    return None if found is None else found.client
+    entry = None if number is None else session.get(ClientNumber, number)
+    return None if entry is None else entry.client
 
 
 def client_by(session: Session, settings: Settings, text: str) -> Client | None:
     """Return the client with this code, or with this phone number in any notation."""
-    found = session.scalar(select(Client).where(Client.code == text.strip()))
-    return found or client_calling(session, _number(text, settings))
+    client = session.scalar(select(Client).where(Client.code == text.strip()))
+    return client or client_calling(session, _number(text, settings))
 
 
 def _number(text: str, settings: Settings) -> str | None:
@@ -59,10 +59,10 @@ def the_client(session: Session, settings: Settings, text: str) -> Client:
     Raises:
         UsageError: there is no such client.
     """
-    found = client_by(session, settings, text)
-    if found is None:
+    client = client_by(session, settings, text)
+    if client is None:
         raise UsageError(f"there is no client with the code or number {text!r}. See: taxiphone client list")
-    return found
+    return client
 
 
 def add_client(
@@ -82,9 +82,9 @@ def add_client(
             language or settings.platform.language, Languages.of_state(settings.state)
         ),
     )
-    taken = [ownership.for_client(session, settings, phone) for phone in phones]
+    new = [ownership.for_client(session, settings, phone) for phone in phones]
     saving.insert(session, client, "another client was added at the same time. Try again.")
-    for number in dict.fromkeys(taken):
+    for number in dict.fromkeys(new):
         client.numbers.append(ClientNumber(number=number))
     saving.flush(session, _NUMBER_GIVEN_AWAY)
     return client
@@ -97,10 +97,11 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
         UsageError: there is no such client, or a value is invalid; nothing was changed.
     """
     client = the_client(session, settings, who)
-    has = {entry.number: entry for entry in client.numbers}
-    gone = [numbers.e164(phone, numbers.home_region(settings)) for phone in changes.get("remove_phones", ())]
-    for number in gone:
-        if number not in has:
+    entries = {entry.number: entry for entry in client.numbers}
+    region = numbers.home_region(settings)
+    removed = [numbers.e164(phone, region) for phone in changes.get("remove_phones", ())]
+    for number in removed:
+        if number not in entries:
             raise UsageError(f"{number} is not a number of {client.name}.")
     new = [ownership.for_client(session, settings, phone, client) for phone in changes.get("add_phones", ())]
     name = validation.name(changes.get("name", client.name))
@@ -110,10 +111,10 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
     client.name, client.language = name, language
     client.blocked = changes.get("blocked", client.blocked)
     client.daily_limit = changes.get("daily_limit", client.daily_limit)
-    for number in set(gone):
-        client.numbers.remove(has[number])
+    for number in set(removed):
+        client.numbers.remove(entries[number])
     for number in dict.fromkeys(new):
-        if number not in has:
+        if number not in entries:
             client.numbers.append(ClientNumber(number=number))
     saving.flush(session, _NUMBER_GIVEN_AWAY)
     return client

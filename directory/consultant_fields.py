@@ -14,12 +14,12 @@ from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import Languages
 from taxiphone.store.models import Consultant, ConsultantPhone
 
-# Rung at once, each phone takes a channel of the trunk. Rung in turn, each makes the client wait.
+# Phones rung at once each take a channel of the trunk. Phones rung in turn each make the client wait.
 MOST_PHONES = 8
 
 
 class ConsultantOptions(TypedDict, total=False):
-    """Optional fields. None removes a package or a commission of the consultant's own."""
+    """Optional fields. None removes the consultant's package, or their own commission."""
 
     language: str
     free_minutes: int
@@ -68,7 +68,7 @@ def checked(session: Session, settings: Settings, fields: ConsultantFields) -> C
         raise UsageError(
             "a package needs a price and minutes: give both --package-price and --package-minutes."
         )
-    kept: ConsultantFields = {
+    valid: ConsultantFields = {
         **fields,
         "name": validation.name(fields["name"]),
         "phone": ownership.for_consultant(session, settings, fields["phone"]),
@@ -77,12 +77,12 @@ def checked(session: Session, settings: Settings, fields: ConsultantFields) -> C
         "free_minutes": validation.minutes("free minutes", fields.get("free_minutes", 0), least=0),
     }
     if package[0] is not None and package[1] is not None:
-        kept["package_price"] = validation.amount("the package's price", package[0], digits)
-        kept["package_minutes"] = validation.minutes("the package's minutes", package[1], least=1)
+        valid["package_price"] = validation.amount("the package's price", package[0], digits)
+        valid["package_minutes"] = validation.minutes("the package's minutes", package[1], least=1)
     commission = fields.get("commission")
     if commission is not None:
-        kept["commission"] = validation.share("the commission", commission)
-    return kept
+        valid["commission"] = validation.share("the commission", commission)
+    return valid
 
 
 def phones_after(
@@ -105,25 +105,26 @@ def phones_after(
         gone: phones that are removed. If the first one is removed, the next one becomes the first.
 
     Raises:
-        UsageError: a phone may not be dialled, is there already, or is not there; or no phone is left.
+        UsageError: a phone may not be dialled, would be listed twice, or can't be removed because the consultant doesn't have
+            it; or no phone would remain.
     """
-    region, left = numbers.home_region(settings), list(have)
+    region, phones = numbers.home_region(settings), list(have)
     for phone in dict.fromkeys(numbers.e164(text, region) for text in gone):
-        if phone not in left:
+        if phone not in phones:
             raise UsageError(f"{phone} is not a phone of this consultant.")
-        left.remove(phone)
+        phones.remove(phone)
     if first is not None:
-        rest = left[1:] if left[:1] == have[:1] else left
-        left = [ownership.for_consultant(session, settings, first), *rest]
-    left += [ownership.for_consultant(session, settings, text) for text in more]
-    for phone in left:
-        if left.count(phone) > 1:
+        rest = phones[1:] if phones[:1] == have[:1] else phones
+        phones = [ownership.for_consultant(session, settings, first), *rest]
+    phones += [ownership.for_consultant(session, settings, text) for text in more]
+    for phone in phones:
+        if phones.count(phone) > 1:
             raise UsageError(f"{phone} is already a phone of this consultant.")
-    if not left:
+    if not phones:
         raise UsageError("a consultant needs at least one phone: give another one with --phone.")
-    if len(left) > MOST_PHONES:
+    if len(phones) > MOST_PHONES:
         raise UsageError(f"a consultant can have at most {MOST_PHONES} phones.")
-    return left
+    return phones
 
 
 def set_more_phones(consultant: Consultant, further: list[str]) -> None:

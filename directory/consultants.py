@@ -33,10 +33,10 @@ def the_consultant(session: Session, code: str) -> Consultant:
     Raises:
         UsageError: there is no such consultant.
     """
-    found = consultant_by_code(session, code)
-    if found is None:
+    consultant = consultant_by_code(session, code)
+    if consultant is None:
         raise UsageError(f"there is no consultant with the code {code!r}. See: taxiphone consultant list")
-    return found
+    return consultant
 
 
 def last_consultant(session: Session, client: Client) -> Consultant | None:
@@ -57,12 +57,12 @@ def phones(session: Session, consultant: Consultant) -> list[str]:
 
 
 def takes_calls(consultant: Consultant, at: datetime) -> bool:
-    """Tell whether the consultant is available and not paused at that time. The end of a pause does not belong to it."""
+    """Tell whether the consultant is available and not paused at that time. A pause excludes its end."""
     return consultant.available and (consultant.paused_until is None or consultant.paused_until <= at)
 
 
 def pause(session: Session, consultant_id: int, until: datetime) -> None:
-    """Give the consultant no calls until the given time."""
+    """Pause the consultant: they get no calls until the given time."""
     session.get_one(Consultant, consultant_id).paused_until = until
 
 
@@ -90,18 +90,18 @@ def add_consultant(
         **options,
     }
     checked = consultant_fields.checked(session, settings, fields)
-    rung = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
+    all_phones = consultant_fields.phones_after(session, settings, [checked["phone"]], more=more_phones)
     if code is None:
         code = validation.generate_code(
             4, lambda generated: consultant_by_code(session, generated) is not None
         )
     validation.code(code, shortest=2)
-    taken = f"the code {code} is already in use. Choose another one, or omit --code."
+    code_in_use = f"the code {code} is already in use. Choose another one, or omit --code."
     if consultant_by_code(session, code) is not None:
-        raise UsageError(taken)
+        raise UsageError(code_in_use)
     consultant = Consultant(code=code, **checked)
-    consultant_fields.set_more_phones(consultant, rung[1:])
-    saving.insert(session, consultant, taken)
+    consultant_fields.set_more_phones(consultant, all_phones[1:])
+    saving.insert(session, consultant, code_in_use)
     return consultant
 
 
@@ -122,7 +122,7 @@ def set_consultant(
         UsageError: there is no such consultant, or a value is invalid; nothing was changed.
     """
     consultant = the_consultant(session, code)
-    rung = consultant_fields.phones_after(
+    all_phones = consultant_fields.phones_after(
         session,
         settings,
         phones(session, consultant),
@@ -130,10 +130,10 @@ def set_consultant(
         more=more_phones,
         gone=remove_phones,
     )
-    fields: ConsultantFields = {**consultant_fields.now(consultant), **changes, "phone": rung[0]}
+    fields: ConsultantFields = {**consultant_fields.now(consultant), **changes, "phone": all_phones[0]}
     for key, value in consultant_fields.checked(session, settings, fields).items():
         setattr(consultant, key, value)
-    consultant_fields.set_more_phones(consultant, rung[1:])
+    consultant_fields.set_more_phones(consultant, all_phones[1:])
     if changes.get("available"):
         consultant.paused_until = None
     saving.flush(session, "the consultant's phones were changed at the same time. Try again.")

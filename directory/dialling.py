@@ -72,12 +72,14 @@ def _refused_kind(number: str, platform: Platform) -> str | None:
 
 
 def _refused_place(number: str, platform: Platform) -> str | None:
-    begins = [prefix for prefix in platform.dial_prefixes if number.startswith(prefix)]
-    if platform.dial_prefixes and not begins:
+    matching = [prefix for prefix in platform.dial_prefixes if number.startswith(prefix)]
+    if platform.dial_prefixes and not matching:
         return f"starts with none of {', '.join(platform.dial_prefixes)} ([platform] dial_prefixes)"
-    if not platform.dial_regions and any(_is_specific(prefix) for prefix in begins):
+    if not platform.dial_regions and any(_is_specific(prefix) for prefix in matching):
         return None
-    regions = platform.dial_regions or [_own_region(each, platform.cli) for each in begins or [platform.cli]]
+    regions = platform.dial_regions or [
+        _own_region(prefix, platform.cli) for prefix in matching or [platform.cli]
+    ]
     region = numbers.region_of(number)
     if region in regions:
         return None

@@ -26,11 +26,11 @@ def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, D
 
     If the digits sent by the carrier are ambiguous, a reading that is a number of the platform is preferred.
     """
-    read = numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
-    found = next((each for each in (did(session, number) for number in read) if each is not None), None)
-    if found is not None:
-        return found.number, found
-    return read[0] if read else text, None
+    readings = numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
+    for number in readings:
+        if (found := did(session, number)) is not None:
+            return found.number, found
+    return readings[0] if readings else text, None
 
 
 def add_number(

@@ -72,7 +72,7 @@ class _Readings:
 
     def all(self) -> list[str]:
         """Return all readings, the national one first."""
-        return list(dict.fromkeys(each for each in (self.national, self.international) if each is not None))
+        return list(dict.fromkeys(filter(None, (self.national, self.international))))
 
 
 def e164(text: str, region: str | None = None) -> str:
@@ -88,18 +88,18 @@ def e164(text: str, region: str | None = None) -> str:
     trimmed = text.strip()
     plain = _SEPARATORS.sub("", trimmed)
     if _WRITTEN.fullmatch(trimmed) and (region is not None or _has_country_code(plain)):
-        found = _readings(plain, region)
-        number = found.one()
+        readings = _readings(plain, region)
+        number = readings.one()
         if number is not None:
             return number
-        if len(found.all()) > 1:
+        if len(readings.all()) > 1:
             raise UsageError(
-                f"{text!r} is ambiguous: it can be {' or '.join(found.all())}. Write it with + and the country code."
+                f"{text!r} is ambiguous: it can be {' or '.join(readings.all())}. Write it with + and the country code."
             )
-        if found.national is not None:
+        if readings.national is not None:
             raise UsageError(
                 f"{text!r} has neither a country code nor the leading digit of a national number. "
-                f"If you mean {found.national}, write it in this form."
+                f"If you mean {readings.national}, write it in this form."
             )
         if _parsed(_international(plain), region) is not None:
             raise UsageError(f"{text!r} has too few or too many digits for a number of its country.")

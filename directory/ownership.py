@@ -20,7 +20,7 @@ def is_platforms(session: Session, settings: Settings, number: str) -> bool:
 
 
 def consultant_with(session: Session, number: str) -> Consultant | None:
-    """Return a consultant with this phone (E.164), be it the first or a further one."""
+    """Return a consultant who has this phone (E.164), as the first or a further one."""
     further = select(ConsultantPhone.consultant_id).where(ConsultantPhone.number == number)
     return session.scalar(
         select(Consultant)
@@ -40,9 +40,9 @@ def for_client(session: Session, settings: Settings, text: str, owner: Client | 
     number = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, number):
         raise UsageError(f"{number} is a number of the platform, so it can't be a client's.")
-    found = session.get(ClientNumber, number)
-    if found is not None and found.client is not owner:
-        raise UsageError(f"{number} already belongs to the client {found.client.name} ({found.client.code}).")
+    entry = session.get(ClientNumber, number)
+    if entry is not None and entry.client is not owner:
+        raise UsageError(f"{number} already belongs to the client {entry.client.name} ({entry.client.code}).")
     return number
 
 
@@ -54,9 +54,9 @@ def for_consultant(session: Session, settings: Settings, text: str) -> str:
     phone = numbers.e164(text, numbers.home_region(settings))
     if is_platforms(session, settings, phone):
         raise UsageError(f"{phone} is a number of the platform, so it can't be a consultant's phone.")
-    refused = dialling.refusal(phone, settings.platform)
-    if refused is not None:
-        raise UsageError(f"{phone} may not be dialled: it {refused}.")
+    refusal = dialling.refusal(phone, settings.platform)
+    if refusal is not None:
+        raise UsageError(f"{phone} may not be dialled: it {refusal}.")
     return phone
 
 
@@ -68,7 +68,7 @@ def for_platform(session: Session, settings: Settings, text: str) -> str:
     owner = session.get(ClientNumber, number)
     if owner is not None:
         raise UsageError(f"{number} belongs to the client {owner.client.name} ({owner.client.code}).")
-    rung = consultant_with(session, number)
-    if rung is not None:
-        raise UsageError(f"{number} is a phone of the consultant {rung.name} ({rung.code}).")
+    consultant = consultant_with(session, number)
+    if consultant is not None:
+        raise UsageError(f"{number} is a phone of the consultant {consultant.name} ({consultant.code}).")
     return number

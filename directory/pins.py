@@ -138,4 +138,4 @@ def _trivial(pin: str, known: Iterable[str]) -> bool:
         pin == (pin[:length] * len(pin))[: len(pin)] for length in (1, 2, 3) if length < len(pin) - 1
     )
     in_a_row = pin in _IN_A_ROW or pin[::-1] in _IN_A_ROW
-    return repeated or in_a_row or any(pin in each for each in known)
+    return repeated or in_a_row or any(pin in text for text in known)

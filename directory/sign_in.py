@@ -102,14 +102,14 @@ class Authenticator:
         self, database: Database, settings: Settings, code: str, pin: str, caller: str | None, *, hidden: bool
     ) -> tuple[SignInResult, Client | None]:
         keys = _keys(code, caller)
-        found = await database.query(lambda session: _look(session, keys, code))
-        if found is None or not await database.run(lambda session: _counted(session, settings, keys)):
+        stored = await database.query(lambda session: _stored_pin(session, keys, code))
+        if stored is None or not await database.run(lambda session: _count_failure(session, settings, keys)):
             return SignInResult.LOCKED_OUT, None
-        client_id, pin_hash = found
-        good = pins.well_formed(pin)
-        right = await pins.verify_in_turn(pin_hash if good else None, pin if good else "", hidden=hidden)
+        client_id, pin_hash = stored
+        valid = pins.well_formed(pin)
+        right = await pins.verify_in_turn(pin_hash if valid else None, pin if valid else "", hidden=hidden)
         if right and client_id is not None:
-            client = await database.run(lambda session: _cleared(session, keys, client_id, pin_hash))
+            client = await database.run(lambda session: _succeed(session, keys, client_id, pin_hash))
             if client is not None:
                 return SignInResult.RIGHT, client
         return SignInResult.WRONG, None
@@ -174,8 +174,8 @@ def reset_failures(session: Session, client: Client) -> None:
 
 def lockouts(session: Session, client: Client, at: datetime) -> list[SignIn]:
     """Return the rows of a client's keys that are locked out at that time, sorted by key."""
-    found = select(SignIn).where(_in_force(at), SignIn.key.in_(keys_of(client))).order_by(SignIn.key)
-    return list(session.scalars(found))
+    rows = select(SignIn).where(_in_force(at), SignIn.key.in_(keys_of(client))).order_by(SignIn.key)
+    return list(session.scalars(rows))
 
 
 def keys_of(client: Client) -> list[str]:
@@ -189,7 +189,7 @@ def _keys(code: str, caller: str | None) -> list[str]:
     return [*keys, NUMBER + caller] if caller is not None and _E164.fullmatch(caller) else keys
 
 
-def _look(session: Session, keys: list[str], code: str) -> tuple[int | None, str | None] | None:
+def _stored_pin(session: Session, keys: list[str], code: str) -> tuple[int | None, str | None] | None:
     """Return the client's id and the hash of the PIN; None if one of the keys is locked out."""
     if _locked_out(session, keys, now()):
         return None
@@ -209,7 +209,7 @@ def _in_force(at: datetime) -> ColumnElement[bool]:
     return and_(SignIn.paused_until > at, SignIn.last_at <= at + CLOCK_TOLERANCE)
 
 
-def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:
+def _count_failure(session: Session, settings: Settings, keys: list[str]) -> bool:
     """Count a failure for each key; return False without counting if one of them is locked out by now."""
     # This locks the rows until the end of the transaction, including existing ones.
     for key in keys:
@@ -227,7 +227,7 @@ def _counted(session: Session, settings: Settings, keys: list[str]) -> bool:
     return True
 
 
-def _cleared(session: Session, keys: list[str], client_id: int, pin_hash: str | None) -> Client | None:
+def _succeed(session: Session, keys: list[str], client_id: int, pin_hash: str | None) -> Client | None:
     """Reset the failures and return the client; None if the PIN has been changed in the meantime."""
     client = session.get(Client, client_id)
     if client is None or client.pin_hash != pin_hash:

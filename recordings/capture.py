@@ -69,14 +69,14 @@ class Wav:
 
 def ask(session: Session, call: Call, kept_until: date) -> Recording:
     """Store that this call's talk is recorded and until which day; an existing entry is returned unchanged."""
-    found = session.get(Recording, call.id)
-    if found is None:
-        found = Recording(
+    recording = session.get(Recording, call.id)
+    if recording is None:
+        recording = Recording(
             call_id=call.id, status=RecordingStatus.ASKED, wav=f"{call.id}.wav", kept_until=kept_until
         )
-        session.add(found)
+        session.add(recording)
         session.flush()
-    return found
+    return recording
 
 
 def read(path: Path) -> Wav | None:

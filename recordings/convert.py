@@ -138,19 +138,19 @@ def _to_mp3(job: Job, work: Path) -> Mp3:
             f"{job.folder} has {free >> 20} MiB free, but the MP3 of call {job.call_id} needs {needed >> 20} MiB. "
             "Free some disk space; the WAV is kept and tried again."
         )
-    made = work / job.name
-    silent = _encode(job, made, work)
-    length = _decoded(made, work)
-    if abs(length - source.milliseconds) > _TOLERANCE_MS:
+    draft = work / job.name
+    silent = _encode(job, draft, work)
+    duration = _decoded_duration(draft, work)
+    if abs(duration - source.milliseconds) > _TOLERANCE_MS:
         raise RecordingError(
-            f"the MP3 of call {job.call_id} lasts {length} ms, but its WAV {source.milliseconds} ms. "
+            f"the MP3 of call {job.call_id} lasts {duration} ms, but its WAV {source.milliseconds} ms. "
             "The MP3 was discarded; the WAV is kept and tried again."
         )
-    digest = _finish(made, job.folder / job.name)
-    return Mp3(milliseconds=length, sha256=digest, silent=silent)
+    digest = _finish(draft, job.folder / job.name)
+    return Mp3(milliseconds=duration, sha256=digest, silent=silent)
 
 
-def _encode(job: Job, made: Path, work: Path) -> bool:
+def _encode(job: Job, draft: Path, work: Path) -> bool:
     """Write the MP3; return whether the sound is silent throughout."""
     pydub = _pydub()
     pydub.AudioSegment.converter = ffmpeg()
@@ -158,7 +158,7 @@ def _encode(job: Job, made: Path, work: Path) -> bool:
     try:
         with job.wav.open("rb") as source:
             sound = pydub.AudioSegment.from_wav(source)
-        with made.open("wb+") as target:
+        with draft.open("wb+") as target:
             sound.export(
                 target,
                 format="mp3",
@@ -186,33 +186,33 @@ def _pydub() -> Any:
     return pydub
 
 
-def _decoded(mp3: Path, work: Path) -> int:
+def _decoded_duration(mp3: Path, work: Path) -> int:
     """Decode the whole MP3 and return its duration in milliseconds. Any message of ffmpeg is an error."""
     command = [ffmpeg(), "-nostdin", "-v", "error", "-xerror", "-i", str(mp3)]
     command += ["-f", "s16le", "-ac", "1", "-ar", str(RATE), "pipe:1"]
     size = 0
-    with tempfile.TemporaryFile(dir=work) as complaints:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process:
-            assert process.stdout is not None  # noqa: S101 - for mypy; PIPE was asked for
+    with tempfile.TemporaryFile(dir=work) as stderr:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+            assert process.stdout is not None  # noqa: S101 - for mypy
             while chunk := process.stdout.read(1 << 20):
                 size += len(chunk)
-        complaints.seek(0)
-        said = complaints.read(300).decode(errors="replace").strip()
-    if process.returncode or said:
+        stderr.seek(0)
+        message = stderr.read(300).decode(errors="replace").strip()
+    if process.returncode or message:
         raise RecordingError(
-            f"the MP3 can't be decoded: {said or process.returncode}. The WAV is kept and tried again."
+            f"the MP3 can't be decoded: {message or process.returncode}. The WAV is kept and tried again."
         )
     return size * 1000 // (2 * RATE)
 
 
-def _finish(made: Path, place: Path) -> str:
+def _finish(draft: Path, target: Path) -> str:
     """Sync the file to disk, move it into place atomically and return its SHA-256."""
-    made.chmod(0o600)
-    with made.open("rb+") as file:
+    draft.chmod(0o600)
+    with draft.open("rb+") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
-    made.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    draft.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
@@ -271,8 +271,8 @@ class Converter:
         if self._pool is None:
             # Not "fork": this process has threads, whose locks could stay locked in the copy.
             context = multiprocessing.get_context("spawn")
-            held, self._leash = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(1, context, _prepare, (held,))
+            workers_end, self._leash = context.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(1, context, _prepare, (workers_end,))
         return self._pool
 
 

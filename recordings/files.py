@@ -1,4 +1,4 @@
-"""The files of recordings: where they are, and which are deleted when."""
+"""The files of recordings: their paths, and when they are deleted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OldFiles:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
-        # Files that can't be deleted, of which the log has been told.
+        # Files that can't be deleted, and for which this was logged.
         self._undeletable: set[Path] = set()
 
     def delete_expired(self) -> None:
@@ -117,8 +117,8 @@ class OldFiles:
         return list(session.scalars(select(Recording.call_id).where(self._is_expired())))
 
     def _delete_expired(self, session: Session, *, call_id: str) -> None:
-        which = select(Recording).where(Recording.call_id == call_id, self._is_expired()).with_for_update()
-        recording = session.scalars(which).one_or_none()
+        query = select(Recording).where(Recording.call_id == call_id, self._is_expired()).with_for_update()
+        recording = session.scalars(query).one_or_none()
         if recording is not None:
             delete(self._settings, recording)
             log.info(
@@ -133,18 +133,18 @@ def _leftovers(session: Session, paths: Sequence[Path]) -> list[str]:
 
     MixMonitor starts before the two sides are bridged, so a call without a recording can leave an empty file.
     """
-    over = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
+    finished = (RecordingStatus.READY, RecordingStatus.EMPTY, RecordingStatus.DELETED)
     names = [path.name for path in paths]
-    found = list(
-        session.scalars(select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(over)))
+    of_recordings = list(
+        session.scalars(select(Recording.wav).where(Recording.wav.in_(names), Recording.status.in_(finished)))
     )
-    quiet = [path.stem for path in paths if _age(path) >= _UNCLAIMED_SECONDS]
-    without = select(Call.id).where(
-        Call.id.in_(quiet),
+    old = [path.stem for path in paths if _age(path) >= _UNCLAIMED_SECONDS]
+    without_recording = select(Call.id).where(
+        Call.id.in_(old),
         Call.status.in_(FINAL),
         ~select(Recording).where(Recording.call_id == Call.id).exists(),
     )
-    return [*found, *(f"{call_id}.wav" for call_id in session.scalars(without))]
+    return [*of_recordings, *(f"{call_id}.wav" for call_id in session.scalars(without_recording))]
 
 
 def _age(path: Path) -> float:

@@ -1,4 +1,4 @@
-"""Converts the recordings of priced calls, and has the old files deleted.
+"""Converts the recordings of priced calls and triggers the deletion of old files.
 
 Every step is stored in the database before it is taken, so a restart continues where the last run stopped: an interrupted
 conversion is repeated under the same name. The WAV is deleted only after the database says that the MP3 is ready.
@@ -255,14 +255,14 @@ def _sentence(error: OSError | SQLAlchemyError) -> str:
 
 def due_recordings(session: Session) -> list[str]:
     """Return the calls that are priced or closed and whose recording is not finished, oldest first."""
-    found = (
+    query = (
         select(Recording.call_id)
         .join(Call)
         # Written so that the database starts with the few open recordings and not with all priced calls.
         .where(Recording.status.in_(OPEN), Call.status.not_in(UNFINISHED))
         .order_by(Recording.created_at)
     )
-    return list(session.scalars(found))
+    return list(session.scalars(query))
 
 
 def _read_wav(path: Path) -> Wav | None:

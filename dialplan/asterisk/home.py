@@ -78,9 +78,9 @@ def make_folder(folder: Path) -> None:
         OSError: a folder can't be created.
     """
     # mkdir(parents=True) would ignore the mode for the parents.
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    for place in reversed(missing):
-        place.mkdir(mode=0o700, exist_ok=True)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
     if not folder.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
@@ -106,29 +106,29 @@ def write_files(folders: Folders, files: dict[str, str], etc: Path | None = None
     Raises:
         SetupError: a folder or file can't be written.
     """
-    into = etc or folders.etc
+    target = etc or folders.etc
     try:
-        for folder in (*folders.all(), into):
+        for folder in (*folders.all(), target):
             make_folder(folder)
         _own_only(folders.run)
         for name, text in files.items():
-            _replace(into / name, text)
+            _replace(target / name, text)
     except OSError as error:
         raise SetupError(f"{error.filename} can't be written: {error.strerror}.") from None
 
 
 def outdated(etc: Path, files: dict[str, str]) -> tuple[list[str], list[str]]:
     """Return the names of files that differ or are missing in a folder, and of those that this user may not read."""
-    other, closed = [], []
+    different, unreadable = [], []
     for name, text in sorted(files.items()):
         try:
             if (etc / name).read_text(encoding="utf-8", errors="replace") != text:
-                other.append(name)
+                different.append(name)
         except PermissionError:
-            closed.append(name)
+            unreadable.append(name)
         except OSError:
-            other.append(name)
-    return other, closed
+            different.append(name)
+    return different, unreadable
 
 
 def link_documentation(folders: Folders, asterisk: Asterisk) -> None:
@@ -154,12 +154,12 @@ def find_process(conf: Path) -> int | None:
             continue
         if os.fsencode(conf) not in arguments or owner != os.getuid():
             continue
-        place = arguments.index(os.fsencode(conf))
-        program = [argument for argument in arguments[:place] if argument.endswith(b"/asterisk")]
+        index = arguments.index(os.fsencode(conf))
+        program = [argument for argument in arguments[:index] if argument.endswith(b"/asterisk")]
         if (
             program
-            and arguments[place - 1 : place] == [b"-C"]
-            and arguments[place + 1 : place + 2] == [b"-f"]
+            and arguments[index - 1 : index] == [b"-C"]
+            and arguments[index + 1 : index + 2] == [b"-f"]
         ):
             return int(entry.name)
     return None
@@ -167,8 +167,8 @@ def find_process(conf: Path) -> int | None:
 
 def _own_only(folder: Path) -> None:
     """Reject a folder of another user: in /tmp, anybody could have created it first."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise SetupError(
             f"the folder {folder} belongs to another user. Remove it, or use a shorter path for [paths] state."
         )

@@ -69,6 +69,6 @@ class KeeperWatch:
 
 
 def disown(child: subprocess.Popen[bytes] | None) -> None:
-    """Let a child process run on without a warning from Popen, which has no return code of it yet."""
+    """Let a child process continue, and suppress the warning of Popen that it is still running."""
     if child is not None and child.poll() is None:
         child.returncode = 0

@@ -48,10 +48,10 @@ class Asterisk:
 
 def parse_version(text: str) -> Version | None:
     """Parse the output of `asterisk -V`, such as "Asterisk 22.10.1+dfsg"; None if it is not a release."""
-    found = re.match(r"Asterisk (\d+)\.(\d+)(?:\.(\d+))?(?![\d.]*-(?:rc|cert))", text.strip())
-    if found is None:
+    match = re.match(r"Asterisk (\d+)\.(\d+)(?:\.(\d+))?(?![\d.]*-(?:rc|cert))", text.strip())
+    if match is None:
         return None
-    major, minor, patch = found.groups(default="0")
+    major, minor, patch = match.groups(default="0")
     return int(major), int(minor), int(patch)
 
 
@@ -77,17 +77,17 @@ def find(settings: Settings | None = None) -> Asterisk:
     if settings is not None and settings.asterisk.binary is not None:
         # This one was chosen explicitly, so there is no fallback.
         return _usable((settings.file.parent / settings.asterisk.binary).resolve(), "settings")
-    refused = ""
+    rejected = ""
     on_path = shutil.which("asterisk")
     if on_path is not None:
         try:
             return _usable(Path(on_path), "path")
         except AsteriskMissingError as error:
-            refused = f"{error} "
+            rejected = f"{error} "
     tree = asterisk_tree()
     if (tree / "usr/sbin/asterisk").exists():
         return from_tree(tree)
-    raise AsteriskMissingError(refused or f"no Asterisk found on the PATH or in {tree}. {INSTALL}")
+    raise AsteriskMissingError(rejected or f"no Asterisk found on the PATH or in {tree}. {INSTALL}")
 
 
 def from_tree(root: Path) -> Asterisk:
@@ -110,11 +110,11 @@ def _usable(binary: Path, origin: Literal["settings", "path"]) -> Asterisk:
     modules = _first_with(
         "res_ari.so",
         *prefix.glob("lib/*/asterisk/modules"),
-        *(prefix / place / "asterisk/modules" for place in ("lib64", "lib")),
+        *(prefix / folder / "asterisk/modules" for folder in ("lib64", "lib")),
     )
     if binary.exists() and modules is None:
         raise AsteriskMissingError(
-            f"no ARI module found for {binary} below {prefix}. Install Asterisk's modules, or use ours. {INSTALL}"
+            f"no ARI module found for {binary} below {prefix}. Install Asterisk's modules, or another Asterisk. {INSTALL}"
         )
     data = prefix / "share/asterisk"
     if not data.is_dir():
@@ -136,8 +136,10 @@ def _checked(
     text = done.stdout.strip()
     version = parse_version(text)
     if version is None:
-        said = text or done.stderr.strip()
-        raise AsteriskMissingError(f"{command[-1]} does not report a release version ({said!r}). {INSTALL}")
+        printed = text or done.stderr.strip()
+        raise AsteriskMissingError(
+            f"{command[-1]} does not report a release version ({printed!r}). {INSTALL}"
+        )
     if not new_enough(version):
         needed = ", ".join(".".join(map(str, oldest)) for oldest in OLDEST.values())
         raise AsteriskMissingError(

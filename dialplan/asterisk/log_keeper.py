@@ -53,8 +53,8 @@ class Bounds:
 
 def free_bytes(folder: Path) -> int:
     """Return the free disk space of a folder for users other than root."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 def rotate(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_bytes) -> None:
@@ -68,15 +68,15 @@ def rotate(folder: Path, bounds: Bounds, free: Callable[[Path], int] = free_byte
         bounds: the size limits.
         free: returns the free disk space in bytes.
     """
-    tight = free(folder) < bounds.spare_bytes
+    nearly_full = free(folder) < bounds.spare_bytes
     for name in _LOGS:
         log = folder / name
-        if tight:
+        if nearly_full:
             for older in folder.glob(f"{name}.[0-9]*"):
                 older.unlink(missing_ok=True)
         if size_of(log) < bounds.log_bytes:
             continue
-        if not tight:
+        if not nearly_full:
             _rotate_one(log)
         os.truncate(log, 0)
     if size_of(folder / CONSOLE) >= bounds.log_bytes:

@@ -58,16 +58,16 @@ def mirrors(templates: Path = TEMPLATES) -> list[str]:
     sources = [
         source for path in _source_files() for source in parse_sources(path.read_text(errors="replace"))
     ]
-    found = debian_mirrors(sources)
-    if not found:
+    addresses = debian_mirrors(sources)
+    if not addresses:
         sites = output(
             "apt-get", "indextargets", "--no-release-info", "--format", "$(SITE) $(RELEASE) $(COMPONENT)"
         )
         lines = [line.split() for line in sites.splitlines()]
-        found = debian_mirrors([Source(line[0], line[1], (line[2],)) for line in lines if len(line) == 3])  # noqa: PLR2004
-    found = found or _of_debians_own(templates)
-    if found:
-        return found
+        addresses = debian_mirrors([Source(line[0], line[1], (line[2],)) for line in lines if len(line) == 3])  # noqa: PLR2004
+    addresses = addresses or _main_mirror(templates)
+    if addresses:
+        return addresses
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "this system")
     raise SetupError(
         f"the packages come from Debian unstable, but {system} has no Debian mirror among its package sources. "
@@ -76,7 +76,7 @@ def mirrors(templates: Path = TEMPLATES) -> list[str]:
     )
 
 
-def _of_debians_own(templates: Path) -> list[str]:
+def _main_mirror(templates: Path) -> list[str]:
     try:
         text = templates.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -86,26 +86,26 @@ def _of_debians_own(templates: Path) -> list[str]:
 
 def template_mirrors(text: str, suite: str) -> list[str]:
     """Return the addresses of a suite in a python-apt template, whose stanzas start with `Suite`."""
-    found: list[str] = []
-    of_suite = False
+    addresses: list[str] = []
+    in_suite = False
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key == "Suite":
-            of_suite = value.strip() == suite
-        elif key == "BaseURI" and of_suite:
-            found.append(value.strip().rstrip("/"))
-    return found
+            in_suite = value.strip() == suite
+        elif key == "BaseURI" and in_suite:
+            addresses.append(value.strip().rstrip("/"))
+    return addresses
 
 
 def _source_files() -> list[Path]:
-    places = dict(
+    variables = dict(
         line.split("=", 1)
         for line in output(
             "apt-config", "shell", "list", "Dir::Etc::sourcelist/f", "parts", "Dir::Etc::sourceparts/d"
         ).splitlines()
     )
-    single = Path(places.get("list", "").strip("'"))
-    folder = Path(places.get("parts", "").strip("'"))
+    single = Path(variables.get("list", "").strip("'"))
+    folder = Path(variables.get("parts", "").strip("'"))
     parts = (
         [path for path in folder.glob("*") if path.suffix in {".list", ".sources"}] if folder.is_dir() else []
     )
@@ -153,9 +153,11 @@ def _stanza(text: str) -> Iterator[Source]:
 
 def debian_mirrors(sources: Sequence[Source]) -> list[str]:
     """Return the addresses with a Debian suite and `main`; sources signed by Debian's keyring come first."""
-    fitting = [source for source in sources if source.suite in _DEBIAN_SUITES and "main" in source.components]
-    fitting.sort(key=lambda source: "debian-archive" not in source.signed_by)
-    return list(dict.fromkeys(source.uri.rstrip("/") for source in fitting))
+    matching = [
+        source for source in sources if source.suite in _DEBIAN_SUITES and "main" in source.components
+    ]
+    matching.sort(key=lambda source: "debian-archive" not in source.signed_by)
+    return list(dict.fromkeys(source.uri.rstrip("/") for source in matching))
 
 
 def output(*command: str) -> str:

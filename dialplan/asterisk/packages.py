@@ -92,25 +92,25 @@ def fetch(
         SetupError: a tool is missing, or apt failed. The message says what to do.
     """
     wanted = sorted(names)
-    if not force and (tree := _have(wanted, root)):
+    if not force and (tree := _complete_tree(wanted, root)):
         return tree
-    _need_tools()
+    _check_tools()
     work = root.with_name(f"{root.name}.work")
     try:
         root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(root.with_name(f"{root.name}.lock"), tell):
             # Another run may have created the tree while this one was waiting.
-            if not force and (tree := _have(wanted, root)):
+            if not force and (tree := _complete_tree(wanted, root)):
                 return tree
             archives = _download(wanted, work, [mirror] if mirror else mirrors(), tell)
-            fresh = _unpack(archives, work / "tree", tell)
+            unpacked = _unpack(archives, work / "tree", tell)
             versions = dict(_name_and_version(archive.name) for archive in archives)
             marker = {"names": wanted, "suite": SUITE, "packages": versions}
-            (fresh / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+            (unpacked / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
             if root.exists():
                 shutil.rmtree(work / "old", ignore_errors=True)
                 root.replace(work / "old")
-            fresh.replace(root)
+            unpacked.replace(root)
             shutil.rmtree(work)
     except OSError as error:
         raise SetupError(f"{error.filename or root} can't be written: {error.strerror}.") from None
@@ -119,21 +119,21 @@ def fetch(
 
 def remove(root: Path) -> bool:
     """Delete a tree and the files of an interrupted run; return False if there was nothing."""
-    found = False
+    removed = False
     for path in (root, root.with_name(f"{root.name}.work")):
         if path.exists():
             shutil.rmtree(path)
-            found = True
+            removed = True
     root.with_name(f"{root.name}.lock").unlink(missing_ok=True)
-    return found
+    return removed
 
 
-def _have(wanted: list[str], root: Path) -> Tree | None:
+def _complete_tree(wanted: list[str], root: Path) -> Tree | None:
     tree = read(root)
     return tree if tree and all(name in tree.packages for name in wanted) else None
 
 
-def _need_tools() -> None:
+def _check_tools() -> None:
     missing = [name for name in ("apt-get", "apt-config", "dpkg", "dpkg-deb") if shutil.which(name) is None]
     if missing:
         raise SetupError(
@@ -263,11 +263,11 @@ def _apt(conf: Path, what: str, tell: Tell, *arguments: str) -> str:
             process.wait()
             raise
         output.seek(0)
-        said = output.read()
+        text = output.read()
     if process.returncode != 0:
-        lines = [line for line in said.splitlines() if re.match(r"[EW]:|Err:", line)]
-        raise SetupError(f"apt failed while {what}: {' / '.join(lines[:3]) or said.strip()[-500:]}")
-    return said
+        lines = [line for line in text.splitlines() if re.match(r"[EW]:|Err:", line)]
+        raise SetupError(f"apt failed while {what}: {' / '.join(lines[:3]) or text.strip()[-500:]}")
+    return text
 
 
 def _unpack(archives: Sequence[Path], into: Path, tell: Tell) -> Path:

@@ -77,9 +77,9 @@ def written(refused: Iterable[Refused], at: float) -> list[str]:
     date = datetime.fromtimestamp(at).astimezone().isoformat(" ", "milliseconds")[:23]
     lines = []
     for source, count in Counter(refused).items():
-        here = min(count, _MOST_LINES)
-        for number in range(here):
-            requests = count - here + 1 if number == here - 1 else 1
+        number_of_lines = min(count, _MOST_LINES)
+        for number in range(1, number_of_lines + 1):
+            requests = count - number_of_lines + 1 if number == number_of_lines else 1
             lines.append(
                 f'[{date}] SECURITY[{os.getpid()}] taxiphone: SecurityEvent="{source.event}",Service="PJSIP",'
                 f'Requests="{requests}",RemoteAddress="{source.family}/{source.transport}/{source.address}/0"'
@@ -91,9 +91,9 @@ def count(lines: Iterable[str]) -> Counter[str]:
     """Count the requests per address in lines of `refused.log`."""
     sources: Counter[str] = Counter()
     for line in lines:
-        found = _WRITTEN.search(line)
-        if found:
-            sources[found[2]] += int(found[1])
+        match = _WRITTEN.search(line)
+        if match:
+            sources[match[2]] += int(match[1])
     return sources
 
 
@@ -115,21 +115,21 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = b""
-        self._place = size_of(path)
+        self._offset = size_of(path)
 
     def lines(self) -> list[bytes]:
         """Return the complete lines appended since the last call, at most the latest 4 MB."""
         size = size_of(self._path)
-        if size < self._place:
-            self._place, self._rest = 0, b""
-        if size - self._place > _MOST_READ:
-            self._place, self._rest = size - _MOST_READ, b""
-        if size == self._place:
+        if size < self._offset:
+            self._offset, self._rest = 0, b""
+        if size - self._offset > _MOST_READ:
+            self._offset, self._rest = size - _MOST_READ, b""
+        if size == self._offset:
             return []
         with self._path.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self._offset)
             read = file.read(_MOST_READ)
-        self._place += len(read)
+        self._offset += len(read)
         *lines, self._rest = (self._rest + read).split(b"\n")
         self._rest = self._rest[-_MOST_READ:]
         return lines

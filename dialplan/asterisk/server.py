@@ -216,8 +216,8 @@ class AsteriskServer:
                 await process.wait()
             raise
         if process.returncode != 0:
-            said = (err or out).decode(errors="replace").strip()
-            raise SetupError(f"Asterisk does not respond on its control socket: {said}")
+            message = (err or out).decode(errors="replace").strip()
+            raise SetupError(f"Asterisk does not respond on its control socket: {message}")
         return out.decode(errors="replace")
 
     def _arguments(self, *options: str) -> list[str]:
@@ -292,5 +292,5 @@ class AsteriskServer:
             lines = (self.folders.log / log_keeper.CONSOLE).read_text(errors="replace").splitlines()
         lines = [line.strip() for line in lines if line.strip()]
         errors = [line for line in lines if re.search(r"\bERROR\b", line)]
-        said = " / ".join((errors or lines)[-3:]) or "nothing"
-        return f"Its log says: {said} (full log: {messages})"
+        excerpt = " / ".join((errors or lines)[-3:]) or "nothing"
+        return f"Its log says: {excerpt} (full log: {messages})"

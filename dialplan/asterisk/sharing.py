@@ -85,9 +85,9 @@ def _open_all(folder: Path, group: int) -> None:
     if not folder.is_dir():
         return
     _open(folder, group, _READ)
-    for place, names, files in os.walk(folder):
-        _open_each((Path(place) / name for name in names), group, _READ)
-        _open_each((Path(place) / name for name in files), group, _FILE)
+    for parent, folders, files in os.walk(folder):
+        _open_each((Path(parent) / name for name in folders), group, _READ)
+        _open_each((Path(parent) / name for name in files), group, _FILE)
 
 
 def _open_each(paths: Iterable[Path], group: int, mode: int) -> None:
@@ -98,7 +98,7 @@ def _open_each(paths: Iterable[Path], group: int, mode: int) -> None:
 
 
 def _open(path: Path, group: int, mode: int) -> None:
-    # What does not exist yet is created by `taxiphone asterisk config`, which calls this again.
+    # A missing path is created by `taxiphone asterisk config`, which calls this again.
     if not path.exists():
         return
     try:

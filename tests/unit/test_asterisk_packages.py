@@ -175,7 +175,7 @@ def test_a_whole_tree_is_taken_without_asking_apt(monkeypatch: pytest.MonkeyPatc
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / packages.MARKER).write_text(json.dumps({"packages": {"asterisk": "22", "libc6": "2"}}))
-    monkeypatch.setattr(packages, "_need_tools", lambda: pytest.fail("looked for apt"))
+    monkeypatch.setattr(packages, "_check_tools", lambda: pytest.fail("looked for apt"))
     assert packages.fetch(["asterisk"], tree).packages["asterisk"] == "22"
 
 
