@@ -61,7 +61,7 @@ _LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
+    """Run the files that take longest first."""
     place = {name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(_LONG)))
 
@@ -77,21 +77,21 @@ def _hashed_by(hasher: PasswordHasher) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_pins() -> Iterator[None]:
-    """A PIN's hash takes a tenth of a second, so that it can't be guessed; here it need not."""
+    """Use a fast hash for PINs. The real one deliberately takes a tenth of a second."""
     with _hashed_by(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)):
         yield
 
 
 @pytest.fixture
 def real_pins() -> Iterator[None]:
-    """As costly as they are."""
+    """Use the real, slow hash of PINs."""
     with _hashed_by(_REAL_HASHER):
         yield
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """PostgreSQL, started by the tests themselves; they fail where it can't be had."""
+    """PostgreSQL, started by the tests; they fail if it isn't available."""
     with PostgresServer(NO_POWER_CUTS) as server:
         made = Postgres(server)
         yield made

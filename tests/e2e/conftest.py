@@ -43,7 +43,7 @@ class Cast:
         return self.everyone.platform
 
     async def dial(self, did=None, **options):
-        """Let the client dial; the call's id. Only one call at a time may come to a number."""
+        """Let the client dial, and return the call's id. Only one call at a time may arrive at a number."""
         did = did or self.did
 
         def calls(session):
@@ -58,7 +58,7 @@ class Cast:
         await press_until(self.platform, call_id, phone, keys, mark)
 
     async def ring(self, *, record=None):
-        """Dial, skip the price, answer the recording's question where there is one, and let it ring; the call's id."""
+        """Dial, skip the price, answer any recording question, and let the phone ring. Return the call's id."""
         call_id = await self.dial()
         await self.platform.marked(call_id, "price told")
         await self.press(call_id, self.client, "#", "price heard")
@@ -69,7 +69,7 @@ class Cast:
         return call_id
 
     async def connect(self, *, record=False):
-        """Let the two talk; the call's id."""
+        """Let the two talk, and return the call's id."""
         call_id = await self.ring(record=record)
         await self.consultant.answer()
         await self.platform.marked(call_id, "consultant answered")
@@ -79,7 +79,7 @@ class Cast:
         return call_id
 
     async def finished(self, call_id, seconds=60):
-        """The call's row when the meter is done with it; no channel is left then.
+        """Return the call's row once it is priced and no channel is left.
 
         After a talk, who is left on the line hangs up as well: what they would hear is not every test's matter.
         """
@@ -112,7 +112,7 @@ class Cast:
         return self.platform.database.do(look)
 
     async def nothing_left(self):
-        """No channel on either side, and books that balance."""
+        """Assert that no channel is left on either side and that the ledger balances."""
         assert await self.platform.channels() == 0
         assert await self.everyone.network.channels() == 0
         assert self.platform.database.do(check) == []
@@ -120,7 +120,7 @@ class Cast:
 
 @pytest.fixture(scope="session", autouse=True)
 def migrated_once(tmp_path_factory):
-    """Every platform here begins with a copy of one new database: to run the migrations takes each of them a second."""
+    """A new database, which every platform copies, because running the migrations takes a second."""
     prepared = tmp_path_factory.mktemp("database") / "taxiphone.db"
     database = Database(f"sqlite:///{prepared}")
     database.create_if_new()
@@ -167,25 +167,25 @@ def asterisk():
 
 @pytest.fixture(scope="module")
 def timing():
-    """How long the platform waits for what; a module whose calls need it otherwise has a fixture of this name."""
+    """The platform's time-outs. A module that needs others overrides this fixture."""
     return Timing(ring_seconds=4, accept_seconds=2, key_seconds=2)
 
 
 @pytest.fixture(scope="module")
 def more_settings():
-    """Further sections of the settings file; likewise."""
+    """Further sections of the settings file. A module may override it."""
     return ""
 
 
 @pytest.fixture(scope="module")
 def rtcp_seconds():
-    """Between two RTCP reports of a phone; likewise."""
+    """The seconds between two RTCP reports of a phone. A module may override it."""
     return 5
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def everyone(asterisk, tmp_path_factory, timing, more_settings, rtcp_seconds):
-    """The platform and the public network, up."""
+    """The platform and the public network, running."""
     folder = tmp_path_factory.mktemp("set")
     made = Set(folder, asterisk, timing=timing, more=more_settings, rtcp_seconds=rtcp_seconds)
     try:
@@ -198,7 +198,7 @@ async def everyone(asterisk, tmp_path_factory, timing, more_settings, rtcp_secon
 
 @pytest.fixture
 def cast(everyone):
-    """Make a client and a consultant who have never called: `cast(price="1.55", credit=5000)`."""
+    """Create a client and a consultant who have never called: `cast(price="1.55", credit=5000)`."""
 
     def make(*, price="1.55", credit=5000, language="en", blocked=False, **consultant):
         number = next(_numbers)

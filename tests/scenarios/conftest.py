@@ -49,7 +49,7 @@ def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's ow
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of the hundreds of disturbed calls those on PostgreSQL are left to make test-all; all other scenarios are not."""
+    """Leave the hundreds of disturbed calls on PostgreSQL to `make test-all`. All other scenarios always run on both."""
     for item in items:
         if item.path.name == "test_disturbances.py" and "postgresql" in item.callspec.id:
             item.add_marker(pytest.mark.slow)
@@ -95,7 +95,7 @@ def database(request, backend):
 
 @pytest.fixture(autouse=True)
 def every_outcome_is_declared(caplog):
-    """A step ends a call only with an outcome that it declares, and that the document therefore has."""
+    """Check that a step ends a call only with an outcome that it declares and that docs/call-flow.md therefore lists."""
     yield
     assert [each for each in caplog.get_records("call") if each.name == endings.__name__] == []
 
@@ -119,7 +119,7 @@ def fill(session, settings):
 
 
 class Ears:
-    """What everybody has heard, and how long they have talked, as the lines themselves tell.
+    """What each person heard and how long they talked, as observed on their channels.
 
     A talk counts as long as packets come from both.
     """
@@ -169,7 +169,7 @@ async def world(settings, database, ears):
 
 @pytest.fixture
 def arrive(world):
-    """Let a call arrive: `arrive(*script, dialled=..., caller=...)` -> the call, to be run."""
+    """Let a call arrive: `arrive(*script, dialled=..., caller=...)` returns the call, ready to run."""
     numbers, people = itertools.count(1), []
 
     def arrive(*script, dialled=OWN_DID, caller=CLIENT, between_keys=0.15):
@@ -188,7 +188,7 @@ def arrive(world):
 
 @pytest.fixture
 def nothing_left(world):
-    """Asserts that no channel, bridge or leg is left."""
+    """Assert that no channel, bridge or leg is left."""
 
     def nothing_left():
         assert not world.asterisk.core.known, "a channel is left"
@@ -200,7 +200,7 @@ def nothing_left(world):
 
 @pytest.fixture
 def only_talk_was_charged(database):
-    """Asserts that the call is priced, by what was talked and nothing else; its row."""
+    """Assert that the call is priced for exactly what was talked; return its row."""
 
     def check(call_id, wallets, talked):
         def look(session):
@@ -236,13 +236,13 @@ def only_talk_was_charged(database):
 
 @pytest.fixture
 def wallets(database):
-    """What each client has before the test."""
+    """Return the balance of each client before the test."""
     return database.read(wallet_balances)
 
 
 @pytest.fixture
 def live(world, arrive, database, ears, nothing_left, only_talk_was_charged):
-    """Live one call: `await live(*script, dialled=..., caller=...)` -> its row; nothing is left of it."""
+    """Run one call and check that nothing is left: `await live(*script, dialled=..., caller=...)` returns its row."""
 
     async def live(*script, **more):
         wallets, before = database.read(wallet_balances), ears.talked
@@ -262,7 +262,7 @@ def wallet_balances(session):
 
 @pytest.fixture
 def answering(world):
-    """Let `special` have the first word on each request."""
+    """Let `special` handle each request first."""
 
     def answering(special):
         usual = world.asterisk.request
@@ -278,7 +278,7 @@ def answering(world):
 
 @pytest.fixture
 def killed(world, arrive):
-    """A call whose program dies and is started anew: `await killed(when, *script)` -> its id.
+    """Run a call during which the program dies and is restarted: `await killed(when, *script)` returns its id.
 
     It dies when it makes the request for which `when(method, path)` is true.
     """
@@ -319,7 +319,7 @@ def change(database):
 
 @pytest.fixture
 def two_phones(database):
-    """The consultant has two telephones, which ring at once."""
+    """The consultant has two phones that ring at once."""
 
     def write(session):
         consultant = session.scalars(select(Consultant)).one()
@@ -331,7 +331,7 @@ def two_phones(database):
 
 @pytest.fixture
 def heard(world):
-    """Do something as soon as somebody hears a prompt: `heard("client", "price-is", what)`; only the first time."""
+    """Do something the first time that somebody hears a prompt: `heard("client", "price-is", what)`."""
 
     def heard(who, prompt, what):
         def listen(happening):
@@ -347,7 +347,7 @@ def heard(world):
 
 @pytest.fixture
 def row(database):
-    """A call's row as it is now, with its receipt: `row(call_id)`."""
+    """Return the current row of a call, with its receipt: `row(call_id)`."""
 
     def look(session, call_id):
         call = session.get_one(Call, call_id)

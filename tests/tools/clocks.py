@@ -13,7 +13,7 @@ TO_THE_BRIDGE = 6  # rows of `house.talk`
 
 
 def moment(seconds: float, step: float = 0) -> Moment:
-    """So long after both were in the bridge, the wall clock having been set by `step`."""
+    """Return a moment after both entered the bridge, with the wall clock changed by `step`."""
     return Moment(
         BEGIN + timedelta(seconds=seconds + step),
         10_000_000_000 + round(seconds * 1e6),
@@ -22,7 +22,7 @@ def moment(seconds: float, step: float = 0) -> Moment:
 
 
 def noted(house: Any, call_id: str, **marks: Moment) -> None:
-    """Note all of these in a call, in this order."""
+    """Add all of these events to a call, in this order."""
 
     def write(session: Any) -> None:
         for what, when in marks.items():

@@ -24,7 +24,7 @@ _LARGE = 65_536  # bytes of a table whose dead rows would slow the next tests do
 
 
 class Postgres:
-    """A server of this test run's own, and a database in it for each test."""
+    """A PostgreSQL server for this test run, with a database for each test."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
@@ -36,7 +36,7 @@ class Postgres:
         template.close()
 
     def new(self, *, empty: bool = False) -> str:
-        """The URL of a new database, with this program's schema, or without any."""
+        """Return the URL of a new database, with this program's schema or empty."""
         self._made += 1
         name = f"test_{self._made}"
         self._say(f"CREATE DATABASE {name} TEMPLATE " + ("template0" if empty else "template_taxiphone"))
@@ -54,7 +54,7 @@ class Postgres:
 
 
 class FreshSqlite:
-    """One SQLite file, replaced for each test by a copy of a prepared one.
+    """A SQLite file that is replaced by a copy of a prepared one for each test.
 
     The engine stays the same: to compile its statements anew (SQLAlchemy) costs more than most tests.
 
@@ -77,7 +77,7 @@ class FreshSqlite:
             connection.execute("PRAGMA synchronous = OFF")
 
     def new(self) -> Database:
-        """The database as it was prepared."""
+        """Return the database in its prepared state."""
         self.database.close()
         assert self.database.file is not None
         for beside in ("-wal", "-shm"):
@@ -87,7 +87,7 @@ class FreshSqlite:
 
 
 class FreshPostgres:
-    """The same with PostgreSQL.
+    """A PostgreSQL database that is restored to its prepared state for each test.
 
     The rows are replaced, not the database: to make one takes longer than most tests. A database whose schema a test has
     changed is made anew.
@@ -113,7 +113,7 @@ class FreshPostgres:
         self._make()
 
     def new(self) -> Database:
-        """The database as it was prepared."""
+        """Return the database in its prepared state."""
         with self._restorer.connect() as connection:
             restored = connection.exec_driver_sql("SELECT prepared.restore()").scalar_one()
         if not restored:
@@ -131,7 +131,7 @@ class FreshPostgres:
 
 
 def _restoring(connection: Connection) -> Iterator[str]:
-    """Statements that make `prepared.restore()`: it gives all tables and sequences back what is in them now.
+    """Return the statements that create `prepared.restore()`: it restores all tables and sequences to what they have now.
 
     It returns false where the schema was changed since. Connections that a test has left with a lock are ended.
     """

@@ -19,7 +19,7 @@ _BYTES = 6 * 2 * RATE  # a second of the recording
 
 
 class Ear:
-    """What one telephone hears, from its answer on; what was waited for and heard is behind it.
+    """What one phone hears after it is answered. Sounds that were waited for and heard are consumed.
 
     Args:
         phone: in a call.
@@ -36,11 +36,11 @@ class Ear:
         self._unfinished: list[tuple[tuple[str, ...], float]] = []
 
     def all(self) -> Heard:
-        """All that it has heard in this call so far."""
+        """Return everything that it has heard in this call so far."""
         return self._since(0.0)
 
     async def hears(self, *names: str, seconds: float = 60) -> tuple[Span, ...]:
-        """Wait until these sounds have been heard, each to its end and one directly after the other.
+        """Wait until these sounds have been heard to their ends, one directly after the other.
 
         Raises:
             AssertionError: it was not so within that time, or the call was over before; with what was heard.
@@ -80,7 +80,7 @@ class Ear:
         self._unfinished.clear()
 
     async def begins(self, name: str, seconds: float = 60) -> Span:
-        """Wait until the beginning of a sound has been heard, so that a key comes in the middle of it."""
+        """Wait until the beginning of a sound has been heard, to press a key in the middle of it."""
 
         def found(heard: Heard, _names: tuple[str, ...]) -> tuple[Span, ...]:
             span = heard.began(name, _BEGINNING)
@@ -107,7 +107,7 @@ class Ear:
             await self._more(until)
 
     async def _more(self, until: float) -> None:
-        """Wait until more was heard, or nothing for a while, or the call is over."""
+        """Wait until more was heard, nothing was heard for a while, or the call has ended."""
         size, waited = self._size(), time.monotonic()
         self._quiet = False
         while self._size() == size and time.monotonic() <= until:
@@ -119,7 +119,7 @@ class Ear:
                 return
 
     def _follow(self) -> None:
-        """Another call: another recording."""
+        """Start again with the recording of another call."""
         if self.phone.leg is not self._leg:
             self._leg, self._at, self._places = self.phone.leg, 0.0, Places()
             self._unfinished.clear()

@@ -119,7 +119,7 @@ LEFT_OUT = {
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
-    """Every command that is no group, by its words."""
+    """Return every command that isn't a group, by its words."""
     yield from _below(taxiphone, ())
 
 
@@ -135,13 +135,13 @@ def _below(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def words_of(name: str, folder: Path) -> list[str]:
-    """The command line of a command, without the program's name."""
+    """Return the command line of a command, without the program's name."""
     words = (READS | WRITES | REFUSED)[name]
     return [*name.split(), *(word.format(folder=folder) for word in words)]
 
 
 def furnish(house: Any) -> Path:
-    """Fill a house (the fixture of that name) so that every command has something to print; its settings file."""
+    """Fill a house (see the fixture) with data for every command to print, and return its settings file."""
     settings = house.settings
     file: Path = settings.file
     file.write_text(

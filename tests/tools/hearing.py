@@ -47,7 +47,7 @@ Samples = np.ndarray
 
 @dataclass(frozen=True)
 class Span:
-    """Where a sound was heard, in seconds since the recording began.
+    """A sound that was heard, with times in seconds since the start of the recording.
 
     Attributes:
         name: of the sound.
@@ -73,7 +73,7 @@ class _Piece:
 
     @functools.cached_property
     def halves(self) -> tuple[_Piece, _Piece]:
-        """The same in two."""
+        """Split it in two."""
         middle = len(self.samples) // 2
         return _piece(self.samples[:middle], self.offset), _piece(self.samples[middle:], self.offset + middle)
 
@@ -87,7 +87,7 @@ class _Piece:
 
 
 class Sound:
-    """A sound as it is played."""
+    """A sound as played by Asterisk."""
 
     def __init__(self, name: str, samples: Samples) -> None:
         self.name, self.length = name, len(samples)
@@ -109,7 +109,7 @@ def _piece(samples: Samples, offset: int) -> _Piece:
 
 
 def alaw(data: bytes) -> Samples:
-    """The samples of A-law (ITU-T G.711)."""
+    """Decode A-law (ITU-T G.711) to samples."""
     code = np.frombuffer(data, np.uint8).astype(np.int32) ^ 0x55
     exponent, mantissa = (code >> 4) & 7, code & 15
     magnitude = np.where(
@@ -143,7 +143,7 @@ class Places:
 
 
 class Library(Mapping[str, Sound]):
-    """The sounds of one language as they are played: the operator's own before the shipped, and the names of people."""
+    """The sounds of one language as they are played: the operator's own or else the shipped ones, and people's names."""
 
     def __init__(self, settings: Settings, language: str) -> None:
         self._files = prompts_folder.sounds(settings, language)
@@ -201,7 +201,7 @@ class Heard:
     # -- what a test asks -----------------------------------------------------------------------------------------
 
     def said(self, *names: str, missing: float = 0.0, since: float = -1.0) -> tuple[Span, ...]:
-        """Where these sounds were heard to their end, in this order, one directly after the other; empty: nowhere.
+        """Find these sounds, heard to their ends, in this order, one directly after the other; empty if they weren't.
 
         Args:
             names: of the sounds.
@@ -215,16 +215,16 @@ class Heard:
         return ()
 
     def began(self, name: str, least: float = 0.5) -> Span | None:
-        """Where a sound was heard last, to its end or from its beginning to where it was cut, `least` seconds of it."""
+        """Find the last time that a sound was heard, to its end or for at least `least` seconds before it was cut off."""
         found = [span for span in self._beginnings(name) if span.whole or span.end - span.begin >= least]
         return max(found, key=lambda span: span.begin, default=None)
 
     def spans(self, name: str) -> list[Span]:
-        """Everywhere that a sound was heard to its end."""
+        """Find every time that a sound was heard to its end."""
         return [span for span in self._beginnings(name) if span.whole]
 
     def transcript(self) -> list[Span]:
-        """What was heard of the library, in its order; takes some seconds, for a failed test's message.
+        """Find everything heard from the library, in order. This takes some seconds; it is for a failed test's message.
 
         Sounds that begin alike are one line, of the one that was heard longest; those of the same words are all there.
         """
@@ -264,7 +264,7 @@ class Heard:
         return tuple(chain)
 
     def _ends(self, name: str, missing: float) -> list[Span]:
-        """Everywhere that a sound was heard to its end, or so far before it."""
+        """Find every time that a sound was heard to its end, or nearly to its end."""
         length = self.library[name].length / RATE
         return [
             span
@@ -279,7 +279,7 @@ class Heard:
         return self._found[name]
 
     def _find(self, name: str, sound: Sound) -> Iterable[Span]:
-        """A first piece, wherever it is, then the others, each where the one before it leads."""
+        """Find the first piece anywhere, then each further piece near the place that the previous one predicts."""
         found: list[Span] = []
         # Where the sound's own beginning is missing (the phone was not heard yet), its middle or end leads to it.
         for anchor in dict.fromkeys((0, len(sound.pieces) // 2, len(sound.pieces) - 1)):
@@ -299,7 +299,7 @@ class Heard:
                 found.append(span)
 
     def _follow(self, name: str, sound: Sound, begin: int, *, whole_only: bool) -> Span | None:
-        """The sound that would begin at a place: how far it was heard, and whether that is all of it."""
+        """Tell how much of a sound that starts at a place was heard, and whether it is complete."""
         energy, at, end, missed, whole = 0.0, begin, begin, False, True
         first, last = sound.pieces[0], sound.pieces[-1]
         for piece in sound.pieces:
@@ -320,7 +320,7 @@ class Heard:
         return Span(name, (begin + self._first) / RATE, (finish + self._first) / RATE, whole)
 
     def _heard_of(self, piece: _Piece, at: int, halve: int = _HALVED) -> tuple[float, int]:
-        """How much energy of a piece was heard, and where its sound then begins, if it was expected to at `at`."""
+        """Return the energy of a piece that was heard, and where its sound starts if it was expected at `at`."""
         if piece.energy <= len(piece.samples) * _FAINT**2:
             return 0.0, at
         found = self._near(piece, at + piece.offset)
@@ -338,7 +338,7 @@ class Heard:
         return energy, at
 
     def _near(self, piece: _Piece, place: int) -> int | None:
-        """Where a piece is within the drift of a place."""
+        """Find a piece near a place, within the allowed drift."""
         for drift in (_EXACT, _DRIFT):
             for track in self._phases:
                 low, alike = track.alike(piece, place - drift, place + drift + 1)
@@ -347,9 +347,9 @@ class Heard:
         return None
 
     def _without_a_packet(self, piece: _Piece, place: int) -> int | None:
-        """Where a piece is that was heard without one packet, by its last sample; the rest of its sound follows there.
+        """Find a piece that was heard without one packet, by its last sample, where the rest of its sound continues.
 
-        The packet is missing, so that what follows it comes earlier, or silence is in its place.
+        Without the packet, the following audio comes earlier, or silence replaces the packet.
         """
         if place + len(piece.samples) - _PACKET - _DRIFT > len(self._phases[0]):
             return None  # it has not been heard yet
@@ -371,7 +371,7 @@ class Heard:
 
 
 class _Track:
-    """A recording at the telephone's rate, with what is needed to look for something in it."""
+    """A recording at the telephone's rate, prepared for searching."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
@@ -386,7 +386,7 @@ class _Track:
         return _sums(self._samples**2)
 
     def _spectra_from(self, low: int) -> Samples:
-        """Of its blocks from a sample on, each of which overlaps the next by the longest piece (overlap-save)."""
+        """Return the spectra of its blocks from a sample on; each overlaps the next by the longest piece (overlap-save)."""
         if low not in self._spectra:
             count = -(-(len(self._samples) - low) // _STEP)
             padded = np.zeros(count * _STEP + _BLOCK - _STEP, np.float32)
@@ -396,7 +396,7 @@ class _Track:
         return self._spectra[low]
 
     def peaks(self, piece: _Piece, low: int = 0) -> list[int]:
-        """Where a piece is perhaps, from a sample on: the best place of each run of stretches that are like it."""
+        """Find candidate places of a piece from a sample on: the best one of each run of similar stretches."""
         places = len(self._samples) - len(piece.samples) + 1 - low
         if places <= 0:
             return []
@@ -412,7 +412,7 @@ class _Track:
         return [low + int(run[np.argmax(alike[run])]) for run in runs]
 
     def alike(self, piece: _Piece, low: int, high: int) -> tuple[int, Samples]:
-        """The normalised correlation of a piece with each stretch from one place to another; the first that there is."""
+        """Return the normalised correlation of a piece with each stretch between two places, and the first place."""
         length = len(piece.samples)
         low, high = max(0, low), min(len(self._samples) - length + 1, high)
         if high <= low:
@@ -450,7 +450,7 @@ class _Track:
         return float(np.max(np.where(played <= _quiet(length), 1.0, alike)))
 
     def _root(self, length: int) -> Samples:
-        """The root of the energy of every stretch of this length; nearly all pieces have the same."""
+        """Return the root of the energy of every stretch of this length. Nearly all pieces have the same length."""
         if length not in self._roots:
             energies = self._energies(0, len(self._samples) - length + 1, length)
             self._roots[length] = np.sqrt(np.maximum(energies, _quiet(length))).astype(np.float32)

@@ -17,7 +17,7 @@ from taxiphone import cli
 
 
 def codes(words: list[list[str]]) -> list[int | str]:
-    """The exit code of each, or what escaped."""
+    """Return the exit code of each command line, or the exception that escaped."""
     kept = {number: _copy(number) for number in (1, 2)}
     found: list[int | str] = []
     for line in words:
@@ -38,7 +38,7 @@ def codes(words: list[list[str]]) -> list[int | str]:
 
 
 def _copy(number: int) -> int | None:
-    """The descriptor under another number, above those of the streams; None where it is closed."""
+    """Duplicate a descriptor to a number above those of the streams; None if it is closed."""
     try:
         return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10)
     except OSError:

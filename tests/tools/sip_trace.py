@@ -16,7 +16,7 @@ _OWN = "0.0.0.0"  # noqa: S104 - what Asterisk writes for its own address
 
 @dataclass(frozen=True)
 class Message:
-    """A SIP message (RFC 3261) on its way.
+    """A captured SIP message (RFC 3261).
 
     Attributes:
         source: IP address of who sent it.
@@ -32,21 +32,21 @@ class Message:
 
     @property
     def call_id(self) -> str:
-        """The dialog that it belongs to."""
+        """The Call-ID of its dialog."""
         return self.header("Call-ID") or self.header("i")
 
     @property
     def received(self) -> bool:
-        """Whether it came to the Asterisk that wrote the file; else that one sent it."""
+        """Whether the Asterisk that wrote the file received it rather than sent it."""
         return self.target == _OWN
 
     @property
     def is_invite(self) -> bool:
-        """Whether it asks for a call."""
+        """Whether it is an INVITE."""
         return self.text.startswith("INVITE ")
 
     def header(self, name: str) -> str:
-        """A header's value; empty where there is none."""
+        """Return a header's value; empty if it is missing."""
         found = re.search(
             rf"^{re.escape(name)}[ \t]*:[ \t]*(.*?)\r?$", self.text, re.MULTILINE | re.IGNORECASE
         )
@@ -54,7 +54,7 @@ class Message:
 
 
 def messages(files: Iterable[Path]) -> list[Message]:
-    """All messages of these captures, in their order."""
+    """Return all messages of these captures, in order."""
     return [message for file in files for message in _messages(file.read_bytes())]
 
 

@@ -21,7 +21,7 @@ _branches = itertools.count(1)
 
 @dataclass(frozen=True)
 class Message:
-    """A SIP message that has come: its bytes, who sent it, and its text with every byte as one character."""
+    """A received SIP message: its bytes, its sender, and its text with every byte as one character."""
 
     data: bytes
     source: Address
@@ -37,23 +37,23 @@ class Message:
 
     @property
     def method(self) -> str:
-        """Of a request; empty for an answer."""
+        """The method of a request; empty for a response."""
         return "" if self.start.startswith("SIP/2.0") else self.start.split(" ", 1)[0]
 
     @property
     def status(self) -> int:
-        """Of an answer; 0 for a request."""
+        """The status of a response; 0 for a request."""
         return int(self.start.split(" ")[1]) if self.start.startswith("SIP/2.0") else 0
 
     def header(self, name: str) -> str:
-        """The first header of this name; empty where there is none."""
+        """Return the first header of this name; empty if there is none."""
         found = re.search(
             rf"^{re.escape(name)}[ \t]*:[ \t]*(.*?)\r$", self.text, re.MULTILINE | re.IGNORECASE
         )
         return found[1] if found else ""
 
     def headers(self, name: str) -> list[str]:
-        """All headers of this name, in their order."""
+        """Return all headers of this name, in order."""
         return re.findall(
             rf"^{re.escape(name)}[ \t]*:[ \t]*(.*?)\r$", self.text, re.MULTILINE | re.IGNORECASE
         )
@@ -94,7 +94,7 @@ class Wire(asyncio.DatagramProtocol):
         self._transport.sendto(message, to)
 
     async def next(self, wanted: Callable[[Message], bool], seconds: float = 10) -> Message:
-        """The first message not yet taken that is wanted.
+        """Wait for the first matching message that hasn't been taken yet.
 
         Raises:
             TimeoutError: none came in time, with the first lines of what came.
@@ -113,14 +113,14 @@ class Wire(asyncio.DatagramProtocol):
             raise TimeoutError(f"not within {seconds:g} s; there came: {came}") from None
 
     def requests(self, method: str) -> list[Message]:
-        """All requests of a method that came, without repetitions."""
+        """Return all received requests of a method, without retransmissions."""
         found = {message.header("Via"): message for message in self.received if message.method == method}
         return list(found.values())
 
 
 @contextlib.asynccontextmanager
 async def wire(host: str, port: int = 0) -> AsyncIterator[Wire]:
-    """A socket at this address, closed at the end."""
+    """Open a socket at this address, and close it at the end."""
     transport, made = await asyncio.get_running_loop().create_datagram_endpoint(Wire, local_addr=(host, port))
     try:
         yield made
@@ -129,7 +129,7 @@ async def wire(host: str, port: int = 0) -> AsyncIterator[Wire]:
 
 
 def sdp(host: str, port: int = 40000) -> bytes:
-    """An offer or answer of A-law and telephone events (RFC 4566, 4733)."""
+    """Return an SDP offer or answer with A-law and telephone events (RFC 4566, 4733)."""
     return (
         f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n"
         "a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
@@ -139,7 +139,7 @@ def sdp(host: str, port: int = 40000) -> bytes:
 def answer(
     request: Message, status: int, reason: str, *more: bytes, tag: str = "phone", body: bytes = b""
 ) -> bytes:
-    """An answer to a request, with further headers and a body (SDP where there is one)."""
+    """Return a response to a request, with further headers and a body (SDP, if there is one)."""
     to = request.header("To")
     if ";tag=" not in to and status > 100:
         to += f";tag={tag}"
@@ -157,7 +157,7 @@ def answer(
 
 @dataclass
 class Caller:
-    """One dialog as the caller's side makes it; every header may be given as bytes.
+    """A dialog of the caller's side. Every header may be given as bytes.
 
     Attributes:
         wire: its socket.
@@ -216,17 +216,17 @@ class Caller:
         return _whole(lines, body)
 
     def send(self, method: bytes, *more: bytes, body: bytes = b"", kind: bytes = b"application/sdp") -> bytes:
-        """Build and send it; what was sent."""
+        """Build and send a request, and return what was sent."""
         message = self.request(method, *more, body=body, kind=kind)
         self.wire.send(message, self.to)
         return message
 
     async def invite(self, *more: bytes, media: int = 40000) -> bytes:
-        """Send the INVITE with an offer; what was sent."""
+        """Send the INVITE with an offer, and return what was sent."""
         return self.send(b"INVITE", *more, body=sdp(self.wire.address[0], media))
 
     async def final(self, seconds: float = 10, method: str = "INVITE", wanted: int = 0) -> Message:
-        """The final answer to the last request of this method, or the one with this status; a dialog is confirmed (ACK)."""
+        """Wait for the final response to the last request of this method, or this status; acknowledge an INVITE."""
         sequence = f"{self.sequence} {method}"
         message = await self.wire.next(
             lambda each: (
@@ -249,7 +249,7 @@ class Caller:
 
 
 def key(digit: int, *, sequence: int, timestamp: int, payload: int = 101) -> list[bytes]:
-    """The RTP packets of one key of 180 ms as telephone events (RFC 4733), 20 ms apart."""
+    """Return the RTP packets of one key of 180 ms as telephone events (RFC 4733), 20 ms apart."""
     events = [(10, 160 * (n + 1)) for n in range(8)] + [(0x8A, 1440)] * 3
     return [
         struct.pack("!BBHII", 0x80, payload | (0x80 if n == 0 else 0), sequence + n, timestamp, 4711)

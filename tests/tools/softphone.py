@@ -33,7 +33,7 @@ class Message:
 
     @classmethod
     def parse(cls, data: bytes) -> Message:
-        """From the wire."""
+        """Parse a message."""
         head, _, body = data.decode("utf-8", "replace").partition("\r\n\r\n")
         start, *lines = head.split("\r\n")
         headers = [
@@ -42,21 +42,21 @@ class Message:
         return cls(start, headers, body)
 
     def all(self, name: str) -> list[str]:
-        """The values of a header."""
+        """Return all values of a header."""
         return [value for each, value in self.headers if each.lower() == name.lower()]
 
     def get(self, name: str) -> str:
-        """The first value of a header; empty: there is none."""
+        """Return the first value of a header; empty if there is none."""
         return next(iter(self.all(name)), "")
 
     @property
     def status(self) -> int:
-        """Of a response; 0: it is a request."""
+        """The status of a response; 0 for a request."""
         return int(self.start.split(" ")[1]) if self.start.startswith("SIP/2.0 ") else 0
 
     @property
     def method(self) -> str:
-        """Of a request, or of what a response answers."""
+        """The method of a request, or of the request that a response answers."""
         return self.get("CSeq").split(" ")[-1]
 
     @property
@@ -97,7 +97,7 @@ class Carrier(asyncio.DatagramProtocol):
         self._transport.close()
 
     async def dial(self, number: str, *, caller: str) -> Line:
-        """Call a number of the platform's; returns when the call is answered."""
+        """Call one of the platform's numbers, and return when the call is answered."""
         line = await self._line(f"{secrets.token_hex(8)}@{self.address}")
         line.local = f"<sip:{caller}@{self.address}:{self.port}>;tag={secrets.token_hex(4)}"
         line.remote = f"<sip:{number}@{self.platform[0]}:{self.platform[1]}>"
@@ -108,7 +108,7 @@ class Carrier(asyncio.DatagramProtocol):
         return line
 
     async def rings(self, seconds: float = 30) -> Line:
-        """The next call that the platform makes; not answered yet."""
+        """Wait for the platform's next call, which isn't answered yet."""
         async with asyncio.timeout(seconds):
             return await self._rings.get()
 
@@ -119,7 +119,7 @@ class Carrier(asyncio.DatagramProtocol):
         self._transport.sendto(text.encode(), self.platform)
 
     def datagram_received(self, data: bytes, _: tuple[str, int]) -> None:
-        """A message has come."""
+        """Handle a received message."""
         message = Message.parse(data)
         if not message.get("Call-ID"):
             return
@@ -152,7 +152,7 @@ class Carrier(asyncio.DatagramProtocol):
 
 
 class _Media(asyncio.DatagramProtocol):
-    """The RTP socket of a line: counts and keeps what comes."""
+    """The RTP socket of a line, which counts and stores received packets."""
 
     def __init__(self) -> None:
         self.transport: asyncio.DatagramTransport
@@ -170,7 +170,7 @@ class _Media(asyncio.DatagramProtocol):
 
 @dataclass
 class Line:
-    """One call of a carrier's.
+    """One call of a carrier.
 
     Attributes:
         over: set when either side has ended it.
@@ -200,20 +200,20 @@ class Line:
     # -- signalling -----------------------------------------------------------------------------------------------
 
     async def answer(self) -> None:
-        """Pick it up."""
+        """Answer the call."""
         if self.invite is None:
             raise RuntimeError("nobody called")
         self.carrier.send(response(self.invite, "200 OK", to=self.local, body=self.offer()))
         await asyncio.sleep(0.05)
 
     def progress(self) -> None:
-        """Send sound before the answer (183, early media)."""
+        """Send audio before the answer (183, early media)."""
         if self.invite is None:
             raise RuntimeError("nobody called")
         self.carrier.send(response(self.invite, "183 Session Progress", to=self.local, body=self.offer()))
 
     async def change(self, direction: str) -> None:
-        """Say by a re-INVITE that it only listens (`recvonly`), holds (`sendonly`, `inactive`), or talks (`sendrecv`)."""
+        """Send a re-INVITE to only listen (`recvonly`), to hold (`sendonly`, `inactive`), or to talk (`sendrecv`)."""
         answer = await self.request("INVITE", self.offer(direction))
         if answer.status != 200:
             raise ConnectionError(answer.start)
@@ -224,19 +224,19 @@ class Line:
         await self.request("INFO", body, content="application/dtmf-relay")
 
     async def hang_up(self) -> None:
-        """Put it down."""
+        """Hang up."""
         self.be_silent()
         if not self.over.is_set():
             self.over.set()
             await self.request("BYE")
 
     async def ended(self, seconds: float = 30) -> None:
-        """Wait until the platform has ended it."""
+        """Wait until the platform has ended the call."""
         async with asyncio.timeout(seconds):
             await self.over.wait()
 
     def offer(self, direction: str | None = None) -> str:
-        """An SDP (RFC 4566) with its own address."""
+        """Return an SDP (RFC 4566) with its own address."""
         self.direction = direction or self.direction
         address, port = self.media.transport.get_extra_info("sockname")
         return "\r\n".join(
@@ -257,7 +257,7 @@ class Line:
         )
 
     async def request(self, method: str, body: str = "", *, content: str = "application/sdp") -> Message:
-        """Send a request and wait for its final response; an INVITE is acknowledged."""
+        """Send a request and wait for its final response. Acknowledge an INVITE."""
         number = next(self._numbers) + 100
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._send(method, number, body, content)
@@ -286,7 +286,7 @@ class Line:
         self.carrier.send("\r\n".join(lines) + "\r\n\r\n" + body)
 
     def learn(self, message: Message) -> None:
-        """Where the other side wants its signalling and its sound."""
+        """Store where the other side wants signalling and audio."""
         contact = re.search(r"<?(sip:[^>;]+)", message.get("Contact"))
         if contact:
             self.target = contact[1]
@@ -296,7 +296,7 @@ class Line:
             self._rtp_to = (address[1], int(port[1]))
 
     def take(self, message: Message) -> None:
-        """A message of this call has come."""
+        """Handle a message of this call."""
         if message.status:
             waiting = self._answers.get(message.number)
             if message.status >= 200 and waiting is not None and not waiting.done():
@@ -316,12 +316,12 @@ class Line:
     # -- sound ----------------------------------------------------------------------------------------------------
 
     def speak(self) -> None:
-        """Send sound from now on, a packet each 20 ms."""
+        """Start sending audio, a packet every 20 ms."""
         if self._speaking is None:
             self._speaking = asyncio.create_task(self._speak())
 
     def be_silent(self) -> None:
-        """Send no sound any more."""
+        """Stop sending audio."""
         if self._speaking is not None:
             self._speaking.cancel()
             self._speaking = None
@@ -335,7 +335,7 @@ class Line:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def packet(self, payload: int, data: bytes, *, stamp: int | None = None) -> None:
-        """Send one packet of RTP (RFC 3550); `stamp`: its time stamp, where it is not the next."""
+        """Send one RTP packet (RFC 3550), with the timestamp `stamp` if it isn't the next one."""
         self._sequence = (self._sequence + 1) % 65536
         if stamp is None:
             self._stamp += SAMPLES
@@ -351,7 +351,7 @@ class Line:
         self.media.transport.sendto(head + data, self._rtp_to)
 
     def comfort_noise(self) -> None:
-        """Say that it is silent for good reason (RFC 3389)."""
+        """Send a comfort noise packet (RFC 3389)."""
         self.packet(COMFORT_PAYLOAD, b"\x40")
 
     def report(self) -> None:
@@ -380,13 +380,13 @@ class Line:
         self._stamp += milliseconds * 8
 
     def close(self) -> None:
-        """Let its socket go."""
+        """Close its socket."""
         self.be_silent()
         self.media.transport.close()
 
 
 def response(request: Message, status: str, *, to: str = "", body: str = "") -> str:
-    """A response (RFC 3261, section 8.2.6)."""
+    """Build a response (RFC 3261, section 8.2.6)."""
     own = request.get("To")
     contact = re.search(r"sip:[^@>]*@([^>;]+)", own)
     lines = [

@@ -13,7 +13,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class WallClock:
-    """The wall clock of the programs that are started within `environment`.
+    """The wall clock of programs started with `environment`.
 
     Args:
         folder: for its files.
@@ -29,13 +29,13 @@ class WallClock:
         self._file.write_bytes(bytes(8))
 
     def set(self, seconds: int) -> None:
-        """Set the clock so far ahead of the machine's, or behind it, in all those programs at once."""
+        """Set the clock this far ahead of or behind the machine's, in all those programs at once."""
         with self._file.open("r+b", buffering=0) as file:
             file.write((seconds * _NANOSECONDS).to_bytes(8, "little", signed=True))
 
     @contextmanager
     def environment(self) -> Iterator[None]:
-        """In the block, programs that are started have this clock."""
+        """Programs started in the block use this clock."""
         ours = {"LD_PRELOAD": str(self._library), "WALL_CLOCK_FILE": str(self._file)}
         if taken := ours.keys() & os.environ.keys():
             raise RuntimeError(f"the tests run with {', '.join(taken)} set")

@@ -21,7 +21,7 @@ _BETWEEN = 0.35  # seconds that a tone is away while its phone presses a key
 
 
 async def begin(call, *, package=None, record=None, then=None):
-    """Dial, skip the price, choose, and let the consultant accept; both speak from their answer on.
+    """Dial, skip the price, choose, and let the consultant accept. Both speak from the moment they answer.
 
     Args:
         call: a scene.
@@ -44,7 +44,7 @@ async def begin(call, *, package=None, record=None, then=None):
 
 
 async def accept(call, *, then=None):
-    """The consultant's phone rings; they answer, speak, and press 1; returns when they talk."""
+    """Let the consultant answer, speak and press 1, and return when the talk has started."""
     await call.consultant.ringing(30)
     await call.consultant.answer()
     await voice(call.consultant)
@@ -56,7 +56,7 @@ async def accept(call, *, then=None):
 
 
 async def talking(call):
-    """Wait until one of the two hears the other: they are bridged."""
+    """Wait until one of the two hears the other, which means that they are bridged."""
     await call.platform.marked(call.call_id, "bridging")
     async with asyncio.timeout(10):
         while not (
@@ -67,13 +67,13 @@ async def talking(call):
 
 
 async def voice(phone):
-    """Let a phone speak as soon as it is in a call."""
+    """Let a phone send its tone as soon as it is in a call."""
     await phone.connected()
     await phone.speak()
 
 
 async def at_once(*stories: Awaitable[None]) -> None:
-    """Live several stories at the same time, each to its end; the first that failed is raised then."""
+    """Run several stories concurrently to their ends, then raise the first failure."""
     results = await asyncio.gather(*stories, return_exceptions=True)
     failed = [result for result in results if isinstance(result, BaseException)]
     for error in failed[1:]:
@@ -94,7 +94,7 @@ class Bill:
 
     @property
     def talked(self) -> float:
-        """Seconds from its first to its last moment, by Asterisk."""
+        """The duration in seconds, according to Asterisk."""
         return (self.call.talk_to - self.call.talk_from).total_seconds()
 
 
@@ -108,12 +108,12 @@ async def priced(call) -> Bill:
 
 
 def cents(price: str, seconds: int) -> int:
-    """What so many seconds cost by the minute, in cents, rounded once."""
+    """Return the price per minute of this many seconds, in cents, rounded once."""
     return int((Decimal(price) * 100 * seconds / 60).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def clients_bill(call, bill: Bill):
-    """What the client hears of the price of a talk that was not recorded."""
+    """Return what the client hears about the price of a talk that wasn't recorded."""
     speech = call.speech
     return (
         *speech.talk_lasted(bill.call.billed_seconds),
@@ -123,7 +123,7 @@ def clients_bill(call, bill: Bill):
 
 
 def consultants_bill(call, bill: Bill):
-    """What the consultant hears of it."""
+    """Return what the consultant hears about it."""
     speech = call.consultants_speech
     return (
         *speech.talk_lasted(bill.call.billed_seconds),
@@ -132,7 +132,7 @@ def consultants_bill(call, bill: Bill):
 
 
 async def let_go(call):
-    """Both phones are put down, where they are not yet; every leg goes."""
+    """Hang up both phones, if necessary, and wait until every leg has ended."""
     await asyncio.gather(call.client.hang_up(), call.consultant.hang_up())
     await call.client.ended(5)
     await call.platform.marked(call.call_id, "ended")
@@ -142,12 +142,12 @@ async def let_go(call):
 
 
 def tone(phone, hertz: int) -> list[tuple[float, float]]:
-    """Where a tone was in what a phone heard: from when to when, in seconds; moments of a key's length are bridged."""
+    """Return the start and end of each stretch of a tone that a phone heard, in seconds; a key makes no gap."""
     return stretches(phone.samples(), hertz)
 
 
 def stretches(samples, hertz: int, between: float = _BETWEEN) -> list[tuple[float, float]]:
-    """Where a tone is in samples: from when to when, in seconds; what is shorter than `between` is no gap."""
+    """Return the start and end of each stretch of a tone in samples, in seconds, ignoring gaps shorter than `between`."""
     count = len(samples) // _BLOCK
     blocks = np.asarray(samples[: count * _BLOCK], np.float64).reshape(count, _BLOCK)
     wave = np.exp(-2j * np.pi * hertz * np.arange(_BLOCK) / RATE)
@@ -165,5 +165,5 @@ def stretches(samples, hertz: int, between: float = _BETWEEN) -> list[tuple[floa
 
 
 def gaps(found: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """What is between the stretches of a tone."""
+    """Return the gaps between the stretches of a tone."""
     return [(before[1], after[0]) for before, after in itertools.pairwise(found)]

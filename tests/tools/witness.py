@@ -32,7 +32,7 @@ class Did:
 
 @dataclass
 class Witness:
-    """Listens to the lines of one call, that of the client's channel `channel`."""
+    """Listens to the channels of one call, which is that of the client's channel `channel`."""
 
     channel: str
     events: list[Did] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Witness:
         return [each.value for each in self.events if (each.who, each.what) == (who, What.HEARD)]
 
     def pressed_between(self, who, first, last):
-        """The keys after the last time that `first` was heard before `last` was; None: `last` was not heard."""
+        """Return the keys pressed after `first` was last heard before `last`; None if `last` wasn't heard."""
         keys = None
         for each in (each for each in self.events if each.who == who):
             if each.what is What.HEARD and each.value == first:
@@ -93,7 +93,7 @@ class Witness:
         return None
 
     def keys_of_phone(self, phone):
-        """What a phone of the consultant's pressed before the talk."""
+        """Return the keys that one of the consultant's phones pressed before the talk."""
         began = math.inf if self.talk_began is None else self.talk_began
         return "".join(
             each.value
@@ -104,7 +104,7 @@ class Witness:
 
 @dataclass(frozen=True)
 class Terms:
-    """A consultant's prices, and what was talked and paid in a consultation whose line was cut."""
+    """A consultant's prices, and what was talked and paid in a consultation before the line dropped."""
 
     per_minute: Decimal
     package: Decimal | None = None
@@ -112,7 +112,7 @@ class Terms:
     before: float = 0.0
 
     def cost(self, mode, seconds):
-        """What a whole talk of so many seconds costs, in cents."""
+        """Return what a whole talk of this many seconds costs, in cents."""
         billed = math.ceil(round(seconds, 6))
         fee, free = Decimal(0), 0
         if mode == "package":
@@ -125,7 +125,7 @@ class Terms:
         )
 
     def costs(self, mode, seconds, *, continued):
-        """All that a talk of so many seconds may cost: its ends are known to some hundredths of a second."""
+        """Return every possible price of a talk of this many seconds, known to some hundredths of a second."""
         before = self.before if continued else 0.0
         paid = self.cost(mode, before)
         around = (max(0.0, seconds - _JITTER), seconds, seconds + _JITTER)
@@ -138,7 +138,7 @@ def wallets(session):
 
 
 def wrong(session, call_id, witness, terms, before, *, client, pin):
-    """What is wrong with a call that is over; nothing, where all is well.
+    """Return everything that is wrong with a finished call; empty if it is correct.
 
     Args:
         session: of its database.

@@ -28,7 +28,7 @@ from taxiphone.store.models import Call, Client, Consultant, Recording
 
 @dataclass
 class House:
-    """What the tests of the money share."""
+    """What the billing tests share."""
 
     settings: Settings
     database: Database
@@ -70,7 +70,7 @@ class House:
         recorded: bool = False,
         mode: str = "per_minute",
     ) -> str:
-        """A call that is talking (or ringing, where it is not accepted), the way the application leaves it."""
+        """Return a call in a talk (or ringing, if not accepted), in the state in which the application leaves it."""
         self.calls += 1
         call_id = f"261122-call{self.calls:02d}"
 
@@ -98,7 +98,7 @@ class House:
         return call_id
 
     def talk(self, call_id: str, seconds: str = "60", *, at: int = 1_763_846_400) -> list[str]:
-        """The lines that Asterisk writes of a talk which the client ends."""
+        """Return the lines that Asterisk writes for a talk that the client ends."""
         client, consultant = self.get(call_id).client_channel, f"{call_id}.consultant"
         begin, end = Decimal(at), at + Decimal(seconds)
         bridge = {"bridge_id": f"{call_id}.talk", "bridge_technology": "simple_bridge"}
@@ -137,11 +137,11 @@ class House:
 
     @property
     def app(self) -> App:
-        """What a command is given as its context object."""
+        """Return the context object for a command."""
         return App(_cache={"settings": self.settings, "database": self.database})
 
     def invoke(self, command: Command, *arguments: str) -> Result:
-        """Run a command. A known failure is raised, as it is for `main`."""
+        """Run a command. A known failure is raised, as in `main`."""
         result = CliRunner().invoke(command, arguments, obj=self.app)
         if isinstance(result.exception, TaxiphoneError):
             raise result.exception
@@ -183,13 +183,13 @@ def postgresql(postgres: Postgres) -> Iterator[FreshPostgres]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
-    """On both databases, one after the other."""
+    """Run the test on both databases in turn."""
     return built(tmp_path, request.getfixturevalue(request.param).new())
 
 
 @pytest.fixture
 def sqlite_house(sqlite: FreshSqlite, tmp_path: Path) -> House:
-    """On SQLite alone, where the database makes no difference or is what is looked at."""
+    """Run the test on SQLite only, if the database makes no difference or the test is about SQLite."""
     return built(tmp_path, sqlite.new())
 
 

@@ -67,7 +67,7 @@ class Scene:
 
     @functools.cached_property
     def client_code(self) -> str:
-        """What the client keys in who calls from elsewhere."""
+        """The code that the client enters when calling from another number."""
         return self.platform.database.read(
             lambda session: clients.client_calling(session, self.client.number).code
         )
@@ -89,12 +89,12 @@ class Scene:
         self.platform.database.do(work)
 
     def set_pin(self):
-        """Let the client sign in with PIN."""
+        """Let the client sign in with a PIN."""
         self.set_client(pin_hash=pins.hash_pin(PIN))
 
     @property
     def consultants_name(self):
-        """As the client hears it."""
+        """Return a text as the client hears it."""
         code = self.them.consultant_code
         return names.spoken(self.settings, "consultant", code, self.speech.language) or self.speech.digits(
             code
@@ -102,7 +102,7 @@ class Scene:
 
     @property
     def clients_name(self):
-        """As the consultant hears it."""
+        """Return a text as the consultant hears it."""
         speech = self.consultants_speech
         return names.spoken(self.settings, "client", self.client_code, speech.language) or speech.digits(
             self.client_code
@@ -115,18 +115,18 @@ class Scene:
         return self.call_id
 
     async def press(self, keys: str, **options) -> None:
-        """The client presses keys."""
+        """Press keys on the client's phone."""
         await self.client.press(keys, **options)
 
     async def accept(self, keys: str = "1", menu: str = "accept-menu") -> None:
-        """The consultant answers, hears the menu, and presses a key."""
+        """Let the consultant answer, hear the menu, and press a key."""
         await self.consultant.ringing(30)
         await self.consultant.answer()
         await self.consultant_ear.begins(menu)
         await self.consultant.press(keys)
 
     async def finished(self):
-        """The call's row when it is over; what either waited for was heard to its end."""
+        """Return the call's row after its end, and check that everything waited for was heard to its end."""
         row = await self.them.finished(self.call_id)
         self.client_ear.check()
         self.consultant_ear.check()
@@ -139,17 +139,17 @@ class Scene:
         return await self.client_ear.hears(*_sounds(self.speech, what), seconds=seconds)
 
     async def consultant_hears(self, *what, seconds=60):
-        """Likewise the consultant."""
+        """Do the same for the consultant."""
         return await self.consultant_ear.hears(*_sounds(self.consultants_speech, what), seconds=seconds)
 
     def ear(self, phone: Phone) -> Ear:
-        """Of a further phone."""
+        """Do the same for another phone."""
         return Ear(phone, self.consultant_ear.library)
 
     # -- sentences with values in them ----------------------------------------------------------------------------
 
     def price(self, price="1.55"):
-        """What is said first of the prices."""
+        """Return the first announcements about the price."""
         speech = self.speech
         return (
             *speech.consultant_is(self.consultants_name),
@@ -160,7 +160,7 @@ class Scene:
         )
 
     def recording_offer(self, fee=500):
-        """What is said before the question whether to record."""
+        """Return the announcements before the recording question."""
         speech = self.speech
         day = keeping.last_day(self.settings, now())
         return (
@@ -174,7 +174,7 @@ class Scene:
     # -- what went over the wire ----------------------------------------------------------------------------------
 
     async def sip(self, phone: Phone) -> list[Message]:
-        """Every SIP message that a phone got in all its calls."""
+        """Return every SIP message that a phone received in all its calls."""
         async with _CAPTURING:
             files = await self.them.everyone.network.capture_sip()
         return [
@@ -198,7 +198,7 @@ def library(everyone):
 
 @pytest.fixture
 def scene(cast, library):
-    """Make a scene: `scene("fr", consultant_language="en", price="1.55", ...)`."""
+    """Create a scene: `scene("fr", consultant_language="en", price="1.55", ...)`."""
 
     def make(language="en", *, consultant_language=None, **options) -> Scene:
         consultants = consultant_language or language
@@ -219,7 +219,7 @@ def scene(cast, library):
 
 @pytest.fixture
 def in_both_languages(scene):
-    """Live stories in French and in English, a few at once: `await in_both_languages(story, another, price="1.55")`."""
+    """Run stories in French and English, a few at once: `await in_both_languages(story, another, price="1.55")`."""
 
     async def live(*stories, **options):
         scenes = [scene(language, **options) for language in LANGUAGES for _ in stories]
@@ -242,6 +242,6 @@ def in_both_languages(scene):
 
 @pytest.fixture(autouse=True)
 async def traced(everyone):
-    """Every SIP message of the module's calls is captured."""
+    """Capture every SIP message of the module's calls."""
     if not everyone.network.captures:
         await everyone.network.capture_sip()

@@ -30,7 +30,7 @@ HASH = 11
 
 @dataclass
 class Carrier:
-    """The carrier's socket, and the platform that it is the trunk of."""
+    """The carrier's socket and the platform that uses it as its trunk."""
 
     wire: Wire
     platform: Platform
@@ -42,7 +42,7 @@ class Carrier:
         return ("127.0.0.1", self.platform.sip_port)
 
     def caller(self, number: str = CLIENT, dialled: str = DID, **changed) -> Caller:
-        """Somebody who has not called yet; `changed` are the dialog's own headers, as bytes."""
+        """Return a caller who hasn't called yet. `changed` has headers of the dialog as bytes."""
         host = b"127.0.0.1:%d" % self.platform.sip_port
         made = Caller(
             self.wire,
@@ -58,7 +58,7 @@ class Carrier:
         return made
 
     def rows(self) -> int:
-        """How many calls the platform has noted."""
+        """Return the number of calls that the platform has recorded."""
         return self.platform.database.do(
             lambda session: session.scalar(select(func.count()).select_from(Call))
         )
@@ -67,7 +67,7 @@ class Carrier:
         return self.platform.database.do(lambda session: set(session.scalars(select(Call.id))))
 
     async def rings(self, caller: Caller) -> str:
-        """Call, skip the price, and let it come to the consultant's phones; the call's id."""
+        """Call, skip the price, and let the call reach the consultant's phones. Return its id."""
         before = self.ids()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
             rtp.bind((CARRIER, 0))
@@ -88,7 +88,7 @@ class Carrier:
         raise AssertionError
 
     async def rung(self, number: str, seconds: float = 10) -> Message:
-        """The INVITE to a phone of the consultant's; its carrier has said 100."""
+        """Return the INVITE to one of the consultant's phones, after answering it with 100."""
         invite = await self.wire.next(
             lambda each: each.method == "INVITE" and f"sip:{number}@" in each.start, seconds
         )
@@ -96,17 +96,17 @@ class Carrier:
         return invite
 
     async def accepts_registration(self) -> None:
-        """The platform registers, and is let in."""
+        """Let the platform register."""
         register = await self.wire.next(lambda each: each.method == "REGISTER")
         contact = b"Contact: %s;expires=600" % register.header("Contact").encode()
         self.wire.send(answer(register, 200, "OK", contact), self.to)
 
     def says(self, invite: Message, status: int, reason: str, *more: bytes, body: bytes = b"") -> None:
-        """The called phone answers."""
+        """Answer on the called phone."""
         self.wire.send(answer(invite, status, reason, *more, body=body), self.to)
 
     async def accepts(self, call_id: str, invite: Message) -> None:
-        """The called phone is answered, and 1 is pressed."""
+        """Answer on the called phone and press 1."""
         contact = b"Contact: <sip:phone@%s:%d>" % (CARRIER.encode(), self.wire.address[1])
         there = int(re.search(r"m=audio (\d+)", invite.text)[1])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
@@ -123,12 +123,12 @@ class Carrier:
                     return
 
     async def reloads(self, command: str) -> None:
-        """Give the platform's Asterisk a command."""
+        """Run a command on the platform's Asterisk."""
         server = AsteriskServer(locate.find(self.platform.settings), self.platform.settings.asterisk_home)
         await server.rx(command)
 
     async def over(self) -> None:
-        """Every caller hangs up, and no channel is left."""
+        """Hang up every caller, and check that no channel is left."""
         for caller in self.callers:
             if caller.to_tag and caller.target:
                 caller.send(b"BYE")
@@ -139,7 +139,7 @@ class Carrier:
 
 
 def fill(platform: Platform) -> None:
-    """A client with credit, a consultant with two phones, and a number of theirs."""
+    """A client with credit, and a consultant with two phones and a number."""
 
     def work(session):
         settings = platform.settings
@@ -162,7 +162,7 @@ def fill(platform: Platform) -> None:
 
 @contextlib.asynccontextmanager
 async def trunk(folder, *, account=None, more="", timing=None):
-    """A platform of its own, with a socket as its carrier."""
+    """Create a separate platform with a socket as its carrier."""
     async with wire(CARRIER) as carrier:
         platform = Platform(folder, timing=timing or Timing(ring_seconds=5, accept_seconds=2, key_seconds=2))
         platform.write(f'host = "{CARRIER}"\nport = {carrier.address[1]}{more}', account)
@@ -185,14 +185,14 @@ async def carrier_of_all(tmp_path_factory):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def carrier(carrier_of_all):
-    """The module's platform, without a call at the beginning and at the end."""
+    """The module's platform, with no calls at the start and the end of the test."""
     yield carrier_of_all
     await carrier_of_all.over()
 
 
 @pytest.fixture
 def own(tmp_path):
-    """A platform of one test's own: `async with own(account=...) as carrier`."""
+    """A platform for one test: `async with own(account=...) as carrier`."""
 
     def make(**options):
         return trunk(tmp_path / "platform", **options)
@@ -202,7 +202,7 @@ def own(tmp_path):
 
 @pytest.fixture(scope="session")
 def run():
-    """Run a command; its exit code and what it printed."""
+    """Run a command and return its exit code and output."""
 
     async def run(*command):
         process = await asyncio.create_subprocess_exec(

@@ -50,7 +50,7 @@ class Wired:
         return f"+3363998{3}{self.number:03d}"
 
     async def dial(self, did=None):
-        """The client calls, and is answered."""
+        """Let the client call, and wait for the answer."""
 
         def ids(session):
             return set(session.scalars(select(Call.id)))
@@ -60,7 +60,7 @@ class Wired:
         self.call_id = await self.platform.new_call(before)
 
     async def ring(self, *, record=False):
-        """The client calls and skips the price; the consultant's phone is picked up and hears who calls."""
+        """Let the client call and skip the price, and the consultant answer and hear who is calling."""
         await self.dial()
         await self.marked("price told")
         await self.press_until("price heard", lambda: self.client.key("#"))
@@ -74,13 +74,13 @@ class Wired:
         await self.marked("consultant answered")
 
     async def talk(self, *, accept=None, record=False):
-        """Both are in the talk; neither has sent a packet of sound, only keys."""
+        """Bring both into a talk in which neither has sent audio, only keys."""
         await self.ring(record=record)
         await self.press_until("accepted", accept or (lambda: self.consultant.key("1")))
         await self.marked("bridged")
 
     async def press_until(self, mark, press):
-        """Press a key until it has had its effect: it counts from the first sound of the question on."""
+        """Press a key until it takes effect, because it counts only from the start of the question."""
         async with asyncio.timeout(20):
             while not self.marks(mark):
                 await press()
@@ -97,17 +97,17 @@ class Wired:
         )
 
     def why(self):
-        """Why the talk ended, as the program noted it; None: it goes on."""
+        """Return the end reason that the program recorded; None if the talk continues."""
         return next((mark.detail for mark in self.marks("left")), None)
 
     def charged(self):
-        """What the receipt of the call comes to, in cents."""
+        """Return the total of the call's receipt, in cents."""
         return self.platform.database.do(
             lambda session: session.scalar(select(Receipt.total).where(Receipt.call_id == self.call_id))
         )
 
     async def finished(self):
-        """The call's row when it is priced; both lines are put down."""
+        """Hang up both lines and return the call's row once it is priced."""
         await asyncio.gather(*(line.hang_up() for line in (self.client, self.consultant) if line))
         await self.marked("ended")
         return await self.platform.finished(self.call_id)
@@ -115,13 +115,13 @@ class Wired:
 
 @pytest.fixture(scope="module")
 def timing():
-    """How long the platform waits for what; a module whose calls need it otherwise has a fixture of this name."""
+    """The platform's time-outs. A module that needs others overrides this fixture."""
     return Timing(ring_seconds=10, accept_seconds=5, key_seconds=4, rtp_timeout_seconds=4, one_way_seconds=2)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def wired(tmp_path_factory, timing):
-    """Make a client and a consultant who have never called: `wired(recording_allowed=True)`."""
+    """Create a client and a consultant who have never called: `wired(recording_allowed=True)`."""
     port = free_port(ADDRESS)
     platform = Platform(tmp_path_factory.mktemp("wire") / "platform", timing=timing)
     platform.write(f'host = "{ADDRESS}"\nport = {port}')
