@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import postings, refunds
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, RecordingState, Settlement
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff_json import from_json
@@ -78,7 +79,7 @@ def _held_at_acceptance(session: Session, call: Call) -> int:
         select(func.coalesce(func.sum(Entry.amount), 0))
         .join(Posting, Posting.id == Entry.posting_id)
         .join(Account, Account.id == Entry.account_id)
-        .where(Posting.key == f"call:{call.id}:hold", Account.kind == postings.HOLD)
+        .where(Posting.key == str(CallKey(call.id, Purpose.HOLD)), Account.kind == postings.HOLD)
     ).scalar_one()
     return int(held)
 

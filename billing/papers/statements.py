@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.days import UTC_ZONE, begin_of, end_of
 from taxiphone.billing.ledger import postings
-from taxiphone.billing.ledger.keys import CallKey, Purpose
+from taxiphone.billing.ledger.keys import CallKey, Purpose, charge_keys
 from taxiphone.billing.ledger.payouts import PAYOUT
 from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
 
@@ -169,12 +169,13 @@ def _posted(
     )
     for posting, call, receipt, earned, kept in rows:
         paid_out = -earned if posting.kind == PAYOUT else 0
+        charge = _charge(posting, receipt)
         yield StatementLine(
             at=posting.at,
-            what=_what(posting),
+            what=_what(posting, charge),
             call=posting.call_id,
             mode=None if call is None else call.mode,
-            seconds=_seconds(posting, call, receipt),
+            seconds=_seconds(posting, charge, call, receipt),
             total=0 if posting.kind == PAYOUT else int(earned + kept),
             commission=int(kept),
             share=0 if posting.kind == PAYOUT else int(earned),
@@ -211,26 +212,34 @@ def _free(session: Session, consultant_id: int, begin: datetime, end: datetime) 
         )
 
 
-def _what(posting: Posting) -> str:
-    """What a posting is for, by its kind and key."""
+def _charge(posting: Posting, receipt: Receipt | None) -> CallKey | None:
+    """Return the key of the charge that a posting is, or that it reverses; None if it is neither."""
+    if posting.call_id is None:
+        return None
+    versions = 1 if receipt is None else len(receipt.former) + 1
+    return charge_keys(posting.call_id, versions).get(posting.key)
+
+
+def _what(posting: Posting, charge: CallKey | None) -> str:
+    """What a posting is for, by its kind and the charge that it is."""
     if posting.kind in {PAYOUT, postings.REFUND}:
         return posting.kind
     if posting.kind == postings.REVERSAL:
         return CORRECTION
-    key = CallKey.parse(posting.key)
-    if posting.kind != postings.CHARGE or key is None:
+    if posting.kind != postings.CHARGE or charge is None:
         return OTHER
-    return AGAIN if key.version > 1 else str(key.purpose)
+    return AGAIN if charge.version > 1 else str(charge.purpose)
 
 
-def _seconds(posting: Posting, call: Call | None, receipt: Receipt | None) -> int | None:
+def _seconds(
+    posting: Posting, charge: CallKey | None, call: Call | None, receipt: Receipt | None
+) -> int | None:
     """Return the billed seconds of the receipt's version that a posting belongs to; negative for a reversal."""
-    key = CallKey.parse(posting.key)
     if call is None or receipt is None or posting.kind not in {postings.CHARGE, postings.REVERSAL}:
         return None
-    if key is None or key.purpose is not Purpose.TALK:
+    if charge is None or charge.purpose is not Purpose.TALK:
         return None
     former = receipt.former
-    is_former = key.version <= len(former)
-    seconds = former[key.version - 1]["billed_seconds"] if is_former else call.billed_seconds
+    is_former = charge.version <= len(former)
+    seconds = former[charge.version - 1]["billed_seconds"] if is_former else call.billed_seconds
     return None if seconds is None else -seconds if posting.kind == postings.REVERSAL else seconds
