@@ -19,6 +19,6 @@ much. It is treated as over. Its failures still count, so the next failure start
 """
 
 
-def client_keys(code: str, numbers: Iterable[str]) -> list[str]:
-    """Return the keys of a client with this code and these numbers (E.164)."""
-    return [CODE + code, *(NUMBER + number for number in numbers)]
+def client_keys(code: str, numbers: Iterable[str]) -> dict[str, str]:
+    """Return the keys of a client with this code and these numbers (E.164), each with the code or number that it is for."""
+    return {CODE + code: code} | {NUMBER + number: number for number in numbers}

@@ -180,7 +180,7 @@ def lockouts(session: Session, client: Client, at: datetime) -> list[SignIn]:
 
 def keys_of(client: Client) -> list[str]:
     """Return the keys of a client: the code and each number."""
-    return client_keys(client.code, (entry.number for entry in client.numbers))
+    return [*client_keys(client.code, (entry.number for entry in client.numbers))]
 
 
 def _keys(code: str, caller: str | None) -> list[str]:

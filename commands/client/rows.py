@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from taxiphone.billing.pricing import money
 from taxiphone.commands.console import show_one
+from taxiphone.directory.lockouts import client_keys
 from taxiphone.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,19 +32,19 @@ def row_of(
         balance: of the client's wallet, in minor units.
         lockouts: the columns of table `sign_in`, where a lockout of the client's code or numbers is in force.
     """
-    digits = settings.currency_digits
+    digits, numbers = settings.currency_digits, sorted(numbers)
+    keys = client_keys(found.code, numbers)
     return {
         "code": found.code,
         "name": found.name,
-        "numbers": sorted(numbers),
+        "numbers": numbers,
         "language": found.language,
         "balance": money.from_minor(balance, digits),
         "currency": settings.platform.currency,
         "daily_limit": None if found.daily_limit is None else money.from_minor(found.daily_limit, digits),
         "pin": found.pin_hash is not None,
         "pauses": [
-            {"of": row.key.partition(":")[2], "until": row.paused_until, "failures": row.failures}
-            for row in lockouts
+            {"of": keys[row.key], "until": row.paused_until, "failures": row.failures} for row in lockouts
         ],
         "blocked": found.blocked,
         "closed_at": found.closed_at,
