@@ -130,7 +130,7 @@ async def test_it_starts_without_an_error_or_a_warning_and_every_module_runs(ser
 
 
 @pytest.mark.usefixtures("server")
-async def test_ari_lets_in_who_has_the_password_and_nobody_else(settings: Settings) -> None:
+async def test_ari_accepts_only_the_right_password(settings: Settings) -> None:
     password = credentials.ari_password(settings)
     assert await asyncio.to_thread(ari_status, settings, password) == 200
     assert await asyncio.to_thread(ari_status, settings, "wrong") == 401
@@ -182,7 +182,7 @@ async def test_without_the_application_and_its_apology_the_caller_hears_that_it_
     ("database_there", "known", "said_by"),
     [(True, True, "AGI("), (False, True, "AGI("), (True, False, "Playback(")],
 )
-async def test_who_calls_while_the_application_is_away_hears_the_apology_and_is_noted_later(
+async def test_a_caller_while_the_application_is_down_hears_the_apology_and_gets_a_row_later(
     server: AsteriskServer, settings: Settings, database_there: bool, known: bool, said_by: str
 ) -> None:
     database = Database(settings.database_url)
@@ -276,7 +276,7 @@ async def test_a_graceful_stop_with_no_call_ends_it(server: AsteriskServer) -> N
     assert not server.running
 
 
-async def test_a_file_it_cannot_live_with_is_told_with_its_own_words(settings: Settings) -> None:
+async def test_if_asterisk_rejects_a_file_its_own_message_is_shown(settings: Settings) -> None:
     server = make_server(settings)
     (server.folders.etc / "modules.conf").write_text("[modules]\nautoload = no\nrequire = res_not_there.so\n")
     with pytest.raises(AsteriskStartError, match="res_not_there"):

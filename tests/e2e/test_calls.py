@@ -120,7 +120,7 @@ async def test_a_caller_who_hangs_up_while_it_rings_stops_the_ringing(cast):
     await them.nothing_left()
 
 
-async def test_a_line_break_in_the_number_dialled_is_no_number_and_stands_in_no_log(cast):
+async def test_a_dialled_number_with_a_line_break_is_invalid_and_appears_in_no_log(cast):
     them = cast()
     port = them.platform.settings.asterisk.sip_port
     await dial_uri(them, f"sip:{them.did}%0ax@127.0.0.1:{port}", them.client.number)

@@ -86,7 +86,7 @@ async def seconds_left(platform, channel):
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
-async def test_a_step_in_a_talk_is_not_billed_and_flagged(cast, clock, step):
+async def test_a_clock_step_in_a_talk_is_not_billed_and_marked_for_review(cast, clock, step):
     them = cast(credit=MUCH)
     began = time.monotonic()
     call_id = await them.connect(record=False)

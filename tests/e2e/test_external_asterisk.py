@@ -243,7 +243,7 @@ async def test_an_asterisk_that_dies_and_comes_back_is_waited_for_and_its_talks_
 
 @OURS
 @pytest.mark.parametrize("bytes_more", [0, 30], ids=["no row", "half a row"])
-async def test_a_talk_whose_end_the_full_disk_has_swallowed_is_priced_within_a_minute(theirs, bytes_more):
+async def test_a_talk_whose_end_was_lost_on_a_full_disk_is_priced_within_a_minute(theirs, bytes_more):
     platform, everyone = theirs.platform, theirs.everyone
     call_id = await theirs.talk()
     await asyncio.gather(everyone.client.speak(), everyone.consultant.speak())

@@ -141,7 +141,7 @@ async def test_an_asterisk_without_calls_that_was_left_behind_is_started_anew_wh
     await own.platform.marked(await own.platform.new_call(set()), "identified")
 
 
-async def test_one_with_a_talk_goes_on_with_its_files_and_that_is_said(own):
+async def test_an_asterisk_with_a_talk_keeps_its_old_files_and_that_is_logged(own):
     call_id = await talk(own)
     pid, _ = asterisk_of(own)
     await kill(own)
@@ -218,7 +218,7 @@ async def test_with_drain_the_talk_goes_on_to_its_end_and_no_new_call_is_taken(o
     assert len(calls) == 2
 
 
-async def test_a_call_too_many_is_refused_unanswered_with_the_program_alive_and_dead(asterisk, tmp_path):
+async def test_a_call_beyond_the_limit_is_refused_unanswered_even_if_the_program_is_dead(asterisk, tmp_path):
     made = Set(tmp_path / "set", asterisk, timing=Timing(key_seconds=5, most_calls=1))
     try:
         await made.start()
@@ -280,9 +280,7 @@ async def test_a_second_server_on_the_same_state_is_refused(own):
         ("agi_port", socket.SOCK_STREAM),
     ],
 )
-async def test_a_port_that_is_taken_is_named_and_nobody_is_told_that_calls_are_taken(
-    asterisk, tmp_path, key, kind
-):
+async def test_a_port_in_use_is_named_and_readiness_is_not_announced(asterisk, tmp_path, key, kind):
     made = Set(tmp_path / "set", asterisk)
     made.platform.write('host = "127.0.0.2"')
     port = getattr(made.platform.settings.asterisk, key)
@@ -320,7 +318,7 @@ async def test_a_trunk_by_registration_carries_calls_both_ways(asterisk, tmp_pat
     assert ADDRESS == "127.0.0.2"
 
 
-async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_proven_and_its_death_is_said(own):
+async def test_a_talk_during_which_asterisk_dies_is_billed_only_as_far_as_proven(own):
     call_id = await talk(own)
     await asyncio.sleep(0.5)
     os.kill(
@@ -337,7 +335,7 @@ async def test_a_talk_that_asterisk_dies_in_is_billed_no_further_than_it_is_prov
     assert not speaks_of_a_lost_connection(own), "and not that talks go on"
 
 
-async def test_a_start_that_fails_leaves_the_talks_that_go_on(own):
+async def test_a_failed_start_leaves_talks_in_progress_alone(own):
     call_id = await talk(own)
     await kill(own)
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", own.platform.settings.asterisk.agi_port)

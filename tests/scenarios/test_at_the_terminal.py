@@ -42,7 +42,7 @@ async def test_both_sides_are_asked_in_turn_and_the_talk_lasts_as_long_as_was_ty
     nothing_left()
 
 
-async def test_what_is_not_understood_is_asked_again(typed):
+async def test_an_answer_that_is_not_understood_is_asked_for_again(typed):
     outcome, asked = await typed("what?", "1234#", "", "2", "busy")
     assert outcome == Outcome.BUSY
     assert asked == ["client"] * 4 + ["consultant"]

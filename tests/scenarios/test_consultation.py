@@ -81,7 +81,7 @@ async def test_only_the_key_1_asks_for_the_recording(live, ears, keys, asked):
     assert ("talk-recorded" in ears.of("consultant")) is asked
 
 
-async def test_the_price_and_the_fee_are_told_before_anything_rings(live, ears):
+async def test_price_and_fee_are_announced_before_any_phone_rings(live, ears):
     await live(ENDS)
     heard = ears.of("client")
     assert heard.index("price-is") < heard.index("recording-offer") < heard.index("connecting")
@@ -160,7 +160,7 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
     assert asyncio.current_task().cancelling() == 0
 
 
-async def test_a_database_that_fails_in_the_middle_is_said_and_costs_nothing(
+async def test_a_database_failure_during_the_call_is_announced_and_costs_nothing(
     live, ears, database, monkeypatch
 ):
     query, queries = database.query, []
@@ -190,7 +190,7 @@ async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, world, 
     assert await task == Outcome.TALKED
 
 
-async def test_legs_that_asterisk_has_not_told_of_are_not_taken_for_lost():
+async def test_legs_that_asterisk_has_not_reported_are_not_treated_as_lost():
     router = Router(lambda *_: None)
     router.open("x.consultant")
     assert router.known() == []

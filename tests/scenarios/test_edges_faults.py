@@ -95,7 +95,7 @@ async def test_what_the_events_of_a_leg_tell_is_not_asked_for(live, world):
 
 
 @pytest.mark.parametrize("who", ["client", "consultant"])
-async def test_a_tone_that_can_not_be_played_to_one_side_keeps_nobody_from_talking(live, refusing, who):
+async def test_a_tone_that_can_not_be_played_to_one_side_does_not_prevent_the_talk(live, refusing, who):
     refusing(who, "tone-start")
     call = await live(ENDS)
     assert (call.outcome, call.billed_seconds) == (Outcome.TALKED, 60)
@@ -108,7 +108,7 @@ async def test_a_tone_that_can_not_be_played_to_one_side_keeps_nobody_from_talki
         ("client", "you-ended", "consultant", ["client-hung-up"]),
     ],
 )
-async def test_who_can_not_be_told_what_is_due_does_not_keep_the_other_from_it(
+async def test_if_one_side_can_not_hear_the_amount_the_other_still_does(
     live, refusing, ears, who, prompt, other, hears
 ):
     refusing(who, prompt)
@@ -120,9 +120,7 @@ async def test_who_can_not_be_told_what_is_due_does_not_keep_the_other_from_it(
 
 
 @pytest.mark.usefixtures("two_phones")
-async def test_a_phone_that_can_not_be_told_that_the_call_was_taken_elsewhere_is_hung_up_at_once(
-    live, world, refusing
-):
+async def test_if_taken_elsewhere_can_not_be_played_the_phone_is_hung_up_at_once(live, world, refusing):
     ends = []
     world.asterisk.core.listeners.append(
         lambda happening: ends.append(happening.channel.id) if happening.what == "ended" else None
@@ -138,7 +136,7 @@ async def test_a_phone_that_can_not_be_told_that_the_call_was_taken_elsewhere_is
 
 
 @pytest.mark.usefixtures("two_phones")
-async def test_a_phone_to_which_nothing_can_be_said_counts_as_not_reached_and_the_other_one_takes_the_call(
+async def test_a_phone_without_working_prompts_counts_as_not_reached_and_another_takes_the_call(
     live, refusing, ears
 ):
     refusing("consultant.2")
@@ -159,7 +157,7 @@ PRICED = (
 
 @pytest.mark.parametrize("how", ["missing", "refused"])
 @pytest.mark.parametrize(("who", "prompt"), PRICED)
-async def test_no_consultant_is_rung_where_a_price_could_not_be_told(
+async def test_no_consultant_is_rung_if_a_price_could_not_be_announced(
     live, world, refusing, ears, how, who, prompt
 ):
     if how == "refused":

@@ -71,7 +71,9 @@ async def test_another_client_hears_busy_meanwhile(live, world, arrive, another_
     assert (await going_on).outcome == Outcome.TALKED
 
 
-async def test_both_hear_at_once_what_is_due_when_the_client_ends_it_by_keys(live, world, arrive, ears, row):
+async def test_both_hear_the_amount_at_once_when_the_client_ends_the_talk_by_keys(
+    live, world, arrive, ears, row
+):
     await live(CUT)
     ears.heard.clear()
     at = {}
@@ -119,7 +121,7 @@ async def test_it_is_not_recorded_any_more_where_the_consultant_forbids_it_meanw
     assert "talk-recorded" not in ears.of("consultant")
 
 
-async def test_without_credit_for_the_next_minute_no_phone_rings_and_the_true_credit_is_told(
+async def test_without_credit_for_the_next_minute_no_phone_rings_and_the_balance_is_announced(
     live, world, another_client, ears
 ):
     caller = another_client(200)

@@ -49,7 +49,7 @@ async def test_the_key_of_a_recorded_talk_does_nothing_in_one_that_is_not(live, 
     assert not world.recording_control.muted
 
 
-async def test_a_recording_that_could_not_be_paused_is_said_to_both(live, world, ears, monkeypatch):
+async def test_both_hear_that_a_recording_could_not_be_paused(live, world, ears, monkeypatch):
     async def fails(_channel, _muted):
         return False
 
@@ -80,7 +80,9 @@ async def test_a_fault_at_the_key_that_ends_with_the_package_leaves_the_other_ke
     assert call.billed_seconds in {580, 581}
 
 
-async def test_a_talk_ends_with_the_package_though_asterisk_could_not_be_told_so(live, world, change, ears):
+async def test_a_talk_ends_with_the_package_even_if_asterisks_timeout_could_not_be_set(
+    live, world, change, ears
+):
     change(Consultant, package_price=Decimal(30), package_minutes=10)
     usual, pressed = world.asterisk.request, []
     world.asterisk.core.listeners.append(
@@ -99,7 +101,7 @@ async def test_a_talk_ends_with_the_package_though_asterisk_could_not_be_told_so
     assert "package-over" in ears.of("client")
 
 
-async def test_a_database_that_blocks_holds_up_the_end_by_no_more_than_a_second(world, arrive, ears):
+async def test_a_blocked_database_delays_the_end_by_at_most_a_second(world, arrive, ears):
     arrived = arrive("talk 60: client presses #*")
     record = arrived.call.record
     usual = record.over
@@ -158,9 +160,7 @@ async def test_silence_at_the_code_ends_the_call_at_once(live, ears):
     assert ears.of("client").count("enter-client-code") == 1
 
 
-async def test_a_hash_alone_costs_a_try_so_that_no_question_is_asked_more_than_three_times(
-    world, arrive, ears
-):
+async def test_hash_alone_costs_a_try(world, arrive, ears):
     keys = ("client hears enter-client-code: press 99#", "client hears enter-pin: press #")
     call = await world.live(arrive(*keys, caller=""))
     assert call.outcome == Outcome.WRONG_PIN
@@ -171,9 +171,7 @@ async def test_a_hash_alone_costs_a_try_so_that_no_question_is_asked_more_than_t
 # -- where the program dies ---------------------------------------------------------------------------------------
 
 
-async def test_each_question_sets_the_time_anew_after_which_asterisk_frees_the_caller(
-    live, world, change, database
-):
+async def test_each_question_restarts_asterisks_timeout_for_the_caller(live, world, change, database):
     change(Consultant, package_price=Decimal(30), package_minutes=10)
     database.do(lambda session: setattr(session.get_one(Client, 1), "pin_hash", pins.hash_pin("480257")))
     code = database.read(lambda session: session.get_one(Client, 1).code)

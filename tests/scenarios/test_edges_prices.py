@@ -58,7 +58,7 @@ DEARER = {
 
 
 @pytest.mark.parametrize(("key", "columns"), DEARER.values(), ids=DEARER.keys())
-async def test_what_became_dearer_after_it_was_told_is_not_charged(
+async def test_a_price_that_rose_after_the_announcement_is_not_charged(
     live, ears, change, heard, database, key, columns
 ):
     change(Consultant, **AS_TOLD)
@@ -70,7 +70,7 @@ async def test_what_became_dearer_after_it_was_told_is_not_charged(
     assert database.read(lambda s: balances.balance(s, postings.WALLET, call.client_id)) == 5000
 
 
-async def test_what_became_cheaper_after_it_was_told_is_charged_so(world, arrive, change, heard, row):
+async def test_a_price_that_fell_after_the_announcement_is_charged(world, arrive, change, heard, row):
     heard("consultant", "accept-menu", lambda: change(Consultant, price_per_minute=Decimal("1.00")))
     call = arrive("talk 60: client hangs up")
     assert (await world.live(call)).outcome == Outcome.TALKED
@@ -177,7 +177,7 @@ async def test_a_talk_that_was_free_is_rated_too(world, arrive, change, row, ear
 
 
 @pytest.mark.parametrize("settings", [{"key_seconds": 60}], indirect=True)
-async def test_who_takes_long_to_rate_is_not_cut(live, ears, world):
+async def test_a_client_who_takes_long_to_rate_is_not_cut_off(live, ears, world):
     ends = []
     world.asterisk.core.listeners.append(
         lambda happening: ends.append(happening.by) if happening.what is What.ENDED else None
@@ -192,7 +192,7 @@ async def test_who_takes_long_to_rate_is_not_cut(live, ears, world):
     assert ends == ["person", "application"]
 
 
-async def test_a_client_with_free_minutes_and_no_credit_is_not_told_of_credit(
+async def test_a_client_with_free_minutes_and_no_credit_hears_nothing_about_credit(
     arrive, world, change, ears, database, settings
 ):
     change(Consultant, free_minutes=10)

@@ -47,7 +47,7 @@ def forgets_the_end_on_phone_2(event):
 
 
 @pytest.mark.usefixtures("two_phones")
-async def test_a_phone_that_is_told_without_end_does_not_hold_up_the_end_of_the_call(live, world, ears):
+async def test_an_endless_announcement_to_a_phone_does_not_delay_the_end_of_the_call(live, world, ears):
     world.asterisk.lost = forgets_the_end_on_phone_2
     call = await live(*TAKEN_ELSEWHERE, ENDS)
     assert call.outcome == Outcome.TALKED
@@ -91,7 +91,7 @@ async def test_a_phone_that_declines_lets_the_next_one_ring(live, database, ears
     assert set(ears.heard) == {"client", "consultant 2"}
 
 
-async def test_a_consultant_who_was_paused_while_the_price_was_told_is_not_rung(
+async def test_a_consultant_who_is_paused_during_the_announcement_is_not_rung(
     live, world, database, heard, ears
 ):
     def pause():

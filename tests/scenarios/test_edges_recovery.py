@@ -110,7 +110,7 @@ async def test_a_line_that_dies_about_a_takeover_is_billed_to_its_last_packet_an
 
 
 @pytest.mark.parametrize("error", [AriTimeoutError, AriConnectionError])
-async def test_a_talk_of_which_asterisk_did_not_tell_at_once_is_asked_for_again_and_taken_over(
+async def test_a_talk_missing_from_asterisks_first_answer_is_requested_again_and_taken_over(
     killed, world, answering, taken_over, row, nothing_left, error
 ):
     call_id = await killed(looks_at_the_talk, "talk 600: client hangs up")
@@ -158,9 +158,7 @@ async def test_a_talk_that_is_over_is_ended_and_not_taken_over_again(killed, wor
     assert call.billed_seconds in {50, 51}
 
 
-async def test_a_talk_that_goes_on_with_another_is_taken_over_too(
-    killed, live, taken_over, row, nothing_left
-):
+async def test_a_talk_that_continues_another_is_taken_over_too(killed, live, taken_over, row, nothing_left):
     await live("talk 70: client's line drops")
     call_id = await killed(
         looks_at_the_talk, "client hears resume-offer: press 1", "talk 100: consultant hangs up"
@@ -222,7 +220,7 @@ async def test_an_asterisk_that_does_not_answer_does_not_hold_up_the_programs_en
 
 
 @pytest.mark.usefixtures("two_phones")
-async def test_a_phone_that_is_told_without_end_does_not_hold_up_the_programs_end(
+async def test_an_endless_announcement_to_a_phone_does_not_delay_the_programs_end(
     world, application, ears, nothing_left, database
 ):
     program = await application()

@@ -19,9 +19,7 @@ def row(database, call_id):
     return database.do(lambda session: session.get_one(Call, call_id))
 
 
-async def test_a_call_that_is_cancelled_while_it_ends_ends_all_the_same(
-    arrive, answering, database, nothing_left
-):
+async def test_a_call_that_is_cancelled_while_it_ends_still_ends(arrive, answering, database, nothing_left):
     arrived = arrive(ENDS)
 
     async def stop(method, path):
@@ -77,7 +75,9 @@ async def test_a_consultant_who_hangs_up_instead_of_pressing_a_key_is_not_waited
     assert ears.of("consultant").count("accept-menu") == 1
 
 
-async def test_a_consultant_who_hangs_up_at_the_tone_is_no_fault_and_is_told(live, world, answering, ears):
+async def test_a_consultant_who_hangs_up_at_the_tone_has_not_accepted_and_the_client_hears_so(
+    live, world, answering, ears
+):
     async def gone(_method, path):
         if path.endswith("addChannel"):
             lines = world.asterisk.core.known.values()
@@ -184,7 +184,7 @@ async def test_two_legs_that_were_never_bridged_are_not_left_in_silence(
     assert row(database, call_id).status == Status.CLOSED
 
 
-async def test_calls_without_a_leg_are_told_of(killed, world):
+async def test_calls_without_a_leg_are_reported(killed, world):
     call_id = await killed(looks_at_the_talk, "talk 15: client hangs up")
     for line in tuple(world.asterisk.core.known.values()):
         world.asterisk.core.known.pop(line.id)  # Asterisk has died, and could not write any more

@@ -179,7 +179,7 @@ async def test_nobody_connects_again_later(
     assert await left.nothing(ami)
 
 
-async def test_each_use_has_a_connection_of_its_own(ami: Ami) -> None:
+async def test_each_use_has_its_own_connection(ami: Ami) -> None:
     recorder, left = control(ami.port, SECRET), Left()
     ami.answer = lambda _: "Error"
     assert not await recorder.mute(CHANNEL, True)

@@ -106,7 +106,7 @@ def test_a_call_that_has_a_row_gets_no_other(house: Any) -> None:
     assert call.id == "261122-call01"
 
 
-async def test_an_application_that_writes_later_than_the_meter_has_the_last_word(house: Any) -> None:
+async def test_if_the_application_writes_after_the_meter_its_outcome_counts(house: Any) -> None:
     house.write(*lines(IN))
     read(house)
     record = CallRecord(house.settings, DatabaseWithTimeout(house.database), "261122-mine22")

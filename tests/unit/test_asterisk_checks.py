@@ -36,7 +36,7 @@ def free_port(kind: socket.SocketKind) -> int:
         return probe.getsockname()[1]
 
 
-def test_a_taken_port_is_told_with_the_setting_that_moves_it() -> None:
+def test_a_port_in_use_is_reported_with_the_setting_that_changes_it() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
         port = holder.getsockname()[1]
@@ -162,7 +162,7 @@ def test_a_trunk_that_ignores_options_is_a_note_unless_asterisk_is_to_watch_it(t
         assert check_asterisk.trunk_answers(registering, 0.05).ok is None
 
 
-def test_a_closed_trunk_port_is_told_at_once() -> None:
+def test_a_closed_trunk_port_is_reported_at_once() -> None:
     found = check_asterisk.trunk_answers(Trunk(host="127.0.0.1", port=free_port(socket.SOCK_DGRAM)), 30)
     assert found.ok is False
     assert "refused" in found.what
@@ -205,7 +205,7 @@ def test_a_language_without_sounds_is_wrong(settings: Settings) -> None:
     assert "en, fr" in found.what
 
 
-def test_an_open_password_file_is_told_with_the_line_that_closes_it(
+def test_a_readable_password_file_is_reported_with_the_command_that_fixes_it(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "pw").write_text("x")

@@ -61,7 +61,7 @@ async def test_what_asterisk_says_is_the_owners_alone(over: AsteriskServer) -> N
     assert console.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_control_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
+def test_a_control_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folders = Folders(tmp_path / "home")
     folders.home.mkdir()
     (tmp_path / "elsewhere").mkdir()

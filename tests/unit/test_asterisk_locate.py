@@ -68,7 +68,7 @@ def test_only_versions_with_the_security_fixes_are_taken(version: locate.Version
 
 
 @pytest.mark.usefixtures("bare")
-def test_with_no_asterisk_at_all_the_line_to_run_is_named() -> None:
+def test_without_any_asterisk_the_command_to_run_is_shown() -> None:
     with pytest.raises(AsteriskMissingError, match="taxiphone asterisk install"):
         locate.find()
 
@@ -84,7 +84,9 @@ def test_one_on_the_path_that_is_new_enough_is_used(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("bare")
-def test_one_on_the_path_that_is_too_old_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_asterisk_on_the_path_that_is_too_old_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: str(fake(tmp_path / "usr", "Asterisk 20.6.0")))
     with pytest.raises(AsteriskMissingError, match=r"20\.6\.0, which lacks security fixes.*asterisk install"):
         locate.find()

@@ -107,7 +107,7 @@ def test_on_an_ubuntu_debians_own_mirror_is_taken_by_what_python_apt_knows(tmp_p
 
 
 @pytest.mark.usefixtures("ubuntu")
-def test_an_ubuntu_that_knows_no_debian_mirror_is_told_what_helps(tmp_path: Path) -> None:
+def test_on_ubuntu_without_a_debian_mirror_the_fix_is_shown(tmp_path: Path) -> None:
     with pytest.raises(
         SetupError, match=r"no Debian mirror.*python-apt-common.*--mirror ADDRESS.*TAXIPHONE_MIRROR"
     ):

@@ -45,7 +45,7 @@ def test_a_plain_dial_has_no_last_prompt():
     assert summarise([run(last_step=[])], waits=0).last_step_median is None
 
 
-def test_calls_that_no_phone_rang_for_leave_a_gap_and_not_an_error():
+def test_calls_for_which_no_phone_rang_leave_a_gap_and_no_error():
     figures = summarise([run(ring=[], talked=0)], waits=0)
     assert figures.ring_median != figures.ring_median
     assert "nan" in table([figures])
@@ -98,7 +98,7 @@ def test_the_time_of_a_process_includes_its_children_but_not_asterisk(tmp_path):
 
 
 @pytest.mark.parametrize("rates", ["fast", "", "0", "4,,8", "nan", "1000"])
-def test_rates_that_are_none_are_refused_before_anything_starts(rates):
+def test_invalid_rates_are_refused_before_anything_starts(rates):
     result = CliRunner().invoke(bench, ["--rates", rates])
     assert result.exit_code == 2
     assert "calls a second" in result.output

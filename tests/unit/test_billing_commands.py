@@ -92,7 +92,7 @@ def test_a_call_belongs_to_the_day_on_which_its_talk_began_in_the_platforms_time
     assert ids("--day", "2025-11-22") == []
 
 
-def test_explain_of_a_long_talk_does_not_list_every_sign_of_life(house: Any, talked: str) -> None:
+def test_explain_of_a_long_talk_groups_the_alive_events(house: Any, talked: str) -> None:
     house.database.do(lambda s: [add_event(s, talked, "alive") for _ in range(1069)] and None)
     text = house.invoke(call, "explain", talked).stdout
     assert len([line for line in text.splitlines() if "alive" in line]) == 3
@@ -151,7 +151,7 @@ def test_explain_names_a_receipt_that_the_sum_does_not_give(house: Any, talked: 
     assert read(house, call, "explain", talked)["steps"][-1]["what"] == "difference"
 
 
-def test_explain_of_a_talk_that_was_cut_late_says_what_was_not_charged(house: Any) -> None:
+def test_explain_of_a_talk_that_ended_too_late_says_what_was_not_charged(house: Any) -> None:
     call_id = house.call(house.client(credit=155), house.consultant())
     house.write(*house.talk(call_id, "60.2"))
     Meter(house.settings, house.database).read_once()
@@ -217,7 +217,9 @@ def test_a_call_without_a_receipt_says_where_to_look(house: Any) -> None:
         house.invoke(receipt, "show", call_id)
 
 
-def test_a_right_ledger_is_told_and_a_wrong_one_ends_with_1_and_its_rows(house: Any, talked: str) -> None:
+def test_a_correct_ledger_is_reported_and_a_wrong_one_exits_with_1_and_its_rows(
+    house: Any, talked: str
+) -> None:
     del talked
     assert read(house, ledger, "check") == {"ok": True, "problems": []}
     assert "No problems" in house.invoke(ledger, "check").stdout

@@ -60,7 +60,7 @@ def test_what_is_generated_is_up_to_date():
 # -- prompts ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_prompt_of_the_texts_stands_in_the_document_and_no_other():
+def test_the_document_lists_exactly_the_prompts_of_the_texts():
     assert {name for row in HEARD for name in quoted(row[0])} == prompts().keys()
 
 
@@ -79,7 +79,7 @@ def test_every_table_of_prompts_says_who_hears_them():
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
-def test_the_questions_stand_in_the_document_in_their_order_and_no_others():
+def test_the_document_lists_exactly_the_questions_in_order():
     assert [quoted(row[0]) for row in ASKED] == [(question.name,) for question in menu.QUESTIONS]
 
 
@@ -88,7 +88,7 @@ def test_every_question_of_the_menu_is_in_the_list_of_questions():
     assert made == [*menu.QUESTIONS]
 
 
-def test_the_keys_of_the_talk_stand_in_the_document():
+def test_the_keys_of_the_talk_are_in_the_document():
     ((_, rows),) = tables("key in the talk")
     assert [quoted(row[0]) for row in rows] == [
         (menu.END_AT_ONCE,),
@@ -150,7 +150,7 @@ def test_what_is_said_with_tell_after_switched_off_begins_with_the_row_that_the_
     assert said == [place >= begins for place in range(len(said))]
 
 
-def test_the_times_that_are_no_settings_stand_in_the_document():
+def test_the_fixed_times_are_in_the_document():
     assert prompter.END_KEY_SECONDS == 1, "the document says: within a second"
     assert "if the key that ends a number follows within a second" in " ".join(TEXT.split())
     assert f"if the second key comes within {talk.TOGETHER_SECONDS:g} s of the first" in TEXT

@@ -85,7 +85,7 @@ def test_a_step_in_the_talk_is_not_billed(
     assert not house.database.do(lambda s: rerate(s, s.get_one(Call, call_id))).changed
 
 
-def test_a_step_while_the_program_is_dead_bills_what_the_clock_that_nobody_sets_allows(
+def test_a_step_while_the_program_is_dead_bills_what_the_monotonic_clock_allows(
     house: Any, call_id: str
 ) -> None:
     house.write(*rows(house, call_id, "60", 3600))
@@ -125,7 +125,7 @@ def test_marks_that_come_after_the_price_change_nothing_of_it(house: Any, call_i
 @pytest.mark.parametrize(
     ("passed", "step", "open_"), [(200, 3600, True), (400, -3600, False), (200, 0, True)]
 )
-def test_a_cut_line_may_be_taken_up_again_for_as_long_as_was_said(
+def test_a_dropped_call_can_be_continued_within_the_configured_time(
     house: Any, call_id: str, passed: int, step: int, open_: bool
 ) -> None:
     lines = [line.replace('""hangupcause"": 16', '""hangupcause"": 41') for line in house.talk(call_id)]

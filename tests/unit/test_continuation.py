@@ -104,20 +104,20 @@ def ended(house: Any, call_id: str) -> datetime:
 
 
 @pytest.mark.parametrize(("seconds", "found"), [(0, True), (300, True), (300.000001, False), (86_400, False)])
-def test_a_cut_line_may_be_taken_up_again_for_five_minutes(house: Any, seconds: float, found: bool) -> None:
+def test_a_dropped_call_can_be_continued_for_five_minutes(house: Any, seconds: float, found: bool) -> None:
     first = begin(house, "60")
     at = ended(house, first) + timedelta(seconds=seconds)
     assert interrupted(house, at) == (f"{first} Anne" if found else None)
 
 
 @pytest.mark.parametrize("cause", [0, 16, 31])
-def test_a_talk_that_somebody_ended_does_not_go_on(house: Any, cause: int) -> None:
+def test_a_talk_that_was_ended_on_purpose_can_not_be_continued(house: Any, cause: int) -> None:
     call_id = house.call(house.client(), house.consultant())
     assert not talk(house, call_id, "60", cause=cause).dropped
     assert interrupted(house, ended(house, call_id)) is None
 
 
-def test_only_the_latest_talk_goes_on_and_only_once(house: Any) -> None:
+def test_only_the_latest_talk_can_be_continued_and_only_once(house: Any) -> None:
     first = begin(house, "60")
     at = ended(house, first)
     came_to_nothing = go_on(house, first)
@@ -193,7 +193,7 @@ def test_free_minutes_count_on_the_sum_and_stay_with_the_first_call(house: Any) 
     assert talk(house, third, "60", cause=NORMAL).receipt.total == 155
 
 
-def test_free_minutes_that_a_short_first_part_gave_back_are_claimed_by_the_second(house: Any) -> None:
+def test_free_minutes_released_by_a_short_first_part_are_claimed_by_the_second(house: Any) -> None:
     first = begin(house, "20", free_minutes=10)
     second = go_on(house, first)
     assert talk(house, second, "580", cause=NORMAL).receipt.total == 0
@@ -201,7 +201,7 @@ def test_free_minutes_that_a_short_first_part_gave_back_are_claimed_by_the_secon
     assert talk(house, later, "60", cause=NORMAL).receipt.total == 155
 
 
-def test_free_minutes_that_another_call_took_meanwhile_are_not_had_twice(house: Any) -> None:
+def test_free_minutes_claimed_by_another_call_are_not_used_twice(house: Any) -> None:
     first = begin(house, "20", free_minutes=10)
     other = house.call(1, 1)
     talk(house, other, "60", cause=NORMAL)
@@ -273,7 +273,7 @@ def test_the_answer_names_what_was_talked_before_and_is_the_same_when_asked_agai
     assert house.problems() == []
 
 
-def test_only_a_cut_talk_of_the_same_two_goes_on(house: Any) -> None:
+def test_only_a_dropped_talk_of_the_same_two_can_be_continued(house: Any) -> None:
     first = begin(house, "60")
     with pytest.raises(LedgerError, match="of the same two"):
         go_on(house, first, consultant=house.consultant(code="102"))
@@ -286,7 +286,7 @@ def test_only_a_cut_talk_of_the_same_two_goes_on(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_of_two_calls_at_once_one_goes_on(house: Any) -> None:
+def test_only_one_of_two_concurrent_calls_continues_the_talk(house: Any) -> None:
     first = begin(house, "60", credit=100_000)
     calls = [go_on(house, first, accept=False) for _ in range(4)]
     gate = threading.Barrier(len(calls))
@@ -346,7 +346,7 @@ def test_a_recording_that_failed_in_the_first_part_is_paid_with_the_second(house
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_talk_cut_anywhere_costs_what_it_costs_uncut(house: Any, data: st.DataObject) -> None:
+def test_a_talk_that_drops_anywhere_costs_what_it_costs_in_one_piece(house: Any, data: st.DataObject) -> None:
     """On the database: the same client's parts, against another client's uncut talk with the same consultant."""
     number = house.calls
     fields: dict[str, Any] = {"free_minutes": data.draw(st.integers(0, 3))}
@@ -393,7 +393,7 @@ def chain(house: Any) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("language", sorted(WORDS))
-def test_the_receipt_tells_what_was_paid_before_the_line_was_cut(
+def test_the_receipt_shows_what_was_paid_before_the_line_dropped(
     house: Any, chain: tuple[str, str], language: str
 ) -> None:
     first, second = chain
@@ -449,9 +449,7 @@ def test_the_explanation_tells_the_sum_of_the_parts(house: Any, chain: tuple[str
     assert shown["dropped"] is True
 
 
-def test_a_part_is_rated_again_only_where_no_later_one_rests_on_it(
-    house: Any, chain: tuple[str, str]
-) -> None:
+def test_a_part_is_rerated_only_if_no_later_part_depends_on_it(house: Any, chain: tuple[str, str]) -> None:
     first, second = chain
     with pytest.raises(LedgerError, match="another call continues"):
         house.database.do(lambda s: rerate(s, s.get_one(Call, first)))

@@ -140,7 +140,7 @@ def test_a_call_holds_and_lasts_no_longer_than_the_limit_allows(house: Any) -> N
     assert left(house) == 0
 
 
-def test_a_limit_below_the_first_minute_is_told_as_what_it_is(house: Any) -> None:
+def test_a_limit_below_the_first_minute_is_announced_as_such(house: Any) -> None:
     client, consultant = house.client(10_000), house.consultant("1.00", recording_allowed=True)
     limit(house, client, 99)
     call_id = house.call(client, consultant, accept=False)

@@ -57,7 +57,7 @@ def test_a_url_that_can_not_be_used_is_refused_in_one_sentence(url: str, said: s
         Database(url)
 
 
-def test_a_password_is_never_told(tmp_path: Path) -> None:
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
     database = Database(f"postgresql+psycopg://me:sesame@/x?host={tmp_path}")
     assert "sesame" not in database.name
     with pytest.raises(SchemaError, match="can't be opened") as error:
@@ -83,7 +83,7 @@ def test_a_password_in_the_settings_asks_for_a_file_that_others_can_not_read(tmp
     assert "sesame" not in repr(load(file, f'url = "{url}"\n', 0o600))
 
 
-def test_a_password_may_have_a_file_of_its_own(tmp_path: Path) -> None:
+def test_a_password_can_be_in_a_separate_file(tmp_path: Path) -> None:
     file, secret = tmp_path / "taxiphone.toml", tmp_path / "secret"
     secret.write_text("se/s@me\n")
     secret.chmod(0o600)
@@ -175,7 +175,7 @@ def fill(database: Database) -> None:
     database.do(work)
 
 
-def test_the_rows_of_the_first_version_come_along_and_the_books_are_right(empty: Database) -> None:
+def test_the_rows_of_the_first_version_are_migrated_and_the_ledger_is_correct(empty: Database) -> None:
     empty.upgrade("0001")
     fill(empty)
     empty.upgrade()
@@ -190,7 +190,7 @@ def test_the_rows_of_the_first_version_come_along_and_the_books_are_right(empty:
     assert empty.do(lambda s: postings.top_up(s, 1, 1, "EUR")) == 4001
 
 
-def test_a_schema_that_goes_back_and_forth_keeps_the_books(empty: Database) -> None:
+def test_migrating_back_and_forth_keeps_the_ledger(empty: Database) -> None:
     empty.upgrade("0001")
     fill(empty)
     empty.upgrade()
@@ -270,7 +270,7 @@ def lost_connection(session: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [serialization_failure, lost_connection])
-def test_what_the_database_took_back_is_done_again_and_counts_once(
+def test_a_rolled_back_transaction_is_retried_and_counts_once(
     postgres_database: Database, how: Callable[[Any], None]
 ) -> None:
     assert postgres_database.do(failing(2, how)) == 3

@@ -49,7 +49,7 @@ def locked(database):
     thread.join()
 
 
-async def test_a_write_that_takes_too_long_is_given_up_and_still_comes_before_the_last_word(database, locked):
+async def test_a_slow_write_is_given_up_and_still_precedes_the_final_status(database, locked):
     patient = DatabaseWithTimeout(database, seconds=0.1)
     with pytest.raises(SQLAlchemyError, match=r"did not answer in 0\.1 s"):
         await patient.run(says("late"))

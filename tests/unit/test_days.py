@@ -63,7 +63,7 @@ def test_a_day_on_which_the_clock_is_changed_is_as_long_as_it_is(
     assert days.end_of(day, there) - days.begin_of(day, there) == timedelta(hours=hours)
 
 
-def test_a_zone_is_told_with_its_offset_and_with_both_where_the_clock_was_changed() -> None:
+def test_a_zone_is_shown_with_its_offset_or_both_offsets_if_it_changed() -> None:
     before, after = datetime(2026, 10, 25, 0, 59, tzinfo=UTC), datetime(2026, 10, 25, 1, 1, tzinfo=UTC)
     assert days.zone_text(PARIS, before) == "Europe/Paris, UTC+2"
     assert days.zone_text(PARIS, before, after) == "Europe/Paris, UTC+2 to UTC+1"

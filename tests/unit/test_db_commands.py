@@ -59,7 +59,7 @@ def as_nobody(folder: Path) -> Iterator[None]:
             path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-def test_the_version_is_told_to_people_and_programs(folder: Path) -> None:
+def test_the_version_is_printed_for_people_and_programs(folder: Path) -> None:
     assert json.loads(db(folder, "upgrade", "--json")) == {
         "before": head(),
         "database": head(),
@@ -81,7 +81,7 @@ def test_a_version_that_is_not_known_is_refused_and_stays(folder: Path, version:
     assert version in db(folder, "version")
 
 
-def test_two_versions_at_once_are_told(folder: Path) -> None:
+def test_two_versions_at_once_are_reported(folder: Path) -> None:
     db(folder, "upgrade")
     with closing(sqlite3.connect(file_of(folder))) as opened:
         opened.execute("INSERT INTO alembic_version VALUES ('0001')")
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_database_is_refused_and_stays(folder: Path) -> None:
     assert file_of(folder).read_bytes() == before
 
 
-def test_a_folder_in_the_databases_place_is_told(folder: Path) -> None:
+def test_a_folder_in_place_of_the_database_is_reported(folder: Path) -> None:
     file_of(folder).mkdir(parents=True)
     with pytest.raises(SchemaError, match=r"can't be opened|can't be made"):
         db(folder, "upgrade")
@@ -120,7 +120,7 @@ def test_another_programs_database_is_left_as_it_is(folder: Path) -> None:
         assert opened.execute("SELECT name FROM sqlite_master").fetchall() == [("client",)]
 
 
-def test_a_database_that_somebody_else_is_writing_to_is_told(
+def test_a_database_locked_by_another_writer_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db(folder, "upgrade")
@@ -132,12 +132,12 @@ def test_a_database_that_somebody_else_is_writing_to_is_told(
             db(folder, "upgrade")
 
 
-def test_a_folder_that_can_not_be_written_is_told(folder: Path) -> None:
+def test_a_folder_that_can_not_be_written_is_reported(folder: Path) -> None:
     with as_nobody(folder), pytest.raises(SchemaError, match=r"can't be made: Permission denied"):
         db(folder, "upgrade")
 
 
-def test_a_database_that_can_not_be_written_is_told(folder: Path) -> None:
+def test_a_read_only_database_is_reported(folder: Path) -> None:
     db(folder, "upgrade")
     with closing(sqlite3.connect(file_of(folder), isolation_level=None)) as other:
         other.execute("UPDATE alembic_version SET version_num = '0001'")

@@ -93,7 +93,7 @@ def test_what_comes_next_is_numbered_and_guarded_as_before(filled: Any, target: 
         assert filled.balance(postings.WALLET, 1) > 0
 
 
-def test_a_database_with_rows_is_refused_and_stays(filled: Any, target: str) -> None:
+def test_a_target_database_with_rows_is_refused_and_not_changed(filled: Any, target: str) -> None:
     db_copy(filled, target)
     with closing(Database(target)) as copied:
         before = rows(copied)
@@ -147,7 +147,7 @@ def test_nothing_is_copied_while_a_serve_runs(filled: Any, target: str) -> None:
         ("nothing", "not a URL"),
     ],
 )
-def test_what_is_no_target_is_refused(sqlite_house: Any, url: str, said: str) -> None:
+def test_an_invalid_target_is_refused(sqlite_house: Any, url: str, said: str) -> None:
     with pytest.raises(TaxiphoneError, match=said):
         db_copy(sqlite_house, url)
 

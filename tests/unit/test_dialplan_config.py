@@ -111,7 +111,7 @@ def test_http_is_on_loopback_only(tmp_path: Path) -> None:
     assert http["bindport"] == ["8123"]
 
 
-def test_an_address_behind_a_nat_is_told_to_the_carrier_and_not_to_the_local_network(tmp_path: Path) -> None:
+def test_the_external_address_is_sent_to_the_carrier_and_not_to_the_local_network(tmp_path: Path) -> None:
     behind = settings(tmp_path, asterisk={"external_address": "203.0.113.5"})
     transport = one(config.render(behind, SECRETS, ASTERISK)["pjsip.conf"], "transport")
     assert transport["external_media_address"] == ["203.0.113.5"]

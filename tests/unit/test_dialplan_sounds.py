@@ -46,7 +46,7 @@ def test_the_operators_own_recording_wins_in_whatever_format(settings: Settings)
     assert heard(settings, "fr") == {"price-is.wav": "theirs", "n/12.alaw": "their twelve"}
 
 
-def test_a_recording_taken_away_gives_the_shipped_one_back(settings: Settings) -> None:
+def test_removing_a_recording_restores_the_shipped_prompt(settings: Settings) -> None:
     put(settings.state / "sounds/fr/price-is.wav", "theirs")
     prompts_folder.link_prompts(settings)
     (settings.state / "sounds/fr/price-is.wav").unlink()

@@ -69,7 +69,7 @@ def pin_hash(house: Any) -> str | None:
         return client.pin_hash
 
 
-def test_a_drawn_pin_is_printed_once_and_opens_the_account(house: Any, run: Run) -> None:
+def test_a_generated_pin_is_printed_once_and_signs_the_client_in(house: Any, run: Run) -> None:
     assert printed(run, "client", "show", CODE)["pin"] is False
     result = run("client", "pin", CODE)
     (pin,) = [word for word in result.output.split() if word.isdigit() and word != CODE]
@@ -104,7 +104,7 @@ def test_a_chosen_pin_comes_from_standard_input_and_is_never_printed(house: Any,
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "123\n", "1234\n", "7001\n", "25 80\n", "x" * 200 + "\n"])
-def test_a_chosen_pin_that_is_no_good_changes_nothing(house: Any, run: Run, typed: str) -> None:
+def test_a_weak_chosen_pin_is_refused_and_changes_nothing(house: Any, run: Run, typed: str) -> None:
     before = pin_hash(house)
     with pytest.raises(UsageError, match="Nothing was changed"):
         run("client", "pin", CODE, "--ask", typed=typed)
@@ -142,7 +142,7 @@ def test_a_pin_as_an_argument_is_refused(house: Any, run: Run) -> None:
     assert pin_hash(house) is None
 
 
-def test_a_new_client_is_told_how_to_get_a_pin_and_none_is_printed(run: Run) -> None:
+def test_for_a_new_client_the_command_to_set_a_pin_is_printed_and_no_pin(run: Run) -> None:
     result = run("client", "add", "Paul", "--number", "0698765432", "--number", "0144556677")
     assert "taxiphone client pin" in result.output
     assert printed(run, "client", "show", NUMBER)["pin"] is False
@@ -188,13 +188,13 @@ def test_a_daily_limit_is_kept_to_the_cent_and_taken_away(run: Run, given: str, 
 
 
 @pytest.mark.parametrize("limit", ["0", "0.00", "-1", "1.005", "100000"])
-def test_a_daily_limit_that_can_not_be_is_refused(run: Run, limit: str) -> None:
+def test_an_invalid_daily_limit_is_refused(run: Run, limit: str) -> None:
     with pytest.raises(UsageError):
         run("client", "set", CODE, "--daily-limit", limit)
     assert printed(run, "client", "show", CODE)["daily_limit"] is None
 
 
-def test_what_is_no_limit_is_a_usage_error(run: Run) -> None:
+def test_an_invalid_limit_is_a_usage_error(run: Run) -> None:
     assert run("client", "set", CODE, "--daily-limit", "much").exit_code == 2
 
 
@@ -273,7 +273,7 @@ def test_a_pause_of_the_consultants_is_shown_while_it_lasts_and_ended(house: Any
     assert printed(run, "consultant", "show", "101")["paused_until"] is None
 
 
-def test_a_pin_is_no_part_of_what_others_know(house: Any, run: Run) -> None:
+def test_a_pin_that_others_could_guess_from_the_account_is_refused(house: Any, run: Run) -> None:
     run("client", "set", CODE, "--add-number", NUMBER)
     with pytest.raises(UsageError, match="too easy"):
         run("client", "pin", CODE, "--ask", typed="6987\n")

@@ -80,7 +80,7 @@ def test_one_that_says_nothing_of_the_number_leaves_it_alone(privacy: str) -> No
         "<sip:+266696687@carrier.example>",
     ],
 )
-def test_a_from_that_names_nobody_withholds_the_asserted_number(sender: str) -> None:
+def test_an_anonymous_from_withholds_the_asserted_number(sender: str) -> None:
     said = CallerHeaders.from_arguments(["allowed", "", sender, ASSERTED, ""])
     assert callers.identify(SETTINGS, NUMBER, said).number is None
 
@@ -132,7 +132,7 @@ def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str
 
 
 @pytest.mark.parametrize("told", [[], ["allowed"]])
-def test_a_dialplan_of_an_earlier_version_which_does_not_tell_whether_it_is_withheld_is_not_trusted(
+def test_a_number_from_an_earlier_dialplan_without_its_privacy_is_not_trusted(
     told: list[str],
 ) -> None:
     assert callers.identify(SETTINGS, NUMBER, CallerHeaders.from_arguments(told)).number is None

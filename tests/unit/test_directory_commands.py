@@ -109,14 +109,14 @@ def test_a_top_up_is_exact_and_happens_once_for_each_key(run: Run, paul: str) ->
 
 
 @pytest.mark.parametrize("amount", ["20.005", "-5", "0"])
-def test_an_amount_that_can_not_be_is_refused(run: Run, paul: str, amount: str) -> None:
+def test_an_invalid_amount_is_refused(run: Run, paul: str, amount: str) -> None:
     with pytest.raises(UsageError):
         run("client", "top-up", paul, amount)
     assert printed(run, "client", "show", paul)["balance"] == "0.00"
 
 
 @pytest.mark.parametrize("amount", ["twenty", "1e9999", "NaN", "1,5", ""])
-def test_what_is_no_amount_is_a_usage_error(run: Run, paul: str, amount: str) -> None:
+def test_an_invalid_amount_is_a_usage_error(run: Run, paul: str, amount: str) -> None:
     result = run("client", "top-up", paul, amount)
     assert result.exit_code == 2
     assert "is not a number such as" in result.output
@@ -150,7 +150,7 @@ def test_empty_lists_say_how_to_begin(run: Run) -> None:
         assert printed(run, group, "list") == []
 
 
-def test_every_help_text_stands_alone(run: Run) -> None:
+def test_every_help_text_is_understandable_alone(run: Run) -> None:
     assert "taxiphone consultant add" in run("consultant", "add", "--help").output
     assert "AMOUNT" in run("client", "top-up", "--help").output
     assert "enter a consultant's code" in run("number", "add", "--help").output

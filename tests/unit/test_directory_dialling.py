@@ -77,7 +77,7 @@ def test_costly_numbers_are_refused_by_default_and_under_a_bare_prefix(
     "number",
     ["0612345678", "+33", "+33612345678&PJSIP/x", "+33 612345678", "+33612345678@trunk", "", "112", "+112"],
 )
-def test_what_is_not_plainly_a_number_is_refused(number: str) -> None:
+def test_an_unclear_number_is_refused(number: str) -> None:
     assert refused(number, dial_types=["fixed", "mobile", "premium"]) is not None
 
 
@@ -87,7 +87,7 @@ def test_a_type_is_rung_where_it_is_named() -> None:
     assert refused("+33612345678", dial_types=["shared-cost"]) is not None
 
 
-def test_regions_are_told_apart_where_they_are_named() -> None:
+def test_regions_with_the_same_code_are_distinguished_if_they_are_named() -> None:
     assert refused("+14165550123", AMERICAN, dial_regions=["US", "CA"]) is None
     assert refused("+18765551234", AMERICAN, dial_regions=["US", "CA"]) is not None
     assert refused("+441534123456", BRITISH, dial_regions=["JE"]) is None

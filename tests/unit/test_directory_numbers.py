@@ -30,7 +30,7 @@ def test_a_number_is_understood_however_it_is_written(written: str) -> None:
     "written",
     ["", "anne", "0800-LAWYER", "+33", "+3319900", "0199001234567890", "1;2", "+33199001234\nx", "tel:+33"],
 )
-def test_what_is_no_number_is_refused_in_a_sentence(written: str) -> None:
+def test_an_invalid_number_is_refused_in_one_sentence(written: str) -> None:
     with pytest.raises(UsageError, match=r"\.$"):
         numbers.e164(written, "FR")
 
@@ -90,7 +90,7 @@ FOREIGN = ("687123456", "298123456", "299123456", "376612345")
 
 
 @pytest.mark.parametrize("sent", FOREIGN)
-def test_a_foreign_number_without_its_plus_is_nobodys_at_home(sent: str) -> None:
+def test_a_foreign_number_without_plus_matches_no_national_number(sent: str) -> None:
     assert numbers.caller(sent, "FR") is None
     assert numbers.caller("+" + sent, "FR") == "+" + sent
     assert numbers.caller("00" + sent, "FR") == "+" + sent
@@ -117,7 +117,7 @@ def test_a_national_number_needs_its_leading_digit_where_the_country_has_one() -
         ("3912345678", "IT", {"+393912345678", "+3912345678"}),
     ],
 )
-def test_digits_of_two_numbers_are_nobodys_in_every_country(sent: str, region: str, either: set[str]) -> None:
+def test_ambiguous_digits_match_no_client_in_any_country(sent: str, region: str, either: set[str]) -> None:
     assert numbers.caller(sent, region) is None
     assert set(numbers.dialled(sent, region)) == either
 

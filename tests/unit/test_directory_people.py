@@ -59,7 +59,7 @@ def test_a_consultant_is_found_by_code_and_keeps_the_exact_price(database: Datab
         assert consultants.consultant_by_code(session, "102") is None
 
 
-def test_codes_are_drawn_where_none_is_given(database: Database, settings: Settings) -> None:
+def test_codes_are_generated_if_none_is_given(database: Database, settings: Settings) -> None:
     codes = {add(database, settings, phone=f"06123400{n:02}").code for n in range(10)}
     assert len(codes) == 10
     assert all(len(code) == 4 and code.isdigit() for code in codes)
@@ -103,7 +103,7 @@ def test_prices_keep_the_currencys_decimals(database: Database, settings: Settin
     ],
 )
 @pytest.mark.usefixtures("anne")
-def test_a_consultant_that_can_not_be_is_refused_whole(
+def test_an_invalid_consultant_is_refused_completely(
     database: Database, settings: Settings, fields: dict[str, Any], says: str
 ) -> None:
     database.do(lambda session: dids.add_number(session, settings, number="0199000001"))
@@ -129,7 +129,7 @@ def test_a_change_changes_only_what_is_given(database: Database, settings: Setti
 
 
 @pytest.mark.usefixtures("anne")
-def test_a_change_that_can_not_be_changes_nothing(database: Database, settings: Settings) -> None:
+def test_an_invalid_change_changes_nothing(database: Database, settings: Settings) -> None:
     with pytest.raises(UsageError, match="at least 0"):
         database.do(
             lambda session: consultants.set_consultant(
@@ -189,7 +189,7 @@ def test_a_client_is_blocked_and_gets_another_number(database: Database, setting
         assert clients.client_calling(session, "+33144556677").blocked
 
 
-def test_a_number_is_one_consultants_own_or_everybodys(
+def test_a_number_belongs_to_one_consultant_or_is_shared(
     database: Database, settings: Settings, anne: Consultant
 ) -> None:
     with database.transaction() as session:
@@ -220,7 +220,7 @@ def test_a_number_is_one_consultants_own_or_everybodys(
     ],
 )
 @pytest.mark.usefixtures("anne")
-def test_a_number_that_can_not_be_the_platforms_is_refused(
+def test_an_invalid_platform_number_is_refused(
     database: Database, settings: Settings, fields: dict[str, Any], says: str
 ) -> None:
     with database.transaction() as session:

@@ -8,7 +8,7 @@ from taxiphone.directory import pins
 from taxiphone.errors import TaxiphoneError, UsageError
 
 
-def test_a_drawn_pin_has_six_digits_and_is_good_enough_for_a_chosen_one() -> None:
+def test_a_generated_pin_has_six_digits_and_would_be_accepted_as_a_chosen_one() -> None:
     known = ("48210377", "+33698765432")
     drawn = {pins.generate_pin(known) for _ in range(300)}
     assert len(drawn) > 290
@@ -21,7 +21,7 @@ def test_a_pin_of_4_to_8_digits_is_taken(pin: str) -> None:
 
 
 @pytest.mark.parametrize("pin", ["", "123", "123456789", "12 34", "12a4", "١٢٣٤", "2580\n", "-2580", "²580"])
-def test_what_is_no_pin_is_refused_without_being_repeated(pin: str) -> None:
+def test_an_invalid_pin_is_refused_without_being_shown(pin: str) -> None:
     with pytest.raises(UsageError, match="4 to 8 digits") as refused:
         pins.checked(pin)
     assert len(pin) < 3 or pin not in str(refused.value)
@@ -60,7 +60,7 @@ def test_without_a_hash_no_pin_is_right() -> None:
 
 
 @pytest.mark.parametrize("broken", ["$argon2id$broken", "907134", "$2b$12$abc"])
-def test_a_hash_that_can_not_be_read_is_told_in_a_sentence(broken: str) -> None:
+def test_an_unreadable_hash_is_reported_in_one_sentence(broken: str) -> None:
     with pytest.raises(TaxiphoneError, match="can't be verified") as told:
         pins.verify(broken, "907134")
     assert "907134" not in str(told.value)

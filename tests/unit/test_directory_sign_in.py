@@ -114,7 +114,7 @@ def test_the_right_code_and_pin_give_the_client_with_their_numbers(door: Door) -
         {"code": "7001\x00"},
     ],
 )
-def test_anything_else_is_wrong_and_counted_for_the_number(door: Door, keyed: dict[str, str]) -> None:
+def test_any_other_input_is_wrong_and_counts_against_the_number(door: Door, keyed: dict[str, str]) -> None:
     assert door.check(**keyed) is SignInResult.WRONG
     assert door.rows()[f"number:{NUMBER}"].failures == 1
     assert door.check() is SignInResult.RIGHT
@@ -126,7 +126,7 @@ def test_a_client_without_a_pin_can_not_sign_in(door: Door) -> None:
     assert door.check(pin="") is SignInResult.WRONG
 
 
-def test_the_last_try_begins_the_pause_and_in_it_the_right_pin_is_not_looked_at(door: Door) -> None:
+def test_the_last_try_starts_the_pause_and_then_even_the_right_pin_is_refused(door: Door) -> None:
     door.fail(2)
     assert not door.paused()
     door.fail(1)
@@ -152,7 +152,7 @@ def test_after_the_pause_the_right_pin_is_right_and_counts_from_nothing(door: Do
     assert not door.paused()
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out(door: Door) -> None:
+def test_setting_the_clock_back_locks_nobody_out(door: Door) -> None:
     door.fail(3)
     assert door.paused()
     back = now() - timedelta(hours=1)
@@ -231,7 +231,7 @@ def test_a_caller_without_a_known_number_is_never_paused_but_the_code_is(
     assert door.check(caller=caller) is SignInResult.LOCKED_OUT
 
 
-def test_a_pause_does_not_tell_which_codes_exist(door: Door) -> None:
+def test_a_pause_does_not_reveal_which_codes_exist(door: Door) -> None:
     door.fail(3, code="9001", caller=None)
     assert door.check(code="9001", caller=None) is SignInResult.LOCKED_OUT
 
@@ -244,7 +244,7 @@ def test_what_is_older_than_thirty_days_is_forgotten(door: Door) -> None:
     assert set(door.rows()) == {"code:9004"}
 
 
-def test_forgiving_ends_the_pauses_of_a_clients_code_and_numbers_only(door: Door) -> None:
+def test_unlocking_ends_the_pauses_of_only_that_clients_code_and_numbers(door: Door) -> None:
     assert door.database.do(lambda session: sign_in.add_number(session, door.settings, door.client, NUMBER))
     door.fail(3)
     door.fail(3, code="9001", caller="+33144556677")
@@ -306,7 +306,7 @@ def test_a_number_signed_in_from_is_added_once_and_then_needs_no_pin(door: Door)
         *("+86282452253", "86282452253", "+11111111111", "+19999999999", "687123456"),
     ],
 )
-def test_a_number_of_somebody_elses_is_not_added(door: Door, number: str) -> None:
+def test_a_number_of_another_client_is_not_added(door: Door, number: str) -> None:
     other = door.house.client(code="7002")
     door.house.consultant()
 

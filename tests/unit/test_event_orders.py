@@ -139,7 +139,7 @@ ANY_ORDER = st.permutations(["price", "ready", "fault", "refund_part", "refund_a
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=ANY_ORDER)
-def test_in_any_order_the_books_are_right_and_nobody_pays_for_a_fault(house: Any, events: list[str]) -> None:
+def test_in_any_order_the_ledger_is_correct_and_a_fault_costs_nothing(house: Any, events: list[str]) -> None:
     if not house.calls:
         house.client(credit=10_000_000)
         house.consultant(recording_allowed=True)

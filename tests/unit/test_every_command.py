@@ -71,7 +71,7 @@ def test_a_command_that_only_reads_does_not_wait_for_a_writer(file: Path, sqlite
             assert "locked" not in run(file, name).output
 
 
-def test_what_reads_can_not_write(house: Any) -> None:
+def test_a_reading_transaction_can_not_write(house: Any) -> None:
     """On both databases; and what comes after it on the same connection can write again."""
     house.client()
     rename = text("UPDATE client SET name = 'another'")
@@ -119,7 +119,7 @@ def test_a_table_that_fits_has_no_line_wider_than_the_terminal() -> None:
     assert lines[:3] == ["id     261122-7gq4mk", "name   a name of several words", "total  7.17"]
 
 
-def test_what_a_terminal_would_obey_is_not_printed() -> None:
+def test_terminal_control_characters_are_not_printed() -> None:
     assert tables.cell("a\x1b[2Jb\nc\u202ed") == "a\ufffd[2Jb c\ufffdd"
 
 
@@ -168,7 +168,7 @@ def test_a_terminal_without_all_letters_gets_others_in_their_place(file: Path, e
     assert b"Traceback" not in told
 
 
-def test_what_can_not_be_printed_is_told_in_one_sentence(file: Path) -> None:
+def test_output_that_can_not_be_written_is_reported_in_one_sentence(file: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         codes, _, told = run_all(file, {}, stdout=full)
     assert codes == ended(1)
@@ -185,7 +185,7 @@ def test_errors_that_can_not_be_printed_leave_the_exit_code_right(file: Path) ->
     assert b"ukasz" in printed
 
 
-def test_a_reader_that_has_gone_ends_every_command_without_a_word(file: Path) -> None:
+def test_a_broken_pipe_ends_every_command_silently(file: Path) -> None:
     reads, writes = os.pipe()
     os.close(reads)
     codes, _, told = run_all(file, {}, stdout=writes)
@@ -196,7 +196,7 @@ def test_a_reader_that_has_gone_ends_every_command_without_a_word(file: Path) ->
     assert b"can't be written" not in told
 
 
-def test_closed_streams_are_told_and_no_file_gets_their_numbers(file: Path) -> None:
+def test_closed_streams_are_reported_and_no_file_gets_their_descriptors(file: Path) -> None:
     def close() -> None:
         for descriptor in (0, 1):
             os.close(descriptor)

@@ -67,7 +67,7 @@ def doors(tmp_path: Path) -> dict[str, Callable[[str], Decimal]]:
         ("007", "7"),
     ],
 )
-def test_what_means_a_number_means_the_same_number_at_every_door(
+def test_a_valid_number_means_the_same_everywhere(
     doors: dict[str, Callable[[str], Decimal]], written: str, meant: str
 ) -> None:
     for name, read in doors.items():
@@ -81,7 +81,7 @@ def test_what_means_a_number_means_the_same_number_at_every_door(
     ["", " ", "1,5", "1 000", "1_000", "+1", ".5", "5.", "0x10", "NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1e",
      "1e9999", "9e999", "1000000000000", "١٢", "\N{BENGALI DIGIT FOUR}", "²", "1.55 EUR", "one", "1" * 2000],
 )  # fmt: skip
-def test_what_means_none_is_refused_in_a_sentence_at_every_door(
+def test_an_invalid_number_is_refused_everywhere_in_one_sentence(
     doors: dict[str, Callable[[str], Decimal]], written: str
 ) -> None:
     for name, read in doors.items():
@@ -127,7 +127,7 @@ def test_whole_numbers_are_read_in_the_same_way(written: str, meant: int) -> Non
 
 
 @pytest.mark.parametrize("written", ["1_0", "\N{ARABIC-INDIC DIGIT ONE}0", "1.5", "ten", "", "0x10", "+5"])
-def test_what_is_no_whole_number_is_refused(written: str) -> None:
+def test_a_value_that_is_not_a_whole_number_is_refused(written: str) -> None:
     with pytest.raises(click.BadParameter, match="number"):
         options.whole(written)
 

@@ -151,7 +151,7 @@ def test_where_asterisk_died_the_earlier_of_the_two_ends_counts(house: Any) -> N
 
 
 @pytest.mark.parametrize(("cause", "total", "dropped"), [(16, 233, False), (38, 233, True), (44, 155, True)])
-def test_a_cause_that_is_read_after_the_price_is_heard_of(
+def test_a_cause_that_is_read_after_pricing_is_taken_into_account(
     house: Any, cause: int, total: int, dropped: bool
 ) -> None:
     call_id = house.call(house.client(), house.consultant())
@@ -172,7 +172,7 @@ def test_a_cause_that_is_read_after_the_price_is_heard_of(
 # -- what is due --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_is_known_as_soon_as_the_call_is_priced(house: Any) -> None:
+def test_the_amount_is_known_as_soon_as_the_call_is_priced(house: Any) -> None:
     call_id = house.call(house.client(), house.consultant(recording_allowed=True), recorded=True)
     assert due(house, call_id) is None
     assert due(house, "no-such-call") is None
@@ -182,7 +182,7 @@ def test_what_is_due_is_known_as_soon_as_the_call_is_priced(house: Any) -> None:
     assert due(house, call_id) == CallSummary(84, 717, 0, 502, 10_000 - 717, "EUR", network_fault=False)
 
 
-def test_the_length_that_is_told_is_that_of_the_talk_and_not_of_its_blocks(house: Any) -> None:
+def test_the_announced_duration_is_that_of_the_talk_and_not_of_its_blocks(house: Any) -> None:
     billing = house.settings.billing.model_copy(update={"first_seconds": 60, "step_seconds": 60})
     house.settings = house.settings.model_copy(update={"billing": billing})
     call_id = house.call(house.client(), house.consultant())
@@ -192,7 +192,7 @@ def test_the_length_that_is_told_is_that_of_the_talk_and_not_of_its_blocks(house
     assert (found.seconds, found.total) == (62, 310)
 
 
-def test_a_fault_of_the_network_is_due_nothing(house: Any) -> None:
+def test_a_network_fault_costs_nothing(house: Any) -> None:
     consultant = house.consultant(package_price=Decimal(60), package_minutes=60)
     short = house.call(house.client(), consultant, mode="package")
     talked(house, short, "29.5")
@@ -203,7 +203,7 @@ def test_a_fault_of_the_network_is_due_nothing(house: Any) -> None:
     assert due(house, deaf) == CallSummary(60, 0, 0, 0, 10_000, "EUR", network_fault=True)
 
 
-def test_a_call_in_which_nobody_talked_is_due_nothing(house: Any) -> None:
+def test_a_call_without_a_talk_costs_nothing(house: Any) -> None:
     call_id = house.call(house.client(), house.consultant())
     change(house, call_id, outcome=Outcome.CALLER_GONE)
     rows = house.talk(call_id)

@@ -42,7 +42,7 @@ def claims(house: Any) -> int:
     return int(house.database.do(lambda s: s.scalar(select(func.count()).select_from(FreeMinutes))))
 
 
-def test_a_call_that_goes_on_has_them_and_another_one_at_the_same_time_has_none(house: Any) -> None:
+def test_a_call_in_progress_has_the_free_minutes_and_a_concurrent_one_has_none(house: Any) -> None:
     client, consultant = house.client(credit=1_000_00), house.consultant("1.00", free_minutes=10)
     first, second = house.call(client, consultant), house.call(client, consultant)
     assert (free(house, first), free(house, second)) == (True, False)
@@ -54,7 +54,7 @@ def test_a_call_that_goes_on_has_them_and_another_one_at_the_same_time_has_none(
     ("milliseconds", "unused"),
     [(None, True), (1, True), (29_999, True), (30_000, False), (60_000, False)],
 )
-def test_a_network_fault_leaves_them_unused_and_what_a_talk_left_is_gone(
+def test_a_network_fault_leaves_free_minutes_unused_and_a_talk_uses_them_all(
     house: Any, milliseconds: int | None, unused: bool
 ) -> None:
     client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
@@ -125,7 +125,7 @@ def test_the_third_short_talk_uses_them(house: Any, scope: str) -> None:
         assert free(house, house.call(client, bruno)), "each consultant counts for itself"
 
 
-def test_calls_that_came_to_nothing_and_faults_are_no_short_talks(house: Any) -> None:
+def test_calls_without_a_talk_and_faults_are_not_short_talks(house: Any) -> None:
     client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
     for _ in range(3):
         end(house, house.call(client, consultant), None)
@@ -177,7 +177,7 @@ def test_of_calls_that_are_accepted_at_the_same_moment_one_has_them(house: Any) 
     assert house.problems() == []
 
 
-def test_a_claim_that_comes_second_is_told_so_even_where_it_saw_none(house: Any) -> None:
+def test_a_second_claim_is_refused(house: Any) -> None:
     client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
     first, second = house.call(client, consultant), house.call(client, consultant, accept=False)
 

@@ -70,7 +70,7 @@ def test_every_number_is_found_where_it_is_and_nowhere_else(library):
         ("enter-code", "enter-pin"),
     ],
 )
-def test_sentences_that_begin_or_end_alike_are_told_apart(library, pair):
+def test_sentences_that_start_or_end_alike_are_distinguished(library, pair):
     for said, other in (pair, pair[::-1]):
         heard, begins = recorded(library, [said])
         place = round(begins[said] * RATE) + len(samples(library, said)) // 2

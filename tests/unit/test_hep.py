@@ -85,7 +85,7 @@ def test_a_phone_says_by_its_offer_whether_it_sends(hep, direction, nothing):
     "options",
     [{"address": "0.0.0.0"}, {"port": 0}, {"session": "a=recvonly"}],  # noqa: S104
 )
-def test_the_older_ways_to_say_it_are_known(hep, options):
+def test_the_older_headers_are_known(hep, options):
     assert hep.tell(*agreed("", **options))
 
 
@@ -114,7 +114,7 @@ def test_reports_are_counted_but_not_our_own(hep):
     assert hep.reports("other", 1) == hep.reports(None, 1) == 0
 
 
-def test_what_does_not_prove_to_be_asterisks_is_not_heeded(hep):
+def test_messages_without_asterisks_secret_are_ignored(hep):
     assert not hep.tell(*agreed("recvonly"), secret="guessed")  # noqa: S106
 
 

@@ -20,7 +20,7 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def test_a_checkout_with_its_extra_for_postgresql_goes_into_an_environment_of_ones_own(
+def test_a_checkout_with_the_postgresql_extra_installs_into_a_separate_environment(
     tmp_path: Path,
 ) -> None:
     checkout = tmp_path / "checkout"

@@ -31,7 +31,7 @@ def test_another_dialog_or_a_later_try_is_a_call_of_its_own(other):
 @pytest.mark.parametrize(
     "event", [{"args": ["inbound", "1"], "channel": {}}, arrival(call_id=""), arrival(mark="")]
 )
-def test_what_is_known_of_no_invite_is_never_a_copy(event):
+def test_an_incomplete_invite_is_never_a_copy(event):
     invites = Invites()
     assert not invites.is_copy(event)
     assert not invites.is_copy(event)

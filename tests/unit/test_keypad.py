@@ -61,7 +61,7 @@ def test_different_keys_are_never_copies_of_each_other():
     assert counted(("1", 0, 100), ("2", 10, 100), ("1", 20, 100)) == "121"
 
 
-def test_a_carrier_that_sends_each_key_twice_is_heard_once_all_along():
+def test_each_key_that_a_carrier_sends_twice_counts_once_throughout_the_call():
     keypad = Keypad()
     events = [
         ("1", 0, 160),

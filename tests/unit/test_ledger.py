@@ -56,13 +56,13 @@ def test_a_key_that_was_used_for_another_amount_is_refused(house: Any) -> None:
         [eur("a", "", 1.5), eur("b", "", -1.5)],  # type: ignore[arg-type]
     ],
 )
-def test_what_does_not_balance_is_not_posted(house: Any, changes: list[Change]) -> None:
+def test_an_unbalanced_posting_is_refused(house: Any, changes: list[Change]) -> None:
     with pytest.raises(LedgerError):
         house.database.do(lambda s: postings.post(s, "key", "test", changes))
     assert house.database.do(lambda s: s.scalar(select(func.count()).select_from(Posting))) == 0
 
 
-def test_a_refused_posting_leaves_nothing_in_the_transaction_that_goes_on(house: Any) -> None:
+def test_a_refused_posting_leaves_nothing_in_the_continuing_transaction(house: Any) -> None:
     client = house.client(credit=100)
 
     def work(session: Any) -> None:
@@ -87,7 +87,7 @@ def test_a_refused_posting_leaves_nothing_in_the_transaction_that_goes_on(house:
         st.tuples(st.sampled_from("abc"), st.sampled_from("abc"), st.integers(1, 500)), max_size=15
     )
 )
-def test_whatever_is_posted_the_books_balance_and_nothing_is_negative(
+def test_whatever_is_posted_the_ledger_balances_and_nothing_is_negative(
     house: Any, steps: list[tuple[str, str, int]]
 ) -> None:
     class Undo(Exception): ...  # noqa: N818 - not an error
@@ -158,7 +158,7 @@ def test_a_reversal_is_the_mirror_image_and_is_made_once(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_what_was_spent_since_can_not_be_reversed(house: Any) -> None:
+def test_credit_spent_since_can_not_be_reversed(house: Any) -> None:
     client = house.client(credit=500)
     house.call(client, house.consultant("5.00"))
     with pytest.raises(InsufficientFundsError):
@@ -193,7 +193,7 @@ def test_the_fee_of_a_recording_is_held_too(house: Any) -> None:
     assert house.balance("hold", call.id) == 1000
 
 
-def test_two_calls_at_once_cannot_hold_the_same_euro(house: Any) -> None:
+def test_two_concurrent_calls_can_not_hold_the_same_money(house: Any) -> None:
     client, consultant = house.client(credit=500), house.consultant("1.00")
     house.call(client, consultant)
     with pytest.raises(InsufficientFundsError, match=r"7001 has 0\.00 EUR, but 1\.00 EUR"):
@@ -251,7 +251,7 @@ def test_the_tariff_of_an_accepted_call_does_not_follow_a_new_price(house: Any) 
     assert again.tariff.segments[0].price_per_minute == Decimal("1.55")
 
 
-def test_a_wallet_that_does_not_pay_the_first_minute_or_the_package_is_told_before(house: Any) -> None:
+def test_too_little_credit_for_first_minute_and_package_is_announced_before_the_price(house: Any) -> None:
     client = house.client(credit=154)
     consultant = house.consultant(package_price=Decimal(1), package_minutes=10)
 

@@ -82,7 +82,7 @@ def test_a_posting_that_is_whole_takes_no_other_entry(house: Any, accounts: list
         "UPDATE account SET owner = '7' WHERE kind = 'wallet'",
     ],
 )
-def test_what_was_posted_is_never_changed(house: Any, accounts: list[int], statement: str) -> None:
+def test_a_posting_is_never_changed(house: Any, accounts: list[int], statement: str) -> None:
     del accounts
     refused(house, text(statement), match="never|keeps its name")
 

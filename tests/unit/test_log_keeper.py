@@ -18,7 +18,7 @@ def sizes(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_a_grown_log_is_put_aside_and_only_so_many_are_kept(tmp_path: Path) -> None:
+def test_a_grown_log_is_rotated_and_only_a_few_files_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "messages.log"
     log.write_text("short")
     rotate(tmp_path, BOUNDS)

@@ -28,7 +28,7 @@ def heard():
     return Heard()
 
 
-def test_of_one_kind_of_line_so_many_are_written_in_a_minute_and_then_their_number(heard) -> None:
+def test_each_kind_of_line_is_limited_per_minute_and_the_rest_is_counted(heard) -> None:
     for second in range(60):
         heard.at = second
         heard.log.warning("call %s could not be rung", second)

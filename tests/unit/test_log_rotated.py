@@ -102,7 +102,7 @@ def test_a_file_that_is_there_twice_while_it_is_compressed_is_read_once(
     assert (rows(house), total(house, call_id)) == (13, 155)
 
 
-def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes_and_told_of(
+def test_a_truncated_compressed_file_is_read_as_far_as_possible_and_reported(
     house: Any, call_id: str, log: Path
 ) -> None:
     house.write(*house.talk(call_id), *(f'"X_{n:030d}"\n' for n in range(3)))
@@ -113,7 +113,7 @@ def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes_and_told_of
     assert "log gap" in house.problems()
 
 
-def test_a_file_that_nothing_here_unpacks_is_told_of(house: Any, call_id: str, log: Path) -> None:
+def test_a_file_of_an_unknown_compression_is_reported(house: Any, call_id: str, log: Path) -> None:
     house.write(*house.talk(call_id))
     log.with_name("taxiphone.csv.1.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     read(house)
@@ -123,7 +123,7 @@ def test_a_file_that_nothing_here_unpacks_is_told_of(house: Any, call_id: str, l
     assert "zstd" in text
 
 
-def test_a_log_that_was_thrown_away_unread_is_an_alarm(house: Any, call_id: str, log: Path) -> None:
+def test_a_log_deleted_before_it_was_read_is_an_alarm(house: Any, call_id: str, log: Path) -> None:
     house.write(*house.talk(call_id)[:5])
     read(house)
     house.write(*house.talk(call_id)[5:])
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_read_yet_is_neither_compressed_nor_deleted(log: Path
     assert [path.name for path in log.parent.iterdir()] == ["taxiphone.csv.20261127T000000000000Z.gz"]
 
 
-def test_a_gap_is_an_alarm_until_a_person_has_looked_at_it(house: Any) -> None:
+def test_a_gap_is_an_alarm_until_it_is_settled(house: Any) -> None:
     house.database.do(lambda s: log_gaps.note(s, "k", "something is gone."))
     app = house.app
     [told] = json.loads(CliRunner().invoke(ledger_command, ["gaps", "--json"], obj=app).stdout)

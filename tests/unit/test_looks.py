@@ -25,7 +25,7 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_a_look_goes_by_an_index_and_not_through_every_call(sqlite_house: Any, look: str) -> None:
+def test_repeated_queries_use_an_index_and_do_not_scan_every_call(sqlite_house: Any, look: str) -> None:
     asked: list[tuple[str, Any]] = []
 
     @event.listens_for(sqlite_house.database.engine, "before_cursor_execute")

@@ -33,7 +33,7 @@ def total(house: Any, call_id: str, problems: tuple[str, ...] = ()) -> int | Non
     return None if receipt is None else receipt.total
 
 
-def test_a_talk_in_the_log_is_priced_and_told_of_once(house: Any, call_id: str) -> None:
+def test_a_talk_in_the_log_is_priced_and_reported_once(house: Any, call_id: str) -> None:
     house.write(*house.talk(call_id, "83.4"))
     told: list[str] = []
     reader = Meter(house.settings, house.database, told.append)
@@ -77,7 +77,7 @@ def test_a_line_without_its_line_break_waits(house: Any, call_id: str) -> None:
     assert total(house, call_id) == 155
 
 
-def test_a_program_that_dies_inside_the_transaction_reads_on_from_the_same_place(
+def test_a_program_that_dies_in_the_transaction_continues_at_the_same_position(
     house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.write(*house.talk(call_id))
@@ -158,9 +158,7 @@ def test_a_log_that_was_copied_away_and_emptied_is_read_on_in_both(house: Any, c
     assert count(house, CelRow) == 13
 
 
-def test_a_log_that_was_emptied_and_begins_with_the_same_line_is_another_one(
-    house: Any, call_id: str
-) -> None:
+def test_an_emptied_log_that_starts_with_the_same_line_is_a_new_log(house: Any, call_id: str) -> None:
     log: Path = house.settings.cel_file
     rows = house.talk(call_id)
     house.write("\n", rows[0])
@@ -259,7 +257,9 @@ def test_it_reads_by_chunks_and_keeps_its_place(
     assert total(house, call_id) == 155
 
 
-async def test_it_follows_a_log_that_does_not_exist_yet_and_stops_when_told(house: Any, call_id: str) -> None:
+async def test_it_follows_a_log_that_does_not_exist_yet_and_stops_on_request(
+    house: Any, call_id: str
+) -> None:
     priced = asyncio.Event()
     reader = Meter(house.settings, house.database, lambda _: priced.set())
     stop = asyncio.Event()

@@ -73,7 +73,7 @@ def test_a_talk_of_which_nothing_is_proven_costs_nothing(house: Any, call_id: st
     assert house.balance("wallet", 1) == 10_000
 
 
-def test_a_talk_whose_end_is_written_is_priced_to_it_and_needs_no_look(house: Any, call_id: str) -> None:
+def test_a_talk_with_a_logged_end_is_priced_to_it_without_review(house: Any, call_id: str) -> None:
     house.write(*house.talk(call_id)[:TO_THE_FIRST_EXIT])
     mark(house, call_id, "alive", 3000)
     found = finish(house, call_id)
@@ -103,7 +103,7 @@ def test_a_call_that_never_was_a_talk_is_closed(house: Any, call_id: str) -> Non
     assert house.balance("wallet", 1) == 10_000
 
 
-def test_a_talk_that_only_the_program_saw_is_not_charged_and_is_to_be_looked_at(
+def test_a_talk_that_only_the_program_saw_is_not_charged_and_marked_for_review(
     house: Any, call_id: str
 ) -> None:
     mark(house, call_id, "alive", 10)
@@ -113,7 +113,7 @@ def test_a_talk_that_only_the_program_saw_is_not_charged_and_is_to_be_looked_at(
 
 
 @pytest.mark.parametrize("status", [Status.RECEIVED, Status.TALKING, Status.ENDED])
-def test_a_call_is_finished_from_wherever_it_stands(house: Any, call_id: str, status: Status) -> None:
+def test_a_call_is_finished_from_any_status(house: Any, call_id: str, status: Status) -> None:
     house.database.do(lambda s: setattr(s.get_one(Call, call_id), "status", status))
     house.write(*house.talk(call_id)[:TO_THE_BRIDGE])
     mark(house, call_id, "alive", 30)
@@ -150,9 +150,7 @@ def test_explain_and_a_second_rating_find_the_same_talk(house: Any, call_id: str
     assert "difference" not in {step["what"] for step in story["steps"]}
 
 
-async def test_the_running_meter_tells_of_a_call_that_was_finished_from_another_thread(
-    house: Any, call_id: str
-) -> None:
+async def test_the_running_meter_reports_a_call_finished_by_another_thread(house: Any, call_id: str) -> None:
     house.write(*house.talk(call_id)[:TO_THE_BRIDGE])
     mark(house, call_id, "alive", 45)
     told: asyncio.Queue[str] = asyncio.Queue()

@@ -77,7 +77,7 @@ def test_a_name_can_be_put_into_a_sentence(settings: Settings) -> None:
     assert speech.text(speech.consultant_is(sounds)) == "Votre consultant est (consultant 4271)"
 
 
-def test_what_lies_in_the_folder_is_for_the_owner_only(settings: Settings, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_folder(settings: Settings, tmp_path: Path) -> None:
     names.make(settings, "client", "12345678", "Paul")
     names.use(settings, "client", "12345678", hum(tmp_path / "paul.wav"))
     home = settings.state / "sounds"
@@ -122,7 +122,7 @@ def test_a_respelled_name_stays_until_the_name_itself_changes(settings: Settings
 
 
 @pytest.mark.parametrize("code", ["", "../x", "4271/..", "42 71", "٤٢", "123456789"])
-def test_a_file_is_never_called_after_what_a_person_wrote(settings: Settings, code: str) -> None:
+def test_no_file_is_named_after_user_input(settings: Settings, code: str) -> None:
     with pytest.raises(UsageError, match="1 to 8 digits"):
         names.make(settings, "consultant", code, "Anne")
     assert names.spoken(settings, "consultant", code, "fr") is None
@@ -169,7 +169,7 @@ def test_a_name_without_a_letter_is_refused(settings: Settings, name: str) -> No
     assert not names.try_make(settings, "consultant", "4271", name)
 
 
-def test_without_a_synthesizer_the_line_that_installs_it_is_told_and_an_add_goes_on(
+def test_without_a_synthesizer_the_install_command_is_shown_and_add_continues(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -231,13 +231,13 @@ def made(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(home).parent) for path in home.rglob("*.alaw"))
 
 
-def test_the_names_that_miss_are_made_by_one_command(run: Run, tmp_path: Path) -> None:
+def test_one_command_makes_all_missing_names(run: Run, tmp_path: Path) -> None:
     assert run("prompts", "names") == "2 names synthesised."
     assert made(tmp_path) == ["en/client", "en/consultant", "fr/client", "fr/consultant"]
     assert run("prompts", "names") == "0 names synthesised."
 
 
-def test_a_name_that_nobody_can_say_does_not_keep_the_others_from_being_made(run: Run) -> None:
+def test_a_name_that_can_not_be_spoken_does_not_stop_the_others(run: Run) -> None:
     run("consultant", "add", "***", "--phone", "0612345679", "--price", "1.55", "--code", "4272")
     assert run("prompts", "names").endswith("2 names synthesised.")
 
@@ -263,7 +263,7 @@ def test_a_client_is_named_by_a_number_too(run: Run, tmp_path: Path) -> None:
     assert made(tmp_path) == ["en/client", "fr/client"]
 
 
-def test_nobody_has_a_name_who_is_not_in_the_directory(run: Run) -> None:
+def test_only_people_in_the_directory_have_names(run: Run) -> None:
     with pytest.raises(UsageError, match="no consultant"):
         run("prompts", "name", "consultant", "9999")
 

@@ -163,7 +163,7 @@ def test_the_same_receipt_is_the_same_file_to_the_byte(house: Any, talked: str, 
     assert found.creation_date == house.get(talked).receipt.issued_at.replace(microsecond=0)
 
 
-def test_what_was_given_back_stands_on_the_pdf(house: Any, talked: str, tmp_path: Path) -> None:
+def test_refunds_are_on_the_pdf(house: Any, talked: str, tmp_path: Path) -> None:
     house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "Mauvaise ligne"))
     text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
     for part in (
@@ -199,7 +199,9 @@ def test_a_receipt_is_also_text_and_json_by_the_files_ending_or_by_name(
     assert (told["format"], told["bytes"]) == ("pdf", (tmp_path / "j.pdf").stat().st_size)
 
 
-def test_a_file_is_its_owners_and_is_not_written_over(house: Any, talked: str, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_file_and_it_is_not_overwritten(
+    house: Any, talked: str, tmp_path: Path
+) -> None:
     path = tmp_path / "r.pdf"
     export(house, talked, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -429,7 +431,7 @@ def test_the_csv_has_a_running_balance_that_ends_at_the_closing_one(
     assert "'=1+1" in {row["reason"] for row in rows}
 
 
-def test_what_is_no_statement_is_refused(house: Any) -> None:
+def test_an_invalid_statement_is_refused(house: Any) -> None:
     house.consultant()
     with pytest.raises(UsageError, match="is before"):
         invoke(house, statement, "101", "--from", "2026-11-02", "--to", "2026-11-01")

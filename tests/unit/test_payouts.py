@@ -39,7 +39,7 @@ def rows(house: Any, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_what_was_earned_is_paid_once(house: Any) -> None:
+def test_earnings_are_paid_once(house: Any) -> None:
     anne = house.consultant()
     earn(house, anne, 5_020, "a")
     (row,) = rows(house, "run")
@@ -70,7 +70,7 @@ def test_a_dry_run_posts_nothing_and_says_so(house: Any) -> None:
     assert run(house, "list").stdout.strip() == "No payouts yet."
 
 
-def test_who_owes_is_shown_and_not_paid(house: Any) -> None:
+def test_a_consultant_who_owes_is_shown_and_not_paid(house: Any) -> None:
     anne = house.consultant()
     earn(house, anne, -500, "a")
     (row,) = rows(house, "run", "--minimum", "0")
@@ -111,7 +111,7 @@ def test_until_a_day_pays_what_was_earned_by_then(house: Any, monkeypatch: pytes
     assert [row["paid"] for row in rows(house, "run")] == ["40.00"]
 
 
-def test_until_a_day_does_not_pay_what_was_taken_back_since(
+def test_until_a_day_does_not_pay_what_was_deducted_later(
     house: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     anne = house.consultant()

@@ -23,7 +23,7 @@ time.sleep(60)
 """
 
 
-def test_it_is_as_careful_as_in_production_and_nobody_else_reaches_it() -> None:
+def test_it_is_as_durable_as_in_production_and_private() -> None:
     with PostgresServer({"max_connections": "7"}) as server:
         folder = server._folder
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -77,7 +77,9 @@ def test_binaries_are_looked_for_on_the_path_first(tmp_path: Path, monkeypatch: 
     assert postgres.find() == postgres.Binaries(tmp_path, 99)
 
 
-def test_where_there_are_none_debians_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_there_are_no_binaries_debians_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tree is a small one made here; that the real one runs is seen wherever PostgreSQL is not installed."""
     tree = tmp_path / "cache" / "postgresql"
     binaries, loader = (

@@ -257,7 +257,7 @@ def test_the_prompts_are_listed_without_settings(tmp_path: Path, monkeypatch: py
     assert any(row["name"] == "n/21" for row in json.loads(_run("prompts", "list", "--all", "--json")))
 
 
-def test_a_named_settings_file_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"settings file .* does not exist"):
         _run("--config", tmp_path / "none.toml", "prompts", "list")
 
@@ -304,7 +304,7 @@ def test_a_new_recording_takes_the_place_of_one_in_another_format(tmp_path: Path
         ("welcome", {"seconds": 0.05}, "a prompt must last"),
     ],
 )
-def test_what_can_not_be_a_prompt_is_refused_and_nothing_changes(
+def test_an_unusable_recording_is_refused_and_nothing_changes(
     tmp_path: Path, house_file: Path, name: str, sound: dict[str, float], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -375,7 +375,7 @@ def test_a_recording_that_is_far_too_long_is_refused_by_its_header(
         _run("--config", house_file, "prompts", "use", "welcome", long)
 
 
-def test_a_header_that_lies_does_not_have_the_whole_file_read(tmp_path: Path, house_file: Path) -> None:
+def test_a_false_header_does_not_cause_the_whole_file_to_be_read(tmp_path: Path, house_file: Path) -> None:
     long = _stereo(tmp_path / "long.wav", seconds=200, right=1)
     data = bytearray(long.read_bytes())
     data[40:44] = (0).to_bytes(4, "little")  # as of a recorder that was cut off

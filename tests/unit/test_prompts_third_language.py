@@ -112,7 +112,7 @@ def test_its_figures_and_sentences_are_said_in_its_own_order_by_the_plain_gramma
     )
 
 
-def test_what_it_lacks_is_heard_in_english_rather_than_not_at_all(built: Settings) -> None:
+def test_missing_prompts_are_played_in_english(built: Settings) -> None:
     speech = Speech("eo", Languages.of_state(built.state))
     assert speech.text(speech.prompt("goodbye")) == "Thank you for your call. Goodbye."
     assert speech.text(speech.credit_is(200, "EUR")) == "Your credit is du eŭroj"
@@ -146,7 +146,7 @@ def test_it_is_a_language_like_the_others_for_clients_and_for_names(run: Run, bu
     assert not rows["welcome"]["replaced"]
 
 
-def test_a_language_that_nobody_wrote_is_refused_with_those_that_there_are(run: Run) -> None:
+def test_an_unknown_language_is_refused_with_the_list_of_languages(run: Run) -> None:
     with pytest.raises(UsageError, match="en, eo, fr"):
         run("prompts", "build", "--language", "de")
 
@@ -207,7 +207,7 @@ def test_its_sounds_are_their_owners_only(run: Run, built: Settings, tmp_path: P
     assert {path.name: oct(path.stat().st_mode & 0o077) for path in made if path.stat().st_mode & 0o077} == {}
 
 
-def test_the_manuals_example_works_as_it_stands(house: Path, tmp_path: Path) -> None:
+def test_the_documented_example_works_unchanged(house: Path, tmp_path: Path) -> None:
     manual = (ROOT / "docs/prompts.md").read_text(encoding="utf-8")
     [copying] = re.findall(r"^ +(\(umask .*\))$", manual, re.MULTILINE)
     (tmp_path / "speech").symlink_to(ROOT / "speech")

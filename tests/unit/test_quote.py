@@ -188,7 +188,7 @@ def test_neither_settings_nor_a_database_are_needed_and_none_are_made(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["tariff.json"]
 
 
-def test_what_is_malformed_is_one_sentence_without_a_traceback_and_exit_2(tmp_path: Path) -> None:
+def test_malformed_input_gives_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "tariff.json").write_text(json.dumps({**FORFAIT, "fee": "-1"}))
     words = [sys.executable, "-m", "taxiphone", "quote", "--tariff", "tariff.json", "--seconds", "3600"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, text=True)
@@ -226,7 +226,7 @@ def test_a_credit_that_is_no_amount_of_the_currency_is_refused_by_name(file: Any
         ("--tariff", "FILE", "--seconds", "60", "--client", "7001"),
     ],
 )
-def test_what_contradicts_itself_is_refused(file: Any, arguments: tuple[str, ...]) -> None:
+def test_contradictory_settings_are_refused(file: Any, arguments: tuple[str, ...]) -> None:
     path = file(LIBRE)
     with pytest.raises(UsageError):
         run(*(path if word == "FILE" else word for word in arguments))

@@ -18,7 +18,7 @@ EXAMPLES = re.findall(r"^```console\n\$ taxiphone ([^\n]*)\n(.*?)^```$", TEXT, r
 
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
-def test_an_example_prints_what_stands_in_the_document(
+def test_an_example_prints_what_the_document_shows(
     command: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, content in FILES.items():

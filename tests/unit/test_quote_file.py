@@ -109,7 +109,7 @@ def test_an_amount_that_cannot_be_is_refused_by_its_key(key: str, value: Any) ->
 
 
 @pytest.mark.parametrize("value", [*WRONG_AMOUNTS])
-def test_a_price_that_cannot_be_is_refused_by_its_place(value: Any) -> None:
+def test_an_invalid_price_is_refused_with_its_position(value: Any) -> None:
     with pytest.raises(UsageError, match=r"^t\.json: segments\[1\]\.price_per_minute: .*\.$"):
         parse(with_segment(price_per_minute=value))
 

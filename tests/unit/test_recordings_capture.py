@@ -76,7 +76,7 @@ def test_a_chunk_before_the_data_is_skipped(wav: Path) -> None:
     ("at", "value"),
     [(0, b"JUNK"), (8, b"AVI "), (20, b"\7\0"), (22, b"\0\0"), (24, bytes(4)), (34, b"\x08\0")],
 )
-def test_what_is_no_wav_of_16_bit_pcm_is_not_read(wav: Path, at: int, value: bytes) -> None:
+def test_a_file_other_than_16_bit_pcm_is_not_read(wav: Path, at: int, value: bytes) -> None:
     data = bytearray(wav.read_bytes())
     data[at : at + len(value)] = value
     wav.write_bytes(data)

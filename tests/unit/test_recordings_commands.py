@@ -109,7 +109,7 @@ def test_a_file_that_was_changed_is_not_handed_out(
     assert "the file is missing" in run("list", "--json").output
 
 
-def test_a_deleted_recording_is_gone_and_its_row_says_so(
+def test_a_deleted_recording_has_no_file_and_its_row_says_so(
     run: Callable[..., Result], ready: str, house: Any, tmp_path: Path
 ) -> None:
     run("delete", ready)
@@ -132,7 +132,7 @@ def test_the_call_of_a_recording_is_named_by_a_part_of_its_id(
     assert run("delete", ready[-2:]).output == f"Deleted the recording of call {ready}.\n"
 
 
-def test_what_is_not_there_or_not_ready_is_said(run: Callable[..., Result], house: Any) -> None:
+def test_a_missing_or_unready_recording_is_reported(run: Callable[..., Result], house: Any) -> None:
     call_id = house.call(house.client(), house.consultant(), recorded=True)
     for verb in (("export", "no-call", "x.mp3"), ("delete", "no-call"), ("delete", call_id)):
         with pytest.raises(UsageError):

@@ -170,7 +170,7 @@ def test_an_ffmpeg_that_fails_leaves_the_wav_and_no_mp3(
     assert left_in(tmp_path / "recordings") == []
 
 
-def test_an_ffmpeg_that_is_not_there_is_told_in_a_sentence(
+def test_a_missing_ffmpeg_is_reported_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
@@ -178,9 +178,7 @@ def test_an_ffmpeg_that_is_not_there_is_told_in_a_sentence(
         convert.to_mp3(job(tmp_path))
 
 
-def test_an_mp3_that_is_shorter_than_the_talk_is_thrown_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_mp3_shorter_than_the_talk_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = tmp_path / "ffmpeg"  # encodes the first second only, and decodes as it should
     half.write_text(
         f'#!/bin/sh\ncase "$*" in *libmp3lame*|*.mp3|*"-f mp3"*) exec {convert.ffmpeg()} -t 1 "$@";; esac\n'
@@ -194,7 +192,7 @@ def test_an_mp3_that_is_shorter_than_the_talk_is_thrown_away(
 
 
 @pytest.mark.parametrize("limit", [100_000, 1000])
-def test_a_write_that_the_disk_refuses_is_told_and_leaves_the_wav(tmp_path: Path, limit: int) -> None:
+def test_a_write_refused_by_the_disk_is_reported_and_leaves_the_wav(tmp_path: Path, limit: int) -> None:
     # The limit on a file's size refuses a write in the middle, as a full disk does, with or without root.
     work = job(tmp_path, 10)
     program = (

@@ -209,7 +209,7 @@ async def test_a_wav_that_is_still_being_written_is_left_until_it_is_whole(studi
         await studio.until_status(unfinished, "ready")
 
 
-async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio: Studio) -> None:
+async def test_a_missing_wav_is_given_up_and_its_fee_released(studio: Studio) -> None:
     credit = studio.house.balance("wallet", studio.client)
     call_id = studio.priced()
     async with studio.working(wav_timeout=timedelta(seconds=0.5)):
@@ -221,7 +221,7 @@ async def test_a_wav_that_never_comes_is_given_up_and_the_fee_given_back(studio:
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_a_clock_that_is_set_changes_not_how_long_a_wav_is_waited_for(
+async def test_changing_the_clock_does_not_change_how_long_a_wav_is_waited_for(
     studio: Studio, hours: int
 ) -> None:
     late, never, other = studio.priced(), studio.priced(), studio.priced()
@@ -262,7 +262,7 @@ async def test_a_wav_without_sound_is_no_recording(studio: Studio, seconds: int,
     assert studio.house.balance("hold", call_id) == 0
 
 
-async def test_a_recording_that_was_being_converted_is_taken_up_after_a_restart(studio: Studio) -> None:
+async def test_an_interrupted_conversion_is_resumed_after_a_restart(studio: Studio) -> None:
     call_id = studio.priced()
     studio.capture(call_id)
     studio.change(call_id, status="converting", mp3=f"{call_id}-chosen.mp3")
@@ -296,7 +296,7 @@ async def test_a_wav_that_outlived_its_ready_recording_is_removed(studio: Studio
     assert strange.exists()
 
 
-async def test_an_empty_wav_gives_the_fee_back_at_once(studio: Studio) -> None:
+async def test_an_empty_wav_releases_the_fee_at_once(studio: Studio) -> None:
     call_id = studio.priced()
     studio.capture(call_id, 0)
     async with studio.working(wav_timeout=timedelta(days=1)):
@@ -425,7 +425,7 @@ async def test_an_expired_recording_that_cannot_be_deleted_keeps_only_itself(
     assert "has expired, but can't be deleted" in said
 
 
-async def test_a_locked_database_is_one_sentence_in_the_log_and_delays_the_recording(
+async def test_a_locked_database_is_logged_once_and_delays_the_recording(
     sqlite_house: Any, converter: Converter, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio = Studio(sqlite_house, converter)

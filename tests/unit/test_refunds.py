@@ -41,7 +41,7 @@ def give(
     return made
 
 
-def test_a_part_comes_from_each_pocket_in_its_proportion(house: Any) -> None:
+def test_a_partial_refund_is_taken_from_each_account_in_proportion(house: Any) -> None:
     call_id = talked(house)
     note = give(house, call_id, 100)
     # 7.17 paid: 5.02 consultant, 2.15 commission, of which 1.20 tax (7.17 / 1.20 = 5.975, half up 5.98: tax 1.19)
@@ -54,7 +54,7 @@ def test_a_part_comes_from_each_pocket_in_its_proportion(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_all_of_it_leaves_every_pocket_as_it_was(house: Any) -> None:
+def test_a_full_refund_restores_every_account(house: Any) -> None:
     call_id = talked(house)
     give(house, call_id, 1)
     give(house, call_id, 333)
@@ -78,7 +78,7 @@ def test_never_more_than_was_paid_over_all_refunds(house: Any) -> None:
     give(house, call_id, 17)
 
 
-def test_the_same_key_gives_back_once(house: Any) -> None:
+def test_the_same_key_refunds_once(house: Any) -> None:
     call_id = talked(house)
     first = give(house, call_id, 200, "ticket-1")
     assert give(house, call_id, 200, "ticket-1").number == first.number
@@ -88,7 +88,7 @@ def test_the_same_key_gives_back_once(house: Any) -> None:
     assert house.balance(postings.WALLET, 1) == 10_000 - 517
 
 
-def test_two_refunds_at_once_never_give_back_more_than_was_paid(house: Any) -> None:
+def test_two_concurrent_refunds_never_exceed_what_was_paid(house: Any) -> None:
     call_id = talked(house)
     made: list[int] = []
 
@@ -119,7 +119,7 @@ def test_a_consultant_who_was_paid_out_owes_it(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_what_is_no_refund_is_refused_in_one_sentence(house: Any) -> None:
+def test_an_invalid_refund_is_refused_in_one_sentence(house: Any) -> None:
     call_id = talked(house)
     unpriced = house.call(house.client(code="7002"), 1)
     for arguments, sentence in (
@@ -170,7 +170,7 @@ def test_the_receipt_and_the_explanation_show_the_credit_note(house: Any) -> Non
     assert "Paid after refunds: 6.17 EUR" in house.invoke(call_command, "explain", call_id).stdout
 
 
-def test_a_recording_that_is_ready_after_a_refund_can_still_be_given_back_whole(house: Any) -> None:
+def test_a_recording_that_is_ready_after_a_refund_can_still_be_refunded(house: Any) -> None:
     call_id = talked(house, recorded=False)
     del call_id
     late = house.call(1, 1, recorded=True)

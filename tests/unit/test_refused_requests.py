@@ -49,7 +49,7 @@ def test_whatever_a_stranger_puts_into_it_nobody_else_is_named(account: bytes, c
 @pytest.mark.parametrize(
     "lines", [b"", b"nonsense", event()[:-20], event()[60:], b'RemoteAddress="IPV4/UDP/1.2.3.4/5"']
 )
-def test_what_is_no_whole_event_counts_for_nothing(lines: bytes) -> None:
+def test_an_incomplete_event_is_ignored(lines: bytes) -> None:
     assert found(lines) == []
 
 

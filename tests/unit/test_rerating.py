@@ -78,7 +78,7 @@ def test_a_lower_price_goes_back_to_the_wallet(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_a_lower_price_does_not_need_what_was_given_back_and_spent_since(house: Any) -> None:
+def test_a_lower_price_works_even_if_the_released_credit_was_spent(house: Any) -> None:
     call_id = talked(house, "120", credit=1_000)
     other = house.call(1, 1)  # holds all that is left
     assert house.balance(postings.WALLET, 1) < 155
@@ -98,7 +98,7 @@ def test_a_higher_price_comes_from_the_wallet(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_a_higher_price_that_the_wallet_does_not_hold_is_refused_and_leaves_all_as_it_was(house: Any) -> None:
+def test_a_higher_price_that_the_wallet_can_not_pay_is_refused_and_changes_nothing(house: Any) -> None:
     call_id = talked(house, "60", credit=1_000)
     house.call(1, 1)  # the rest is held for another call
     correct(house, call_id, "300")
@@ -119,7 +119,7 @@ def test_never_more_than_was_held_when_it_was_accepted(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_again_and_again_makes_versions_of_one_receipt_and_every_balance_is_that_of_the_last(
+def test_repeated_rerating_makes_versions_of_one_receipt_with_the_balances_of_the_last(
     house: Any,
 ) -> None:
     call_id = talked(house, "60", recorded=True)
@@ -170,7 +170,7 @@ def test_two_at_once_charge_once(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_what_can_not_be_rated_again_says_why(house: Any) -> None:
+def test_a_call_that_can_not_be_rerated_says_why(house: Any) -> None:
     call_id = talked(house, "60")
     open_call = house.call(1, 1)
     with pytest.raises(UsageError, match="never priced"):
@@ -187,14 +187,14 @@ def test_what_can_not_be_rated_again_says_why(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_a_log_without_the_talk_is_no_reason_to_give_all_back(house: Any) -> None:
+def test_a_log_without_the_talk_is_no_reason_to_refund_everything(house: Any) -> None:
     call_id = talked(house, "60")
     house.database.do(lambda s: s.query(CelRow).delete())
     with pytest.raises(LedgerError, match="has no talk of call"):
         again(house, call_id)
 
 
-def test_a_recording_that_is_still_to_come_stays_held_through_it(house: Any) -> None:
+def test_the_hold_of_a_pending_recording_survives_rerating(house: Any) -> None:
     call_id = talked(house, "60")
     del call_id
     late = house.call(1, 1, recorded=True)

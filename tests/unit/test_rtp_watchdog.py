@@ -193,7 +193,7 @@ def test_where_nothing_was_noted_a_line_counts_as_heard_until_the_talk_was_taken
     assert until == pytest.approx(0, abs=0.1)
 
 
-def test_a_phone_that_began_to_listen_only_while_nobody_was_there_says_so_when_asked(world):
+def test_a_phone_that_began_to_only_listen_while_the_program_was_down_is_asked(world):
     made = world(client=Phone(sends=(0, 0), answer={"listens_only": (0, 1000)}))
     with pytest.raises(TimeoutError):
         made.silence(heard=True)

@@ -88,7 +88,7 @@ def taken_when_free(url: str) -> None:
     raise AssertionError("the lock was left behind")
 
 
-def test_a_second_one_is_refused_and_told_who_has_it(url: str, holder: Holder) -> None:
+def test_a_second_serve_is_refused_with_the_holder_of_the_lock(url: str, holder: Holder) -> None:
     process = holder(url)
     lock = lock_of(Database(url))
     with pytest.raises(SetupError, match=rf"in use by another `taxiphone serve` \(.*{process.pid}.*\)"):
@@ -100,7 +100,7 @@ def test_a_kill_leaves_nothing_behind(url: str, holder: Holder) -> None:
     taken_when_free(url)
 
 
-def test_a_child_that_outlives_a_killed_one_does_not_keep_it(tmp_path: Path, holder: Holder) -> None:
+def test_a_child_that_outlives_a_killed_serve_does_not_keep_the_lock(tmp_path: Path, holder: Holder) -> None:
     url = f"sqlite:///{tmp_path / 'taxiphone.db'}"
     kill(holder(url, "child"))
     lock = lock_of(Database(url))

@@ -80,7 +80,9 @@ def refused(file: Path, text: str) -> str:
         ("prot = 5060", "trunk.prot: no such setting. Did you mean trunk.port?"),
     ],
 )
-def test_a_wrong_type_is_told_with_the_key_and_what_it_may_be(file: Path, line: str, sentence: str) -> None:
+def test_a_wrong_type_is_reported_with_the_key_and_the_values_allowed(
+    file: Path, line: str, sentence: str
+) -> None:
     assert refused(file, f"{PLATFORM}{TRUNK}{line}\n").startswith(sentence)
 
 
@@ -99,7 +101,7 @@ def test_a_wrong_type_is_told_with_the_key_and_what_it_may_be(file: Path, line: 
         ("[asterisk]\nrtp_start = 11000", "asterisk: rtp_end must be greater than rtp_start."),
     ],
 )
-def test_a_wrong_value_in_any_table_is_told_so(file: Path, table: str, sentence: str) -> None:
+def test_a_wrong_value_in_any_table_is_reported(file: Path, table: str, sentence: str) -> None:
     assert refused(file, f"{PLATFORM}{TRUNK}{table}\n").startswith(sentence)
 
 
@@ -151,12 +153,12 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(file: Path) -> None:
 @pytest.mark.parametrize(
     "data", ["x = 05", "[platform", "a = " + "[" * 5000, "a = " + "1" * 6000], ids=["0", "[", "deep", "long"]
 )
-def test_what_is_no_toml_is_refused_in_one_sentence(file: Path, data: str) -> None:
+def test_invalid_toml_is_refused_in_one_sentence(file: Path, data: str) -> None:
     assert refused(file, data).startswith(f"{file} is not valid TOML: ")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_what_is_no_utf8_is_refused_in_one_sentence(file: Path, encoding: str) -> None:
+def test_invalid_utf8_is_refused_in_one_sentence(file: Path, encoding: str) -> None:
     file.write_bytes((PLATFORM + 'name = "Allô"\n' + TRUNK).encode(encoding))
     with pytest.raises(SettingsError, match="is not UTF-8 at byte"):
         load(file)
@@ -184,7 +186,7 @@ def test_a_language_of_the_operators_own_is_taken(file: Path) -> None:
     assert App(config=file).settings.platform.language == "de"
 
 
-def test_a_password_file_that_holds_no_text_is_told(file: Path) -> None:
+def test_a_password_file_without_text_is_reported(file: Path) -> None:
     secret = file.parent / "trunk.password"
     secret.touch(0o600)
     secret.write_bytes(b"\xff\xfe\x00")

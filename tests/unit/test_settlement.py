@@ -90,7 +90,7 @@ def end_later(house: Any, call_id: str, seconds: str) -> None:
 # -- where the five had drifted apart ---------------------------------------------------------------------------------
 
 
-def test_rerating_clears_a_review_whose_reason_is_gone(house: Any) -> None:
+def test_rerating_clears_a_review_without_a_reason(house: Any) -> None:
     house.consultant()
     call_id = house.call(house.client(credit=155), 1)
     house.write(*house.talk(call_id, "100"))

@@ -53,7 +53,7 @@ def test_time_stands_still_while_a_thread_works():
     assert clock.run(main) == (0, 0, 60)
 
 
-def test_a_thread_that_nobody_waits_for_any_more_still_stops_time():
+def test_a_thread_that_nothing_waits_for_still_stops_time():
     async def main(loop):
         go_on, done = threading.Event(), []
 

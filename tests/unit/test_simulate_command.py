@@ -52,7 +52,7 @@ def simulated(script, *words):
     return json.loads(result.output), result.exit_code
 
 
-def test_a_call_is_lived_on_a_copy_and_the_platforms_own_database_stays_as_it_is(platform):
+def test_a_call_runs_on_a_copy_and_leaves_the_platforms_database_unchanged(platform):
     run("consultant", "add", "Anne", "--phone", "0612345678", "--price", "2.00", "--code", "101")
     run("number", "add", OWN, "--consultant", "101")
     client = json.loads(run("client", "add", "Paul", "--number", "0698765432", "--json").output)["code"]
@@ -95,7 +95,7 @@ def test_without_a_database_a_made_up_cast_plays_and_the_receipt_is_shown():
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_hidden_caller_without_a_pin_is_told_so_and_charged_nothing():
+def test_a_hidden_caller_without_a_pin_is_refused_and_charged_nothing():
     found, code = simulated("", "--hidden")
     assert (found["calls"][0]["outcome"], found["calls"][0]["receipt"], code) == ("unknown_caller", None, 0)
 
@@ -107,7 +107,7 @@ def test_the_language_can_be_chosen():
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_line_that_was_cut_is_taken_up_by_the_next_call():
+def test_a_dropped_consultation_is_continued_by_the_next_call():
     cut = TALK.replace("client hangs up", "client's line drops")
     again = "client calls again after 60\nclient hears resume-offer: press 1\n"
     rest = "consultant rings: answer\nconsultant hears accept-menu: press 1\ntalk 45: consultant hangs up\n"
@@ -132,6 +132,6 @@ def test_without_a_terminal_a_script_is_asked_for():
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_line_that_can_not_be_understood_is_named():
+def test_a_line_that_can_not_be_parsed_is_named():
     with pytest.raises(UsageError, match="line 2 of the script"):
         run("call", "simulate", "--script", "-", script="\nclient sings\n")

@@ -134,7 +134,7 @@ def said(language: str, say: Say) -> str:
         ),
     ],
 )
-def test_a_sentence_is_said_as_a_native_says_it(say: Say, french: str, english: str) -> None:
+def test_a_sentence_is_said_as_a_native_speaker_says_it(say: Say, french: str, english: str) -> None:
     assert said("fr", say) == french
     assert said("en", say) == english
 

@@ -85,7 +85,7 @@ def test_a_call_that_may_still_be_priced_keeps_its_hold_and_no_other_does(
     assert release() == []
 
 
-def test_a_call_in_which_they_talked_is_not_given_back_unless_it_is_named(
+def test_the_hold_of_a_call_with_a_talk_is_released_only_by_name(
     house: Any, release: Callable[..., Any]
 ) -> None:
     client, consultant = house.client(), house.consultant("1.00")
@@ -122,7 +122,7 @@ def test_the_fee_of_a_recording_that_has_come_to_its_end_is_not_left_held(
     assert house.problems() == []
 
 
-def test_a_hold_that_was_left_by_a_priced_call_is_given_back(house: Any, release: Callable[..., Any]) -> None:
+def test_a_hold_left_by_a_priced_call_is_released(house: Any, release: Callable[..., Any]) -> None:
     client = house.client()
     call_id = house.call(client, house.consultant("1.00"))
     house.write(*house.talk(call_id))

@@ -88,7 +88,7 @@ def test_a_wallet_that_pays_for_some_of_fifty_calls_pays_for_no_other(
     assert 2050 - priced * PRICE >= 0
 
 
-def test_free_minutes_are_had_once_with_each_consultant_in_a_storm(storm: Storm, database: Database) -> None:
+def test_free_minutes_are_used_once_per_consultant_in_a_storm(storm: Storm, database: Database) -> None:
     people = storm.people(database, consultants=CONSULTANTS, credit=10_000, free_minutes=1)
     calls = storm.ring(database, people, CALLS)
     for worker in storm.start(shares(calls)):
@@ -101,7 +101,7 @@ def test_free_minutes_are_had_once_with_each_consultant_in_a_storm(storm: Storm,
 @pytest.mark.parametrize(
     ("deaths", "many"), [(10, 4 * PROCESSES), pytest.param(100, CALLS, marks=pytest.mark.slow)]
 )
-def test_a_process_that_is_killed_in_the_storm_leaves_nothing_lost_and_nothing_twice(
+def test_killing_a_process_during_the_storm_loses_and_duplicates_nothing(
     storm: Storm, database: Database, deaths: int, many: int
 ) -> None:
     credit = 100 * many * deaths

@@ -34,7 +34,7 @@ def settled(house: Any, call_id: str, *, ready: bool) -> Call:
     return call
 
 
-def test_a_talk_is_charged_and_what_was_held_beyond_it_goes_back(house: Any) -> None:
+def test_a_talk_is_charged_and_the_rest_of_its_hold_is_released(house: Any) -> None:
     client, consultant = house.client(credit=2000), house.consultant()
     call = rated(house, house.call(client, consultant), talked("83.4"))
     assert (call.status, call.billed_seconds, call.talk_from) == ("rated", 84, START)
@@ -140,7 +140,7 @@ def test_what_asterisk_cut_too_late_is_not_charged(house: Any) -> None:
     assert house.balance("wallet", client) == 0
 
 
-def test_a_talk_far_beyond_what_was_held_is_marked_for_a_look(house: Any) -> None:
+def test_a_talk_far_beyond_its_hold_is_marked_for_review(house: Any) -> None:
     client, consultant = house.client(credit=155), house.consultant()
     call = rated(house, house.call(client, consultant), talked("100"))
     assert call.receipt is not None
@@ -159,7 +159,7 @@ def test_a_call_is_never_charged_more_than_is_held_for_it(house: Any) -> None:
     assert call.review is not None
 
 
-def test_a_talk_without_a_tariff_is_not_charged_and_marked_for_a_look(house: Any) -> None:
+def test_a_talk_without_a_tariff_is_not_charged_and_marked_for_review(house: Any) -> None:
     client, consultant = house.client(), house.consultant()
     call = rated(house, house.call(client, consultant, accept=False), talked("60"))
     assert (call.status, call.receipt) == ("closed", None)

@@ -71,7 +71,7 @@ def test_the_commission_can_leave_the_fee_of_the_recording_alone() -> None:
     assert (cost.total, cost.commission, cost.consultant) == (655, 47, 608)
 
 
-def test_a_credit_without_an_end_is_none() -> None:
+def test_an_infinite_credit_is_refused() -> None:
     free_at_last = Tariff("EUR", 2, D(1), (Segment(0, D(1)), Segment(60, D(0))))
     assert longest_talk(per_minute(EUR, D(0)), 0) is None
     assert longest_talk(free_at_last, 199) == 59
@@ -127,7 +127,7 @@ def test_a_length_that_cannot_be_is_refused(bad: Decimal) -> None:
         ("surcharge", {"surcharge": "1"}),
     ],
 )
-def test_a_tariff_that_cannot_be_is_refused_by_its_key(key: str, change: dict[str, Any]) -> None:
+def test_an_invalid_tariff_is_refused_with_its_key(key: str, change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         from_json({**to_json(LIBRE), **change})
     assert str(caught.value).startswith(f"{key}:")

@@ -61,18 +61,18 @@ def floats_in(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
-def test_a_module_of_the_money_makes_no_float(module: Path) -> None:
+def test_a_billing_module_makes_no_float(module: Path) -> None:
     assert list(floats_in(ast.parse(module.read_text(encoding="utf-8")))) == []
 
 
 @pytest.mark.parametrize(
     "text", ["x = 1.55", "x = float('1')", "x = cents / 100", "x /= 2", "x = round(y)", "x = math.ceil(y)"]
 )
-def test_the_look_at_the_code_would_find_one(text: str) -> None:
+def test_the_check_of_the_code_would_find_a_float(text: str) -> None:
     assert list(floats_in(ast.parse(text)))
 
 
-def test_the_modules_of_the_money_are_looked_at() -> None:
+def test_the_billing_modules_are_checked() -> None:
     names = {path.name for path in MODULES}
     assert names >= {
         "tariff.py",
@@ -124,7 +124,7 @@ def test_no_reading_of_a_tariff_meets_or_makes_a_float(seconds: Decimal, credit:
         assert format_money(credit, "EUR", "fr")
 
 
-def test_the_walk_would_find_one() -> None:
+def test_the_check_of_the_results_would_find_a_float() -> None:
     with pytest.raises(AssertionError):
         assert_exact({"lines": [{"amount": 1.55}]})
 

@@ -44,13 +44,13 @@ def test_one_minute_before_the_package_ends_both_are_told_what_comes_after_it():
 
 
 @pytest.mark.parametrize("seconds", [3600, 3604])
-def test_a_credit_that_ends_with_the_package_is_told_as_the_end_of_the_credit_alone(seconds):
+def test_if_credit_and_package_end_together_only_the_end_of_the_credit_is_announced(seconds):
     found = times(PACKAGE, seconds)
     assert found.package_warning is None
     assert found.warning == seconds - 60
 
 
-def test_a_package_that_goes_on_after_a_cut_line_ends_where_the_whole_consultation_reaches_it():
+def test_a_continued_package_ends_where_the_whole_consultation_reaches_its_end():
     found = times(PACKAGE, 3000, talked_seconds=1800)
     assert (found.package, found.package_warning) == (1800, 1740)
     beyond = times(PACKAGE, 3000, talked_seconds=3600)

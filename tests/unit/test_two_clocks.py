@@ -118,7 +118,7 @@ def test_the_clock_of_asterisk_alone_is_wrong() -> None:
     )
 
 
-def test_where_the_witnesses_differ_without_a_reason_the_shorter_counts() -> None:
+def test_if_log_and_call_events_differ_without_a_reason_the_shorter_counts() -> None:
     asterisk, program = Clocks([(130, -300)]), Clocks()
     assert reconcile(logged(asterisk, 100, 700), seen(program, 100, 700)).microseconds == 300_000_000
 
@@ -148,7 +148,7 @@ def test_a_machine_that_does_not_name_its_boots_is_not_compared() -> None:
     assert reconcile(logged(clocks, 100, 160), nameless).microseconds == 60_000_000
 
 
-def test_a_log_that_ends_before_it_begins_bills_nothing_where_nobody_else_saw_the_talk() -> None:
+def test_a_log_with_an_end_before_the_start_bills_nothing_without_call_events() -> None:
     found = reconcile(logged(Clocks([(130, -3600)]), 100, 160), Observed())
     assert found.microseconds == 0
     assert found.doubt is not None
@@ -176,7 +176,7 @@ def test_never_more_than_the_time_until_the_program_was_there_again(
 
 
 @given(length=LENGTHS, dies=st.floats(100, 4000), later=st.floats(0.1, 90_000))
-def test_a_clock_that_nobody_sets_changes_nothing(length: float, dies: float, later: float) -> None:
+def test_an_unchanged_clock_changes_nothing(length: float, dies: float, later: float) -> None:
     over = 100 + length
     found = reconcile(logged(Clocks(), 100, over), seen(Clocks(), 100, over, dies=dies, priced=over + later))
     assert found == logged(Clocks(), 100, over)

@@ -72,7 +72,7 @@ def test_the_log_sums_up_once_an_hour_what_is_left(caplog: pytest.LogCaptureFixt
     assert len(caplog.records) == 2
 
 
-def test_it_is_an_alarm_in_every_place_where_somebody_looks(house: Any, broken: tuple[str, Any]) -> None:
+def test_it_is_an_alarm_everywhere(house: Any, broken: tuple[str, Any]) -> None:
     assert all(finding.ok for finding in check_billing.check(house.database))
     Meter(house.settings, house.database).read_once()
     call_id, why = broken[0], "segments[0].price_per_minute: 'many' is not a number"
@@ -95,7 +95,7 @@ def test_it_is_an_alarm_in_every_place_where_somebody_looks(house: Any, broken: 
     assert f"taxiphone call rate {call_id}" in wrong[0].advice
 
 
-def test_a_command_settles_it_once_the_cause_is_gone(house: Any, broken: tuple[str, Any]) -> None:
+def test_a_command_prices_the_call_once_the_cause_is_fixed(house: Any, broken: tuple[str, Any]) -> None:
     call_id, right = broken
     Meter(house.settings, house.database).read_once()
     with pytest.raises(LedgerError, match="still can't be priced: segments"):
@@ -112,7 +112,7 @@ def test_a_command_settles_it_once_the_cause_is_gone(house: Any, broken: tuple[s
     assert house.balance("wallet", 1) == 10_000 - 155
 
 
-def test_what_can_not_be_mended_is_given_back_by_name(house: Any, broken: tuple[str, Any]) -> None:
+def test_a_call_that_can_not_be_priced_is_released_by_name(house: Any, broken: tuple[str, Any]) -> None:
     Meter(house.settings, house.database).read_once()
     house.invoke(ledger, "release-holds")
     assert house.problems() == ["unpriced"]
@@ -120,7 +120,7 @@ def test_what_can_not_be_mended_is_given_back_by_name(house: Any, broken: tuple[
     assert (house.balance("wallet", 1), house.problems()) == (10_000, [])
 
 
-def test_a_call_that_goes_on_or_came_to_nothing_is_not_priced_by_the_command(house: Any) -> None:
+def test_the_command_prices_no_call_in_progress_and_no_call_without_a_talk(house: Any) -> None:
     going_on = house.call(house.client(), house.consultant())
     with pytest.raises(LedgerError, match=r"not over by Asterisk's log \(it is talking\)"):
         house.invoke(call, "rate", going_on)

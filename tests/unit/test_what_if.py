@@ -164,7 +164,7 @@ def test_it_reads_and_nothing_else(house: Any, file: Any) -> None:
     assert house.database.do(everything) == before
 
 
-def test_a_call_without_a_talk_and_one_that_goes_on_are_left_out(house: Any, file: Any) -> None:
+def test_calls_without_a_talk_and_calls_in_progress_are_left_out(house: Any, file: Any) -> None:
     house.call(house.client(), house.consultant())
     today = datetime.now(UTC).date()
     around = {
@@ -175,7 +175,7 @@ def test_a_call_without_a_talk_and_one_that_goes_on_are_left_out(house: Any, fil
 
 
 @pytest.mark.usefixtures("month")
-def test_what_cannot_be_asked_is_refused_in_one_sentence(house: Any, file: Any) -> None:
+def test_invalid_options_are_refused_in_one_sentence(house: Any, file: Any) -> None:
     path = file(FLAT)
     days = ("--from", DAY, "--to", DAY)
     for arguments, says in (
@@ -243,9 +243,7 @@ def multiply(house: Any, call_id: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("many", [22_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_thousands_of_calls_are_rated_again_and_told_of_meanwhile(
-    house: Any, month: list[str], many: int
-) -> None:
+def test_thousands_of_calls_are_rerated_with_progress(house: Any, month: list[str], many: int) -> None:
     multiply(house, month[1], many)
     told: list[int] = []
     with house.database.reading() as session:

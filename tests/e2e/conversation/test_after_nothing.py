@@ -38,7 +38,7 @@ async def test_where_nobody_is_told_anything_after_the_talk_both_lines_are_free_
     await first.them.nothing_left()
 
 
-async def test_after_the_time_for_it_a_broken_line_is_not_taken_up_again(scene):
+async def test_after_the_configured_time_a_dropped_call_can_not_be_continued(scene):
     call = scene("fr", recording_allowed=False)
     await talks.begin(call)
     await call.client.drop()

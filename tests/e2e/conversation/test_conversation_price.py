@@ -12,7 +12,7 @@ from taxiphone.store.calls import Outcome
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_the_price_is_told_with_its_tax_and_how_long_the_credit_lasts(in_both_languages):
+async def test_the_price_is_announced_with_tax_and_how_long_the_credit_lasts(in_both_languages):
     async def story(call):
         await call.dial()
         await call.hears("welcome")
@@ -38,7 +38,7 @@ async def test_hash_skips_the_price(in_both_languages):
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_free_minutes_are_told_to_who_still_has_them(in_both_languages):
+async def test_free_minutes_are_announced_to_clients_who_still_have_them(in_both_languages):
     async def story(call):
         await call.dial()
         await call.hears(call.price(), call.speech.free_minutes(10))
@@ -48,7 +48,7 @@ async def test_free_minutes_are_told_to_who_still_has_them(in_both_languages):
     await in_both_languages(story, recording_allowed=False, free_minutes=10)
 
 
-async def test_a_package_is_told_and_chosen_with_2_and_the_consultant_is_told_so(in_both_languages):
+async def test_a_package_is_announced_and_chosen_with_2_and_the_consultant_hears_it(in_both_languages):
     async def story(call):
         await call.dial()
         package = call.speech.package(2000, 20, Decimal("1.55"), "EUR")
@@ -103,7 +103,7 @@ async def test_the_clients_own_limit_per_day_is_told_and_kept(in_both_languages)
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_a_package_that_the_credit_does_not_pay_is_told_and_not_offered(in_both_languages):
+async def test_a_package_that_the_credit_can_not_pay_is_announced_but_not_offered(in_both_languages):
     async def story(call):
         await call.dial()
         package = call.speech.package(6000, 20, Decimal("1.55"), "EUR")

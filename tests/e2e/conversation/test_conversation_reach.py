@@ -98,7 +98,7 @@ NOT_REACHED = [
 ]
 
 
-async def test_who_is_not_reached_is_told_as_what_it_is_and_charged_nothing(in_both_languages):
+async def test_each_way_of_not_reaching_the_consultant_is_announced_and_costs_nothing(in_both_languages):
     async def story(call, how, outcome, told):
         await until_ringing(call)
         match how:
@@ -136,7 +136,7 @@ async def test_star_pauses_the_consultant_who_is_not_called_again(in_both_langua
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_a_consultant_who_is_not_available_is_told_and_not_rung(in_both_languages):
+async def test_an_unavailable_consultant_is_announced_and_not_rung(in_both_languages):
     async def story(call):
         await call.dial()
         await nothing_was_charged(call, Outcome.UNAVAILABLE, "consultant-unavailable")
@@ -167,7 +167,7 @@ async def test_the_next_phone_is_rung_when_the_first_does_not_answer(in_both_lan
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_of_phones_that_ring_at_once_the_first_that_accepts_wins_and_the_others_are_told(
+async def test_of_phones_that_ring_at_once_the_first_to_accept_wins_and_the_others_hear_so(
     in_both_languages,
 ):
     async def story(call):

@@ -36,7 +36,7 @@ def receipt(call):
     return call.platform.database.read(look)
 
 
-async def test_fee_and_day_of_deletion_are_told_both_agree_and_only_the_talk_is_in_the_file(
+async def test_fee_and_last_day_are_announced_both_agree_and_only_the_talk_is_recorded(
     in_both_languages,
 ):
     async def story(call):

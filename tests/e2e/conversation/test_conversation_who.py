@@ -103,7 +103,7 @@ async def test_three_wrong_pins_end_the_call_and_the_next_one_has_to_wait(in_bot
     await in_both_languages(story)
 
 
-async def test_who_keys_in_nothing_stays_unknown(in_both_languages):
+async def test_a_caller_who_enters_nothing_stays_unknown(in_both_languages):
     async def story(call):
         await call.dial(caller_id=elsewhere(call))
         await call.hears("number-not-known", "enter-client-code")
@@ -121,7 +121,9 @@ async def test_who_keys_in_nothing_stays_unknown(in_both_languages):
     ],
     ids=["blocked", "closed"],
 )
-async def test_a_blocked_client_and_a_closed_account_are_told_so(in_both_languages, columns, outcome, told):
+async def test_a_blocked_client_and_a_closed_account_hear_the_reason(
+    in_both_languages, columns, outcome, told
+):
     async def story(call):
         call.set_client(**columns)
         await call.dial()
@@ -131,7 +133,7 @@ async def test_a_blocked_client_and_a_closed_account_are_told_so(in_both_languag
     await in_both_languages(story)
 
 
-async def test_credit_that_is_not_enough_for_the_first_minute_is_told_with_the_balance(in_both_languages):
+async def test_too_little_credit_for_the_first_minute_is_announced_with_the_balance(in_both_languages):
     async def story(call):
         await call.dial()
         await call.hears("no-credit", call.speech.credit_is(154, "EUR"), "goodbye")
@@ -140,7 +142,7 @@ async def test_credit_that_is_not_enough_for_the_first_minute_is_told_with_the_b
     await in_both_languages(story, credit=154)
 
 
-async def test_a_number_that_is_not_in_service_is_told_so(in_both_languages):
+async def test_a_number_that_is_not_in_service_is_announced_as_such(in_both_languages):
     async def story(call):
         await call.dial(call.them.did.replace("+33639983", "+33639987"))
         await call.hears("unknown-number")

@@ -31,7 +31,7 @@ def away(platform):
         yield
 
 
-async def test_a_caller_hears_that_it_failed_where_the_call_can_not_even_be_noted(scene):
+async def test_a_caller_hears_failed_if_the_call_can_not_be_stored(scene):
     call = scene(recording_allowed=False)
     with away(call.platform):
         began = time.monotonic()

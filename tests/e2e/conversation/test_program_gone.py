@@ -79,7 +79,7 @@ async def test_a_caller_in_the_menu_hears_the_apology_in_their_language_and_is_f
     await failed_and_free(call)
 
 
-async def test_a_caller_who_hears_ringing_is_freed_likewise(scene):
+async def test_a_caller_who_hears_ringing_is_released_too(scene):
     call = scene(recording_allowed=False)
     await call.dial()
     await call.client_ear.begins("press-hash-to-skip")
@@ -95,7 +95,7 @@ async def test_a_caller_who_hears_ringing_is_freed_likewise(scene):
     await failed_and_free(call)
 
 
-async def test_who_has_talked_is_not_told_that_nothing_was_charged(scene):
+async def test_a_client_who_has_talked_never_hears_nothing_charged(scene):
     call = scene(recording_allowed=False)
     await talks.begin(call)
     held = Held(call)

@@ -95,7 +95,7 @@ async def test_other_keys_end_nothing(scene):
 # -- a line -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_line_that_falls_silent_ends_the_talk_is_billed_to_its_last_packet_and_the_other_is_told(
+async def test_a_silent_line_ends_the_talk_which_is_billed_to_the_last_packet_and_the_other_side_hears_why(
     scene, rtcp_seconds
 ):
     async def story(call, *, client):
@@ -128,7 +128,7 @@ async def test_a_line_that_falls_silent_ends_the_talk_is_billed_to_its_last_pack
 # -- the longest talk -------------------------------------------------------------------------------------------------
 
 
-async def test_both_are_warned_of_the_end_of_the_longest_talk_and_told_it(scene):
+async def test_both_hear_the_warning_and_the_end_of_the_longest_talk(scene):
     async def story(call):
         await talks.begin(call)
         await call.platform.marked(call.call_id, "warned")

@@ -71,7 +71,7 @@ async def go_on(call, first, price="1.55"):
     return bill
 
 
-async def test_a_consultation_whose_line_broke_goes_on_where_it_was(in_both_languages):
+async def test_a_consultation_whose_line_dropped_continues_where_it_was(in_both_languages):
     async def per_minute(call):
         first = await cut(call, call.client)
         bill = await go_on(call, first, "15.50")

@@ -125,7 +125,7 @@ async def package_is_enough(call):
     await talks.let_go(call)
 
 
-async def test_both_are_told_of_the_end_of_credit_and_package_without_a_longer_cut_than_the_sentence(scene):
+async def test_both_hear_the_end_of_credit_and_package_and_the_talk_pauses_only_for_the_sentence(scene):
     french_client = {"language": "fr", "consultant_language": "en", "recording_allowed": False}
     english_client = {"language": "en", "consultant_language": "fr", "recording_allowed": False}
     second_by_second = {"price": "60.00", "credit": 6200}

@@ -50,7 +50,7 @@ async def doctor(carrier, run):
     return [each["what"] for each in json.loads(said)]
 
 
-async def test_with_a_registration_the_number_dialled_stands_in_to(own, run):
+async def test_with_a_registration_the_dialled_number_is_in_to(own, run):
     async with own(account=ACCOUNT) as carrier:
         await carrier.platform.start()
         await carrier.accepts_registration()
@@ -64,7 +64,7 @@ async def test_with_a_registration_the_number_dialled_stands_in_to(own, run):
         assert "names no number" in " ".join(log.split())
 
 
-async def test_where_it_stands_is_a_setting(own):
+async def test_the_header_of_the_dialled_number_is_a_setting(own):
     async with own(account=ACCOUNT, more='\ndid_from = "p-called-party-id"') as carrier:
         await carrier.platform.start()
         await carrier.accepts_registration()

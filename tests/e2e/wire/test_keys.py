@@ -30,7 +30,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_code_is_keyed_in_as_it_was_pressed(wired, way):
+async def test_a_code_is_read_in_the_order_of_its_keys(wired, way):
     call = wired()
     await call.dial(SHARED_DID)
     await call.marked("identified")
