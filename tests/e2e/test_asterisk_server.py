@@ -104,7 +104,7 @@ def read(server: AsteriskServer, name: str) -> str:
 
 
 def listening(pid: int) -> list[str]:
-    """The TCP addresses that a process listens at, as /proc/net/tcp writes them: hexadecimal, bytes reversed."""
+    """Return the TCP addresses on which a process listens, in the format of /proc/net/tcp: hexadecimal, bytes reversed."""
     sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [field[1] for field in fields if field[3] == "0A" and f"socket:[{field[9]}]" in sockets]

@@ -30,7 +30,7 @@ DIALLED = (SHARED, SHARED, SHARED, "9" * 24, "9" * 25, "9" * 3000, "%0a%0d", "+"
 
 
 class Carrier(asyncio.DatagramProtocol):
-    """Calls by number; what each was answered last."""
+    """A carrier that calls by number and stores the last response to each call."""
 
     def __init__(self, port: int, platform_port: int) -> None:
         self.port, self._to = port, ("127.0.0.1", platform_port)

@@ -31,19 +31,19 @@ LITTLE = 5_000  # half an hour
 
 @pytest.fixture(scope="module")
 def timing():
-    """As few words as possible; nobody is warned in these talks."""
+    """Time-outs with as few announcements as possible and no warnings."""
     return Timing(ring_seconds=10, accept_seconds=5, key_seconds=2, tell_after=False)
 
 
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory):
-    """The wall clock of the platform: of `serve` and of its Asterisk."""
+    """The wall clock of the platform, that is, of `serve` and its Asterisk."""
     return WallClock(tmp_path_factory.mktemp("clock"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def everyone(asterisk, tmp_path_factory, timing, clock):
-    """The platform with a clock of its own, and the public network with the machine's."""
+    """A platform with its own clock, and a public network with the machine's clock."""
     made = Set(tmp_path_factory.mktemp("set"), asterisk, timing=timing)
     try:
         await made.prepare()
@@ -58,12 +58,12 @@ async def everyone(asterisk, tmp_path_factory, timing, clock):
 
 @pytest.fixture(autouse=True)
 def right_again(clock):
-    """Every talk begins at the machine's own time."""
+    """Set the clock to the machine's time before each talk."""
     clock.set(0)
 
 
 def why(platform, call_id):
-    """What the program noted as the talk's end."""
+    """Return the end reason that the program recorded."""
     noted = select(CallEvent.detail).where(CallEvent.call_id == call_id, CallEvent.what == "left")
     return platform.database.do(lambda session: session.scalar(noted))
 
@@ -74,7 +74,7 @@ def receipt(platform, call_id):
 
 
 async def seconds_left(platform, channel):
-    """In how many seconds Asterisk will end a channel by itself, as it says."""
+    """Return the seconds until Asterisk ends a channel, according to Asterisk."""
     key = base64.b64encode(f"{ARI_USER}:{ari_password(platform.settings)}".encode()).decode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{platform.settings.asterisk.http_port}/ari/channels/{channel}/variable?variable=TIMEOUT(absolute)",
@@ -107,7 +107,7 @@ async def test_a_clock_step_in_a_talk_is_not_billed_and_marked_for_review(cast, 
 
 @pytest.mark.parametrize("step", [QUARTER, -QUARTER])
 async def test_a_step_neither_shortens_a_talk_nor_lets_it_outlast_its_credit(cast, clock, step):
-    """Asterisk's own end of the talk, for when the program is dead, is set again: it is a time of day."""
+    """Asterisk's own talk time-out is a time of day, so it must be set again after a step."""
     them = cast(credit=LITTLE)
     call_id = await them.connect(record=False)
     call = them.platform.database.do(lambda session: session.get_one(Call, call_id))
@@ -132,7 +132,7 @@ async def test_a_step_neither_shortens_a_talk_nor_lets_it_outlast_its_credit(cas
 
 
 async def test_a_talk_that_a_step_cuts_is_a_dropped_line_and_may_go_on(cast, clock):
-    """The clock is set beyond the end of the credit: Asterisk ends the talk at once."""
+    """The clock is set forward past the end of the credit, and Asterisk ends the talk at once."""
     them = cast(credit=LITTLE)
     began = time.monotonic()
     first = await them.connect(record=False)

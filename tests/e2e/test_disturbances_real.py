@@ -57,7 +57,7 @@ DISTURBANCES = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Who does what, and where."""
+    """A randomly chosen disturbance: who does what, and at which prompt."""
 
     who: str
     mark: str
@@ -68,7 +68,7 @@ class Drawn:
 
 
 def drawn():
-    """So many different ones that each prompt and each disturbance is among them."""
+    """Choose enough disturbances to include each prompt and each kind."""
     lots = random.Random(SEED)  # noqa: S311 - no secret: the same calls each time
     every = [Drawn(who, mark, what) for (who, mark), what in itertools.product(PROMPTS, DISTURBANCES)]
     lots.shuffle(every)
@@ -81,7 +81,7 @@ def drawn():
 
 
 class Life:
-    """One call, its two people, and the one thing that one of them does otherwise."""
+    """One call with its two people and one disturbance by one of them."""
 
     def __init__(self, them, disturbance):
         self.them, self.disturbance = them, disturbance
@@ -150,7 +150,7 @@ class Life:
 
 
 def talked(settings, call_id):
-    """The seconds that both were in the bridge, by Asterisk's own log."""
+    """Return the seconds that both were in the bridge, according to Asterisk's log."""
     inside, since, seconds = set(), None, Decimal(0)
     for line in settings.cel_file.read_text(encoding="utf-8").splitlines():
         row = cel.parse(line)

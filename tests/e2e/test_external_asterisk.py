@@ -40,7 +40,7 @@ OURS = pytest.mark.parametrize("theirs", [None], indirect=True)
 
 
 class Theirs:
-    """A platform with `embedded = false`, its network, and the Asterisk of whoever runs it.
+    """A platform with `embedded = false`, its network, and the operator's Asterisk.
 
     Args:
         folder: for everything; others may pass through it.
@@ -93,7 +93,7 @@ class Theirs:
         return process.returncode, said.decode()
 
     async def doctor(self) -> dict[bool | None, list[str]]:
-        """What `taxiphone doctor` finds: the good, the bad, and what is to be known."""
+        """Return the findings of `taxiphone doctor`: passed, failed and notes."""
         _, said = await self.taxiphone("doctor", "--json")
         found: dict[bool | None, list[str]] = {True: [], False: [], None: []}
         for finding in json.loads(said):
@@ -123,7 +123,7 @@ class Theirs:
         )
 
     def most_bytes(self, most: int) -> None:
-        """Let Asterisk write no file beyond that many bytes: what it writes is cut there, as where a disk is full."""
+        """Limit the size of Asterisk's files, so that its writes are truncated as on a full disk."""
         assert self.process is not None
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
@@ -147,7 +147,7 @@ class Theirs:
         return (self.platform.settings.asterisk_home / "log/messages.log").read_text(errors="replace")
 
     async def talk(self, *, another: bool = False) -> str:
-        """Let client and consultant talk; the call's id.
+        """Let client and consultant talk, and return the call's id.
 
         Args:
             another: the client is asked whether to go on with the talk before, and does not want to.
@@ -172,7 +172,7 @@ class Theirs:
 
 
 def _passable_folder() -> Path:
-    """Where others may pass: the folders that pytest makes are closed to them."""
+    """Create a folder that other users can traverse; they can't traverse those made by pytest."""
     folder = Path(tempfile.mkdtemp(prefix="taxiphone-theirs-"))
     folder.chmod(0o711)
     for inside in (folder / "set", folder / "set/platform"):

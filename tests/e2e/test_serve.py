@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def own(asterisk, tmp_path):
-    """A platform and a network for one test alone."""
+    """A platform and a network for a single test."""
     made = Set(tmp_path / "set", asterisk, timing=Timing(ring_seconds=10, accept_seconds=4, key_seconds=1))
     try:
         await made.start()
@@ -41,7 +41,7 @@ async def own(asterisk, tmp_path):
 
 
 async def talk(own):
-    """Let client and consultant talk; the call's id."""
+    """Let client and consultant talk, and return the call's id."""
     call_id = await ring(own)
     await own.consultant.answer()
     await own.platform.marked(call_id, "consultant answered")
@@ -113,13 +113,13 @@ async def test_a_talk_that_outlives_its_program_is_taken_over(own):
 
 
 def allow_seven_calls(own):
-    """Change a setting that stands in Asterisk's files."""
+    """Change a setting that is written to Asterisk's configuration."""
     text = own.platform.file.read_text(encoding="utf-8")
     own.platform.file.write_text(text.replace("[call]", "[call]\nmost_calls = 7"), encoding="utf-8")
 
 
 def asterisk_of(own):
-    """The process id of Asterisk, and how many calls it lets in."""
+    """Return the process id of Asterisk and its limit of calls."""
     etc = own.platform.settings.asterisk_home / "etc"
     text = (etc / "extensions.conf").read_text(encoding="utf-8")
     return find_process(etc / "asterisk.conf"), re.search(r"GROUP_COUNT\(all@calls\)} > (\d+)", text)[1]
@@ -178,7 +178,7 @@ async def test_who_calls_while_the_program_is_away_hears_that_it_is(own):
 
 
 def speaks_of_a_lost_connection(own):
-    """Whether the log says that the connection to Asterisk is lost and the talks go on."""
+    """Tell whether the log says that the connection to Asterisk is lost and that talks continue."""
     return re.search(
         "lost|away|can't be reached|go on|answers again", (own.platform.folder / "serve.log").read_text()
     )

@@ -33,7 +33,7 @@ A_SECONDS_FLOOD = 3_000_000
 
 @dataclass
 class Target:
-    """An Asterisk with our files, and the logs that it writes."""
+    """An Asterisk with our configuration, and its logs."""
 
     server: AsteriskServer
     port: int
@@ -90,7 +90,7 @@ def request(number: int, method: str, port: int, *, sender: str = "", call_id: s
 
 
 async def flood(target: Target, requests: int) -> None:
-    """Refused requests of several methods, packets that are no SIP, and ones without a header that must be there."""
+    """Send requests that are refused, packets that aren't SIP, and messages without a required header."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind((STRANGER, 0))
         port = stranger.getsockname()[1]
@@ -106,7 +106,7 @@ async def flood(target: Target, requests: int) -> None:
 
 
 async def settled(target: Target) -> dict[str, int]:
-    """The sizes once nothing grows any more and the keeper has looked."""
+    """Return the sizes once nothing grows and the log keeper has checked."""
     before: dict[str, int] = {}
     async with asyncio.timeout(20):
         while (now := target.sizes()) != before or any(
@@ -141,7 +141,7 @@ async def test_a_flood_leaves_bounded_logs_with_the_program_alive_and_dead(targe
 
 
 def fail2ban(log: Path) -> list[str]:
-    """The addresses that fail2ban's stock filter finds, by the program of Debian's package."""
+    """Return the addresses that fail2ban's stock filter finds, using Debian's package."""
     program = shutil.which("fail2ban-regex")
     assert program is not None, "fail2ban-regex is missing: apt-get install fail2ban"
     ran = subprocess.run(

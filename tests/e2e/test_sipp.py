@@ -56,7 +56,7 @@ async def taxiphone(platform, *arguments):
 
 
 def write_key(path, key, first):
-    """A key of 180 ms as RTP events (RFC 4733), payload type 101 as the platform offers it; as a capture for sipp."""
+    """Write a capture for sipp with a key of 180 ms as RTP events (RFC 4733), payload type 101 as offered by the platform."""
     events = [(10, 160 * (n + 1)) for n in range(8)] + [(0x8A, 1440)] * 3  # end bit and volume, duration
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     for number, (flags, duration) in enumerate(events):

@@ -74,7 +74,7 @@ HIDDEN = {
 
 
 class Carrier(asyncio.DatagramProtocol):
-    """Calls, says what it is told to say of the caller, and stays on the line until the platform hangs up."""
+    """A carrier that calls with the given caller headers and stays on the line until the platform hangs up."""
 
     def __init__(self, platform: int) -> None:
         self._platform = ("127.0.0.1", platform)
@@ -86,7 +86,7 @@ class Carrier(asyncio.DatagramProtocol):
         self._here = ":".join(map(str, transport.get_extra_info("sockname")))
 
     def call(self, number: int, dialled: str, media: int, headers: list[str]) -> None:
-        """Send an INVITE (RFC 3261) to `dialled`, with these headers, the From among them."""
+        """Send an INVITE (RFC 3261) to `dialled` with these headers, including From."""
         sdp = "\r\n".join(
             (
                 "v=0",

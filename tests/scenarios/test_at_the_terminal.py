@@ -14,7 +14,7 @@ CLIENT, SHARED_DID = "+33639980001", "+33199001235"
 
 @pytest.fixture
 def typed(world):
-    """Live a call with what is typed, line by line: `await typed(*lines)` -> how it ended, and who was asked."""
+    """Run a call with typed lines: `await typed(*lines)` returns how it ended and who was asked."""
 
     async def typed(*lines):
         waiting, asked = list(lines), []

@@ -56,7 +56,7 @@ NOT_LIVED_HERE = {
 
 
 def told(who):
-    """What the document lets this person hear: section, prompt, in its order."""
+    """Yield the section and name of each prompt that this person hears according to the document."""
     for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]:
         section = part.partition("\n")[0]
         for heading, rows in re.findall(
@@ -77,7 +77,7 @@ AGAIN = {ANY_ORDER} | {
 
 
 def prompts_of(sounds):
-    """The prompts among sounds; a sentence with gaps is one, however many sounds it is made of."""
+    """Return the prompts among the sounds. A template counts as one prompt, however many sounds it has."""
     found = []
     for sound in sounds:
         name = PIECES.get(sound, sound)
@@ -90,7 +90,7 @@ def prompts_of(sounds):
 
 
 def out_of_order(heard, document):
-    """The first prompt that does not come where the document has it, with the one before it; None where all do.
+    """Return the first prompt that isn't in the document's order, with the one before it; None if all are.
 
     What is heard may leave out what the document has. Only a step that asks again goes back, to a prompt of its own.
     """
@@ -111,7 +111,7 @@ def out_of_order(heard, document):
 
 
 class Heard:
-    """What has been heard in all calls, and where it was not as the document has it."""
+    """What was heard in all calls, and where it differed from the document."""
 
     def __init__(self):
         self.client, self.consultant, self.wrong = set(), set(), []
@@ -129,7 +129,7 @@ class Heard:
 
 @pytest.fixture
 def backend():
-    """What is heard is the same on every database: once is enough."""
+    """Run on one database only, because prompts don't depend on it."""
     return "sqlite"
 
 
@@ -150,7 +150,7 @@ def settings(tmp_path, tell_after):
 
 @pytest.fixture
 def everybody(database, settings):
-    """One more consultant, with a package and two phones, and clients with more, and less, than enough."""
+    """Add a consultant with a package and two phones, and clients with plenty of credit and too little."""
 
     def fill(session):
         consultant = consultants.add_consultant(
@@ -196,14 +196,14 @@ def test_the_document_is_read():
 
 
 class Story:
-    """Calls one after the other in one world, far enough from each other unless told otherwise."""
+    """Consecutive calls in one world, far enough apart by default."""
 
     def __init__(self, world, arrive, database, ears, nothing_left):
         self.world, self.arrive, self.database, self.ears = world, arrive, database, ears
         self.nothing_left, self.heard = nothing_left, Heard()
 
     async def call(self, about, *script, pause=3 * HOUR, **numbers):
-        """Live a call, and listen to it; what its client has heard."""
+        """Run a call, listen to it, and return what the client heard."""
         await self.world.live(self.arrive(*script, **numbers))
         self.nothing_left()
         heard = prompts_of(self.ears.of("client"))
@@ -212,12 +212,12 @@ class Story:
         return heard
 
     async def until(self, who, hears):
-        """Wait until somebody has heard a prompt in the call that is being lived."""
+        """Wait until somebody has heard a prompt in the current call."""
         while hears not in self.ears.of(who):
             await asyncio.sleep(1)
 
     async def call_beside(self, about, **numbers):
-        """Another call, while the first is talked and nobody there is told anything."""
+        """Run another call during the talk of the first."""
         first, self.ears.heard = self.ears.heard, {}
         await self.world.live(self.arrive(**numbers))
         self.heard.listen(about, self.ears)
@@ -317,7 +317,7 @@ async def with_a_package(story):
 
 
 async def with_another(story):
-    """What happens meanwhile: another call of the same client's, and another price."""
+    """Cases with a concurrent call of the same client, and with a price change."""
     async with asyncio.TaskGroup() as group:
         group.create_task(
             story.call("all that the client has is held", "talk 75: client hangs up", caller=GUS)

@@ -36,7 +36,7 @@ PACKAGE_ENDS, TIME_LEFT = TEXTS.templates["package-ends"][0], TEXTS.templates["t
 
 @dataclass(frozen=True)
 class Story:
-    """What is done in a call that nobody disturbs.
+    """The script of an undisturbed call.
 
     Attributes:
         name: what it is about.
@@ -155,7 +155,7 @@ def settings(story, settings):
 
 
 def fill(session, settings):
-    """A client without credit, and consultants: with a package, with three phones one after the other, and at once."""
+    """Add a client without credit, and consultants with a package, and with three phones in sequence or at once."""
     phones = (f"+3363998{number:04d}" for number in itertools.count(100))
     for name, code, did, more, fields in (
         ("Noa", "5678", NOAS, 0, {"package_price": Decimal(5), "package_minutes": 2}),
@@ -182,7 +182,7 @@ def fill(session, settings):
 
 
 class Disturbed:
-    """One story's calls, one after the other in one world."""
+    """The consecutive calls of one story in one world."""
 
     def __init__(self, story, world, arrive, database, client):
         self.story, self.world, self.arrive, self.database = story, world, arrive, database
@@ -191,7 +191,7 @@ class Disturbed:
         self.wrong, self.calls = [], 0
 
     async def live(self, what, script, **more):
-        """Live a call from the same beginning; who listened to it."""
+        """Run a call from the same initial state, and return its listener."""
         await asyncio.sleep(LATER)
         self.database.do(self._anew)
         if self.story.cut:
@@ -218,7 +218,7 @@ class Disturbed:
         return witness
 
     def _anew(self, session):
-        """The client as before the story: the credit, no number more, no PIN counted as wrong."""
+        """Restore the client to the state before the story: credit, numbers and PIN failures."""
         session.query(SignIn).delete()
         session.query(ClientNumber).filter(ClientNumber.number == UNKNOWN).delete()
         missing = self.story.credit - balances.balance(session, postings.WALLET, self.client)
@@ -253,7 +253,7 @@ def disturbed(story, world, arrive, database, settings):
 
 
 def prompts(witness, who):
-    """What somebody heard, on whichever phone, each prompt once; of a sentence with gaps its first piece."""
+    """Return the prompts that a person heard on any phone, each once; for a template, its first piece."""
     heard = [
         each.value
         for each in witness.events
@@ -265,7 +265,7 @@ def prompts(witness, who):
 
 
 def right_keys(story, who, heard):
-    """For each prompt, the keys that the story has there, or else at the next prompt that has any; else 1."""
+    """Return for each prompt the story's keys there, or at the next prompt that has any, or 1."""
     keys, found = "1", {}
     pressed = {
         each.hears: each.keys
@@ -282,7 +282,7 @@ LEARNT = {}
 
 
 async def learn(disturbed):
-    """Live the story undisturbed."""
+    """Run the story undisturbed."""
     story = disturbed.story
     if story.name not in LEARNT:
         witness = await disturbed.live("undisturbed", story.script)
@@ -291,7 +291,7 @@ async def learn(disturbed):
 
 
 def enough(number, prompt, new):
-    """Which disturbances the prompt with this number is tried with: the others take turns at what is left out here.
+    """Return the disturbances to try at the prompt with this number. Other prompts try the rest in turn.
 
     All, where it asks for something and is heard for the first time; two, where it asks for nothing. What was heard in
     an earlier story is disturbed in one way, and of what asks for nothing only every third prompt.
@@ -306,7 +306,7 @@ def enough(number, prompt, new):
 
 
 async def disturb(disturbed, who, which):
-    """Live the story once for each prompt and each disturbance that `which` gives."""
+    """Run the story once for each prompt and each disturbance that `which` returns."""
     story = disturbed.story
     heard = (await learn(disturbed))[who]
     right = right_keys(story, who, heard)

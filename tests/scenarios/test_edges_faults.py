@@ -22,7 +22,7 @@ def backend():
 
 @pytest.fixture
 def refusing(world):
-    """Every playback of a prompt on a leg is refused: `refusing("consultant", "tone-start")`; None: of any prompt."""
+    """Refuse every playback of a prompt on a leg: `refusing("consultant", "tone-start")`; None for any prompt."""
 
     def refusing(who, prompt=None):
         usual = world.asterisk.request

@@ -25,7 +25,7 @@ def backend():
 
 @pytest.fixture
 def another_client(database, settings):
-    """Let another client have so much credit, in cents; the client's number."""
+    """Give another client this much credit in cents, and return their number."""
 
     def add(credit):
         def work(session):
@@ -39,7 +39,7 @@ def another_client(database, settings):
 
 
 def within(sounds, heard):
-    """Whether these were heard one right after the other."""
+    """Tell whether these were heard directly one after the other."""
     wanted = [sound.removeprefix("taxiphone/") for sound in sounds]
     return any(heard[at : at + len(wanted)] == wanted for at in range(len(heard)))
 

@@ -21,7 +21,7 @@ def backend():
 
 
 async def lived(world, calls):
-    """Live calls that come a second after each other; their outcomes."""
+    """Run calls that arrive a second apart, and return their outcomes."""
     tasks = []
     for call in calls:
         tasks.append(asyncio.create_task(world.live(call)))

@@ -31,7 +31,7 @@ def backend():
 
 @pytest.fixture
 def ends(world):
-    """When each line ended, in seconds of virtual time: by the last part of its name."""
+    """When each line ended, in seconds of virtual time, by the last part of its name."""
     found = {}
 
     def listen(happening):

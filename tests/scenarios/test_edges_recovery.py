@@ -27,7 +27,7 @@ def backend():
 
 
 def looks_at_the_talk(method, path):
-    """The program looks every ten seconds whether both are in the bridge."""
+    """A moment at which the program checks whether both are in the bridge, which it does every ten seconds."""
     return method == "GET" and path.startswith("bridges")
 
 
@@ -37,7 +37,7 @@ def parts(_method, path):
 
 @pytest.fixture
 def taken_over(world):
-    """The program has started anew, and takes over the one talk that there is: it is lived to its end, and priced."""
+    """Restart the program, let it take over the only talk, and run that to its end and price it."""
 
     async def taken_over(found=None):
         resumed = []

@@ -118,7 +118,7 @@ async def test_a_database_that_is_away_at_the_end_leaves_no_leg(arrive, nothing_
 
 
 def looks_at_the_talk(method, path):
-    """The program looks from time to time whether both are in the bridge."""
+    """A moment at which the program checks whether both are in the bridge."""
     return method == "GET" and path.startswith("bridges")
 
 

@@ -20,7 +20,7 @@ from taxiphone.store.models import Call
 
 @pytest.fixture
 def ended(house: Any) -> str:
-    """A call whose talk of a minute both witnesses saw begin, and only the program saw end."""
+    """Return a call with a talk of a minute, whose end is only in the call events and not in the log."""
     call_id: str = house.call(house.client(), house.consultant())
     house.write(*house.talk(call_id)[:TO_THE_BRIDGE])
     marks = {"bridging": -0.01, "bridged": 0.002, "parted": 60.001, "left": 60.001, "ended": 60.1}

@@ -20,7 +20,7 @@ PLAYED = "EXEC Playback taxiphone/unavailable"
 
 
 async def ask(apology: Apology, *arguments: str, extension: str = "+33199000001") -> list[str]:
-    """What Asterisk is told to do."""
+    """Send a FastAGI request and return the commands that Asterisk receives."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = AgiServer(port, {"apology": apology})

@@ -20,7 +20,7 @@ Message = dict[str, str]
 
 
 class Ami:
-    """A little AMI server: a greeting, then messages of `Key: value` lines, each ended by an empty one."""
+    """A small AMI server: a greeting, then messages of `Key: value` lines, each ended by an empty line."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -81,12 +81,12 @@ async def ami() -> AsyncIterator[Ami]:
 
 
 def control(port: int, secret: str) -> AmiRecordingControl:
-    """One that gives up soon."""
+    """A recording control with a short time-out."""
     return AmiRecordingControl(port, secret, answer_seconds=0.3)
 
 
 class Left:
-    """What a use leaves behind: tasks, and timers that would do something later."""
+    """What is left after use: tasks and pending timers."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ AWAY, IN = f"away:{DIALLED}:{CALLER}", f"in:{DIALLED}:{CALLER}"
 
 
 def lines(note: str, channel: str = CHANNEL, linked: str = "", began: int = 1_763_846_400) -> list[str]:
-    """What Asterisk 22 writes of a call that it answers by itself."""
+    """Return the rows that Asterisk 22 writes for a call that it answers itself."""
     gone = {"hangupcause": 16, "hangupsource": "", "dialstatus": ""}
     rows = [
         ("CHAN_START", began, "", {}),

@@ -12,7 +12,7 @@ from taxiphone.settings import Settings
 
 
 def fake(folder: Path, version: str, *, modules: bool = True) -> Path:
-    """An asterisk that only tells its version, laid out as a package does."""
+    """Create an Asterisk that only prints its version, in a package's file layout."""
     binary = folder / "sbin/asterisk"
     binary.parent.mkdir(parents=True)
     binary.write_text(f'#!/bin/sh\necho "{version}"\n')

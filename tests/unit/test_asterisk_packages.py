@@ -69,7 +69,7 @@ def test_debians_own_archive_goes_before_a_vendors_and_security_is_left_out() ->
 
 @pytest.fixture
 def ubuntu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """apt's own tools see a machine whose sources are Ubuntu's."""
+    """Let apt's tools see a machine with Ubuntu's sources."""
     parts = tmp_path / "sources.list.d"
     parts.mkdir()
     (parts / "ubuntu.sources").write_text(

@@ -30,7 +30,7 @@ NAMES = [step.__name__ for step, _, _ in STEPS]
 
 
 def tables(begin):
-    """Headings and rows of each table that begins with this heading."""
+    """Yield headings and rows of each table whose first heading starts like this."""
     for block in re.findall(r"(?:^\|.*\n)+", TEXT, re.MULTILINE):
         headings, _, *rows = [
             [cell.strip() for cell in line.strip()[1:-1].split("|")] for line in block.splitlines()

@@ -145,7 +145,7 @@ def test_the_example_of_a_script_for_a_simulated_call_works_without_any_settings
 
 
 def prepare(house: Any, folder: Path) -> None:
-    """Add whom and what the examples name."""
+    """Add the people and numbers named in the examples."""
     (folder / "taxiphone").mkdir()
     for code in ("102", "4271"):
         house.consultant(code=code)

@@ -28,13 +28,13 @@ def call_id(house: Any) -> str:
 
 
 def rows(house: Any, call_id: str, seconds: str, step: int) -> list[str]:
-    """Asterisk's rows of a talk in which the wall clock is set."""
+    """Return Asterisk's rows of a talk during which the wall clock is changed."""
     begun, ended = house.talk(call_id, seconds), house.talk(call_id, str(Decimal(seconds) + step))
     return [*begun[:TO_THE_BRIDGE], *ended[TO_THE_BRIDGE:]]
 
 
 def price(house: Any, call_id: str, at: Moment, **how: Any) -> Call:
-    """Let the meter read at a moment."""
+    """Let the meter read the log at this moment."""
     with types.using_clocks(lambda: at.at, lambda: at.monotonic_us):
         Meter(house.settings, house.database, **how).read_once()
     assert house.problems() == []

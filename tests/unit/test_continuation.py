@@ -49,7 +49,7 @@ def talk(house: Any, call_id: str, seconds: str, *, cause: int = CUT) -> Call:
 
 
 def go_on(house: Any, cut: str, *, recorded: bool = False, accept: bool = True, consultant: int = 1) -> str:
-    """A call that goes on with `cut`, the way the application leaves it once the consultant has accepted."""
+    """Create a call that continues `cut`, in the state after the consultant has accepted."""
     call_id: str = house.call(1, consultant, accept=False)
 
     def work(session: Any) -> None:
@@ -347,7 +347,7 @@ def test_a_recording_that_failed_in_the_first_part_is_paid_with_the_second(house
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_talk_that_drops_anywhere_costs_what_it_costs_in_one_piece(house: Any, data: st.DataObject) -> None:
-    """On the database: the same client's parts, against another client's uncut talk with the same consultant."""
+    """Compares the parts of one client with an uninterrupted talk of another client with the same consultant."""
     number = house.calls
     fields: dict[str, Any] = {"free_minutes": data.draw(st.integers(0, 3))}
     mode = data.draw(st.sampled_from(["per_minute", "package"]))

@@ -200,7 +200,7 @@ def test_migrating_back_and_forth_keeps_the_ledger(empty: Database) -> None:
 
 
 def test_the_talk_that_a_price_is_for_is_known_of_older_calls_too(empty: Database) -> None:
-    """Columns: the call's length, its longest length, billed seconds, the call it continues, a fault; what is priced."""
+    """Columns: duration, longest duration, billed seconds, continued call, fault; what is priced."""
     calls = {
         "plain": ("60.5", 900, 61, None, None, 60_500_000),
         "cut": ("60.5", 60, 60, None, None, 60_000_000),

@@ -32,7 +32,7 @@ def said(database):
 
 @pytest.fixture
 def locked(database):
-    """Somebody else writes, until told to stop."""
+    """Hold a write lock in another thread until stopped."""
     begun, stop = threading.Event(), threading.Event()
 
     def write():

@@ -80,7 +80,7 @@ BEGIN = datetime(2026, 10, 31, 22, 59, tzinfo=UTC)  # 23:59 in Paris
 
 @pytest.fixture
 def talk(house: Any) -> str:
-    """Two minutes over the end of October, priced after it."""
+    """A talk of two minutes across the end of October, priced after it."""
     house.settings = house.settings.model_copy(
         update={"platform": Platform(cli="+33199000000", timezone="Europe/Paris")}
     )

@@ -44,7 +44,7 @@ def file_of(folder: Path) -> Path:
 
 @contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
-    """As a user who may read and not write: root may write anywhere."""
+    """Run as a user who can read but not write, because root can write anywhere."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     root = os.geteuid() == 0

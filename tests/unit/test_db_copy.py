@@ -37,7 +37,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -
 
 @pytest.fixture
 def filled(house: Any) -> Any:
-    """Three talks, one of them continued by the next and one refunded in part, and a hold of a call that goes on."""
+    """Three talks, one continued by the next and one partly refunded, and a hold of a call in progress."""
     consultant = house.consultant(package_price=60, package_minutes=60)
     clients = [house.client(code=code) for code in ("7001", "7002", "7003")]
     first, second, third = (house.call(client, consultant) for client in clients)

@@ -44,7 +44,7 @@ def registering(folder: Path) -> Settings:
 
 
 def sections(text: str) -> list[tuple[str, dict[str, list[str]]]]:
-    """The sections of an Asterisk file, comments left out; a key may come more than once."""
+    """Parse the sections of an Asterisk file without comments. A key may occur more than once."""
     found: list[tuple[str, dict[str, list[str]]]] = []
     for raw in text.splitlines():
         line = re.split(r"(?<!\\);", raw)[0].strip()

@@ -40,7 +40,7 @@ def config(house: Any) -> Path:
 
 @pytest.fixture
 def run(config: Path) -> Run:
-    """The command; a known failure is raised, as main() sees it."""
+    """Run the command. A known failure is raised, as in `main`."""
 
     def run(*words: str, typed: str | None = None) -> Result:
         result = CliRunner().invoke(taxiphone, ["--config", str(config), *words], input=typed)

@@ -16,7 +16,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """The command, with settings and a database of its own; a known failure is raised, as main() sees it."""
+    """Run the command with separate settings and a separate database. A known failure is raised, as in `main`."""
     config = tmp_path / "taxiphone.toml"
     config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n')
 

@@ -30,7 +30,7 @@ def check(house: Any, **keyed: Any) -> tuple[SignInResult, Client | None]:
 
 
 class Door:
-    """A client with a PIN, and somebody at the door."""
+    """A client with a PIN, and a caller who signs in."""
 
     def __init__(self, house: Any) -> None:
         self.house, self.database, self.settings = house, house.database, house.settings
@@ -68,7 +68,7 @@ class Door:
         return 0 if row.paused_until is None else (row.paused_until - row.last_at).total_seconds()
 
     def later(self, by: timedelta) -> None:
-        """As if everything had happened so much earlier."""
+        """Move everything this much into the past."""
 
         def work(session: Any) -> None:
             for row in session.scalars(select(SignIn)):
@@ -367,7 +367,7 @@ def test_a_pin_reaches_no_log_and_no_column(door: Door, caplog: pytest.LogCaptur
 def guesses(
     desk: Authenticator, door: Door, number: int
 ) -> list[asyncio.Task[tuple[SignInResult, Client | None]]]:
-    """Hidden callers, each with a wrong PIN for another code, at once."""
+    """Let hidden callers try a wrong PIN concurrently, each for another code."""
     return [
         asyncio.create_task(
             desk.check(door.database, door.settings, code=f"{9000 + n}", pin="907135", caller=None)
@@ -378,7 +378,7 @@ def guesses(
 
 @pytest.mark.usefixtures("real_pins")
 async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
-    """Many callers key in PINs: another call's write waits for none of them."""
+    """While many callers enter PINs, another call's write doesn't wait for them."""
     checks = guesses(Authenticator(), door, 8)
     await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
     under_way = sum(not check.done() for check in checks)

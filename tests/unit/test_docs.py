@@ -69,7 +69,7 @@ ELSEWHERE_RUN = {"docs/pricing.md", "CHANGELOG.md"}
 
 
 def commands(text: str) -> Iterator[str]:
-    """Every command line of a page, in its order: of code blocks, and of a sentence."""
+    """Yield every command line of a page in order, from code blocks and sentences."""
     found = [(block.start(), line) for block in FENCE.finditer(text) for line in block[0].splitlines()]
     found += [(line.start(), line[1]) for line in INDENTED.finditer(text)]
     rest = FENCE.sub(lambda block: " " * len(block[0]), text)
@@ -87,7 +87,7 @@ def words_of(command: str) -> list[str]:
 
 
 def found(words: list[str]) -> tuple[str, click.Command, list[str]]:
-    """The command that a line names, and the words that are left for it."""
+    """Return the command that a line names and its remaining words."""
     command: click.Command = taxiphone
     context = click.Context(taxiphone)
     name: list[str] = []
@@ -225,7 +225,7 @@ def run(words: list[str]) -> str:
 def test_the_commands_of_the_pages_run(
     sqlite_house: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """All of them on one small platform, in the order of the pages; what they refuse is named."""
+    """Run all commands on one small platform in the order of the pages, and list those that fail."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = every_command.furnish(sqlite_house)
     (file.parent / "var" / "prompts").mkdir(exist_ok=True)

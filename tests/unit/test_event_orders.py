@@ -28,7 +28,7 @@ TALK, FEE = 155, 500  # 60 s at 1.55, and a recording
 
 
 class Story:
-    """One recorded call of 60 s, and what can happen to it."""
+    """A recorded call of 60 s, and the events that can follow."""
 
     def __init__(self, house: Any) -> None:
         self.house = house
@@ -64,7 +64,7 @@ class Story:
         self._try(lambda s: rerate(s, s.get_one(Call, self.call_id)))
 
     def net(self) -> int:
-        """What the client has paid and not got back, in minor units."""
+        """Return what the client has paid minus refunds, in minor units."""
         found: int = self.house.database.read(lambda s: sum(refunds.paid_shares(s, self.call_id).values()))
         return found
 

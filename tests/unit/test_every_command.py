@@ -72,7 +72,7 @@ def test_a_command_that_only_reads_does_not_wait_for_a_writer(file: Path, sqlite
 
 
 def test_a_reading_transaction_can_not_write(house: Any) -> None:
-    """On both databases; and what comes after it on the same connection can write again."""
+    """On both databases. The next transaction on the same connection can write again."""
     house.client()
     rename = text("UPDATE client SET name = 'another'")
     with pytest.raises(DBAPIError, match=r"readonly|read-only"):
@@ -87,7 +87,7 @@ def test_a_reading_transaction_can_not_write(house: Any) -> None:
 def test_ids_and_numbers_can_be_copied_from_a_terminal_of_any_width(
     file: Path, sqlite_house: Any, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    """Each stands whole in one line of the output."""
+    """Each is unbroken on one line of the output."""
     monkeypatch.setattr(console, "width", lambda: width)
     sqlite_house.database.do(add_numbers)
     told = {
@@ -136,12 +136,12 @@ SILENT = {"recording export"}
 
 
 def ended(code: int) -> dict[str, int]:
-    """The exit code of every command, where those that print on standard output end with `code`."""
+    """Return the expected exit codes if commands that print to standard output exit with `code`."""
     return {name: ENDS_WITH.get(name, 0 if name in SILENT else code) for name in ALL}
 
 
 def run_all(file: Path, environment: dict[str, str], **streams: Any) -> tuple[dict[str, Any], bytes, bytes]:
-    """The exit code of every command by its name, all in one process, and what they printed."""
+    """Run every command in one process, and return its exit code and output by name."""
     words = [["--config", str(file), *every_command.words_of(name, file.parent)] for name in ALL]
     lines, codes = file.parent / "lines", file.parent / "codes"
     lines.write_text("\n".join(json.dumps(line) for line in words))

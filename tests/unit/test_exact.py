@@ -33,7 +33,7 @@ def load(tmp_path: Path, *, billing: str = "", platform: str = "") -> settings_f
 
 @pytest.fixture
 def doors(tmp_path: Path) -> dict[str, Callable[[str], Decimal]]:
-    """Where an amount comes in, by name; each reads a text."""
+    """Every place that reads an amount from a text, by name."""
 
     def toml(text: str) -> Decimal:
         return load(tmp_path, billing=f"recording_fee = {json.dumps(text)}").billing.recording_fee

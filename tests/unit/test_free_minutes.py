@@ -26,7 +26,7 @@ def talked(milliseconds: int) -> Talk:
 
 
 def end(house: Any, call_id: str, milliseconds: int | None) -> int:
-    """The call's price, in cents."""
+    """Price the call and return the price in cents."""
     talk = None if milliseconds is None else talked(milliseconds)
     house.database.do(lambda s: rate(s, s.get_one(Call, call_id), talk))
     assert house.problems() == []

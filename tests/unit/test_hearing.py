@@ -32,7 +32,7 @@ def samples(library, name):
 
 
 def recorded(library, names, seed=1):
-    """One recording of these, at random loudness, with pauses and noise; and where each begins, in seconds."""
+    """Return a recording of these sounds with random loudness, pauses and noise, and their start times in seconds."""
     random = np.random.default_rng(seed)
     parts, begins, at = [], {}, 0
     for name in names:
@@ -113,7 +113,7 @@ def test_a_packet_that_comes_late_changes_nothing(library, milliseconds):
 
 
 def without_a_packet(sound, place, lost):
-    """A sound in which one RTP packet of 20 ms was lost: what follows it comes at once, or there is silence in its place."""
+    """Return a sound without one RTP packet of 20 ms: the rest follows at once, or silence replaces it."""
     silence = np.zeros(PACKET if lost == "silent" else 0)
     return np.concatenate([sound[:place], silence, sound[place + PACKET :]])
 

@@ -15,7 +15,7 @@ SECRET = "secret"  # noqa: S105 - of this test
 
 
 def packet(payload, *, protocol=1, call_id="a@b", secret=SECRET):
-    """As res_hep writes it."""
+    """Return a packet in the format of res_hep."""
     chunks = b"".join(
         struct.pack("!HHH", 0, kind, 6 + len(data)) + data
         for kind, data in (
@@ -66,7 +66,7 @@ def hep():
 
 
 def agreed(direction, **options):
-    """A re-INVITE of the phone's, and our answer to it."""
+    """Return a re-INVITE from the phone and our answer to it."""
     return (
         message("INVITE sip:us SIP/2.0", sdp(direction, **options)),
         message("SIP/2.0 200 OK", sdp("sendonly"), ours=True),

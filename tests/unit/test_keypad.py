@@ -13,7 +13,7 @@ BEGIN = datetime(2026, 11, 27, 1, 0, tzinfo=UTC)
 
 
 def counted(*events, keypad=None):
-    """The keys that count of events, each a digit, its milliseconds after the first, and how long it was pressed."""
+    """Return the keys that count. Each event has a digit, its milliseconds after the first, and its length."""
     keypad = keypad or Keypad()
     return "".join(
         digit

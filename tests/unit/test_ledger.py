@@ -110,7 +110,7 @@ def test_whatever_is_posted_the_ledger_balances_and_nothing_is_negative(
 
 
 def unguarded(statement: Any) -> Callable[[Any], Any]:
-    """What only somebody can do who takes the database's guards away first."""
+    """Changes that are possible only after removing the database's triggers."""
 
     def harm(session: Any) -> None:
         if session.get_bind().dialect.name == "sqlite":

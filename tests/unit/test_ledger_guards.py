@@ -14,7 +14,7 @@ from taxiphone.store.types import now
 
 @pytest.fixture
 def accounts(house: Any) -> list[int]:
-    """Of a wallet with 10.00 and of the top-ups, which lack them."""
+    """Accounts: a wallet with 10.00, and top-ups with -10.00."""
     client = house.client(credit=1000)
     found = select(Account.id).where(Account.owner.in_([str(client), ""])).order_by(Account.kind.desc())
     return list(house.database.do(lambda s: s.scalars(found).all()))
@@ -107,7 +107,7 @@ def test_a_posting_is_reversed_by_one_other_only(house: Any, accounts: list[int]
 
 
 def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accounts: list[int]) -> None:
-    """By the plans of its statements, not by a clock: none reads a table whole."""
+    """Checked by the query plans: no statement scans a whole table."""
     del accounts
     statements: list[tuple[str, Any]] = []
 

@@ -313,7 +313,7 @@ async def test_it_waits_while_the_database_is_away(
 
 
 def test_the_cost_of_a_look_does_not_grow_with_old_calls(house: Any) -> None:
-    """By the plan of the query, not by a clock: it searches by the calls' status and the rows' channel."""
+    """Checked by the query plan: it searches by the calls' status and the rows' channel."""
     from sqlalchemy import event  # noqa: PLC0415
 
     statements: list[tuple[str, Any]] = []

@@ -24,7 +24,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module", autouse=True)
 def espeak() -> None:
-    """The synthesizer, fetched where this machine has none."""
+    """The synthesizer, downloaded if this machine has none."""
     synthesizer.installed()
 
 
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def hum(path: Path, seconds: float = 1.0) -> Path:
-    """A recording from a microphone, as far as the conversion can tell."""
+    """A recording that the conversion can't distinguish from a microphone's."""
     frames = ((at * 37 % 200 - 100) * 60 for at in range(int(16000 * seconds)))
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(1)
@@ -47,7 +47,7 @@ def hum(path: Path, seconds: float = 1.0) -> Path:
 
 
 def heard(settings: Settings, sound: str, language: str) -> bytes:
-    """What Asterisk finds for a sound's name on a channel that speaks this language."""
+    """Return the file that Asterisk finds for a sound on a channel with this language."""
     return (settings.asterisk_home / "data/sounds" / language / f"{sound}.alaw").read_bytes()
 
 
@@ -208,7 +208,7 @@ def test_an_unpacked_synthesizer_is_run_with_its_own_libraries_and_voices(
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """The command, in a house with a consultant and a client."""
+    """Run the command on a platform with a consultant and a client."""
     config = tmp_path / "taxiphone.toml"
     config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")
 

@@ -44,7 +44,7 @@ SPACES = str.maketrans(dict.fromkeys("\xa0\u202f\u2009\n", " "))
 
 @pytest.fixture
 def talked(house: Any) -> str:
-    """A package of an hour at 60.00, a minute and a second beyond it, recorded, 20 % of tax inside."""
+    """A package of an hour at 60.00, exceeded by a minute and a second, recorded, including 20 % tax."""
     invoice = Invoice(
         name="Taxiphone SAS",
         address=("12 rue de la Paix", "75002 Paris"),
@@ -84,7 +84,7 @@ class Box:
     text: str
 
     def is_cut(self, left: float, top: float, height: float) -> bool:
-        """Whether a filled box that was drawn later begins in the middle of the text."""
+        """Tell whether a filled box drawn later covers part of the text."""
         return top - height < self.line < top and self.left + 0.1 < left < self.right - 0.1
 
 
@@ -96,7 +96,7 @@ def filled(data: bytes) -> list[tuple[float, float, float]]:
 
 
 def text_boxes(data: bytes) -> list[Box]:
-    """Where the texts of a PDF's first page stand, measured with its fonts."""
+    """Return the positions of the texts on a PDF's first page, measured with its fonts."""
     fonts = {
         weight: TTFont(Path(paper_names.__file__).parent / "fonts" / f"NotoSans-{weight}.ttf")
         for weight in ("Regular", "Bold")
@@ -304,7 +304,7 @@ def read_statement(house: Any, first: date, last: date) -> dict[str, Any]:
 
 
 def sums(found: dict[str, Any]) -> None:
-    """What must be true of every statement."""
+    """Assert what is true of every statement."""
     parts = [Decimal(found[name]) for name in ("opening", "shares", "corrections")]
     assert sum(parts) - Decimal(found["paid_out"]) == Decimal(found["closing"])
     lines = found["lines"]
@@ -315,7 +315,7 @@ def sums(found: dict[str, Any]) -> None:
 
 @pytest.fixture
 def lived(house: Any, talked: str) -> str:
-    """The call of `talked`; a refund, a payout, and a second call that is rated again after them."""
+    """The call of `talked`, a refund, a payout, and a second call that is re-rated afterwards."""
     house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "bad line"))
     house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))
     second = house.call(1, 1)
@@ -451,7 +451,7 @@ MOVES = st.lists(
 def test_whatever_happened_statements_sum_and_join_without_a_gap(
     house: Any, moves: list[tuple[str, int, int]], cut: int
 ) -> None:
-    """Two statements that meet are one; the last one ends at the ledger's balance."""
+    """Two consecutive statements equal one for both periods; the last one ends with the ledger's balance."""
     house.calls += 1
     code = str(1_000 + house.calls)
     number = house.consultant(code=code)

@@ -16,7 +16,7 @@ DAY = date(2026, 11, 22)
 
 
 def earn(house: Any, consultant: int, amount: int, key: str) -> None:
-    """Earnings out of nowhere: the platform's commission pays."""
+    """Create earnings, paid from the platform's commission."""
     changes = [
         Change(postings.EARNINGS, str(consultant), "EUR", amount),
         Change(postings.COMMISSION, "", "EUR", -amount),
@@ -25,7 +25,7 @@ def earn(house: Any, consultant: int, amount: int, key: str) -> None:
 
 
 def on(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
-    """Postings are made on this day from now on."""
+    """Make further postings on this day."""
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     monkeypatch.setattr(double_entry, "now", lambda: noon)
 

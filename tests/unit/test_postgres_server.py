@@ -80,7 +80,7 @@ def test_binaries_are_looked_for_on_the_path_first(tmp_path: Path, monkeypatch: 
 def test_if_there_are_no_binaries_debians_are_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tree is a small one made here; that the real one runs is seen wherever PostgreSQL is not installed."""
+    """Uses a small tree made here. The real one is tested on machines without PostgreSQL."""
     tree = tmp_path / "cache" / "postgresql"
     binaries, loader = (
         tree / "usr/lib/postgresql/18/bin",

@@ -156,7 +156,7 @@ def test_all_sounds_are_small_enough_to_ship() -> None:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A third language: English in other words, without a grammar of its own."""
+    """A third language: English with other words and no grammar of its own."""
     english = prompt_texts.PROMPTS.joinpath("en.toml").read_text(encoding="utf-8")
     folder = tmp_path / "prompts"
     folder.mkdir()
@@ -227,7 +227,7 @@ def house_file(tmp_path: Path) -> Path:
 
 
 def _wav(path: Path, *, seconds: float = 1.0, amplitude: int = 900) -> Path:
-    """A quiet hum in stereo at 44.1 kHz, as a microphone's recording may be."""
+    """Write a quiet hum in stereo at 44.1 kHz, like a microphone recording."""
     frames = (round(amplitude * math.sin(at * 0.06)) for at in range(int(44100 * seconds)))
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(2)
@@ -351,7 +351,7 @@ def _stereo(path: Path, *, seconds: float, right: int) -> Path:
 def test_a_recording_is_heard_whatever_its_two_channels_are_to_each_other(
     tmp_path: Path, house_file: Path, right: int
 ) -> None:
-    """A microphone that is wired the wrong way round gives opposite channels, whose sum is silence."""
+    """A wrongly wired microphone gives channels of opposite phase, whose sum is silence."""
     _run(
         *("--config", house_file, "prompts", "use", "welcome", "--language", "fr"),
         _stereo(tmp_path / "stereo.wav", seconds=2, right=right),

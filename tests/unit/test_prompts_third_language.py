@@ -58,7 +58,7 @@ eur-cent-many = "cendoj"
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """The settings file of a platform whose operator has written an Esperanto text file."""
+    """The settings file of a platform with an Esperanto text file by the operator."""
     synthesizer.installed()
     config = tmp_path / "taxiphone.toml"
     config.write_text('[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n', encoding="utf-8")

@@ -52,7 +52,7 @@ def job(tmp_path: Path, seconds: float = 2.0, **fields: Any) -> Job:
 
 
 def decode(mp3: Path) -> array.array[int]:
-    """Its sound at 8 kHz, as a player hears it."""
+    """Decode a file to audio at 8 kHz, as a player does."""
     command = [
         convert.ffmpeg(),
         "-v",

@@ -35,7 +35,7 @@ DEADLINE = 60  # seconds for a fact to come true
 
 
 class Studio:
-    """A house with one consultant who allows recordings, and a client with credit."""
+    """A platform with one consultant who allows recordings, and a client with credit."""
 
     def __init__(self, house: Any, converter: Converter) -> None:
         self.house, self.converter = house, converter
@@ -130,7 +130,7 @@ class Studio:
 
 
 class KeptConverter(Converter):
-    """Its process serves one test after the other: to start it takes longer than most of them."""
+    """A converter whose process is shared by the tests, because starting it takes longer than most of them."""
 
     async def close(self) -> None:
         if self._pool is not None and self._pool._pending_work_items:

@@ -36,7 +36,7 @@ def talked(house: Any, seconds: str = "60", *, credit: int = 10_000, recorded: b
 
 
 def correct(house: Any, call_id: str, seconds: str) -> None:
-    """The rows as they are once the log was repaired: the talk ends at another moment."""
+    """Replace the rows with those of a repaired log in which the talk ends at another moment."""
     lines = house.talk(call_id, seconds)
 
     def work(session: Any) -> None:

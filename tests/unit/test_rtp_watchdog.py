@@ -20,7 +20,7 @@ SETTINGS = Call(one_way_seconds=10, rtp_timeout_seconds=30)
 
 @dataclass
 class Phone:
-    """What a phone sends: packets in the menu, and in the talk from one second of it to another."""
+    """What a phone sends: packets in the menu, and in a part of the talk."""
 
     menu: int = 500
     sends: tuple[float, float] = (0, 1000)
@@ -34,7 +34,7 @@ DEAD = Phone(sends=(0, 0))
 
 
 class World:
-    """Both phones in virtual time: the packets that come from them, and their signalling."""
+    """Both phones in virtual time, with their packets and signalling."""
 
     def __init__(self, **phones):
         self.loop = VirtualTimeLoop()
@@ -75,7 +75,7 @@ class World:
         return begin <= self.seconds < end
 
     def silence(self, **options):
-        """Which leg is silent, whether it was from the start, and until which second it was heard."""
+        """Return which leg is silent, whether from the start, and until which second it was heard."""
 
         async def silence():
             watchdog = RtpWatchdog(

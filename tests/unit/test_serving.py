@@ -48,7 +48,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def holder() -> Iterator[Holder]:
-    """Starts a process that holds the lock of a database, as `serve` does, and waits until it has it."""
+    """Start a process that locks a database like `serve`, and wait until it has the lock."""
     started: list[subprocess.Popen[str]] = []
 
     def hold(url: str, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -74,7 +74,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def taken_when_free(url: str) -> None:
-    """Take the lock and give it back; a database server needs a moment to see that its client is dead."""
+    """Take and release the lock. A database server needs a moment to notice that its client is dead."""
     lock = lock_of(Database(url))
     free = threading.Event()
     for _ in range(100):

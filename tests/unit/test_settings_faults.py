@@ -112,7 +112,7 @@ def test_a_wrong_value_in_any_table_is_reported(file: Path, table: str, sentence
 def test_no_value_of_any_setting_gives_a_sentence_of_pythons(
     file: Path, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every setting is given every kind of value: it is taken, or refused in our words."""
+    """Every setting is tried with every kind of value: it is accepted, or refused with our own message."""
     schema = Settings.model_json_schema()
     # It is the same for all of them, and takes longer than all the rest.
     monkeypatch.setattr(Settings, "model_json_schema", lambda: schema)

@@ -62,7 +62,7 @@ def field_of(name: str, key: str) -> FieldInfo:
 
 
 def other(name: str, key: str) -> Any:
-    """A value of a setting that is not the one it has in BASE or by default."""
+    """Return a value of a setting that differs from BASE and the default."""
     if f"{name}.{key}" in OTHERS:
         return OTHERS[f"{name}.{key}"]
     field = field_of(name, key)
@@ -105,7 +105,7 @@ def test_the_page_is_up_to_date() -> None:
 
 @pytest.mark.parametrize(("name", "key"), KEYS, ids=[f"{name}.{key}" for name, key in KEYS])
 def test_a_change_of_a_setting_needs_what_the_page_says(tmp_path: Path, name: str, key: str) -> None:
-    """Asterisk reads what `asterisk config` writes: where that differs, Asterisk must reload or restart."""
+    """If the output of `asterisk config` changes, Asterisk must reload or restart."""
     files = changed_files(tmp_path, name, key)
     said = SETTINGS[name, key].needs
     if f"{name}.{key}" in NOT_WRITTEN:

@@ -38,7 +38,7 @@ def meter(house: Any) -> None:
 
 
 def priced(house: Any, seconds: str = "60", **how: Any) -> str:
-    """A priced call of a new client's."""
+    """Create a priced call of a new client."""
     house.consultant(recording_allowed=True)
     call_id: str = house.call(house.client(), 1, **how)
     house.write(*house.talk(call_id, seconds))
@@ -58,7 +58,7 @@ def record(house: Any, call_id: str, status: str) -> None:
 
 
 def again(house: Any, call_id: str) -> bool:
-    """Whether re-rating posted anything."""
+    """Re-rate, and return whether anything was posted."""
     changed: bool = house.database.do(lambda s: rerate(s, s.get_one(Call, call_id)).changed)
     return changed
 
@@ -69,14 +69,14 @@ def steps(house: Any, call_id: str) -> list[str]:
 
 
 def if_nothing_changed(house: Any) -> tuple[what_if.Totals, what_if.Totals]:
-    """A period as it was, and under the tariffs that it had."""
+    """Compare a period with itself, under its own tariffs."""
     with house.database.reading() as session:
         found = what_if.run(session, EVER, OWN_TARIFF)
     return found.now, found.then
 
 
 def end_later(house: Any, call_id: str, seconds: str) -> None:
-    """Repair the log: the talk ends at another moment."""
+    """Repair the log, after which the talk ends at another moment."""
     lines = house.talk(call_id, seconds)
 
     def work(session: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_recording_without_a_fee_is_never_pending(house: Any, status: str) -> 
 
 
 def test_the_fee_of_a_recording_never_pays_for_talk(house: Any) -> None:
-    """Held for a recording that did not come, it was taken for seconds beyond the credit by the first rating only."""
+    """The hold for a failed recording was once used for seconds beyond the credit, but only by the first rating."""
     house.consultant(recording_allowed=True)
     call_id = house.call(house.client(credit=155 + 500), 1, recorded=True)
     record(house, call_id, "failed")
@@ -227,7 +227,7 @@ PARTS = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tariff=TARIFFS, parts=PARTS)
 def test_rating_rerating_explanation_and_what_if_agree(sqlite_house: Any, tariff: Any, parts: Any) -> None:
-    """A consultation of one part or more, its line dropped in between, its recordings ready at once or later."""
+    """A consultation of one or more parts after dropped lines, with recordings ready at once or later."""
     house = sqlite_house
     house.calls += 1
     number = house.calls
@@ -251,7 +251,7 @@ def test_rating_rerating_explanation_and_what_if_agree(sqlite_house: Any, tariff
 
 
 def talked(house: Any, client: int, consultant: int, tariff: Any, part: Any, continues: str | None) -> str:
-    """A part of a consultation under this very tariff, rated by the meter."""
+    """Create a part of a consultation under this exact tariff, rated by the meter."""
     recorded = part["recording"] is not None
     call_id: str = house.call(client, consultant, recorded=recorded, accept=False)
     number = house.calls

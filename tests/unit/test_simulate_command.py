@@ -25,7 +25,7 @@ OWN = "+33199001234"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def platform(request, tmp_path, monkeypatch):
-    """A platform's settings and database: `platform(*words, script=...)` runs the command."""
+    """A platform with settings and a database: `platform(*words, script=...)` runs the command."""
     url = f"sqlite:///{tmp_path}/var/taxiphone.db"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")

@@ -40,7 +40,7 @@ def shares(calls: list[str]) -> list[list[str]]:
 
 
 def assert_right(database: Database, client: int, credit: int, *, free: int = 0) -> int:
-    """The books, after everything has come to its end; how many calls were priced."""
+    """Assert that the ledger is correct after everything has ended, and return the number of priced calls."""
 
     def look(session: Any) -> int:
         assert check(session) == []

@@ -17,7 +17,7 @@ BRIDGE = "261122-7gq4mk.talk"
 
 
 def read(path: Path) -> tuple[list[Event], dict[str, str]]:
-    """Rows of `seconds event leg [bridge or cause]`, and what is expected below the line of dashes."""
+    """Parse rows of `seconds event leg [bridge or cause]` and the expected result below the line of dashes."""
     rows, expected = path.read_text(encoding="utf-8").split("\n---\n")
     events = []
     for row in rows.splitlines():
@@ -75,7 +75,7 @@ def test_there_are_tables() -> None:
 
 
 def test_rows_that_come_twice_do_not_change_the_talk() -> None:
-    """Asterisk never writes a row twice; a log that was pasted together by hand may hold one."""
+    """Asterisk never writes a row twice, but a log assembled by hand may have duplicates."""
     events, _ = read(next(path for path in TABLES if path.stem == "client-hangs-up"))
     once = talk(events, IDS["client"], IDS["consultant"], BRIDGE)
     twice = list(itertools.chain.from_iterable(zip(events, events, strict=True)))

@@ -17,7 +17,7 @@ def at(seconds: float) -> datetime:
 
 
 def found(*more: tuple[str, float, str, Any], end: float | None = None) -> Talk:
-    """A talk from 0 s on, of rows (event, seconds, leg, cause)."""
+    """Derive a talk that starts at 0 s from rows (event, seconds, leg, cause)."""
     events = [Event("BRIDGE_ENTER", BEGIN, leg, bridge="talk") for leg in ("client", "consultant")]
     if end is not None:
         events.append(Event("BRIDGE_EXIT", at(end), "client", bridge="talk"))

@@ -13,7 +13,7 @@ from taxiphone.store import types
 
 
 class Told:
-    """Stands where Asterisk is told of it: what it was told."""
+    """Replaces the requests to Asterisk and records them."""
 
     def __init__(self) -> None:
         self.seconds: list[tuple[str, str]] = []

@@ -234,7 +234,7 @@ def test_no_talk_within_the_longest_costs_more_than_the_credit(
 def test_a_talk_in_pieces_costs_what_it_costs_in_one(
     tariff: Tariff, pieces: list[int], recorded: bool
 ) -> None:
-    """The pieces are stretches in the bridge, in microseconds, as Asterisk's log has them: one talk, rounded once."""
+    """The pieces are periods in the bridge, in microseconds. They are one talk, rounded once."""
     at = datetime(2026, 11, 22, 18, tzinfo=UTC)
     events = [Event(BRIDGE_ENTER, at, "consultant", "talk")]
     for piece in pieces:
@@ -264,7 +264,7 @@ def half_up(exact: Fraction) -> int:
 def test_the_price_is_that_of_a_count_second_by_second(
     tariff: Tariff, seconds: Decimal, recorded: bool
 ) -> None:
-    """A slow model of the rules, in fractions, that shares no line with the tariff's own arithmetic."""
+    """Compares with a slow model of the rules in fractions that shares no code with the tariff."""
     unit = 10**tariff.digits
     lines, counted, recording = [], 0, 0
     if 0 < seconds >= tariff.short_call_seconds:

@@ -47,7 +47,7 @@ TARIFF = {
 
 
 def floats_in(tree: ast.AST) -> Iterator[str]:
-    """Float literals, `float(...)`, and what makes a float of whole numbers: `/`, `round`, `math.` and `statistics.`."""
+    """Find float literals, `float(...)`, and operations that make floats: `/`, `round`, `math.` and `statistics.`."""
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=float() as value):
@@ -89,7 +89,7 @@ def test_the_billing_modules_are_checked() -> None:
 
 
 def walk(value: Any) -> Iterator[Any]:
-    """A value and everything in it."""
+    """Yield a value and everything in it."""
     yield value
     if is_dataclass(value):
         for field in fields(value):

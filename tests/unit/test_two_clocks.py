@@ -23,7 +23,7 @@ def seconds(number: float) -> timedelta:
 
 @dataclass
 class Clocks:
-    """Of one machine: true time in seconds, and how the wall clock was set: (when, by how much)."""
+    """The clocks of one machine: true time in seconds, and changes of the wall clock as (when, by how much)."""
 
     steps: list[tuple[float, float]] = field(default_factory=list)
 
@@ -43,7 +43,7 @@ def logged(clocks: Clocks, begin: float, end: float) -> Talk:
 def seen(
     clocks: Clocks, begin: float, end: float, *, dies: float | None = None, priced: float | None = None
 ) -> Observed:
-    """What a program sees that dies at `dies`, or never."""
+    """Return the call events of a program that dies at `dies`, or never."""
 
     def lives(at: float) -> bool:
         return dies is None or at < dies
@@ -59,7 +59,7 @@ def seen(
 
 
 def billed(clocks: Clocks, length: float, **how: float | None) -> tuple[float, bool]:
-    """The seconds billed of a talk that begins at 100 s, and whether a person is to look at it."""
+    """Return the billed seconds of a talk that starts at 100 s, and whether it is marked for review."""
     found = reconcile(logged(clocks, 100, 100 + length), seen(clocks, 100, 100 + length, **how))
     return found.microseconds / 1_000_000, found.doubt is not None
 

@@ -49,7 +49,7 @@ def file(tmp_path: Any) -> Any:
 
 @pytest.fixture
 def month(house: Any) -> list[str]:
-    """Four priced calls: 60 s and 83.4 s recorded of Claire's, a package of an hour and a failed one of Denis's."""
+    """Four priced calls: Claire's of 60 s and 83.4 s (recorded), and Denis's package of an hour and a failed one."""
     claire, denis = house.client(), house.client(code="7002", credit=20_000)
     anne = house.consultant(package_price=Decimal(60), package_minutes=60, recording_allowed=True)
     talks: list[tuple[int, str, dict[str, Any]]] = [
@@ -219,7 +219,7 @@ def test_free_minutes_stay_free_under_another_price() -> None:
 
 
 def multiply(house: Any, call_id: str, times: int) -> None:
-    """Copies of a priced call and its receipt, spread over a hundred clients."""
+    """Copy a priced call and its receipt to a hundred clients."""
 
     def work(session: Any) -> None:
         session.execute(

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest.fixture(scope="module")
 def timing():
-    """Without what comes after a talk."""
+    """Time-outs with announcements after the talk and continuation switched off."""
     return Timing(ring_seconds=10, accept_seconds=4, key_seconds=4, tell_after=False, resume_minutes=0)
 
 

@@ -16,7 +16,7 @@ def stars(call):
 
 
 async def consultant_leaves(call):
-    """They talk, and the consultant hangs up; the bill."""
+    """Let them talk until the consultant hangs up, and return the bill."""
     await talks.begin(call)
     await call.consultant.hang_up()
     return await talks.priced(call)

@@ -17,7 +17,7 @@ REFUSED = ("nothing-charged", "goodbye")
 
 
 async def until_ringing(call):
-    """The client has skipped the price, and the consultant's phone rings."""
+    """Let the client skip the price and the consultant's phone ring."""
     await call.dial()
     await call.client_ear.begins("press-hash-to-skip")
     await call.press("#")
@@ -32,7 +32,7 @@ async def nothing_was_charged(call, outcome, *told):
 
 
 def second_phone(call, hertz=1100):
-    """A further phone of the consultant's."""
+    """Add another phone of the consultant."""
     number = call.consultant.number.replace("+33639982", "+33639985")
     call.platform.database.do(
         lambda session: consultants.set_consultant(
@@ -43,12 +43,12 @@ def second_phone(call, hertz=1100):
 
 
 def tells_of(message, number, name):
-    """Whether a SIP message has somebody's number, however it is written, or name in it."""
+    """Tell whether a SIP message contains a person's number in any format, or their name."""
     return number[-9:] in message.text or name.lower() in message.text.lower()
 
 
 async def neither_sees_the_other(call, *phones):
-    """In no header and no body of any message that one side got is the other's number or name."""
+    """Assert that no message received by one side contains the other's number or name."""
     number = int(call.client.number[-3:])
     to_client = await call.sip(call.client)
     assert any(message.text.startswith("SIP/2.0 200") for message in to_client)

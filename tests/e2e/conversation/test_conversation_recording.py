@@ -15,7 +15,7 @@ TALK_SECONDS = 1.5
 
 
 async def asked(call):
-    """The client has skipped the price and is asked whether to record."""
+    """Let the client skip the price and be asked about the recording."""
     await call.dial()
     await call.client_ear.begins("press-hash-to-skip")
     await call.press("#")

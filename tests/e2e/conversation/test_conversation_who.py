@@ -16,12 +16,12 @@ REFUSED = ("nothing-charged", "goodbye")
 
 
 def elsewhere(call):
-    """A number that nobody has."""
+    """A number that belongs to no client."""
     return call.client.number.replace("+33639981", "+33639986")
 
 
 async def sign_in(call, pin):
-    """Key in the client's code and a PIN, each when it is asked for."""
+    """Enter the client's code and a PIN when each is asked for."""
     await call.client_ear.begins("enter-client-code")
     await call.press(f"{call.client_code}#")
     await call.client_ear.begins("enter-pin")
@@ -29,7 +29,7 @@ async def sign_in(call, pin):
 
 
 async def gone(call, outcome=Outcome.CALLER_GONE):
-    """The client hangs up, and nothing was charged."""
+    """Hang up as the client, and check that nothing was charged."""
     await call.client.hang_up()
     row = await call.finished()
     assert row.outcome == outcome
@@ -152,7 +152,7 @@ async def test_a_number_that_is_not_in_service_is_announced_as_such(in_both_lang
 
 
 def everybodys(call):
-    """A number of the platform's that is no consultant's own."""
+    """A number of the platform shared by all consultants."""
     number = call.them.did.replace("+33639983", "+33639988")
     call.platform.database.do(
         lambda session: dids.add_number(session, call.settings, number=number, language=call.speech.language)

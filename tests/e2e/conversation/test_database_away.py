@@ -19,13 +19,13 @@ LONGEST_SILENCE = 9  # 5 s for the database, and a busy machine's own
 
 @pytest.fixture(scope="module")
 def timing():
-    """As is usual, but for short waits."""
+    """The usual time-outs, but shorter."""
     return Timing(ring_seconds=10, accept_seconds=5, key_seconds=3)
 
 
 @contextlib.contextmanager
 def away(platform):
-    """Nobody else can write to the database."""
+    """Lock the database against all other writers."""
     with platform.database.engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")  # with it begins a transaction that holds the write lock
         yield

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest.fixture(scope="module")
 def timing():
-    """The time between two questions is as short as can be, but for the announcements."""
+    """Time-outs with the shortest possible time between two questions."""
     return Timing(ring_seconds=30, accept_seconds=5, key_seconds=1)
 
 
@@ -42,12 +42,12 @@ class Held:
         raise AssertionError(f"there is no channel {self._unique}")
 
     async def seconds_left(self):
-        """How long Asterisk still lets it be."""
+        """Return the seconds until Asterisk's time-out."""
         shown = await self._asterisk.rx(f"core show channel {await self._name()}")
         return int(re.search(r"Time to Hangup: (\d+)", shown)[1]) - time.time()
 
     async def hurry(self, seconds=1):
-        """Let that time be over soon, as if one had waited."""
+        """Shorten the time-out, as if most of it had passed."""
         await self._asterisk.rx(f"dialplan set chanvar {await self._name()} TIMEOUT(absolute) {seconds}")
 
 
@@ -57,7 +57,7 @@ async def kill(platform):
 
 
 async def failed_and_free(call):
-    """The program, started anew, notes that the call failed, and nothing was charged."""
+    """Restart the program, and check that the call is `failed` and nothing was charged."""
     await call.platform.start()
     row = await call.platform.finished(call.call_id)
     assert (row.outcome, row.talk_from) == (Outcome.FAILED, None)

@@ -20,7 +20,7 @@ WARNED = 52
 
 @pytest.fixture(scope="module")
 def timing():
-    """Silence is found soon, but late enough that Asterisk's own time-out leaves time for the sentence before it."""
+    """Time-outs that detect silence soon, but leave time for a sentence before Asterisk's own time-out."""
     return Timing(
         ring_seconds=10,
         accept_seconds=4,
@@ -33,7 +33,7 @@ def timing():
 
 
 def why(call):
-    """What the program noted as the talk's end."""
+    """Return the end reason that the program recorded."""
     return call.platform.database.do(
         lambda session: session.scalar(
             select(CallEvent.detail).where(CallEvent.call_id == call.call_id, CallEvent.what == "left")

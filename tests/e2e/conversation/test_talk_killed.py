@@ -20,7 +20,7 @@ RTP_TIMEOUT = 5
 
 @pytest.fixture(scope="module")
 def timing():
-    """A line without a packet is ended soon."""
+    """Time-outs that end a silent line soon."""
     return Timing(
         ring_seconds=20, accept_seconds=5, key_seconds=4, rtp_timeout_seconds=RTP_TIMEOUT, one_way_seconds=4
     )
@@ -28,12 +28,12 @@ def timing():
 
 @pytest.fixture(scope="module")
 def rtcp_seconds():
-    """A dead line sends no report either, for as long as a talk is: its phone would be taken to be there."""
+    """An interval longer than a talk, because a phone that sends RTCP reports isn't treated as dead."""
     return 60
 
 
 def charged(call):
-    """How often the call was charged."""
+    """Return how many times the call was charged."""
     return call.platform.database.do(
         lambda session: session.scalar(
             select(func.count())

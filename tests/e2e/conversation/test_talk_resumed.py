@@ -19,18 +19,18 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest.fixture(scope="module")
 def timing():
-    """A consultant answers within some seconds."""
+    """Time-outs for a consultant who answers within a few seconds."""
     return Timing(ring_seconds=10, accept_seconds=4, key_seconds=4)
 
 
 @pytest.fixture(scope="module")
 def more_settings():
-    """A package is paid however short the talk was."""
+    """Settings in which a package is charged however short the talk was."""
     return "[billing]\nshort_call_seconds = 1"
 
 
 async def cut(call, phone, **choices):
-    """They talk, and the line of one breaks; the bill. Who is left is told, and hangs up."""
+    """Let them talk until one line drops, and return the bill. The other side hears why and hangs up."""
     await talks.begin(call, **choices)
     await asyncio.sleep(1.5)  # so long they talk
     await phone.drop()
@@ -42,7 +42,7 @@ async def cut(call, phone, **choices):
 
 
 async def go_on(call, first, price="1.55"):
-    """The client calls again, goes on at that price, and hears at the end what both parts were; the second one's bill."""
+    """Let the client call again, continue at that price, and hear the total. Return the second part's bill."""
     await call.dial()
     await talks.voice(call.client)
     await call.client_ear.begins("resume-offer")
@@ -113,7 +113,7 @@ async def test_the_package_is_not_paid_twice_and_free_minutes_count_on_the_sum(s
 
 
 async def offered(call, key=""):
-    """Call again, and press a key when going on is offered; whether it was before the price was told."""
+    """Call again, and press a key at the offer to continue. Return whether it came before the price."""
     await call.dial()
     if key:
         await call.client_ear.begins("resume-offer")

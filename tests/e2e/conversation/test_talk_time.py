@@ -22,12 +22,12 @@ SENTENCE_MORE = 0.8  # seconds that a voice may be away longer than the sentence
 
 @pytest.fixture(scope="module")
 def timing():
-    """Both are told early in the talk."""
+    """Time-outs with the warnings early in the talk."""
     return Timing(ring_seconds=20, accept_seconds=5, key_seconds=4, warning_seconds=WARNED)
 
 
 def why(call):
-    """What the program noted as the talk's end."""
+    """Return the end reason that the program recorded."""
     return call.platform.database.do(
         lambda session: session.scalar(
             select(CallEvent.detail).where(CallEvent.call_id == call.call_id, CallEvent.what == "left")
@@ -36,7 +36,7 @@ def why(call):
 
 
 def interrupted_only_by(call, *, client, consultant):
-    """Each heard the other's voice all through the talk, but for a moment at each of these sentences' spans."""
+    """Assert that each heard the other's voice throughout the talk, except during these sentences."""
     for phone, other, own, others in (
         (call.client, call.consultant, client, consultant),
         (call.consultant, call.client, consultant, client),
@@ -49,12 +49,12 @@ def interrupted_only_by(call, *, client, consultant):
 
 
 async def both(call, client, consultant):
-    """Wait until each has heard their own words; where."""
+    """Wait until each has heard their own sentence, and return where."""
     return await asyncio.gather(call.hears(client), call.consultant_hears(consultant))
 
 
 async def credit_is_used_up(call):
-    """At 60.00 a minute a second is one euro: 62 of them are there."""
+    """At 60.00 a minute, a second costs one euro, and the credit is 62 euros."""
     await talks.begin(call)
     await call.platform.marked(call.call_id, "warned", 30)
     client, consultant = await both(
@@ -76,7 +76,7 @@ async def credit_is_used_up(call):
 
 
 async def package_goes_on(call):
-    """No key in the package's last minute: it goes on by the minute. Before and after it the key does nothing."""
+    """Without the key in the package's last minute, billing continues per minute. At other times, the key has no effect."""
     await talks.begin(call, package=True)
     await call.press("9")
     await call.platform.marked(call.call_id, "package warned", 30)
@@ -104,7 +104,7 @@ async def package_goes_on(call):
 
 
 async def package_is_enough(call):
-    """The key in the package's last minute, pressed in the middle of the sentence: the talk ends with the package."""
+    """The key in the package's last minute, pressed during the sentence, ends the talk with the package."""
     await talks.begin(call, package=True)
     await call.platform.marked(call.call_id, "package warned", 30)
     first, *_ = call.speech.package_ends(WARNED, Decimal("1.55"), "EUR", "9")

@@ -34,7 +34,7 @@ FURTHER = (
 
 
 async def arrives_and_ends(carrier, caller, *more):
-    """The call comes to the program, and ends when the caller hangs up."""
+    """Check that the call reaches the program and ends when the caller hangs up."""
     before = carrier.ids()
     await caller.invite(*more)
     accepted = await caller.final()
@@ -69,7 +69,7 @@ async def test_a_call_id_of_every_visible_character_is_served(carrier):
 
 
 async def test_a_channel_that_cannot_be_listed_stops_no_recovery(own):
-    """The call comes to the application past the dialplan's look at it, as on an Asterisk with an older dialplan."""
+    """The call reaches the application without the dialplan's check, as with an older dialplan."""
     async with own() as carrier:
         await carrier.platform.start()
         etc = carrier.platform.settings.asterisk_home / "etc" / "extensions.conf"

@@ -28,7 +28,7 @@ TO = {
 
 
 async def dialled(carrier, to, *more, uri=b"taxi01"):
-    """Call the registered contact; what the call's row says was dialled, and how it ended."""
+    """Call the registered contact, and return the dialled number and the outcome in the call's row."""
     before = carrier.ids()
     uri = b"sip:%s@127.0.0.1:%d" % (uri, carrier.platform.sip_port)
     caller = carrier.caller(number="+33639989999", uri=uri, to_=to)

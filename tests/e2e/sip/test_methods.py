@@ -73,7 +73,7 @@ async def test_what_comes_in_a_call_neither_ends_it_nor_calls_anybody(carrier):
 
 
 async def replaced(carrier, caller):
-    """Another INVITE that claims to replace a caller's dialog, whose identifiers only the two ends know."""
+    """Send an INVITE that claims to replace a caller's dialog, whose identifiers only the two ends know."""
     thief = carrier.caller(number="+33639989998")
     await thief.invite(b"Replaces: %s;to-tag=%s;from-tag=%s" % (caller.call_id, caller.to_tag, caller.tag))
     await thief.final()
@@ -115,7 +115,7 @@ async def test_a_replaces_header_that_names_no_dialog_is_refused(carrier):
 
 
 async def refused(carrier, invite):
-    """The 403 to this INVITE, known by its branch."""
+    """Wait for the 403 to this INVITE, identified by its branch."""
     await carrier.wire.next(lambda each: each.status == 403 and answers(each, invite))
 
 

@@ -29,7 +29,7 @@ CONTACTS = (
 
 
 def other_invites(carrier):
-    """INVITEs to others than the consultant's phones."""
+    """Return the INVITEs to anything other than the consultant's phones."""
     return [
         each.start
         for each in carrier.wire.requests("INVITE")
@@ -38,13 +38,13 @@ def other_invites(carrier):
 
 
 def channels_ever(carrier):
-    """How many channels there have been, those of a moment included: the event log has a row of each."""
+    """Return how many channels have existed, even briefly, according to the event log."""
     log = carrier.platform.settings.cel_file
     return log.read_text().count("CHAN_START") if log.exists() else 0
 
 
 async def redirected(carrier, *answers):
-    """A call whose phones answer one after the other with a status and a Contact, and the rest are busy; its row."""
+    """Make a call whose phones answer in turn with a status and a Contact, or else are busy. Return its row."""
     caller = carrier.caller()
     call_id = await carrier.rings(caller)
     for phone, (status, contact) in itertools.zip_longest(

@@ -12,7 +12,7 @@ SHARED_DID = "+33199001200"
 
 
 def both_methods(line, key, later):
-    """A press by RTP events (RFC 4733), and so much later the same by SIP INFO."""
+    """Press a key by RTP events (RFC 4733), and repeat it later by SIP INFO."""
 
     async def info():
         await asyncio.sleep(later)

@@ -20,7 +20,7 @@ LONG = TIMEOUT * 2 + 1
 
 
 def decoded(alaw: bytes):
-    """A-law (G.711) as samples."""
+    """Decode A-law (G.711) to samples."""
     value = np.frombuffer(bytes(alaw), np.uint8) ^ 0x55
     exponent, mantissa = (value >> 4) & 7, (value & 0xF).astype(np.int32)
     size = np.where(
@@ -42,7 +42,7 @@ async def repeat(act, every=1.0):
 
 
 async def goes_on(call, seconds=LONG):
-    """The talk goes on for so long."""
+    """Check that the talk continues for this long."""
     until = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until:
         assert call.why() is None
@@ -50,7 +50,7 @@ async def goes_on(call, seconds=LONG):
 
 
 def left_first(call):
-    """Who was the first to leave the talk, as `call explain` tells it."""
+    """Return who left the talk first, according to `call explain`."""
     story = call.platform.database.read(lambda session: explain(session, session.get_one(Call, call.call_id)))
     return story["talk"]["left_first"]
 
