@@ -152,20 +152,20 @@ class Channels:
         """The number of RTP packets (RFC 3550) received from a leg's phone; None if Asterisk does not answer."""
         try:
             if leg.sip_call_id is None:
-                found = await self._ari.request("GET", path("channels", leg.id))
-                leg.dialog_is(str(found.get("protocol_id", "")))
-            found = await self._ari.request("GET", path("channels", leg.id, "rtp_statistics"))
+                channel = await self._ari.request("GET", path("channels", leg.id))
+                leg.dialog_is(str(channel.get("protocol_id", "")))
+            statistics = await self._ari.request("GET", path("channels", leg.id, "rtp_statistics"))
         except AriError:
             return None
-        return RtpCount(int(found["rxcount"]), found.get("local_ssrc"))
+        return RtpCount(int(statistics["rxcount"]), statistics.get("local_ssrc"))
 
     async def poll_hold(self, leg: Leg) -> None:
         """Ask Asterisk whether a leg's phone has the call on hold, since the event may have been missed."""
         with contextlib.suppress(AriError):
-            found = await self._ari.request(
+            variable = await self._ari.request(
                 "GET", path("channels", leg.id, "variable"), {"variable": "CHANNEL(rtp,hold)"}
             )
-            leg.holds(str(found["value"]) == "1")
+            leg.holds(str(variable["value"]) == "1")
 
     async def refresh_session(self, leg: Leg) -> None:
         """Send a re-INVITE, so that the phone states the direction of its audio again."""
@@ -198,10 +198,10 @@ class Channels:
     async def are_bridged(self, bridge: str, *legs: Leg) -> bool:
         """Whether these legs are in a bridge now."""
         try:
-            found = await self._ari.request("GET", path("bridges", bridge))
+            details = await self._ari.request("GET", path("bridges", bridge))
         except NotFoundError:
             return False
-        return {leg.id for leg in legs} <= set(found["channels"])
+        return {leg.id for leg in legs} <= set(details["channels"])
 
     async def unbridge(self, bridge: str, *legs: Leg) -> None:
         """Take legs out of a bridge, in this order. They stay connected but no longer hear each other."""

@@ -120,10 +120,10 @@ class HepListener(asyncio.DatagramProtocol):
     def _sip(self, call_id: str, message: bytes) -> None:
         head, _, body = message.partition(b"\r\n\r\n")
         head = head.replace(b"\r\n", b"\n")
-        found = _CSEQ.search(head)
-        if found is None:
+        cseq = _CSEQ.search(head)
+        if cseq is None:
             return
-        number, method = int(found[1]), found[2].upper()
+        number, method = int(cseq[1]), cseq[2].upper()
         if method == b"BYE":
             self._silent.pop(call_id, None)
             return

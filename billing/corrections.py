@@ -41,9 +41,7 @@ def correct(session: Session, call: Call, reason: str) -> None:
             _correct(session, call, reason)
     except (LedgerError, ValueError) as error:
         log.warning("call %s was priced before everything was known: %s", call.id, error)
-        call.review = (
-            f"priced before it was known that {reason}; the price stands. See: call rate --again, refund"
-        )
+        call.review = f"priced before it was known that {reason}; the price is unchanged. See: call rate --again, refund"
     except DBAPIError as error:
         if not isinstance(error, IntegrityError):
             raise  # the whole transaction is repeated

@@ -201,9 +201,9 @@ def _unpriced(session: Session) -> Iterator[Problem]:
     )
     for key, charged_call in session.execute(charged):
         yield Problem("unpriced", key, f"call {charged_call} was charged and has no receipt")
-    for each in unpriced.find(session):
-        text = f"the call is over and can't be priced: {each.why}. Once the cause is gone: taxiphone call rate {each.call_id}"
-        yield Problem("unpriced", each.call_id, text)
+    for call in unpriced.find(session):
+        text = f"the call is over and can't be priced: {call.why}. Once the cause is gone: taxiphone call rate {call.call_id}"
+        yield Problem("unpriced", call.call_id, text)
 
 
 def _left_held(session: Session) -> Iterator[Problem]:

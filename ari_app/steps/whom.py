@@ -105,8 +105,8 @@ async def _ask_code(call: LiveCall, client: Client) -> Consultant:
         if not pressed.keys:
             before = ()
             continue
-        found = await call.database.query(partial(consultants.consultant_by_code, code=pressed.keys))
-        if found is not None and pressed.end != "*":
-            return found
+        consultant = await call.database.query(partial(consultants.consultant_by_code, code=pressed.keys))
+        if consultant is not None and pressed.end != "*":
+            return consultant
         before, outcome = call.sounds("unknown-code"), Outcome.UNKNOWN_CODE
     raise NoTalkError(outcome)

@@ -50,7 +50,7 @@ def parse(line: str) -> Row:
     try:
         return _parse(line)
     except ValueError:
-        begins = [found.start() for found in _BEGIN.finditer(line)]
+        begins = [match.start() for match in _BEGIN.finditer(line)]
         if not begins or begins[-1] == 0:
             raise
         return _parse(line[begins[-1] :])
@@ -83,12 +83,12 @@ def _parse(line: str) -> Row:
     if _QUOTED.fullmatch(line) is None:
         raise ValueError("its columns are not each in quotes, as Asterisk writes them")
     event, time, channel, linked, name, *_, note, extra = columns
-    found = _TIME.fullmatch(time)
-    if found is None:
+    match = _TIME.fullmatch(time)
+    if match is None:
         raise ValueError(
             f"its time {time[:40]!r} is not in seconds with six decimals (cel.conf: dateformat unset)"
         )
-    microseconds = int(found[1]) * 1_000_000 + int(found[2])
+    microseconds = int(match[1]) * 1_000_000 + int(match[2])
     at = _EPOCH + timedelta(microseconds=microseconds)
     return Row(
         event[:32],

@@ -28,9 +28,7 @@ BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
 CUT_BY_CLOCK = "cut when the clock was set"  # a detail of LEFT
 _AFTER = (PRICED, "ended")
-_NOTHING = (
-    "Asterisk's log has nothing of this talk: it was priced to the last proof of it that the program has"
-)
+_NOTHING = "Asterisk's log has nothing about this talk: it was priced up to the last proof of it that the program has"
 _SET_BACK = timedelta(seconds=1)  # rows written out of order differ by less than this
 
 
@@ -41,9 +39,8 @@ def legs(call: Call) -> tuple[str, str]:
 
 def rows_of(session: Session, call: Call) -> list[CelRow]:
     """Return Asterisk's rows of the call's two legs in the order in which they were read, without duplicates."""
-    ours = CelRow.channel.in_(legs(call))
-    found = session.scalars(select(CelRow).where(ours).order_by(CelRow.id))
-    return list({(row.event, row.at, row.channel, str(row.extra)): row for row in found}.values())
+    rows = session.scalars(select(CelRow).where(CelRow.channel.in_(legs(call))).order_by(CelRow.id))
+    return list({(row.event, row.at, row.channel, str(row.extra)): row for row in rows}.values())
 
 
 def talk_of(
@@ -62,19 +59,19 @@ def talk_of(
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
-    bridge, noted = talk_bridge(call.id), _events(session, call)
-    seen = _seen(noted, over_by)
+    bridge, call_events = talk_bridge(call.id), _events(session, call)
+    seen = _seen(call_events, over_by)
     found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
     if found is None:
         return _only_seen(seen)
     if found.complete:
         found = two_clocks.reconcile(found, seen)
-        cut = any(event.what == LEFT and event.detail == CUT_BY_CLOCK for event in noted)
+        cut = any(event.what == LEFT and event.detail == CUT_BY_CLOCK for event in call_events)
         # Asterisk hung up both legs, so neither side left first.
         return replace(found, left_first=None, cut_by_clock=True) if cut else found
     least = two_clocks.proven(seen)
     if least is None:
-        proofs = [Event(ALIVE, event.at, call.client_channel) for event in noted if event.what == ALIVE]
+        proofs = [Event(ALIVE, event.at, call.client_channel) for event in call_events if event.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
     return _as_proven(found.start, least, NO_END)
 
@@ -108,16 +105,16 @@ def in_talk(session: Session, call: Call, at: datetime) -> datetime:
     return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
 
 
-def steadily(noted: CallEvent) -> datetime:
+def steadily(event: CallEvent) -> datetime:
     """Return when an event was recorded, as `store.types.steady` of this process, or by the wall clock if unknown."""
-    if noted.boot is None or noted.boot != boot():
-        return noted.at
-    return steady() - timedelta(microseconds=monotonic_us() - noted.monotonic_us)
+    if event.boot is None or event.boot != boot():
+        return event.at
+    return steady() - timedelta(microseconds=monotonic_us() - event.monotonic_us)
 
 
-def since(noted: CallEvent) -> timedelta:
+def since(event: CallEvent) -> timedelta:
     """Return how long ago an event was recorded, by the monotonic clock if that was in this boot of the machine."""
-    then, at = _moment(noted), moment()
+    then, at = _moment(event), moment()
     same_boot = then.boot is not None and then.boot == at.boot
     return two_clocks.passed(then, at) if same_boot else at.at - then.at
 
@@ -131,16 +128,16 @@ def _events(session: Session, call: Call) -> list[CallEvent]:
     return [event for event in events if priced is None or event.id <= priced]
 
 
-def _seen(noted: list[CallEvent], over_by: Moment | None) -> Observed:
+def _seen(events: list[CallEvent], over_by: Moment | None) -> Observed:
     def first(*names: str) -> Moment | None:
-        return next((_moment(event) for event in noted if event.what in names), None)
+        return next((_moment(event) for event in events if event.what in names), None)
 
     return Observed(
         before=first(BRIDGING),
         bridged=first(BRIDGED, ALIVE),
-        inside=tuple(_moment(event) for event in noted if event.what == ALIVE),
+        inside=tuple(_moment(event) for event in events if event.what == ALIVE),
         parted=first(PARTED),
-        after=(*(_moment(event) for event in noted if event.what in _AFTER), *filter(None, [over_by])),
+        after=(*(_moment(event) for event in events if event.what in _AFTER), *filter(None, [over_by])),
     )
 
 

@@ -74,18 +74,18 @@ def proven(seen: Observed) -> timedelta | None:
     return max(_NONE, passed(begin, last))
 
 
-def reconcile(found: Talk, seen: Observed) -> Talk:
+def reconcile(talk: Talk, seen: Observed) -> Talk:
     """Return the talk to bill: as in the log, or the shortest that fits what the program saw, with `doubt` set.
 
     Args:
-        found: the complete talk, according to the log.
+        talk: the complete talk, according to the log.
         seen: what the program saw; if it saw nothing, only the log counts.
     """
     seen = seen.of_one_boot()
-    logged, sane = found.end - found.start, all(end >= begin for begin, end in found.stretches)
+    logged, sane = talk.end - talk.start, all(end >= begin for begin, end in talk.stretches)
     begin, over = seen.before or seen.bridged, _first_after(seen)
     if begin is None or over is None:
-        return found if sane else _cut(found, _NONE, "the wall clock was set back in this talk")
+        return talk if sane else _cut(talk, _NONE, "the wall clock was set back in this talk")
     least = proven(seen) or _NONE
     most = passed(begin, over)
     set_by = step(seen.bridged or begin, over)
@@ -97,7 +97,7 @@ def reconcile(found: Talk, seen: Observed) -> Talk:
     was_set = abs(set_by) > TOLERANCE
     agrees = best is not None and abs(logged - best) <= TOLERANCE
     if sane and fits(logged) and (agrees or not was_set):
-        return found
+        return talk
     lengths = [] if best is None else [best]
     if was_set:
         lengths += [length for length in (logged, logged - set_by) if fits(length)]
@@ -109,28 +109,26 @@ def reconcile(found: Talk, seen: Observed) -> Talk:
         why = f"the wall clock was set {_direction(set_by)} in this talk or after it"
     else:
         why = "Asterisk's clock and this program's differ"
-    return _cut(found, shortest, f"{why}: the log says {_seconds(logged):.6f} s")
+    return _cut(talk, shortest, f"{why}: the log says {_seconds(logged):.6f} s")
 
 
-def _cut(found: Talk, length: timedelta, why: str) -> Talk:
+def _cut(talk: Talk, length: timedelta, why: str) -> Talk:
     """Return the talk with another duration, counted from its beginning."""
     microsecond = timedelta(microseconds=1)
-    microseconds = (
-        min(found.microseconds, length // microsecond) if _adds_up(found) else length // microsecond
-    )
-    end = found.start + timedelta(microseconds=microseconds)
+    microseconds = min(talk.microseconds, length // microsecond) if _adds_up(talk) else length // microsecond
+    end = talk.start + timedelta(microseconds=microseconds)
     return replace(
-        found,
+        talk,
         end=end,
         microseconds=microseconds,
-        stretches=((found.start, end),),
-        doubt=f"{why}; {_seconds(end - found.start):.6f} s are proven and billed",
+        stretches=((talk.start, end),),
+        doubt=f"{why}; {_seconds(end - talk.start):.6f} s are proven and billed",
     )
 
 
-def _adds_up(found: Talk) -> bool:
+def _adds_up(talk: Talk) -> bool:
     """Whether the log has several valid stretches, so that the time between them isn't talk."""
-    return len(found.stretches) > 1 and all(end >= begin for begin, end in found.stretches)
+    return len(talk.stretches) > 1 and all(end >= begin for begin, end in talk.stretches)
 
 
 def _last_inside(seen: Observed) -> Moment | None:

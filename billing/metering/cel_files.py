@@ -93,7 +93,7 @@ def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
     They are found by the usual names of rotated files, compressed or not: `taxiphone.csv.1`, `taxiphone.csv-20261126.gz`,
     `taxiphone-20261126.csv`.
     """
-    found: dict[str, LogFile] = {}
+    files: dict[str, LogFile] = {}
     unreadable = []
     for name in sorted(path.parent.glob(f"{path.stem}*{path.suffix}*")):
         if name == path or not name.is_file():
@@ -111,9 +111,9 @@ def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
             unreadable.append(Unreadable(name, error.strerror or str(error)))
             continue
         # A file that is being compressed exists twice; the uncompressed one is complete.
-        if file is not None and (file.identity not in found or found[file.identity].compressed):
-            found[file.identity] = file
-    return sorted(found.values(), key=_written), unreadable
+        if file is not None and (file.identity not in files or files[file.identity].compressed):
+            files[file.identity] = file
+    return sorted(files.values(), key=_written), unreadable
 
 
 def whole_lines(file: LogFile, offset: int, *, closed: bool = False) -> Iterator[tuple[int, str, int]]:

@@ -28,8 +28,8 @@ def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
         if row["event"] != HANGUP or asked_for(row["extra"].get("hangupcause")):
             continue
         channel: str = row["channel"]
-        ours = or_(Call.client_channel == channel, Call.id == channel.split(CONSULTANT_LEG, maxsplit=1)[0])
-        for call in session.scalars(select(Call).where(ours, Call.status == Status.RATED)).all():
+        has_leg = or_(Call.client_channel == channel, Call.id == channel.split(CONSULTANT_LEG, maxsplit=1)[0])
+        for call in session.scalars(select(Call).where(has_leg, Call.status == Status.RATED)).all():
             _correct(session, call)
 
 

@@ -147,5 +147,5 @@ def _review(facts: Facts, audible: Talk, allowed: Decimal) -> str | None:
         return facts.talk.doubt[:_LONGEST_REVIEW]
     overrun = audible.seconds - allowed
     if overrun > _OVERRUN_SECONDS:
-        return f"the talk went on for {overrun:f} s beyond the credit that was held; they were not charged"
+        return f"the talk lasted {overrun:f} s longer than the held credit allowed; this time was not charged"
     return None

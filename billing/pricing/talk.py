@@ -20,7 +20,7 @@ BRIDGE_ENTER, BRIDGE_EXIT = "BRIDGE_ENTER", "BRIDGE_EXIT"
 HANGUP, CHAN_END = "HANGUP", "CHAN_END"
 GONE = frozenset({HANGUP, CHAN_END})
 CLIENT, CONSULTANT, BOTH = "client", "consultant", "both"
-NO_END = "Asterisk's log has no end of this talk: it was priced to the last proof that it went on"
+NO_END = "Asterisk's log has no end of this talk: it was priced up to the last proof that it was in progress"
 # Asterisk hung up a leg that had stopped sending packets (chan_pjsip: requested channel unavailable).
 RTP_TIMED_OUT = 44
 # Q.850: not set (Asterisk's own time-out), normal clearing, busy, no answer, rejected, unspecified.
@@ -96,14 +96,14 @@ def talk(
             A stretch may then end before it begins.
     """
     legs = {client: CLIENT, consultant: CONSULTANT}
-    ours = [event for event in events if event.channel in legs]
+    leg_events = [event for event in events if event.channel in legs]
     if not as_written:
-        ours.sort(key=_at)
+        leg_events.sort(key=_at)
     inside: frozenset[str] = frozenset()
     since: datetime | None = None
     stretches: list[tuple[datetime, datetime]] = []
     left: str | None = None
-    for at, together in itertools.groupby(ours, key=_at):
+    for at, together in itertools.groupby(leg_events, key=_at):
         after = _moved(inside, list(together), bridge)
         if since is None and len(after) == len(legs):
             since = at
@@ -114,7 +114,7 @@ def talk(
             left = gone[0] if len(gone) == 1 else BOTH
         inside = after
     if since is not None:
-        stretches.append((since, ours[-1].at))
+        stretches.append((since, leg_events[-1].at))
         left = None
     if not stretches:
         return None
@@ -125,7 +125,7 @@ def talk(
         stretches=tuple(stretches),
         left_first=left,
         complete=since is None,
-        ended_by=None if left is None else _ended_by(ours, legs, left, stretches[-1][1]),
+        ended_by=None if left is None else _ended_by(leg_events, legs, left, stretches[-1][1]),
     )
 
 

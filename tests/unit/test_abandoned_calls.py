@@ -51,7 +51,9 @@ async def test_it_is_priced_while_the_program_runs(house: Any, ended: str) -> No
     await watched(house, lambda: house.get(ended).status == Status.RATED, {ended})
     found = house.get(ended)
     assert (found.billed_seconds, found.receipt.total) == (60, 155)
-    assert found.review.startswith("Asterisk's log has no end of this talk: it was priced to the last proof")
+    assert found.review.startswith(
+        "Asterisk's log has no end of this talk: it was priced up to the last proof"
+    )
     assert house.balance("hold", ended) == 0
     assert house.problems() == []
 
@@ -63,7 +65,7 @@ async def test_a_talk_that_the_log_has_nothing_of_is_priced_from_what_the_progra
     await watched(house, lambda: house.get(call_id).status == Status.RATED, {call_id})
     found = house.get(call_id)
     assert (found.billed_seconds, found.receipt.total) == (84, 217)
-    assert found.review.startswith("Asterisk's log has nothing of this talk")
+    assert found.review.startswith("Asterisk's log has nothing about this talk")
     assert house.problems() == []
 
 
@@ -74,7 +76,7 @@ def test_a_talk_whose_beginning_was_lost_is_not_closed_for_nothing(house: Any, e
     Meter(house.settings, house.database).read_once()
     found = house.get(other)
     assert (found.status, found.receipt.total) == (Status.RATED, 155)
-    assert "nothing of this talk" in found.review
+    assert "nothing about this talk" in found.review
     assert house.get(ended).status == Status.ENDED
 
 

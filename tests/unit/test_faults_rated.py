@@ -146,7 +146,7 @@ def test_where_asterisk_died_the_earlier_of_the_two_ends_counts(house: Any) -> N
     Meter(house.settings, house.database).abandoned([call_id], patience=0)
     call = house.get(call_id)
     assert (call.receipt.total, call.dropped) == (155, True)
-    assert "to the last proof that it went on, at 2025-11-22 21:21:00 UTC" in call.review
+    assert "to the last proof that it was in progress, at 2025-11-22 21:21:00 UTC" in call.review
     assert house.problems() == []
 
 

@@ -51,7 +51,7 @@ def test_the_talk_is_priced_to_the_last_mark_that_it_went_on(house: Any, call_id
     assert (found.status, found.receipt.total, found.billed_seconds) == ("rated", 155, 60)
     assert found.talk_to == BEGIN + timedelta(seconds=59.5)
     assert found.review == (
-        "Asterisk's log has no end of this talk: it was priced to the last proof that it went on, "
+        "Asterisk's log has no end of this talk: it was priced up to the last proof that it was in progress, "
         "at 2025-11-22 21:20:59 UTC"
     )
     assert house.balance("wallet", 1) == 10_000 - 155

@@ -95,7 +95,7 @@ def test_rerating_clears_a_review_without_a_reason(house: Any) -> None:
     call_id = house.call(house.client(credit=155), 1)
     house.write(*house.talk(call_id, "100"))
     meter(house)
-    assert "40.000000 s beyond" in house.get(call_id).review
+    assert "40.000000 s longer than the held credit" in house.get(call_id).review
     end_later(house, call_id, "60.5")
     assert not again(house, call_id), "what was held was charged before too"
     assert house.get(call_id).review is None
@@ -110,7 +110,7 @@ def test_rerating_marks_a_call_for_review_where_rating_would(house: Any) -> None
     assert house.get(call_id).review is None
     end_later(house, call_id, "100")
     assert again(house, call_id)
-    assert "40.000000 s beyond" in house.get(call_id).review
+    assert "40.000000 s longer than the held credit" in house.get(call_id).review
 
 
 @pytest.mark.parametrize("status", ["captured", "ready"])
@@ -324,5 +324,5 @@ def test_a_settlement_by_hand() -> None:
     assert (found.price.commission, found.price.consultant, found.price.vat) == (197, 458, 109)
     assert (
         found.review
-        == "the talk went on for 40.000000 s beyond the credit that was held; they were not charged"
+        == "the talk lasted 40.000000 s longer than the held credit allowed; this time was not charged"
     )
