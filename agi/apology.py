@@ -44,7 +44,7 @@ class Apology:
         except SQLAlchemyError as error:
             language = self._settings.platform.language
             log.error(
-                "a caller hears the apology in %s, since the database did not answer: %s",
+                "a caller hears the apology in %s, because the database did not respond: %s",
                 language,
                 error.args[0],  # without the SQL statement, which contains the caller's number
             )

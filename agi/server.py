@@ -77,7 +77,7 @@ class AgiServer:
             script = self._scripts.get(headers.get("agi_network_script", ""))
             if script is None:
                 log.warning(
-                    "FastAGI was asked for an unknown script; the files of Asterisk may be out of date"
+                    "FastAGI received a request for an unknown script; Asterisk's configuration may be out of date"
                 )
                 return
             if not hmac.compare_digest(headers.get("agi_arg_1", "").encode(), script.secret.encode()):

@@ -45,7 +45,7 @@ async def start_asterisk(
         # Sounds recorded since `asterisk config` are used from this start on, as with an embedded Asterisk.
         link_prompts(settings)
         sharing.share(settings)
-        say("Asterisk: yours; its files come from `taxiphone asterisk config`")
+        say("Asterisk: your own, configured by `taxiphone asterisk config`")
         return None
     found = locate.find(settings)
     bounds = Bounds(settings.asterisk.log_megabytes * 1_000_000)
@@ -53,7 +53,7 @@ async def start_asterisk(
     link_prompts(settings)
     files = config.render(settings, credentials.load(settings), found)
     if await _take_over(server, files, say):
-        say(f"Asterisk {found.version_text}: already running, with its calls; taken over")
+        say(f"Asterisk {found.version_text}: already running; taken over with its calls")
     else:
         for port in check_asterisk.asterisk_ports(settings.asterisk):
             if port.ok is False:
@@ -83,11 +83,11 @@ async def _take_over(server: AsteriskServer, files: dict[str, str], say: Say) ->
     if not others:
         return True
     if _NO_CHANNEL.search(await server.rx("core show channels count")):
-        log.info("Asterisk is restarted, since its files have changed: %s", ", ".join(others))
+        log.info("restarting Asterisk, because its configuration has changed: %s", ", ".join(others))
         await server.stop()
         return False
     say(
-        f"Asterisk: has calls, and runs with files of earlier settings or an earlier version: {', '.join(others)}. "
-        "New calls may fail until it is restarted. When no call is in progress, restart `taxiphone serve`."
+        f"Asterisk: has calls and runs with an older configuration: {', '.join(others)}. New calls may fail until "
+        "it is restarted. When no call is in progress, restart `taxiphone serve`."
     )
     return True

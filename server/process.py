@@ -179,7 +179,7 @@ class Process:
         except TimeoutError:
             raise AsteriskStartError(
                 f"Asterisk's ARI on 127.0.0.1:{self._settings.asterisk.http_port} did not answer within "
-                f"{_READY_SECONDS} s. `taxiphone asterisk check` tells more."
+                f"{_READY_SECONDS} s. To find the cause, run: taxiphone asterisk check"
             ) from None
         await parts.application.check_ports()
         self._up_once = True
@@ -209,12 +209,12 @@ class Process:
             )
             await first_of(application.drain(), self._signalled_again.wait(), _any_ends(parts.tasks))
         if application.calls:
-            self._say(f"Ending {application.calls} call(s); talks are priced.")
+            self._say(f"Ending {application.calls} call(s) and pricing their talks.")
         if parts.asterisk_died:
             application.asterisk_has_gone()
         elif application.calls and not await application.connected(_AWAY_SECONDS):
             log.warning(
-                "Asterisk is away: calls that it still has are left to it, and priced at the next start"
+                "Asterisk is unreachable: calls that it still has continue, and are priced at the next start"
             )
             application.asterisk_has_gone()
         await application.hang_up_all()
@@ -287,7 +287,7 @@ async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) ->
         if error := task.exception():
             raise error
         raise AsteriskStartError(
-            f"{task.get_name()} ended unexpectedly; see the log. Calls can't be taken any more."
+            f"{task.get_name()} ended unexpectedly; see the log. No more calls are taken."
         )
 
 

@@ -130,7 +130,7 @@ class Database:
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
-            while not doing.done():  # and be it cancelled again
+            while not doing.done():  # even if it is cancelled again
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({doing})
             raise

@@ -16,11 +16,11 @@ from taxiphone.directory import pins
 
 _REAL_HASHER = pins._HASHER
 
-# Hundreds of processes are started, and to compile the program anew takes each of them a second.
+# Hundreds of processes are started, and compiling the program again would take each of them a second.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Longest first, so that no process is left with one of them at the end.
+# Longest first, so no process starts a long one at the end.
 _LONG = (
     "test_serve",
     "test_external_asterisk",

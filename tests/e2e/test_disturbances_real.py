@@ -30,7 +30,7 @@ CALLS, AT_ONCE, SEED = 24, 8, 20261122
 TALK_SECONDS, LONGEST_SECONDS = 1.5, 60
 FEE = 500
 
-# Whoever has just got so far is being told, or asked, something; the keys are those that let the call go on.
+# Prompts that announce or ask something, with the keys that let the call continue.
 CLIENTS = {
     "received": "",
     "price told": "#",

@@ -80,7 +80,7 @@ async def test_a_talk_whose_program_was_killed_is_priced_once_from_the_log(own):
     call_id = await talk(own)
     await asyncio.sleep(1)
     await kill(own)
-    await asyncio.sleep(1)  # the talk goes on without us
+    await asyncio.sleep(1)  # the talk continues without the program
     await own.client.hang_up()
     await asyncio.sleep(1.5)  # the consultant is left alone in the bridge, as nobody is there to hang up
     await own.consultant.hang_up()

@@ -35,7 +35,7 @@ OWN_DID, SHARED_DID = "+33199001234", "+33199001235"
 CLIENT, BLOCKED, POOR = "+33639980001", "+33639980003", "+33639980004"
 DAY = 86_400
 
-# Who has nothing else to do does what lets the call go on.
+# By default, people do what lets the call continue.
 USUAL = (
     "consultant rings: answer",
     "consultant hears accept-menu: press 1",

@@ -111,7 +111,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
     while world.asterisk.core.known:
         await asyncio.sleep(1)
     await world.price()
-    await asyncio.sleep(PROGRAM_SECONDS)  # so long the meter waits for the program's word
+    await asyncio.sleep(PROGRAM_SECONDS)  # the meter waits this long for the program to record the end
     await world.price()
     call = only_talk_was_charged(arrived.id, wallets, ears.talked)
     assert call.receipt.total <= 5000

@@ -27,7 +27,7 @@ from taxiphone.store.models import ClientNumber, SignIn
 SHARED, NOAS, LOUS, MIAS = "+33199001235", "+33199001236", "+33199001237", "+33199001238"
 DEE, UNKNOWN, HIDDEN = "+33639980005", "+33639980099", ""
 CODE, PIN = "58230917", "480257"
-LATER = 7200  # seconds: no line that was cut goes on, no consultant is paused, no PIN waits any more
+LATER = 7200  # seconds after which no dropped call can be continued and no pause remains
 PRICE = Decimal("1.55")
 TEXTS = SHIPPED.texts("en")
 PIECES = {piece: name for name, pieces in TEXTS.templates.items() for piece in pieces}
@@ -128,7 +128,7 @@ STORIES = (
     ),
 )
 
-# `{right}` are the keys that let the story go on, from this prompt or at the next question.
+# `{right}` are the keys with which the story continues, at this prompt or at the next question.
 DISTURBANCES = {
     "hangs up": "hang up",
     "silence": "nothing",

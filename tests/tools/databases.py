@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from taxiphone.bench.postgres import PostgresServer
 from taxiphone.store.database import Database
 
-# No test cuts the power: what a server has confirmed need not be on the disk. Nothing is vacuumed at a moment of its own.
+# Tests don't need durability after a power cut. Autovacuum is off, so it can't run at a random moment.
 NO_POWER_CUTS = {
     "fsync": "off",
     "synchronous_commit": "off",

@@ -77,7 +77,7 @@ WRITES = {
     "init": ["{folder}/other.toml", "--cli", "+33199001200", "--trunk", "192.0.2.10"],
 }
 
-# Ends with a sentence on standard error, since there is no Asterisk and no recording to act on.
+# Ends with a message on standard error, because there is no Asterisk and no recording.
 REFUSED = {
     "asterisk status": [],
     "asterisk stop": [],
@@ -87,7 +87,7 @@ REFUSED = {
     "prompts name": ["consultant", "101", "--drop-recording"],
 }
 
-# Prints no data: it acts, and says that it is done; or prints what another program has to read as it is.
+# Prints no data: it confirms an action, or prints a format for another program.
 NO_JSON = {
     "init",
     "serve",
@@ -106,7 +106,7 @@ NO_JSON = {
     "man",
 }
 
-# Not tried here, for the reason given; what they print goes the same way.
+# Not run here, for the reason given.
 LEFT_OUT = {
     "serve": "runs until it is ended: tests/e2e",
     "demo": "a real call: tests/e2e",

@@ -131,7 +131,7 @@ def test_what_comes_after_a_step_names_its_outcomes(name):
     number = NAMES.index(name) + 1
     (title,) = re.findall(rf"^## ({number}\. .*)$", TEXT, re.MULTILINE)
     following = section(title).partition("\nNext: ")[2]
-    # Those of the bridge are told together with the step before it.
+    # The bridge's outcomes are listed with the previous step's.
     with_it = {*OUTCOMES[NAMES[-1]]} if name == NAMES[-2] else set()
     assert {each for each in quoted(following) if each in {*Outcome}} == {*OUTCOMES[name]} | with_it
 

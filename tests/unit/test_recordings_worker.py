@@ -371,7 +371,7 @@ async def test_one_recording_that_fails_does_not_keep_the_next_waiting(studio: S
     bad, good = studio.priced(), studio.priced()
     studio.capture(bad)
     studio.capture(good)
-    # A folder stands where the first one's MP3 is to go.
+    # There is a folder at the path of the first one's MP3.
     studio.change(bad, mp3=f"{bad}-x.mp3")
     (studio.settings.recordings / f"{bad}-x.mp3" / "in the way").mkdir(parents=True)
     async with studio.working():

@@ -17,7 +17,7 @@ from taxiphone.settings_sections import Section
 PLATFORM = '[platform]\ncli = "+33199001200"\n'
 TRUNK = '[trunk]\nhost = "192.0.2.10"\n'
 
-# What pydantic, Python or tomllib say by themselves and nobody should have to read.
+# Messages of pydantic, Python or tomllib that users should never see.
 FOREIGN = (
     "valid tuple",
     "valid integer",

@@ -69,5 +69,5 @@ async def test_setting_it_again_before_the_hang_up_is_told_does_not_hide_why(cut
     with at(10, 3600):
         await cut.after(590)  # the step is noticed, and Asterisk has hung up already
         assert cut.came_too_early()
-    with at(60, 3600):  # it has not: the talk goes on, and somebody hangs up later
+    with at(60, 3600):  # it has not expired: the talk continues, and somebody hangs up later
         assert not cut.came_too_early()

@@ -102,7 +102,7 @@ async def test_a_silent_line_ends_the_talk_which_is_billed_to_the_last_packet_an
         silent, other = (call.client, call.consultant) if client else (call.consultant, call.client)
         hears = call.consultant_hears if client else call.hears
         await talks.begin(call)
-        await asyncio.sleep(2)  # so long they talk
+        await asyncio.sleep(2)  # they talk for this long
         await silent.die()
         died = now()
         await call.platform.marked(call.call_id, "left")

@@ -55,7 +55,7 @@ async def test_the_credit_ends_a_talk_without_the_program_and_a_line_that_died_m
         await platform.marked(call.call_id, "alive")  # with how many packets there had been
     platform.signal(signal.SIGKILL)
     assert await platform.ended() == -signal.SIGKILL
-    await asyncio.sleep(2)  # and go on without us
+    await asyncio.sleep(2)  # and continue without the program
     await client_dies.client.die()
     client_died = now()
     await consultant_dies.consultant.die()

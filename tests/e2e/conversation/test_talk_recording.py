@@ -28,7 +28,7 @@ async def both(call, what):
 async def test_what_is_said_while_the_recording_is_paused_is_not_in_it(scene, tmp_path):
     async def story(call):
         await talks.begin(call, record=True)
-        await asyncio.sleep(2)  # so long they talk
+        await asyncio.sleep(2)  # they talk for this long
         await call.press("0")
         paused = await call.platform.marked(call.call_id, "recording paused")
         await both(call, "recording-paused")

@@ -32,7 +32,7 @@ def more_settings():
 async def cut(call, phone, **choices):
     """Let them talk until one line drops, and return the bill. The other side hears why and hangs up."""
     await talks.begin(call, **choices)
-    await asyncio.sleep(1.5)  # so long they talk
+    await asyncio.sleep(1.5)  # they talk for this long
     await phone.drop()
     bill = await talks.priced(call)
     assert bill.call.dropped
@@ -58,7 +58,7 @@ async def go_on(call, first, price="1.55"):
     await call.consultant_hears("call-resumed", "consultant-call")
     await call.them.press(call.call_id, call.consultant, "1", "accepted")
     await talks.talking(call)
-    await asyncio.sleep(1.5)  # so long they talk
+    await asyncio.sleep(1.5)  # they talk for this long
     await call.consultant.hang_up()
     bill = await talks.priced(call)
     assert bill.call.continues_id == first.call.id
