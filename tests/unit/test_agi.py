@@ -90,4 +90,4 @@ async def test_without_a_database_the_apology_is_said_in_the_platforms_language(
         empty.close()
     assert PLAYED in told
     assert f"SET VARIABLE CHANNEL(language) {house.settings.platform.language}" in told
-    assert "the database did not answer" in caplog.text
+    assert "the database did not respond" in caplog.text
