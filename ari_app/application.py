@@ -157,7 +157,7 @@ class Application:
         """Handle that Asterisk has ended, and all legs with it: stop waiting for events, and hang up nothing."""
         self._ari.asterisk_has_gone()
         for leg in self.router.known():
-            leg.lost()
+            leg.mark_gone()
 
     # -- events ---------------------------------------------------------------------------------------
 

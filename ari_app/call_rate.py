@@ -22,7 +22,7 @@ class CallRate:
         self._most = most
         self._calls: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def takes(self, number: str, at: float) -> bool:
+    def allows(self, number: str, at: float) -> bool:
         """Whether to take a call from this number; counts it if so. Calls with a withheld number are always taken.
 
         Args:

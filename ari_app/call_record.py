@@ -124,7 +124,7 @@ class CallRecord:
 
         return await self._database.query(work)
 
-    async def rings(self) -> Outcome | None:
+    async def begin_ringing(self) -> Outcome | None:
         """Set the status to ringing; returns an outcome instead if the consultant can't be rung now."""
 
         def work(session: Session) -> Outcome | None:

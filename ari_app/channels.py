@@ -130,7 +130,7 @@ class Channels:
         Raises:
             AriError: Asterisk refused, and not because the leg has gone.
         """
-        leg.leaves()
+        leg.expect_return()
         if not await self.command(
             leg,
             *("POST", "channels", leg.id, "continue"),
@@ -153,7 +153,7 @@ class Channels:
         try:
             if leg.sip_call_id is None:
                 channel = await self._ari.request("GET", path("channels", leg.id))
-                leg.dialog_is(str(channel.get("protocol_id", "")))
+                leg.set_sip_call_id(str(channel.get("protocol_id", "")))
             statistics = await self._ari.request("GET", path("channels", leg.id, "rtp_statistics"))
         except AriError:
             return None
@@ -165,7 +165,7 @@ class Channels:
             variable = await self._ari.request(
                 "GET", path("channels", leg.id, "variable"), {"variable": "CHANNEL(rtp,hold)"}
             )
-            leg.holds(str(variable["value"]) == "1")
+            leg.set_on_hold(str(variable["value"]) == "1")
 
     async def refresh_session(self, leg: Leg) -> None:
         """Send a re-INVITE, so that the phone states the direction of its audio again."""

@@ -79,7 +79,7 @@ class Dialer:
             await self._ari.request("POST", path("channels", "create"), query, {"variables": dict(variables)})
         except AriRequestError as error:
             log.warning("%s could not be rung: %s", leg.id, error)
-            leg.lost()
+            leg.mark_gone()
             return Rang.UNREACHABLE
         except AriError as error:
             # The channel may exist nevertheless, so it is hung up.

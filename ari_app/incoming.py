@@ -65,7 +65,7 @@ class IncomingCalls:
         if self._invites.is_copy(event):
             log.warning("%s is a copy of an INVITE that has already made a call; it is refused", leg.id)
             self._start(leg.id, self._refuse(leg, "copy", CALL_REJECTED))
-        elif not self._rate.takes(caller.number or "", monotonic()):
+        elif not self._rate.allows(caller.number or "", monotonic()):
             self._start(leg.id, self._refuse(leg, "often", BUSY))
         elif self.draining:
             self._start(leg.id, self._turn_away(leg, dialled, caller))

@@ -35,7 +35,7 @@ class Keypad:
     _first: datetime | None = None  # the time of the first event of the current press
     _last: datetime | None = None  # the time of its last event, which may be a copy
 
-    def presses(self, digit: str, ended: datetime | None, milliseconds: int) -> bool:
+    def is_new_press(self, digit: str, ended: datetime | None, milliseconds: int) -> bool:
         """Whether an event is a new press rather than a copy of the one before.
 
         Args:

@@ -97,7 +97,7 @@ async def reconcile(services: Services) -> None:
     for leg in known:
         if leg.id not in living:
             log.info("%s was hung up while the connection was down", leg.id)
-            leg.lost()
+            leg.mark_gone()
             continue
         leg.confirm(entered=living[leg.id].held, answered=living[leg.id].up)
         if leg.joined:
@@ -106,7 +106,7 @@ async def reconcile(services: Services) -> None:
             try:
                 await ari.request("GET", path("playbacks", playback))
             except NotFoundError:
-                leg.played(playback)
+                leg.playback_ended(playback)
     await _hang_up_strays(services, living)
 
 
@@ -175,7 +175,7 @@ def _adopt(
     for leg in (call.client_leg, *call.phones):
         leg.confirm()
         if leg.id not in living:
-            leg.lost()
+            leg.mark_gone()
     return call, consultant
 
 

@@ -112,21 +112,21 @@ class Leg:
         if answered:
             self.answered.set()
 
-    def dialog_is(self, sip_call_id: str) -> None:
+    def set_sip_call_id(self, sip_call_id: str) -> None:
         """Note its SIP Call-ID, as Asterisk answered a query."""
         self.sip_call_id = sip_call_id
 
-    def answered_after(self, packets: int) -> None:
+    def set_packets_before_answer(self, packets: int) -> None:
         """Note that it has answered, and how many RTP packets of early media had arrived before."""
         self.packets_before_answer = packets
 
-    def leaves(self) -> None:
+    def expect_return(self) -> None:
         """Note that it is about to leave the application for the dialplan; `entered` is set again when it returns."""
         self.entered.clear()
 
     # -- what the router calls ------------------------------------------------------------------------------------
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Apply an event of this channel."""
         self.confirmed = True
         self._dialog(event)
@@ -135,9 +135,11 @@ class Leg:
             case "StasisStart":
                 self.entered.set()
             case "ChannelHold" | "ChannelUnhold":
-                self.holds(event["type"] == "ChannelHold")
+                self.set_on_hold(event["type"] == "ChannelHold")
             case "ChannelDtmfReceived":
-                if self._keypad.presses(event["digit"], _time_of(event), int(event.get("duration_ms", 0))):
+                if self._keypad.is_new_press(
+                    event["digit"], _time_of(event), int(event.get("duration_ms", 0))
+                ):
                     self._keys.append(event["digit"])
                     self._key_came.set()
             case "PlaybackStarted" | "PlaybackContinuing" | "PlaybackFinished":
@@ -150,7 +152,7 @@ class Leg:
                 self.cause = event.get("cause") or self.cause
             case "ChannelDestroyed":
                 self.cause = event.get("cause") or self.cause
-                self.lost()
+                self.mark_gone()
 
     def _playback(self, event: Event) -> None:
         """Handle the beginning or the end of one of a playback's sounds.
@@ -170,9 +172,9 @@ class Leg:
         if (continuing and missing) or event["playback"].get("state") == "failed":
             self._unheard.add(playback)
         if not continuing:
-            self.played(playback)
+            self.playback_ended(playback)
 
-    def holds(self, held: bool) -> None:
+    def set_on_hold(self, held: bool) -> None:
         """Note that its phone has put the call on hold, or resumed it."""
         (self.on_hold.set if held else self.on_hold.clear)()
         (self.off_hold.clear if held else self.off_hold.set)()
@@ -190,7 +192,7 @@ class Leg:
         elif event["type"] == "ChannelLeftBridge":
             self.parted[str(event["bridge"]["id"])] = moment()
 
-    def lost(self) -> None:
+    def mark_gone(self) -> None:
         """Note that the channel has gone, and end all waits for its keys and playbacks."""
         self.gone.set()
         self._key_came.set()
@@ -201,7 +203,7 @@ class Leg:
         """The playbacks that have not ended, according to the events."""
         return [name for name, finished in self._playbacks.items() if not finished.is_set()]
 
-    def played(self, playback: str) -> None:
+    def playback_ended(self, playback: str) -> None:
         """Note that a playback has ended."""
         if playback in self._playbacks:
             self._playbacks[playback].set()
@@ -232,10 +234,10 @@ class Router:
             if event["type"] != "StasisStart":
                 return
             leg = self.open(channel)
-            leg.take(event)
+            leg.apply(event)
             self._on_arrival(leg, event)
             return
-        leg.take(event)
+        leg.apply(event)
 
     def known(self) -> list[Leg]:
         """The legs whose channels exist in Asterisk, according to the events."""

@@ -77,7 +77,7 @@ async def reach(call: LiveCall, request: Request) -> Reached:
     phones = await _phones(call, request.consultant)
     if not phones:
         raise NoTalkError(Outcome.UNREACHABLE)
-    refusal = await call.record.rings()
+    refusal = await call.record.begin_ringing()
     if refusal is not None:
         raise NoTalkError(refusal)
     at_once = request.consultant.ring_at_once
@@ -183,7 +183,7 @@ class _Ringing:
     async def _ask(self, leg: Leg) -> Answer:
         call = self._call
         counted = await call.channels.rtp_count(leg)
-        leg.answered_after(counted.packets if counted else 0)
+        leg.set_packets_before_answer(counted.packets if counted else 0)
         await call.record.write(None, "consultant answered")
         question = menu.ACCEPT_RECORDED if self._request.recorded else menu.ACCEPT
         before = self._introduction()

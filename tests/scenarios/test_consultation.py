@@ -119,7 +119,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
     del world.asterisk.request
     world.asterisk.lost = lambda _: False
     for leg in world.router.known():
-        leg.lost()
+        leg.mark_gone()
     await task
 
 
@@ -130,7 +130,7 @@ async def test_nothing_is_held_where_nobody_accepted(live):
 
 async def test_a_wait_is_left_when_the_caller_hangs_up():
     leg = Leg("c1")
-    asyncio.get_running_loop().call_later(0.01, leg.lost)
+    asyncio.get_running_loop().call_later(0.01, leg.mark_gone)
     with pytest.raises(CallerGoneError):
         async with staying(leg):
             await asyncio.Event().wait()
@@ -145,7 +145,7 @@ async def test_a_cancelled_call_is_cancelled_even_if_the_caller_hangs_up_at_the_
 
     task = asyncio.create_task(life())
     await asyncio.sleep(0)
-    leg.lost()
+    leg.mark_gone()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -155,7 +155,7 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
     leg = Leg("c1")
     async with staying(leg):
         await asyncio.sleep(0)
-    leg.lost()
+    leg.mark_gone()
     await asyncio.sleep(0)
     assert asyncio.current_task().cancelling() == 0
 

@@ -18,7 +18,7 @@ def counted(*events, keypad=None):
     return "".join(
         digit
         for digit, at, length in events
-        if keypad.presses(digit, BEGIN + timedelta(milliseconds=at), length)
+        if keypad.is_new_press(digit, BEGIN + timedelta(milliseconds=at), length)
     )
 
 
@@ -81,14 +81,14 @@ def test_a_clock_that_is_set_back_drops_no_key():
 
 def test_an_event_without_a_time_is_a_key():
     keypad = Keypad()
-    assert keypad.presses("5", None, 100)
-    assert keypad.presses("5", None, 100)
+    assert keypad.is_new_press("5", None, 100)
+    assert keypad.is_new_press("5", None, 100)
 
 
 async def test_a_leg_keeps_one_key_of_a_press_that_came_twice():
     leg = Leg("c1")
     for digit, at, length in (("1", "000", 160), ("1", "058", 100), ("#", "400", 160)):
-        leg.take(
+        leg.apply(
             {
                 "type": "ChannelDtmfReceived",
                 "digit": digit,
@@ -97,5 +97,5 @@ async def test_a_leg_keeps_one_key_of_a_press_that_came_twice():
             }
         )
     assert [await leg.key(), await leg.key()] == ["1", "#"]
-    leg.lost()
+    leg.mark_gone()
     assert await leg.key() is None

@@ -53,7 +53,7 @@ class World:
 
     async def rtp_count(self, leg):
         phone = self.phones[leg.id]
-        leg.holds(phone.held[0] <= self.seconds < phone.held[1])
+        leg.set_on_hold(phone.held[0] <= self.seconds < phone.held[1])
         begin, end = phone.sends
         return RtpCount(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
 
