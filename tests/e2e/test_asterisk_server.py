@@ -258,7 +258,7 @@ async def test_another_homes_asterisk_is_not_taken_over(server: AsteriskServer, 
     assert not await other.adopt()
 
 
-async def test_its_sudden_death_is_seen_and_a_new_one_starts_in_its_place(server: AsteriskServer) -> None:
+async def test_its_sudden_death_is_noticed_and_it_can_be_started_again(server: AsteriskServer) -> None:
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     async with asyncio.timeout(5):

@@ -270,7 +270,7 @@ async def test_a_talk_whose_end_was_lost_on_a_full_disk_is_priced_within_a_minut
 
 
 @OURS
-async def test_serve_stops_while_its_asterisk_is_away_and_the_next_start_prices_the_talk(theirs):
+async def test_serve_stops_while_asterisk_is_unreachable_and_the_next_start_prices_the_talk(theirs):
     call_id = await theirs.talk()
     await theirs.platform.marked(call_id, "alive")
     await theirs.kill_asterisk()

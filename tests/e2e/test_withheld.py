@@ -148,7 +148,7 @@ class Carrier(asyncio.DatagramProtocol):
         self._transport.sendto(text.encode(), self._platform)
 
 
-async def test_only_a_number_that_nobody_withheld_is_taken_for_a_clients(tmp_path):
+async def test_only_a_number_that_is_not_withheld_identifies_a_client(tmp_path):
     port = free_port(CARRIER)
     timing = Timing(key_seconds=1, rtp_timeout_seconds=120)
     platform = Platform(tmp_path / "platform", timing=timing)

@@ -370,7 +370,7 @@ async def without_a_talk(story, monkeypatch):
     await call("a fault", caller=DEE)
 
 
-async def test_in_whole_calls_everybody_hears_what_the_document_says_in_its_order_and_nothing_else(
+async def test_in_whole_calls_everybody_hears_exactly_the_prompts_of_the_document_in_order(
     story, everybody, monkeypatch
 ):
     ended = set()

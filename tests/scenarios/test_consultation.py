@@ -123,7 +123,7 @@ async def test_asterisk_itself_cuts_at_the_end_of_the_credit_though_the_program_
     await task
 
 
-async def test_nothing_is_held_where_nobody_accepted(live):
+async def test_nothing_is_held_if_nobody_accepted(live):
     call = await live("consultant hears accept-menu: press 3")
     assert call.tariff is None
 

@@ -172,7 +172,7 @@ async def test_no_consultant_is_rung_if_a_price_could_not_be_announced(
 
 
 @pytest.mark.parametrize("prompt", ["accept-menu", "mode-per-minute"])
-async def test_nobody_accepts_what_was_not_heard(live, world, ears, prompt):
+async def test_a_question_that_was_not_heard_can_not_be_accepted(live, world, ears, prompt):
     world.asterisk.sounds.missing.add(f"taxiphone/{prompt}")
     call = await live("consultant rings: answer", f"consultant hears {prompt}: press 1")
     assert call.outcome == Outcome.FAILED

@@ -96,7 +96,7 @@ async def test_both_hear_the_amount_at_once_when_the_client_ends_the_talk_by_key
     assert within(speech.talk_lasted(total), ears.of("consultant"))
 
 
-async def test_the_client_is_told_with_whom_at_what_price_and_whether_it_is_recorded(
+async def test_the_client_hears_the_consultant_the_price_and_whether_it_is_recorded(
     live, world, arrive, ears
 ):
     await live(CUT, "client hears recording-choice: press 1")
@@ -110,9 +110,7 @@ async def test_the_client_is_told_with_whom_at_what_price_and_whether_it_is_reco
     assert {"call-resumed", "talk-recorded"} <= set(ears.of("consultant"))
 
 
-async def test_it_is_not_recorded_any_more_where_the_consultant_forbids_it_meanwhile(
-    live, world, arrive, ears, change
-):
+async def test_it_is_not_recorded_if_the_consultant_has_since_forbidden_it(live, world, arrive, ears, change):
     await live(CUT, "client hears recording-choice: press 1")
     ears.heard.clear()
     change(Consultant, recording_allowed=False)

@@ -36,7 +36,7 @@ async def test_hash_and_a_late_star_do_nothing(live):
     assert call.billed_seconds == 100
 
 
-async def test_the_end_waits_for_no_sentence(live, ears):
+async def test_the_end_of_the_talk_does_not_wait_for_a_sentence(live, ears):
     call = await live(RECORDED, "talk 20: client presses 0#*", "talk 60: client hangs up")
     assert call.billed_seconds in {20, 21}
     assert "recording-paused" in ears.of("client")

@@ -145,7 +145,7 @@ async def test_a_credit_that_ends_just_after_the_package_has_both_warnings(
 # -- why it ended, and what follows -------------------------------------------------------------------------------
 
 
-async def test_the_clients_own_limit_reached_in_the_talk_is_told_as_such(live, change, ears):
+async def test_reaching_the_clients_daily_limit_in_the_talk_is_announced_as_such(live, change, ears):
     change(Client, daily_limit=310)
     call = await live()
     assert call.max_seconds == 120

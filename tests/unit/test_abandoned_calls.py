@@ -80,7 +80,7 @@ def test_a_talk_whose_beginning_was_lost_is_not_closed_for_nothing(house: Any, e
     assert house.get(ended).status == Status.ENDED
 
 
-async def test_one_that_can_not_be_priced_is_tried_once_a_minute_and_nobody_is_told_that_it_was_priced(
+async def test_a_call_that_can_not_be_priced_is_retried_once_a_minute_and_not_reported_as_priced(
     house: Any, ended: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.database.do(lambda s: setattr(s.get_one(Call, ended), "tariff", {"currency": "EUR"}))

@@ -155,7 +155,7 @@ async def test_who_does_not_answer_is_given_up_and_asked_nothing_later(
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["it hangs up on us", "it is not there"])
-async def test_nobody_connects_again_later(
+async def test_no_connection_is_retried_later(
     ami: Ami, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, listens: bool
 ) -> None:
     def hang_up(_: Message) -> str:

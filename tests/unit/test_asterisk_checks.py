@@ -62,7 +62,7 @@ def test_every_port_of_the_settings_is_looked_at(settings: Settings) -> None:
             assert f"[asterisk] {key}" in taken.advice
 
 
-def test_rtp_ports_that_are_taken_are_a_note_until_a_talk_has_too_few() -> None:
+def test_rtp_ports_in_use_are_a_note_until_too_few_remain_for_a_talk() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
         taken = min(max(holder.getsockname()[1], 1100), 65_000)
@@ -113,7 +113,7 @@ def test_a_full_table_of_files_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
     assert "df -i" in found.what
 
 
-def test_our_own_running_asterisk_is_no_fault(settings: Settings) -> None:
+def test_our_own_running_asterisk_is_not_a_failure(settings: Settings) -> None:
     assert [found.ok for found in check_asterisk.ports(settings, running=True)] == [True]
 
 
@@ -188,7 +188,7 @@ def test_an_event_log_folder_that_cannot_be_written_is_wrong(
 
 
 @pytest.mark.parametrize(("gigabytes", "ok"), [(0.1, False), (2, None), (50, True)])
-def test_little_room_is_a_note_and_none_is_wrong(
+def test_little_disk_space_is_a_note_and_none_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: float, ok: bool | None
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(gigabytes * 1024**3)))

@@ -91,7 +91,7 @@ async def test_a_program_that_is_not_there_is_one_sentence(over: AsteriskServer)
         (("/x/asterisk", "-C", "/other/asterisk.conf", "-f"), False),
     ],
 )
-def test_only_the_server_over_this_very_file_is_taken_for_it(
+def test_only_the_server_of_this_exact_file_is_recognised(
     tmp_path: Path, arguments: tuple[str, ...], found: bool
 ) -> None:
     conf = tmp_path / "asterisk.conf"

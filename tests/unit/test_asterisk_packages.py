@@ -100,7 +100,7 @@ MatchURI: own
 
 
 @pytest.mark.usefixtures("ubuntu")
-def test_on_an_ubuntu_debians_own_mirror_is_taken_by_what_python_apt_knows(tmp_path: Path) -> None:
+def test_on_ubuntu_debians_own_mirror_is_read_from_python_apts_templates(tmp_path: Path) -> None:
     templates = tmp_path / "Debian.info"
     templates.write_text(TEMPLATES)
     assert mirrors.mirrors(templates) == ["http://own.example/debian"]
@@ -151,7 +151,7 @@ def test_an_address_that_is_more_than_one_word_is_refused(address: str) -> None:
         packages.sources_list(address)
 
 
-def test_of_the_machines_settings_only_those_on_fetching_are_kept(tmp_path: Path) -> None:
+def test_of_the_machines_apt_settings_only_those_for_downloads_are_used(tmp_path: Path) -> None:
     machine = 'Acquire "";\nAcquire::Check-Valid-Until "false";\nAPT::Update::Post-Invoke:: "rm -rf /";\n'
     text = packages.apt_conf(tmp_path, machine, "amd64")
     assert 'Acquire::Check-Valid-Until "false";' in text

@@ -112,7 +112,7 @@ def test_a_call_is_found_by_the_beginning_or_the_end_of_its_id(house: Any, talke
             house.invoke(call, "show", text)
 
 
-def test_show_tells_what_became_of_a_call(house: Any, talked: str) -> None:
+def test_show_prints_the_result_of_a_call(house: Any, talked: str) -> None:
     shown = read(house, call, "show", talked)
     assert (shown["status"], shown["outcome"], shown["recording"]) == ("rated", "talked", "asked")
     assert shown["talk_from"] == "2025-11-22T21:20:00Z"
@@ -234,7 +234,7 @@ def test_a_correct_ledger_is_reported_and_a_wrong_one_exits_with_1_and_its_rows(
     assert "its entries sum to 502" in shown.stdout
 
 
-def test_the_balances_sum_to_nothing(house: Any, talked: str) -> None:
+def test_the_balances_sum_to_zero(house: Any, talked: str) -> None:
     del talked
     rows = read(house, ledger, "balances")
     assert {row["kind"] for row in rows} == {"wallet", "top_up", "earnings", "commission", "recording_fees"}

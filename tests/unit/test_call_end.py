@@ -42,7 +42,7 @@ def test_a_talk_that_the_program_has_ended_is_priced_while_both_legs_are_up(
     assert (found.status, found.receipt.total, found.billed_seconds) == (Status.RATED, 217, 84)
 
 
-def test_one_who_has_left_is_enough_and_the_other_may_listen_on(house: Any, call_id: str) -> None:
+def test_one_side_leaving_ends_the_talk_and_the_other_may_keep_listening(house: Any, call_id: str) -> None:
     rows = house.talk(call_id, "83.4")
     stands(house, call_id, Status.OVER)
     house.write(*rows[: CLIENT_LEFT + 1])

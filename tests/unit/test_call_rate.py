@@ -5,7 +5,7 @@ from __future__ import annotations
 from taxiphone.ari_app.call_rate import CallRate
 
 
-def test_the_call_too_many_in_a_minute_is_not_taken_and_does_not_count() -> None:
+def test_a_call_beyond_the_limit_per_minute_is_refused_and_does_not_count() -> None:
     rate = CallRate(3)
     assert [rate.allows("+33639980001", at) for at in (0, 1, 2, 3, 59)] == [True, True, True, False, False]
     assert rate.allows("+33639980002", 3)

@@ -114,7 +114,7 @@ def test_the_meter_waits_for_the_programs_word_on_the_end(house: Any, call_id: s
     assert house.get(call_id).receipt.total == 155
 
 
-def test_marks_that_come_after_the_price_change_nothing_of_it(house: Any, call_id: str) -> None:
+def test_call_events_after_pricing_do_not_change_the_price(house: Any, call_id: str) -> None:
     house.write(*rows(house, call_id, "60", 0))
     noted(house, call_id, bridging=moment(-0.01), bridged=moment(0.002))
     price(house, call_id, moment(60.1), program_seconds=0)

@@ -230,7 +230,7 @@ def test_two_short_parts_of_a_package_are_no_fault_of_the_network_together(house
 
 
 @pytest.mark.parametrize(("credit", "minutes"), [(155 + 155, 1), (155 + 3 * 155, 3)])
-def test_it_lasts_as_long_as_what_is_left_pays_for(house: Any, credit: int, minutes: int) -> None:
+def test_it_lasts_as_long_as_the_remaining_credit_pays_for(house: Any, credit: int, minutes: int) -> None:
     first = begin(house, "60", credit=credit)
     second = go_on(house, first)
     assert house.get(second).max_seconds == minutes * 60
@@ -432,7 +432,7 @@ def test_the_statement_says_with_which_call_it_goes_on(house: Any, chain: tuple[
     assert WORDS["fr"]["entry_continued"].format(call=second, earlier=first) in rows
 
 
-def test_the_explanation_tells_the_sum_of_the_parts(house: Any, chain: tuple[str, str]) -> None:
+def test_the_explanation_shows_the_sum_of_the_parts(house: Any, chain: tuple[str, str]) -> None:
     first, second = chain
     app = house.app
     story = json.loads(CliRunner().invoke(call_command, ["explain", second, "--json"], obj=app).stdout)

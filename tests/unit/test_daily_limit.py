@@ -168,7 +168,7 @@ def test_a_recording_is_offered_only_where_the_limit_allows_it(house: Any, minor
     assert house.database.read(ask) == (yes, True)
 
 
-def test_of_calls_that_are_accepted_at_the_same_moment_none_goes_beyond_the_limit(house: Any) -> None:
+def test_calls_accepted_at_the_same_moment_do_not_exceed_the_limit(house: Any) -> None:
     client, consultant = house.client(100_000), house.consultant("1.00")
     limit(house, client, 150)
     calls = [house.call(client, consultant, accept=False) for _ in range(5)]

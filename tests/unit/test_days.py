@@ -101,7 +101,7 @@ def month(house: Any, first: date, last: date) -> statements.Statement:
     return found
 
 
-def test_reports_go_by_the_begin_of_the_talk_and_statements_by_posting(house: Any, talk: str) -> None:
+def test_reports_use_the_start_of_the_talk_and_statements_the_posting(house: Any, talk: str) -> None:
     october, november = (date(2026, 10, 1), date(2026, 10, 31)), (date(2026, 11, 1), date(2026, 11, 30))
     app = house.app
     for (first, last), calls in ((october, 1), (november, 0)):

@@ -33,7 +33,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_systemd_takes_the_unit_without_a_word(unit: Path, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_without_a_warning(unit: Path, tmp_path: Path) -> None:
     # It looks whether what is to be run is there: on this machine it lies elsewhere.
     text = unit.read_text(encoding="utf-8")
     for program in ("/opt/taxiphone/.venv/bin/taxiphone", "/usr/sbin/asterisk"):
@@ -45,7 +45,7 @@ def test_systemd_takes_the_unit_without_a_word(unit: Path, tmp_path: Path) -> No
     assert (done.returncode, said) == (0, [])
 
 
-def test_systemd_finds_the_unit_well_closed(unit: Path) -> None:
+def test_systemd_rates_the_unit_as_hardened(unit: Path) -> None:
     done = analyze("security", "--offline=yes", f"--threshold={EXPOSURE}", str(unit))
     assert done.returncode == 0, done.stdout
 

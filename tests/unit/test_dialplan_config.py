@@ -81,7 +81,7 @@ def test_a_registering_trunk_has_its_account_and_is_known_by_line_and_networks(t
     assert one(text, "identify")["match"] == ["192.0.2.0/24", "198.51.100.9/32"]
 
 
-def test_nobody_is_let_in_unknown_and_neither_party_learns_the_others_number(tmp_path: Path) -> None:
+def test_strangers_are_refused_and_neither_party_learns_the_others_number(tmp_path: Path) -> None:
     files = config.render(settings(tmp_path), SECRETS, ASTERISK)
     endpoints = [(name, v) for name, v in sections(files["pjsip.conf"]) if v["type"] == ["endpoint"]]
     assert [name for name, _ in endpoints] == ["trunk"]
@@ -176,7 +176,7 @@ def test_only_digits_can_be_dialled(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"s|_\[\+0-9\]X*", pattern) for pattern in patterns)
 
 
-def test_the_dialplan_knows_the_ports_and_folders_and_says_sorry_by_itself(tmp_path: Path) -> None:
+def test_the_dialplan_has_the_ports_and_folders_and_plays_the_apology_itself(tmp_path: Path) -> None:
     chosen = settings(tmp_path, asterisk={"agi_port": 4999})
     text = config.render(chosen, SECRETS, ASTERISK)["extensions.conf"]
     assert "Stasis(taxiphone,inbound,${FILTER(+0-9,${EXTEN})}," in text
@@ -270,14 +270,14 @@ def test_a_registered_account_is_called_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key_seconds", [1, 5, 60])
-def test_no_question_is_cut_while_a_client_answers_slowly(key_seconds: int) -> None:
+def test_a_slow_answer_does_not_exceed_asterisks_timeout(key_seconds: int) -> None:
     chosen = Call(key_seconds=key_seconds)
     for question in menu.QUESTIONS:
         keys = question.most + len(question.ends[:1])
         assert chosen.menu_seconds >= 30 + keys * key_seconds + own_recordings.LONGEST, question.name
 
 
-def test_nobody_is_held_for_long_where_the_program_has_died() -> None:
+def test_no_caller_is_held_for_long_after_the_program_has_died() -> None:
     assert Call().menu_seconds == 195, "docs/call-flow.md and docs/sip.md say so"
 
 

@@ -230,7 +230,7 @@ def test_an_account_is_not_closed_while_a_call_is_not_priced(house: Any, run: Ru
     assert printed(run, "client", "close", CODE)["closed_at"] is not None
 
 
-def test_nobody_can_not_be_given_a_pin_unlocked_closed_or_opened(run: Run) -> None:
+def test_a_missing_client_can_not_be_given_a_pin_unlocked_closed_or_opened(run: Run) -> None:
     for verb in ("pin", "unlock", "close", "open"):
         with pytest.raises(UsageError, match="no client"):
             run("client", verb, "9999")

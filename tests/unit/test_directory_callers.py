@@ -127,7 +127,7 @@ def test_a_remote_party_id_may_withhold_it_too(header: str, known: bool) -> None
 
 
 @pytest.mark.parametrize("sent", ["", "anonymous", "unknown", "86282452253", "+7378742833", "687123456"])
-def test_no_number_an_ambiguous_one_and_the_keys_of_a_word_are_nobodys(sent: str) -> None:
+def test_a_missing_or_ambiguous_number_and_the_keys_of_a_word_match_no_client(sent: str) -> None:
     assert number(sent, sender=FROM) is None
 
 

@@ -132,7 +132,7 @@ def test_a_client_is_blocked_and_listed(run: Run, paul: str) -> None:
 
 
 @pytest.mark.usefixtures("anne")
-def test_numbers_are_added_given_away_and_listed(run: Run) -> None:
+def test_numbers_are_added_assigned_and_listed(run: Run) -> None:
     made = printed(run, "number", "add", "+33199001234", "--consultant", "101")
     assert made == {"number": "+33199001234", "consultant": "101", "name": "Anne", "language": "fr"}
     assert printed(run, "number", "set", "0199001234", "--everybody")["consultant"] is None

@@ -63,7 +63,7 @@ def test_a_number_without_country_code_needs_a_region() -> None:
         ("9" * 40, None),
     ],
 )
-def test_the_caller_id_of_a_trunk_is_read_or_is_nobody(sent: str, read: str | None) -> None:
+def test_the_caller_id_of_a_trunk_is_read_or_unknown(sent: str, read: str | None) -> None:
     assert numbers.caller(sent, "FR") == read
 
 

@@ -68,7 +68,7 @@ def test_another_first_phone_may_be_a_further_one_that_is_taken_out(house: Any) 
         ({"more_phones": [f"+336110000{n:02}" for n in range(7)]}, "at most 8 phones"),
     ],
 )
-def test_phones_that_can_not_be_are_refused_and_nothing_changes(
+def test_invalid_phones_are_refused_and_nothing_changes(
     house: Any, changes: dict[str, Any], says: str
 ) -> None:
     house.consultant()

@@ -279,7 +279,7 @@ def test_no_count_is_lost_where_many_fail_at_once(house: Any) -> None:
     assert rows == {f"number:{NUMBER}": 9, "code:9000": 3, "code:9001": 3, "code:9002": 3}
 
 
-def test_right_and_wrong_pins_at_once_end_in_an_answer_each(house: Any) -> None:
+def test_concurrent_right_and_wrong_pins_each_get_an_answer(house: Any) -> None:
     house.settings = house.settings.model_copy(update={"call": CallSettings(code_tries=10)})
     door = Door(house)
     with ThreadPoolExecutor(8) as threads:
@@ -322,7 +322,7 @@ def test_a_number_of_another_client_is_not_added(door: Door, number: str) -> Non
     assert door.numbers() == {"+33155555555"}
 
 
-def test_of_two_clients_who_add_a_number_at_once_one_has_it_and_both_are_told(door: Door) -> None:
+def test_of_two_clients_who_add_a_number_at_once_one_gets_it_and_both_hear_the_result(door: Door) -> None:
     asking = [door.client, door.house.client(code="7002")] * 4
 
     def add(client_id: int) -> bool:
@@ -377,7 +377,7 @@ def guesses(
 
 
 @pytest.mark.usefixtures("real_pins")
-async def test_pins_under_way_leave_the_threads_of_the_database_alone(door: Door) -> None:
+async def test_pin_checks_do_not_occupy_the_database_threads(door: Door) -> None:
     """While many callers enter PINs, another call's write doesn't wait for them."""
     checks = guesses(Authenticator(), door, 8)
     await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)

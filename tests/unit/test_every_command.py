@@ -207,7 +207,7 @@ def test_closed_streams_are_reported_and_no_file_gets_their_descriptors(file: Pa
     assert b"standard output can't be written: Bad file descriptor" in told
 
 
-def test_json_is_whole_whatever_the_encoding(file: Path) -> None:
+def test_json_is_complete_in_every_encoding(file: Path) -> None:
     for encoding in ("ascii", "latin-1", "utf-8"):
         done = subprocess.run(
             [sys.executable, "-m", "taxiphone", "--config", str(file), "client", "show", "7001", "--json"],

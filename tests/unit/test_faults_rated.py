@@ -126,7 +126,7 @@ def test_what_asterisk_cut_for_silence_is_billed_to_where_the_silence_began(
     assert ("sent no packet for 30 s (cause 44)" in texts) is (cause == 44 and timeout == 30)
 
 
-def test_nothing_heard_at_all_costs_not_even_the_package_or_the_recording(house: Any) -> None:
+def test_a_talk_that_was_never_heard_costs_nothing(house: Any) -> None:
     consultant = house.consultant(
         package_price=Decimal(60), package_minutes=60, recording_allowed=True, free_minutes=10
     )

@@ -161,7 +161,7 @@ def test_with_the_platforms_scope_a_client_has_them_once_whoever_is_called(house
     assert not free(house, house.call(other, anne))
 
 
-def test_of_calls_that_are_accepted_at_the_same_moment_one_has_them(house: Any) -> None:
+def test_of_calls_accepted_at_the_same_moment_one_gets_the_free_minutes(house: Any) -> None:
     client, consultant = house.client(credit=1_000_000), house.consultant("0.10", free_minutes=10)
     calls = [house.call(client, consultant, accept=False) for _ in range(6)]
     gate = threading.Barrier(len(calls))
@@ -190,7 +190,7 @@ def test_a_second_claim_is_refused(house: Any) -> None:
     house.database.do(work)
 
 
-def test_the_database_keeps_a_second_claim_out(house: Any) -> None:
+def test_the_database_refuses_a_second_claim(house: Any) -> None:
     client, consultant = house.client(), house.consultant("1.00", free_minutes=10)
     house.call(client, consultant)
     second = house.call(client, consultant, accept=False)

@@ -144,7 +144,7 @@ def test_many_calls_do_not_fill_the_memory(hep):
     assert sum(hep.sends_nothing(f"{number}@b") for number in range(10_050)) == 10_000
 
 
-def test_strangers_messages_do_not_drive_out_what_is_known_of_a_talk_that_goes_on(hep):
+def test_strangers_messages_do_not_evict_the_data_of_a_talk_in_progress(hep):
     hep.tell(*agreed("recvonly"))
     for number in range(12_000):
         for each in agreed("recvonly"):

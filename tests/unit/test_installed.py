@@ -56,7 +56,7 @@ def test_a_checkout_with_the_postgresql_extra_installs_into_a_separate_environme
     assert "Wrote taxiphone.toml" in wrote
 
 
-def test_no_page_and_no_message_names_a_package_that_is_on_no_index() -> None:
+def test_pages_and_messages_name_only_packages_that_exist() -> None:
     places = [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),

@@ -201,7 +201,7 @@ def test_two_concurrent_calls_can_not_hold_the_same_money(house: Any) -> None:
     assert house.problems() == []
 
 
-def test_of_many_calls_accepted_at_the_same_moment_only_those_are_held_that_the_wallet_pays_for(
+def test_of_many_calls_accepted_at_once_only_those_that_the_wallet_pays_for_are_held(
     house: Any,
 ) -> None:
     settings = house.settings.model_copy(

@@ -148,7 +148,7 @@ def test_a_log_that_was_emptied_without_a_copy_is_an_alarm_while_the_program_run
     assert len(gaps(house)) == 1
 
 
-def test_garbage_and_zeros_after_a_crash_cost_no_row_that_is_whole_and_are_told_of(
+def test_garbage_and_zeros_after_a_crash_lose_no_complete_row_and_are_reported(
     house: Any, call_id: str, log: Path
 ) -> None:
     lines = house.talk(call_id)

@@ -283,7 +283,7 @@ async def test_what_was_written_before_the_stop_is_read(house: Any, call_id: str
     assert told == [call_id]
 
 
-async def test_it_waits_while_the_database_is_away(
+async def test_it_waits_while_the_database_is_unreachable(
     house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(meter, "_AWAY_SECONDS", 0.01)
@@ -312,7 +312,7 @@ async def test_it_waits_while_the_database_is_away(
     assert "works again" in caplog.text
 
 
-def test_the_cost_of_a_look_does_not_grow_with_old_calls(house: Any) -> None:
+def test_the_cost_of_a_poll_does_not_grow_with_old_calls(house: Any) -> None:
     """Checked by the query plan: it searches by the calls' status and the rows' channel."""
     from sqlalchemy import event  # noqa: PLC0415
 

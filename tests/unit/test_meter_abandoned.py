@@ -57,7 +57,7 @@ def test_the_talk_is_priced_to_the_last_mark_that_it_went_on(house: Any, call_id
     assert house.balance("wallet", 1) == 10_000 - 155
 
 
-def test_marks_of_a_later_restart_are_no_proof(house: Any, call_id: str) -> None:
+def test_call_events_of_a_later_restart_prove_nothing(house: Any, call_id: str) -> None:
     house.write(*house.talk(call_id)[:TO_THE_BRIDGE])
     mark(house, call_id, "alive", 10)
     for what in ("left", "ended", "bridging", "recording"):
@@ -164,7 +164,7 @@ async def test_the_running_meter_reports_a_call_finished_by_another_thread(house
     assert told.empty()
 
 
-def test_rows_that_come_a_moment_late_have_the_last_word(house: Any, call_id: str) -> None:
+def test_rows_that_arrive_slightly_late_decide(house: Any, call_id: str) -> None:
     rows = house.talk(call_id)
     house.write(*rows[:TO_THE_BRIDGE])
     mark(house, call_id, "alive", 10)

@@ -140,7 +140,7 @@ def test_no_file_is_named_after_user_input(settings: Settings, code: str) -> Non
         ("Łukasz Ñúñez-Šťastný", "Łukasz Ñúñez-Šťastný"),
     ],
 )
-def test_nothing_of_a_name_means_anything_but_its_letters_to_the_synthesizer(name: str, said: str) -> None:
+def test_the_synthesizer_reads_a_name_only_as_text(name: str, said: str) -> None:
     assert names.sayable(name) == said
 
 

@@ -52,7 +52,7 @@ def test_earnings_are_paid_once(house: Any) -> None:
     assert [row["amount"] for row in rows(house, "list")] == ["10.00", "50.20"]
 
 
-def test_less_than_the_minimum_waits_and_adds_up(house: Any) -> None:
+def test_earnings_below_the_minimum_accumulate(house: Any) -> None:
     anne = house.consultant()
     earn(house, anne, 999, "a")
     (row,) = rows(house, "run")

@@ -142,7 +142,7 @@ def test_a_recording_takes_its_fee_from_the_credit_first(file: Any) -> None:
     )
 
 
-def test_people_get_a_table_and_for_one_length_every_step_of_the_sum(file: Any) -> None:
+def test_the_output_for_people_is_a_table_and_for_one_duration_every_step(file: Any) -> None:
     one = run("--tariff", file(FORFAIT), "--seconds", "3661").stdout
     assert "fee 60.00 + 3600 s included 0.00 + 61 s talk 1.58" in one
     assert "61 s x 1.55 / 60 = 1.575833..., rounded half up to 1.58" in one
@@ -164,7 +164,7 @@ def test_the_file_may_come_from_standard_input_and_may_begin_with_a_byte_order_m
     )
 
 
-def test_neither_settings_nor_a_database_are_needed_and_none_are_made(tmp_path: Path) -> None:
+def test_neither_settings_nor_a_database_are_needed_or_created(tmp_path: Path) -> None:
     (tmp_path / "tariff.json").write_text(json.dumps(FORFAIT))
     environment = {key: value for key, value in os.environ.items() if key != "TAXIPHONE_CONFIG"}
     words = [

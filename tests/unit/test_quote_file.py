@@ -170,7 +170,7 @@ def test_a_truth_value_is_true_or_false(value: Any) -> None:
         ([{**SEGMENT, "from": 0, "until": 60}], r"segments\[0\]\.until: there is no such key"),
     ],
 )
-def test_segments_that_cannot_be_are_refused_by_their_place(segments: Any, says: str) -> None:
+def test_invalid_segments_are_refused_with_their_position(segments: Any, says: str) -> None:
     with pytest.raises(UsageError, match=rf"^t\.json: {says}"):
         parse({**GOOD, "segments": segments})
 

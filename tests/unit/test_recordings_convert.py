@@ -134,7 +134,7 @@ def test_a_second_conversion_replaces_the_first(tmp_path: Path) -> None:
     assert left_in(tmp_path / "recordings") == ["261122-7gq4mk-aa.mp3"]
 
 
-def test_silence_is_no_failure_but_said(tmp_path: Path) -> None:
+def test_a_silent_wav_is_not_a_failure_and_is_noted(tmp_path: Path) -> None:
     tone(tmp_path / "261122-7gq4mk.wav", 2, level=3)
     assert convert.to_mp3(job(tmp_path)).silent
 
@@ -223,7 +223,7 @@ def test_a_disk_without_room_is_seen_before_anything_is_written(
 # -- the worker process ---------------------------------------------------------------------------------------------
 
 
-async def test_the_event_loop_goes_on_while_the_worker_converts(tmp_path: Path) -> None:
+async def test_the_event_loop_keeps_running_while_the_worker_converts(tmp_path: Path) -> None:
     converter = Converter()
     task = asyncio.create_task(converter.convert(job(tmp_path, 60)))
     turns = 0

@@ -499,7 +499,7 @@ def test_the_last_day_counts_from_the_local_day_of_the_arrival(
     assert keeping.last_day(settings, datetime.fromisoformat(arrived)).isoformat() == last
 
 
-async def test_the_day_told_is_the_day_kept_though_midnight_passes_and_the_setting_changes(
+async def test_the_announced_day_is_kept_even_if_midnight_passes_and_the_setting_changes(
     studio: Studio,
 ) -> None:
     call_id = studio.house.call(studio.client, studio.consultant, accept=False)
@@ -521,7 +521,7 @@ async def test_the_day_told_is_the_day_kept_though_midnight_passes_and_the_setti
     assert studio.recording(call_id).kept_until == told
 
 
-async def test_silence_is_kept_and_noted(studio: Studio) -> None:
+async def test_a_silent_recording_is_kept_and_noted(studio: Studio) -> None:
     call_id = studio.priced()
     path = studio.capture(call_id, 1)
     data = path.read_bytes()

@@ -139,7 +139,7 @@ def test_an_invalid_refund_is_refused_in_one_sentence(house: Any) -> None:
     assert house.balance(postings.WALLET, 1) == 10_000 - 717
 
 
-def test_the_command_tells_whence_it_came_and_what_stays(house: Any) -> None:
+def test_the_refund_command_prints_where_the_money_came_from_and_what_remains(house: Any) -> None:
     call_id = talked(house)
     text = house.invoke(refund_command, call_id, "1.00", "--reason", "bad line").stdout
     assert "Credit note 1: 1.00 EUR" in text
@@ -195,7 +195,7 @@ def test_a_credit_note_that_is_not_as_posted_is_found(house: Any) -> None:
     pockets=st.tuples(st.integers(0, 9_999), st.integers(-500, 9_999), st.integers(0, 2_000)),
     parts=st.lists(st.integers(1, 4_000), max_size=12),
 )
-def test_however_a_price_is_given_back_the_parts_sum_and_all_of_it_empties_every_pocket(
+def test_however_a_price_is_refunded_the_parts_sum_and_a_full_refund_empties_every_account(
     pockets: tuple[int, int, int], parts: list[int]
 ) -> None:
     earnings, platform, tax = pockets

@@ -157,7 +157,7 @@ def test_a_silent_phone_that_still_reports_is_lost_at_its_last_report(world, who
 
 
 @both
-def test_signalling_does_not_replace_that_a_side_was_never_heard(world, who):
+def test_signalling_does_not_count_as_being_heard(world, who):
     made = world(**{who: Phone(menu=0, sends=(0, 0), reports_until=1000, listens_only=(0, 1000))})
     assert made.silence() == (who, True, None)
 

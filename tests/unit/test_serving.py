@@ -108,7 +108,7 @@ def test_a_child_that_outlives_a_killed_serve_does_not_keep_the_lock(tmp_path: P
     lock.close()
 
 
-def test_it_is_free_again_when_it_was_given_back(url: str, holder: Holder) -> None:
+def test_it_is_free_again_after_its_release(url: str, holder: Holder) -> None:
     lock = lock_of(Database(url))
     lock.take()
     lock.close()

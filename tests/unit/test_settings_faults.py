@@ -109,7 +109,7 @@ def test_a_wrong_value_in_any_table_is_reported(file: Path, table: str, sentence
     "value",
     ["true", "1", "1.5", '"x"', "[]", "[[]]", "[{}]", "{}", "2026-11-27", "10:00:00", "nan", '"\\u0000"'],
 )
-def test_no_value_of_any_setting_gives_a_sentence_of_pythons(
+def test_no_value_of_any_setting_gives_a_message_of_python(
     file: Path, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every setting is tried with every kind of value: it is accepted, or refused with our own message."""

@@ -59,7 +59,7 @@ def test_the_manual_has_every_command_and_every_option() -> None:
     assert ".SH EXIT STATUS" in page
 
 
-def test_nothing_in_the_manual_is_taken_for_a_request_of_roffs() -> None:
+def test_no_line_of_the_manual_is_a_roff_request_by_accident() -> None:
     macros = {".TH", ".SH", ".SS", ".PP", ".TP", ".B", ".nf", ".fi"}
     for line in printed("man").splitlines():
         assert line.isascii()

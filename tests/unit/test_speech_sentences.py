@@ -184,7 +184,7 @@ def gaps(template: tuple[str, ...]) -> list[str]:
     return sorted(part for part in template if part.startswith("{"))
 
 
-def test_no_clip_of_a_sentence_begins_or_ends_with_what_nobody_hears() -> None:
+def test_no_clip_of_a_sentence_starts_or_ends_with_silence() -> None:
     for language in SHIPPED.codes:
         for clip in SHIPPED.texts(language).clips.values():
             if clip.table == prompt_texts.TEMPLATES:

@@ -106,7 +106,7 @@ def test_the_hold_of_a_call_with_a_talk_is_released_only_by_name(
 
 
 @pytest.mark.parametrize(("status", "paid"), [("ready", 500), ("failed", 0), ("deleted", 0)])
-def test_the_fee_of_a_recording_that_has_come_to_its_end_is_not_left_held(
+def test_the_fee_of_a_finished_recording_is_not_left_held(
     house: Any, release: Callable[..., Any], status: str, paid: int
 ) -> None:
     client = house.client()

@@ -62,7 +62,7 @@ def imported(*words: str, cwd: Path | None = None) -> set[str]:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["client", "--help"], ["call", "--help"], ["--version"]])
-def test_help_imports_no_room_and_no_library_but_click(words: list[str]) -> None:
+def test_help_imports_no_layer_and_no_library_but_click(words: list[str]) -> None:
     found = imported(*words)
     assert found & (HEAVY | DATABASE | {"argon2"}) == set()
     assert found & {f"taxiphone.{room}" for room in ROOMS | {"settings", "store"}} == set()

@@ -88,7 +88,7 @@ def test_the_recordings_fee_waits_in_the_hold_until_it_can_be_played(house: Any)
         assert (house.balance("commission"), house.balance("recording_fees")) == (65, 150)
 
 
-def test_the_fee_of_a_recording_that_failed_goes_back(house: Any) -> None:
+def test_the_fee_of_a_failed_recording_is_released(house: Any) -> None:
     client, consultant = house.client(credit=2000), house.consultant(recording_allowed=True)
     call_id = house.call(client, consultant, recorded=True)
     rated(house, call_id, talked("83.4"))

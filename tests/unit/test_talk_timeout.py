@@ -63,7 +63,9 @@ async def test_an_end_at_its_second_is_not_too_early_after_a_step(told: Told, cu
     assert told.seconds[2:] == [("client", "590.0"), ("consultant", "595.0")]
 
 
-async def test_setting_it_again_before_the_hang_up_is_told_does_not_hide_why(cut: TalkTimeout) -> None:
+async def test_setting_the_timeout_again_before_the_hang_up_arrives_does_not_hide_the_reason(
+    cut: TalkTimeout,
+) -> None:
     with at(0):
         await cut.after(600)
     with at(10, 3600):

@@ -276,7 +276,7 @@ def test_a_recorded_talk_costs_its_fee_once_where_anything_is_charged(
 
 
 @pytest.mark.parametrize(("name", "seconds", "listed", "total", "source"), PUBLISHED)
-def test_other_peoples_examples_come_out_as_they_publish_them(
+def test_published_examples_give_the_published_prices(
     name: str, seconds: str, listed: str, total: int, source: str
 ) -> None:
     cost = price(TARIFFS[name], Decimal(seconds))

@@ -26,7 +26,7 @@ def times(tariff, max_seconds, talked_seconds=0, ends_by=EndsBy.CREDIT):
     ("seconds", "warning", "end"),
     [(1935, 1875, 1934.5), (61, 1, 60.5), (60, None, 59.5), (10, None, 9.5)],
 )
-def test_one_minute_before_the_credit_ends_both_are_told_and_then_it_ends_with_a_word(seconds, warning, end):
+def test_one_minute_before_the_credit_ends_both_are_warned_and_the_end_is_announced(seconds, warning, end):
     found = times(PER_MINUTE, seconds)
     assert (found.warning, found.end, found.longest, found.ends_by) == (warning, end, seconds, EndsBy.CREDIT)
 
@@ -36,7 +36,7 @@ def test_what_ends_the_talk_is_told_apart():
     assert times(PER_MINUTE, 900, ends_by=EndsBy.LIMIT).ends_by == EndsBy.LIMIT
 
 
-def test_one_minute_before_the_package_ends_both_are_told_what_comes_after_it():
+def test_one_minute_before_the_package_ends_both_hear_what_follows():
     found = times(PACKAGE, 5000)
     assert (found.package_warning, found.package, found.package_end) == (3540, 3600, 3599.5)
     assert found.then_per_minute == Decimal("1.55")

@@ -166,7 +166,7 @@ def test_never_more_than_the_monotonic_clock_proves(length: float, steps: list[t
 
 
 @given(length=LENGTHS, steps=STEPS, dies=st.floats(100, 4000), later=st.floats(0.1, 4000))
-def test_never_more_than_the_time_until_the_program_was_there_again(
+def test_never_more_than_the_time_until_the_program_was_back(
     length: float, steps: list[tuple[float, float]], dies: float, later: float
 ) -> None:
     clocks, over = Clocks(steps), 100 + length

@@ -34,7 +34,7 @@ def broken(house: Any) -> tuple[str, dict[str, Any]]:
     return call_id, right
 
 
-def test_it_keeps_no_other_call_waiting_and_the_log_says_it_once(
+def test_it_delays_no_other_call_and_is_logged_once(
     house: Any, broken: tuple[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     other = house.call(house.client(code="7002"), 1)

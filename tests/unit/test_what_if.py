@@ -127,7 +127,7 @@ def test_what_is_set_changes_what_costs_something_and_leaves_free_what_is_free(h
 
 
 @pytest.mark.usefixtures("month")
-def test_one_mode_or_other_days_can_be_looked_at(house: Any, file: Any) -> None:
+def test_one_mode_or_other_days_can_be_selected(house: Any, file: Any) -> None:
     path = file(FLAT)
     assert read(house, "--tariff", path, "--mode", "package")["calls"] == 2
     assert read(house, "--tariff", path, "--mode", "per_minute")["calls"] == 2

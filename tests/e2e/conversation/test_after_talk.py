@@ -72,7 +72,7 @@ async def test_the_client_of_a_recorded_talk_hears_that_its_fee_follows(in_both_
     await in_both_languages(story)
 
 
-async def test_keys_that_are_no_rating_change_nothing(in_both_languages):
+async def test_keys_outside_the_rating_have_no_effect(in_both_languages):
     async def story(call):
         await consultant_leaves(call)
         await call.client_ear.begins("rate-offer")
@@ -87,7 +87,7 @@ async def test_keys_that_are_no_rating_change_nothing(in_both_languages):
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_silence_is_no_rating_and_ends_with_goodbye(in_both_languages):
+async def test_no_key_gives_no_rating_and_ends_with_goodbye(in_both_languages):
     async def story(call):
         await consultant_leaves(call)
         await call.hears("rate-offer")

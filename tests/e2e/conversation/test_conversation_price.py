@@ -87,7 +87,7 @@ async def test_silence_and_wrong_keys_choose_neither_price(in_both_languages):
     )
 
 
-async def test_the_clients_own_limit_per_day_is_told_and_kept(in_both_languages):
+async def test_the_clients_daily_limit_is_announced_and_respected(in_both_languages):
     async def story(call):
         call.set_client(daily_limit=310)
         await call.dial()

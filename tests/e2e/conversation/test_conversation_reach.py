@@ -191,7 +191,7 @@ async def test_of_phones_that_ring_at_once_the_first_to_accept_wins_and_the_othe
     await in_both_languages(story, recording_allowed=False)
 
 
-async def test_ringing_is_noted_when_the_invite_leaves(scene):
+async def test_ringing_is_recorded_when_the_invite_is_sent(scene):
     call = scene(recording_allowed=False)
     await until_ringing(call)
     mark = await call.platform.marked(call.call_id, "ringing")

@@ -65,7 +65,7 @@ async def test_fee_and_last_day_are_announced_both_agree_and_only_the_talk_is_re
     await in_both_languages(story)
 
 
-async def test_only_the_key_1_says_yes(in_both_languages):
+async def test_only_the_key_1_means_yes(in_both_languages):
     async def story(call, answer):
         await asked(call)
         await call.client_ear.begins("recording-choice")

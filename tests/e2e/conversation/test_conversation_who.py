@@ -160,7 +160,7 @@ def everybodys(call):
     return number
 
 
-async def test_the_code_is_keyed_in_the_name_is_said_and_star_is_the_consultant_of_last_time(
+async def test_the_code_is_entered_the_name_is_said_and_star_selects_the_last_consultant(
     in_both_languages,
 ):
     async def story(call):

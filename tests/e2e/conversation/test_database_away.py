@@ -67,7 +67,7 @@ async def test_both_hear_it_where_what_was_accepted_can_not_be_noted(scene):
     await call.them.nothing_left()
 
 
-async def test_the_credit_ends_with_a_word_though_the_database_is_slow(scene):
+async def test_the_end_of_the_credit_is_announced_even_if_the_database_is_slow(scene):
     call = scene(price="60.00", credit=6100, recording_allowed=False)
     await talks.begin(call)
     await call.platform.marked(call.call_id, "bridging")

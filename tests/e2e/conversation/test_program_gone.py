@@ -112,7 +112,7 @@ async def test_a_client_who_has_talked_never_hears_nothing_charged(scene):
 
 
 @pytest.mark.slow
-async def test_nobody_waits_for_longer_than_the_menu_can_take(scene):
+async def test_no_caller_waits_longer_than_the_menu_can_take(scene):
     call = scene()
     await call.dial()
     await call.client_ear.begins("press-hash-to-skip")

@@ -44,7 +44,7 @@ def why(call):
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 
-async def test_hash_and_star_by_the_client_end_the_talk_and_each_hears_what_is_due(scene):
+async def test_hash_and_star_by_the_client_end_the_talk_and_each_hears_the_amount(scene):
     async def story(call):
         await talks.begin(call)
         await call.press("#*")
@@ -74,7 +74,7 @@ async def test_hash_and_star_by_the_client_end_the_talk_and_each_hears_what_is_d
     await calls[0].them.nothing_left()
 
 
-async def test_other_keys_end_nothing(scene):
+async def test_other_keys_do_not_end_the_talk(scene):
     call = scene("fr", recording_allowed=False)
     await talks.begin(call)
     for keys in ("*#", "1", "#1*", "9", "*"):
