@@ -364,7 +364,7 @@ def test_a_statement_names_no_client(house: Any, lived: str) -> None:
     for form in ("text", "csv", "json"):
         printed = invoke(house, statement, "101", "--from", str(today), "--format", form).stdout
         assert "Claire" not in printed
-        assert "7001" not in printed
+        assert re.search(r"\b7001\b", printed) is None  # a time may have these digits
 
 
 def test_a_statement_as_json_names_the_operator(house: Any) -> None:
