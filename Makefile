@@ -33,47 +33,47 @@ install: $(STAMP) ## create .venv with the locked packages and the command taxip
 demo: install ## run a real call from a client's phone to a consultant's, priced and recorded, in a minute
 	@$(TAXIPHONE) demo
 
-check: install ## ruff, ruff format, mypy and the import contracts
+check: install ## run ruff, ruff format, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# The tests with real calls run last and by themselves: they mostly wait, and need a quiet machine to be on time.
-# The tests of a file share a platform and a network, so a file stays with one process. A busy machine loses sound: a call
-# in which somebody did not hear what was said, or that was too slow, is made once more. The summary names it.
+# The tests with real calls run last and separately: they mostly wait, and need a quiet machine to be on time. The tests of
+# a file share a platform and a network, so each file runs in one process. A busy machine loses audio, so a test that fails
+# because somebody did not hear a prompt, or because it was too slow, is repeated once. The summary names it.
 CALLS := -n 5 --dist loadfile --no-loadscope-reorder -r aR \
 	--reruns 1 --only-rerun "did not hear" --only-rerun "not within" --only-rerun "did not answer"
 
-test: check ## all checks and all tests but the slow ones, with Asterisk, SQLite and PostgreSQL
+test: check ## run all checks and tests except the slow ones, with Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not e2e"
 	$(BIN)/pytest $(CALLS) -m "not slow and e2e"
 
-test-all: check ## the slow tests too, such as a hundred processes killed during a storm of calls
+test-all: check ## also run the slow tests, such as a hundred processes killed during a storm of calls
 	$(TAXIPHONE) asterisk install
 	$(BIN)/pytest -n 3 --dist worksteal -m "not e2e"
 	$(BIN)/pytest $(CALLS) -m e2e
 
-docs: install ## generate pages of docs/
+docs: install ## generate the reference pages in docs/
 	$(BIN)/python -m taxiphone.commands.settings_reference docs/settings.md
 	$(BIN)/python -m taxiphone.commands.call_flow_reference docs/call-flow.md
 	$(TAXIPHONE) man --format markdown > docs/cli.md
 
-bench: bench-calls bench-billing bench-start ## all benchmarks, in five minutes
+bench: bench-calls bench-billing bench-start ## run all benchmarks, in five minutes
 
-bench-calls: install ## the cost of a call compared with a plain Dial(), in three minutes; options: BENCH=--help
+bench-calls: install ## compare a call with a plain Dial(), in three minutes; options: BENCH=--help
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
 
-bench-billing: install ## prices and postings a second, compared with the bare databases, in a minute
+bench-billing: install ## measure prices and postings per second on both databases, in a minute
 	@$(BIN)/python -m taxiphone.bench.billing
 
-bench-start: install ## the time that commands take to start and to end
+bench-start: install ## measure how long commands take
 	@$(BIN)/python -m taxiphone.bench.start
 
 lock: | $(BIN)/python ## resolve the bounds of setup.cfg into requirements.lock
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra dev setup.cfg requirements-build.in -o requirements.lock
 
-clean: ## remove the environment, but not the unpacked Asterisk (taxiphone asterisk uninstall)
+clean: ## remove the environment, but not the downloaded Asterisk (taxiphone asterisk uninstall)
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
