@@ -66,7 +66,7 @@ def tariff_for(
             short_call_seconds=settings.billing.short_call_seconds,
         )
     if mode != PER_MINUTE:
-        raise LedgerError(f"{mode} is no mode of a consultation; there are {' and '.join(MODES)}.")
+        raise LedgerError(f"{mode} is not a mode of a consultation; the modes are {' and '.join(MODES)}.")
     free = consultant.free_minutes if free_minutes_allowed else 0
     if free and free_minutes.used(session, settings, consultant, client):
         free = 0

@@ -146,7 +146,7 @@ def changed(changes: dict[str, str]) -> Rule:
     """
     for key, value in changes.items():
         if key not in SETTABLE:
-            raise ValueError(f"{key}: can't be set; there are {', '.join(SETTABLE)}")
+            raise ValueError(f"{key}: can't be set; possible keys are {', '.join(SETTABLE)}")
         if key in {"commission", "vat"} and number(key, value) > 1:
             raise ValueError(f"{key}: must be a number from 0 to 1")
         number(key, value)

@@ -144,7 +144,7 @@ def _check_funds(drafts: Sequence[Draft], balances: dict[_Name, int]) -> None:
             left[change.name] = left.get(change.name, balances.get(change.name, 0)) + change.amount
             if left[change.name] < 0:
                 raise InsufficientFundsError(
-                    f"the {change.kind} of {change.owner} does not hold {-change.amount} {change.currency} "
+                    f"the {change.kind} of {change.owner} has less than {-change.amount} {change.currency} "
                     "(minor units). Nothing was posted."
                 )
 

@@ -249,7 +249,7 @@ def _check_balanced(key: str, changes: Sequence[Change]) -> None:
     for change in changes:
         if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
             raise LedgerError(
-                f"posting {key}: {change.amount!r} is no amount in minor units. Nothing was posted."
+                f"posting {key}: {change.amount!r} is not an amount in minor units. Nothing was posted."
             )
         sums[change.currency] += change.amount
     if len({change.name for change in changes}) != len(changes):

@@ -46,22 +46,22 @@ def parse_tariff(raw: bytes, name: str, *, recorded: bool = False) -> Tariff:
     try:
         return _tariff(_object(raw.decode("utf-8-sig")), recorded=recorded)
     except UnicodeDecodeError:
-        raise UsageError(f"{name} is not JSON: it is no text in UTF-8.") from None
+        raise UsageError(f"{name} is not JSON: it is not UTF-8 text.") from None
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{name} is not JSON: {error.msg}, in line {error.lineno}, column {error.colno}."
         ) from None
     except RecursionError:
-        raise UsageError(f"{name} is no tariff: it is nested too deeply.") from None
+        raise UsageError(f"{name} is not a tariff: it is nested too deeply.") from None
     except ValueError as error:
         raise UsageError(f"{name}: {error}.") from None
 
 
 def _tariff(data: dict[str, Any], *, recorded: bool) -> Tariff:
     if "digits" in data:  # they follow from the currency; only a call's copy of a tariff contains them
-        raise ValueError("digits: there is no such key")
+        raise ValueError("digits: unknown key")
     if recorded and "recording_fee" not in data:
-        raise ValueError("recording_fee: is missing, and a recorded talk costs it")
+        raise ValueError("recording_fee: is missing; it is required for a recorded talk")
     return from_json({**data, "digits": _digits(data)})
 
 
@@ -75,9 +75,9 @@ def _bytes(file: str, name: str) -> bytes:
     except OSError as error:
         raise UsageError(f"the tariff {name} can't be read: {error.strerror}.") from None
     except ValueError:
-        raise UsageError(f"the tariff {name} can't be read: that is no file's name.") from None
+        raise UsageError(f"the tariff {name} can't be read: it is not a valid file name.") from None
     if len(raw) > _MOST_BYTES:
-        raise UsageError(f"{name} is no tariff: it is longer than {_MOST_BYTES} bytes.")
+        raise UsageError(f"{name} is not a tariff: it is longer than {_MOST_BYTES} bytes.")
     return raw
 
 
@@ -99,7 +99,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, value in pairs:
         if key in data:
-            raise ValueError(f"{key if key.isidentifier() and key.isascii() else shown(key)}: is there twice")
+            raise ValueError(f"{key if key.isidentifier() and key.isascii() else shown(key)}: appears twice")
         data[key] = value
     return data
 

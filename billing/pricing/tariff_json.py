@@ -111,7 +111,7 @@ def _closed(prefix: str, data: Mapping[str, Any], known: set[str], needed: tuple
     for key in data:
         if key not in known:
             named = key if key.isascii() and key.isidentifier() and len(key) <= _LONGEST_NAME else shown(key)
-            raise ValueError(f"{prefix}{named}: there is no such key")
+            raise ValueError(f"{prefix}{named}: unknown key")
     for key in needed:
         if key not in data:
             raise ValueError(f"{prefix}{key}: is missing")
