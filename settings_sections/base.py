@@ -24,6 +24,7 @@ class Needs(Enum):
 class Section(BaseModel):
     """A table of the file. It is frozen and rejects unknown keys."""
 
+    # Only the validator of Settings is used, which contains those of the sections. It is built when the file is read.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     needs: ClassVar[Needs] = Needs.SERVE
