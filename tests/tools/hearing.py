@@ -364,9 +364,9 @@ class Heard:
                 if len(alike) and alike.max() >= _ALIKE:
                     here = low + int(np.argmax(alike)) - (end.offset - piece.offset)
                     pairs |= {(here, here), (here, here - _PACKET) if sign > 0 else (here + _PACKET, here)}
-            for before, after in sorted(pairs):
-                if track.alike_but_for_a_packet(piece, before, after) >= _ALIKE:
-                    return after
+            alike, after = max((track.alike_but_for_a_packet(piece, *pair), pair[1]) for pair in pairs)
+            if alike >= _ALIKE:
+                return after
         return None
 
 
@@ -430,8 +430,9 @@ class _Track:
             after: where it begins by what comes after it.
         """
         length = len(piece.samples)
-        begins = np.arange(_PLACES - _PACKET, length, _PLACES)
-        ends = np.minimum(begins + _PACKET, length)
+        wide = _PACKET + _PLACES  # so that one of the places leaves all of the packet out
+        begins = np.arange(_PLACES - wide, length, _PLACES)
+        ends = np.minimum(begins + wide, length)
         begins = np.maximum(begins, 0)
         products, heard, played = np.zeros((3, len(begins)))
         for place, summed in (
