@@ -16,7 +16,8 @@ from taxiphone.errors import SchemaError, UsageError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import DatabaseSection
 from taxiphone.store import copying, serving
-from taxiphone.store.database import Database, head
+from taxiphone.store.database import Database
+from taxiphone.store.versions import head
 
 
 @click.group("db", cls=LazyGroup)

@@ -6,7 +6,8 @@ from taxiphone.errors import TaxiphoneError
 from taxiphone.server.checks import check_asterisk, check_billing, check_directory, check_recordings
 from taxiphone.server.checks.findings import Finding
 from taxiphone.settings import Settings
-from taxiphone.store.database import Database, head
+from taxiphone.store.database import Database
+from taxiphone.store.versions import head
 
 
 def findings(settings: Settings) -> list[Finding]:

@@ -1,8 +1,9 @@
-"""One engine, one kind of transaction, and the schema's version. SQLite or PostgreSQL, by URL (docs/adr/0008).
+"""The database's transactions, and the schema's version.
 
-All database code is synchronous; the event loop calls it with `Database.run`, in a thread (docs/adr/0005). A transaction that
-the database took back for a reason of its own (two wait for each other, a connection that has gone before the commit) is
-done again, here and nowhere else; so what is given to `do` and `run` must have no effect outside its session.
+All database code is synchronous; the event loop calls it with `Database.run` and `Database.query`, on threads (docs/adr/0005).
+On SQLite one thread does all writes of the process (writer.py). A transaction that the database rolled back for its own
+reasons (a deadlock, a connection lost before the commit) is done again, here and nowhere else; so the work that is passed to
+`do` and `run` must have no effect outside its session.
 """
 
 from __future__ import annotations
@@ -13,27 +14,29 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError
 
-from taxiphone.errors import SchemaError, SettingsError
+from taxiphone.errors import SchemaError
+from taxiphone.store import versions
+from taxiphone.store.engines import PATIENCE_SECONDS, THREADS, engines
+from taxiphone.store.writer import Lane, Priority, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 Result = TypeVar("Result")
+Key = TypeVar("Key")
 
 log = logging.getLogger(__name__)
 
-_BUSY_MILLISECONDS = 10_000
-_READS = "taxiphone_reads"
-# How long a database may be away, such as during a restart; also SQLite's busy time-out.
-_PATIENCE_SECONDS = 10.0
 # SQLSTATEs: serialization_failure, deadlock_detected, lock_not_available. Nothing of the transaction was kept.
 _TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
 # Another process took this key, or spent this balance, between our read and our write. The next try sees it.
@@ -41,38 +44,35 @@ _RACED = frozenset({"uq_posting_key", "uq_posting_reverses_id", "ck_account_neve
 _RACES = 3
 _ADVICE = "See [database] in taxiphone.toml."
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
 
 class Database:
     """The platform's database, by URL: SQLite (WAL, foreign keys on) or PostgreSQL (psycopg 3).
 
     Args:
         url: SQLAlchemy's, such as postgresql+psycopg://taxiphone@db.example.org/taxiphone.
+        patience_seconds: how long a transaction waits for SQLite's write lock, or for a database that is away.
 
     Raises:
         SettingsError: the URL can't be understood, or names another kind of database.
     """
 
-    def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
-        self.sqlite = parsed.get_backend_name() == "sqlite"
-        self.file = Path(parsed.database) if self.sqlite and parsed.database else None
-        if self.sqlite:
-            # Error messages go to the log; people's numbers and amounts must not.
-            self.engine: Engine = create_engine(parsed, hide_parameters=True)
-            _prepare_sqlite(self.engine)
-            return
-        # The row locks (FOR UPDATE) of billing rely on READ COMMITTED: they see what was committed last.
-        # Connections are not tested before use: `_until_done` takes another one.
-        self.engine = create_engine(
-            parsed,
-            hide_parameters=True,
-            isolation_level="READ COMMITTED",
-            pool_size=10,
-            max_overflow=20,
-            connect_args={"connect_timeout": 10, "application_name": "taxiphone"},
-        )
+    def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._engines, self._patience_seconds = engines(url, patience_seconds), patience_seconds
+        self.sqlite = self._engines.sqlite
+        file = self._engines.writing.url.database
+        self.file = Path(file) if self.sqlite and file else None
+        self._writer = Writer(self._engines.writing) if self.sqlite else None
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """The engine for transactions that write, and for the schema."""
+        return self._engines.writing
+
+    @property
+    def reader(self) -> Engine:
+        """The engine for transactions that only read."""
+        return self._engines.reading
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -90,11 +90,11 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """A session that only reads: it sees one snapshot of the database and blocks no writer.
 
-        Writing in it is refused by the database itself (SQLite's query_only, PostgreSQL's READ ONLY).
+        The database itself refuses writes (SQLite's query_only, PostgreSQL's READ ONLY).
         """
         from sqlalchemy.orm import Session  # noqa: PLC0415 - `connection` does not need it
 
-        with Session(self._reader(), expire_on_commit=False) as session:
+        with Session(self.reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -103,30 +103,29 @@ class Database:
 
         A session needs SQLAlchemy's ORM, whose import and configuration take a third of a short command's time.
         """
-        with self._reader().connect() as connection:
+        with self.reader.connect() as connection:
             yield connection
-
-    def _reader(self) -> Engine:
-        options: dict[str, Any] = {_READS: True}
-        if not self.sqlite:
-            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        return self.engine.execution_options(**options)
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads."""
         return self._until_done(work, self.reading)
 
     async def query(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work`, which only reads, in a thread."""
-        return await asyncio.to_thread(self.read, work)
+        """Do `work`, which only reads, on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads("read"), self.read, work)
 
-    async def run(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own, in a thread, without blocking the event loop.
+    def _threads(self, name: str) -> ThreadPoolExecutor:
+        if name not in self._pools:
+            self._pools[name] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"database {name.lower()}")
+        return self._pools[name]
+
+    async def run(self, work: Callable[[Session], Result], priority: Priority = Priority.CALLS) -> Result:
+        """Do `work` in a transaction, without blocking the event loop.
 
         A caller that is cancelled leaves only when the work is done: what comes after it in the call's life must
         also come after it in the database.
         """
-        doing = asyncio.ensure_future(asyncio.to_thread(self.do, work))
+        doing = self._begin(work, priority)
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
@@ -135,19 +134,45 @@ class Database:
                     await asyncio.wait({doing})
             raise
 
-    def do(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in a transaction of its own; retry if the database rolled it back or was away for a moment.
+    def _begin(self, work: Callable[[Session], Result], priority: Priority) -> asyncio.Future[Result]:
+        """Queue work. On SQLite it is done in the order in which it was queued; on PostgreSQL, several at the same time."""
+        loop = asyncio.get_running_loop()  # which may count what its threads do (simulate/clock.py)
+        if self._writer is not None:
+            unit = cast("Callable[[], Result]", work)  # the lane adds the session
+            return loop.run_in_executor(Lane(self._writer, priority), unit)
+        # A pool for each priority, so that housekeeping takes no thread from the calls.
+        return loop.run_in_executor(self._threads(priority.name), self._until_done, work, self.transaction)
+
+    def do(self, work: Callable[[Session], Result], priority: Priority = Priority.CALLS) -> Result:
+        """Do `work` in a transaction; retry if the database rolled it back or was away for a moment.
 
         Raises:
             sqlalchemy.exc.DBAPIError: it can't be reached, or refused. Where the connection was lost at the commit,
                 nobody knows whether that took place, so it is not done again.
         """
+        if self._writer is not None:
+            return self._writer.submit(work, priority).result()
         return self._until_done(work, self.transaction)
+
+    def do_each(
+        self, works: Mapping[Key, Callable[[Session], Result]], priority: Priority = Priority.CALLS
+    ) -> dict[Key, Result | Exception]:
+        """Do several units of work, each in a transaction of its own that may fail without the others.
+
+        On SQLite they share a commit.
+
+        Returns:
+            what each of them returned or raised.
+        """
+        if self._writer is None:
+            return {key: _outcome(partial(self.do, work, priority)) for key, work in works.items()}
+        futures = {key: self._writer.submit(work, priority) for key, work in works.items()}
+        return {key: _outcome(future.result) for key, future in futures.items()}
 
     def _until_done(
         self, work: Callable[[Session], Result], begin: Callable[[], AbstractContextManager[Session]]
     ) -> Result:
-        give_up = time.monotonic() + _PATIENCE_SECONDS
+        give_up = time.monotonic() + self._patience_seconds
         for turn in itertools.count(1):
             stage = "connecting"
             try:
@@ -175,8 +200,12 @@ class Database:
         return self.engine.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
+        """Wait for what was submitted, and close all connections. It can be used again after that."""
+        if self._writer is not None:
+            self._writer.close()
+        while self._pools:
+            self._pools.popitem()[1].shutdown()
+        self._engines.dispose()
 
     # -- the schema -----------------------------------------------------------------------------------------------
 
@@ -186,13 +215,13 @@ class Database:
         Alembic's own table is read without Alembic: every command asks for the version, few change it.
         """
         try:
-            with self._reader().connect() as connection:
+            with self.reader.connect() as connection:
                 if not inspect(connection).has_table("alembic_version"):
                     return None
                 found = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
         except DBAPIError as error:
             raise SchemaError(
-                f"the database {self.name} can't be opened: {_reason(error)}. {_ADVICE}"
+                f"the database {self.name} can't be opened: {versions.reason(error)}. {_ADVICE}"
             ) from None
         if len(found) > 1:
             raise SchemaError(
@@ -207,10 +236,10 @@ class Database:
         Raises:
             SchemaError: naming the command to run.
         """
-        found, wanted = self.version(), head()
+        found, wanted = self.version(), versions.head()
         if found == wanted:
             return
-        _check_known(found)
+        versions.check_known(found)
         raise SchemaError(
             f"the database's schema is at {found or 'nothing'}, this program's at {wanted}. Run: taxiphone db upgrade"
         )
@@ -234,63 +263,22 @@ class Database:
         """
         from taxiphone.store import schema  # noqa: PLC0415 - Alembic takes long to import, and few commands need it
 
-        _check_known(self.version())
+        versions.check_known(self.version())
         try:
             schema.upgrade(self.engine, revision)
         except (DBAPIError, schema.CommandError) as error:
-            reason = _reason(error) if isinstance(error, DBAPIError) else str(error)
+            reason = versions.reason(error) if isinstance(error, DBAPIError) else str(error)
             raise SchemaError(
                 f"the schema of {self.name} can't be upgraded: {reason}. It was left as it is. "
                 "Stop every `taxiphone serve` that uses it, see that it can be written, and try again."
             ) from None
 
 
-def head() -> str:
-    """The schema version that this program works with: that of the newest migration."""
-    return max(revisions())
-
-
-def revisions() -> set[str]:
-    """Every schema version that this program knows. A migration's file is named by the version that it leads to."""
-    found = {file.name.partition("_")[0] for file in MIGRATIONS.glob("versions/[0-9]*.py")}
-    if not found:
-        raise SchemaError("the package holds no migrations; install Taxiphone again.")
-    return found
-
-
-def _check_known(version: str | None) -> None:
-    """Refuse a schema version that this program does not know; None, where there is no schema yet, it does."""
-    if version is not None and version not in revisions():
-        raise SchemaError(
-            f"the database's schema ({version}) is newer than this program ({head()}), or another program's. "
-            "Nothing was changed. Install the newer Taxiphone again."
-        )
-
-
-def _reason(error: DBAPIError) -> str:
-    return " ".join(str(error.orig).split())
-
-
-def _parsed(url: str) -> URL:
+def _outcome(finish: Callable[[], Result]) -> Result | Exception:
     try:
-        parsed = make_url(url)
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
-        raise SettingsError(
-            "database.url is not a URL such as sqlite:////var/lib/taxiphone/taxiphone.db or "
-            "postgresql+psycopg://taxiphone@db.example.org/taxiphone."
-        ) from None
-    except ImportError:
-        raise SettingsError(
-            f"database.url names the driver {parsed.drivername}, which is not installed. "
-            "For PostgreSQL, in the checkout: make install, or in an environment of your own: pip install '.[postgresql]'; "
-            "and postgresql+psycopg:// in the URL."
-        ) from None
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
-        raise SettingsError(
-            f"database.url: {parsed.drivername} is not supported; sqlite:// and postgresql+psycopg:// are."
-        )
-    return parsed
+        return finish()
+    except Exception as error:  # noqa: BLE001 - the caller decides
+        return error
 
 
 def raced(error: DBAPIError) -> bool:
@@ -303,21 +291,3 @@ def _left_nothing(error: DBAPIError, stage: str) -> bool:
     if stage == "connecting" or getattr(error.orig, "sqlstate", None) in _TAKEN_BACK:
         return True
     return stage == "working" and error.connection_invalidated
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # sqlite3 sends BEGIN too late; ours is below
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")  # a committed cent survives a power cut
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        reads = bool(connection.get_execution_options().get(_READS))
-        connection.exec_driver_sql(f"PRAGMA query_only = {reads:d}")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from taxiphone.errors import SchemaError
-from taxiphone.store.database import MIGRATIONS
+from taxiphone.store.versions import MIGRATIONS
 
 __all__ = ["CommandError", "downgrade", "upgrade"]
 

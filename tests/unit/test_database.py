@@ -19,11 +19,11 @@ from taxiphone import settings as settings_file
 from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger_check import check
 from taxiphone.errors import SchemaError, SettingsError
-from taxiphone.store import database as database_module
 from taxiphone.store import schema
-from taxiphone.store.database import Database, head, revisions
+from taxiphone.store.database import Database
 from taxiphone.store.models import Base, Call, FreeMinutes, Receipt
 from taxiphone.store.types import UtcDateTime
+from taxiphone.store.versions import head, revisions
 
 PLAIN = '[platform]\ncli = "+33199000000"\n[trunk]\nhost = "127.0.0.1"\n[database]\n'
 
@@ -306,11 +306,8 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_tried_again(
     assert tries == 1
 
 
-def test_a_database_that_is_away_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", 1.0)
-    database = Database(f"postgresql+psycopg://me@/x?host={tmp_path}")
+def test_a_database_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(f"postgresql+psycopg://me@/x?host={tmp_path}", patience_seconds=1.0)
     with caplog.at_level(logging.INFO), pytest.raises(OperationalError):
         database.do(lambda s: s.execute(text("SELECT 1")))
     assert caplog.text.count("is tried again") >= 2

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from taxiphone.cli import taxiphone
 from taxiphone.errors import SchemaError
-from taxiphone.store import database as database_module
-from taxiphone.store.database import head
+from taxiphone.store.database import Database
+from taxiphone.store.versions import head
 
 NOBODY = 65534
 
@@ -120,16 +120,15 @@ def test_another_programs_database_is_left_as_it_is(folder: Path) -> None:
         assert opened.execute("SELECT name FROM sqlite_master").fetchall() == [("client",)]
 
 
-def test_a_database_locked_by_another_writer_is_reported(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_locked_by_another_writer_is_reported(folder: Path) -> None:
     db(folder, "upgrade")
-    monkeypatch.setattr(database_module, "_BUSY_MILLISECONDS", 200)
+    database = Database(f"sqlite:///{file_of(folder)}", patience_seconds=0.2)
     with closing(sqlite3.connect(file_of(folder), isolation_level=None)) as other:
         other.execute("UPDATE alembic_version SET version_num = '0001'")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SchemaError, match=r"can't be upgraded: database is locked.*Stop every"):
-            db(folder, "upgrade")
+            database.upgrade()
+    database.close()
 
 
 def test_a_folder_that_can_not_be_written_is_reported(folder: Path) -> None:

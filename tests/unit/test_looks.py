@@ -29,6 +29,7 @@ def test_repeated_queries_use_an_index_and_do_not_scan_every_call(sqlite_house: 
     asked: list[tuple[str, Any]] = []
 
     @event.listens_for(sqlite_house.database.engine, "before_cursor_execute")
+    @event.listens_for(sqlite_house.database.reader, "before_cursor_execute")
     def _(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
         asked.append((statement, parameters))
 

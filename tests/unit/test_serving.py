@@ -19,8 +19,9 @@ from taxiphone.errors import SetupError
 from taxiphone.settings import Settings
 from taxiphone.settings_sections import DatabaseSection, Platform, Trunk
 from taxiphone.store import schema
-from taxiphone.store.database import Database, revisions
+from taxiphone.store.database import Database
 from taxiphone.store.serving import lock_of, watch
+from taxiphone.store.versions import revisions
 
 HOLD = """
 import os, sys, time
