@@ -18,6 +18,7 @@ from taxiphone.store.calls import FINAL
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
 from taxiphone.store.types import now
+from taxiphone.store.writer import Priority
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class OldFiles:
         for call_id in self._database.read(self._expired):
             # Each recording has its own transaction, so that a file that can't be deleted affects only its own row.
             try:
-                self._database.do(partial(self._delete_expired, call_id=call_id))
+                self._database.do(partial(self._delete_expired, call_id=call_id), Priority.HOUSEKEEPING)
             except OSError as error:
                 log.warning(
                     "the recording of call %s has expired, but can't be deleted: %s: %s. It is tried again every hour.",

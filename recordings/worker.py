@@ -30,6 +30,7 @@ from taxiphone.store.calls import Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
 from taxiphone.store.types import monotonic_us
+from taxiphone.store.writer import Priority
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,9 @@ class RecordingWorker:
 
     async def _process(self, call_id: str) -> None:
         try:
-            job = await self._database.run(lambda session: self._next(session, call_id))
+            job = await self._database.run(
+                lambda session: self._next(session, call_id), Priority.HOUSEKEEPING
+            )
             if job is None:
                 return
             try:
@@ -144,9 +147,13 @@ class RecordingWorker:
             except RecordingError as error:
                 sentence = str(error)
                 log.warning("recording of call %s: %s", call_id, sentence)
-                await self._database.run(lambda session: self._tried(session, call_id, sentence))
+                await self._database.run(
+                    lambda session: self._tried(session, call_id, sentence), Priority.HOUSEKEEPING
+                )
                 return
-            done = await self._database.run(lambda session: self._done(session, call_id, mp3))
+            done = await self._database.run(
+                lambda session: self._done(session, call_id, mp3), Priority.HOUSEKEEPING
+            )
         except (OSError, SQLAlchemyError) as error:
             log.warning(
                 "the recording of call %s could not be processed; trying again: %s",
