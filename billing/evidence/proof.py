@@ -8,7 +8,7 @@ don't prove this: `bridging` is written before the talk, and `ended` may be writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -31,6 +31,8 @@ _AFTER = (PRICED, "ended")
 _NOTHING = "Asterisk's log has nothing about this talk: it was priced up to the last proof of it that the program has"
 _SET_BACK = timedelta(seconds=1)  # rows written out of order differ by less than this
 
+CallEvents = Sequence[CallEvent]
+
 
 def legs(call: Call) -> tuple[str, str]:
     """Return the unique ids of the client's and the consultant's leg: the phone that accepted, else the first."""
@@ -43,8 +45,22 @@ def rows_of(session: Session, call: Call) -> list[CelRow]:
     return list({(row.event, row.at, row.channel, str(row.extra)): row for row in rows}.values())
 
 
+def call_events(session: Session, call: Call) -> CallEvents:
+    """Return the call events up to the price. Later ones are ignored."""
+    events = session.scalars(
+        select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
+    ).all()
+    priced = next((event.id for event in events if event.what == PRICED), None)
+    return [event for event in events if priced is None or event.id <= priced]
+
+
 def talk_of(
-    session: Session, call: Call, rows: Iterable[CelRow] | None = None, *, over_by: Moment | None = None
+    session: Session,
+    call: Call,
+    rows: Iterable[CelRow] | None = None,
+    *,
+    over_by: Moment | None = None,
+    noted: CallEvents | None = None,
 ) -> Talk | None:
     """Return the talk, as far as rows and call events agree; `doubt` says where they don't.
 
@@ -56,42 +72,43 @@ def talk_of(
         call: the call.
         rows: the call's rows, if already loaded.
         over_by: a moment at which the talk was over, if that isn't recorded yet (`note_priced`).
+        noted: the call's events, if already loaded.
     """
     logged = list(rows_of(session, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
-    bridge, call_events = talk_bridge(call.id), _events(session, call)
-    seen = _seen(call_events, over_by)
+    bridge, noted = talk_bridge(call.id), call_events(session, call) if noted is None else noted
+    seen = _seen(noted, over_by)
     found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
     if found is None:
         return _only_seen(seen)
     if found.complete:
         found = two_clocks.reconcile(found, seen)
-        cut = any(event.what == LEFT and event.detail == CUT_BY_CLOCK for event in call_events)
+        cut = any(event.what == LEFT and event.detail == CUT_BY_CLOCK for event in noted)
         # Asterisk hung up both legs, so neither side left first.
         return replace(found, left_first=None, cut_by_clock=True) if cut else found
     least = two_clocks.proven(seen)
     if least is None:
-        proofs = [Event(ALIVE, event.at, call.client_channel) for event in call_events if event.what == ALIVE]
+        proofs = [Event(ALIVE, event.at, call.client_channel) for event in noted if event.what == ALIVE]
         return talk([*events, *proofs], *legs(call), bridge)
     return _as_proven(found.start, least, NO_END)
 
 
-def awaits_program(session: Session, call: Call) -> bool:
+def awaits_program(events: CallEvents) -> bool:
     """Whether the program saw the talk begin but hasn't recorded its end yet, which it soon will if it is running."""
-    names = {event.what for event in _events(session, call)}
+    names = {event.what for event in events}
     return BRIDGED in names and not names & {PARTED, LEFT, *_AFTER}
 
 
-def note_priced(session: Session, call: Call, over_by: Moment) -> None:
+def note_priced(session: Session, call: Call, events: CallEvents, over_by: Moment) -> None:
     """Record by both clocks a moment at which the talk was over, if the program saw a talk."""
-    if any(event.boot is not None and event.what in {BRIDGING, BRIDGED} for event in _events(session, call)):
+    if any(event.boot is not None and event.what in {BRIDGING, BRIDGED} for event in events):
         add_event(session, call.id, PRICED, when=over_by)
         session.flush()
 
 
 def ended_ago(session: Session, call: Call) -> timedelta | None:
     """Return how long ago a priced talk ended by the monotonic clock; None if that wasn't recorded since this boot."""
-    for event in reversed(_events(session, call)):
+    for event in reversed(call_events(session, call)):
         if event.what in {PARTED, PRICED} and event.boot is not None and event.boot == boot():
             return since(event)
     return None
@@ -99,7 +116,7 @@ def ended_ago(session: Session, call: Call) -> timedelta | None:
 
 def in_talk(session: Session, call: Call, at: datetime) -> datetime:
     """Convert a time of `store.types.steady` to the talk's own: the wall clock at its start plus the time since."""
-    begun = next((event for event in _events(session, call) if event.what == BRIDGED), None)
+    begun = next((event for event in call_events(session, call) if event.what == BRIDGED), None)
     if begun is None or begun.boot is None or begun.boot != boot():
         return at
     return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
@@ -119,16 +136,7 @@ def since(event: CallEvent) -> timedelta:
     return two_clocks.passed(then, at) if same_boot else at.at - then.at
 
 
-def _events(session: Session, call: Call) -> list[CallEvent]:
-    """Return the call events up to the price. Later ones are ignored."""
-    events = session.scalars(
-        select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
-    ).all()
-    priced = next((event.id for event in events if event.what == PRICED), None)
-    return [event for event in events if priced is None or event.id <= priced]
-
-
-def _seen(events: list[CallEvent], over_by: Moment | None) -> Observed:
+def _seen(events: CallEvents, over_by: Moment | None) -> Observed:
     def first(*names: str) -> Moment | None:
         return next((_moment(event) for event in events if event.what in names), None)
 

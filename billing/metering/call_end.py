@@ -17,24 +17,29 @@ PARTED = (Status.OVER, Status.ENDED)  # the program lets no further talk begin
 Rate = Callable[[Session, Call, Talk | None], Receipt | None]
 
 
-def price_if_over(session: Session, call: Call, cut_off: Rate | None = None) -> Receipt | None:
+def price_if_over(
+    session: Session, call: Call, cut_off: Rate | None = None, call_events: proof.CallEvents | None = None
+) -> Receipt | None:
     """Price or close a call that is over according to its rows.
 
     Args:
         session: a session in a transaction that writes.
         call: the call.
         cut_off: if given, the call is known to be over even if its rows don't say so, and is then finished by this function.
+        call_events: the call's events, if already loaded.
 
     Returns:
         the receipt; None if the call is not over, or was closed because there was no talk.
     """
     rows, over_by = proof.rows_of(session, call), moment()
+    if call_events is None:
+        call_events = proof.call_events(session, call)
     events = [cel.event_of(row) for row in rows]
-    talk = proof.talk_of(session, call, rows, over_by=over_by)
+    talk = proof.talk_of(session, call, rows, over_by=over_by, noted=call_events)
     parted = talk is not None and talk.complete and call.status in PARTED
     over = is_over(events, *proof.legs(call), talked=talk is not None, parted=parted)
     if not over and cut_off is None:
         return None
-    proof.note_priced(session, call, over_by)
+    proof.note_priced(session, call, call_events, over_by)
     finish = rate if over or cut_off is None else cut_off
     return finish(session, call, talk)

@@ -1,11 +1,13 @@
-"""Prices the calls that are over, within the meter's transactions.
+"""Prices the calls that are over, each in a transaction of its own.
 
 A call that can't be priced doesn't delay the others: the reason is stored in its row, and it is tried again later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -16,9 +18,18 @@ from taxiphone.billing.metering import abandoned, call_end, unpriced
 from taxiphone.billing.metering.unpriced import DeferredCalls
 from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
-from taxiphone.store.database import raced
+from taxiphone.store.database import Database, raced
 from taxiphone.store.models import Call, CelRow
 from taxiphone.store.types import monotonic_us
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """What became of a call: whether it is rated or closed now, or must wait, and whether it got a receipt."""
+
+    final: bool
+    waits: bool = False
+    receipt: bool = False
 
 
 class CallPricer:
@@ -27,16 +38,13 @@ class CallPricer:
     Not thread-safe: use it only in the thread that reads the log.
 
     Args:
+        database: the database.
         again_seconds: seconds between two attempts to price a call that can't be priced.
         program_seconds: how long to wait for the program to record the end of a talk that it saw begin.
-
-    Attributes:
-        priced: the calls that got a receipt in the current transaction, valid once it is committed.
     """
 
-    def __init__(self, again_seconds: float, program_seconds: float) -> None:
-        self.priced: list[str] = []
-        self._program_seconds = program_seconds
+    def __init__(self, database: Database, again_seconds: float, program_seconds: float) -> None:
+        self._database, self._program_seconds = database, program_seconds
         self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
         self._awaited: dict[str, int] = {}  # talks whose end the program has not recorded yet, and since when
 
@@ -45,81 +53,108 @@ class CallPricer:
         """Whether a talk has ended, and the program has not recorded yet how."""
         return bool(self._awaited)
 
-    def begin(self) -> None:
-        """Begin a transaction, or repeat it: forget what was priced in an attempt that was rolled back."""
-        self.priced = []
-
     def due(self, call_ids: Iterable[str]) -> list[str]:
         """Return the calls that may be tried now, ordered by id: not those that failed a moment ago."""
         return sorted(filter(self._deferred.due, set(call_ids)))
 
-    def price_due(self, session: Session) -> None:
-        """Price every open call that is over according to the stored rows."""
-        session.flush()
-        consultant_leg = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
-        ends = or_(
-            CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(call_end.PARTED))
-        )
-        due = session.scalars(
-            select(Call)
-            .where(
-                Call.status.in_(OPEN),
-                or_(
-                    exists().where(CelRow.channel == Call.client_channel, ends),
-                    exists().where(CelRow.channel == consultant_leg, ends),
-                ),
-            )
-            .order_by(Call.arrived_at, Call.id)
-            .with_for_update(of=Call)
-        ).all()
-        for call in due:
-            if self._deferred.due(call.id):
-                self._price(session, call)
+    def price_due(self) -> list[str]:
+        """Price every open call that is over according to the stored rows.
 
-    def finish_abandoned(self, session: Session, call_ids: Iterable[str]) -> list[str]:
+        Returns:
+            the calls that got a receipt.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
+        """
+        call_ids = [each for each in self._database.read(_over) if self._deferred.due(each)]
+        return [call_id for call_id, priced in self._price(call_ids).items() if priced.receipt]
+
+    def finish_abandoned(self, call_ids: Iterable[str]) -> tuple[list[str], list[str]]:
         """Price or close those of the calls that are still open, although the log doesn't contain their end.
 
         Returns:
-            the calls that are now rated or closed.
+            the calls that are now rated or closed, and those of them that got a receipt.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
-        open_calls = session.scalars(
-            still_open(call_ids).order_by(Call.arrived_at, Call.id).with_for_update(of=Call)
-        ).all()
-        for call in open_calls:
-            self._price(session, call, abandoned.finish)
-        return [call.id for call in open_calls if Status(call.status) in FINAL]
+        ids = self._database.read(lambda session: session.scalars(_by_arrival(still_open(call_ids))).all())
+        done = self._price(ids, abandoned.finish)
+        return (
+            [call_id for call_id, priced in done.items() if priced.final],
+            [call_id for call_id, priced in done.items() if priced.receipt],
+        )
 
-    def _price(self, session: Session, call: Call, cut_off: call_end.Rate | None = None) -> None:
-        """Price a call if it is over; see `call_end.price_if_over`."""
-        if cut_off is None and self._must_wait(session, call):
-            return
-        call_id = call.id
-        try:
-            with session.begin_nested():
-                receipt = call_end.price_if_over(session, call, cut_off)
-        except DBAPIError as error:
-            if not isinstance(error, IntegrityError | DataError) or raced(error):
-                raise  # the whole chunk is repeated
-            self._not_priced(session, call_id, error)
-        except Exception as error:  # noqa: BLE001 - a call that can't be priced must not delay the others
-            self._not_priced(session, call_id, error)
-        else:
-            if Status(call.status) in FINAL:
-                self._deferred.settled(call_id)
-                self._awaited.pop(call_id, None)
-            if receipt is not None:
-                self.priced.append(call_id)
+    def _price(self, call_ids: Iterable[str], cut_off: call_end.Rate | None = None) -> dict[str, _Priced]:
+        """Price calls if they are over; see `call_end.price_if_over`."""
+        works: dict[str, Callable[[Session], _Priced]] = {
+            call_id: partial(self._price_one, call_id=call_id, cut_off=cut_off) for call_id in call_ids
+        }
+        done: dict[str, _Priced] = {}
+        for call_id, outcome in self._database.do_each(works).items():
+            if isinstance(outcome, _Priced):
+                done[call_id] = outcome
+                self._settled(call_id, outcome)
+            else:
+                self._not_priced(call_id, outcome)
+        return done
 
-    def _not_priced(self, session: Session, call_id: str, error: Exception) -> None:
-        unpriced.note(session, call_id, error)
+    def _price_one(self, session: Session, call_id: str, cut_off: call_end.Rate | None) -> _Priced:
+        call = session.get_one(Call, call_id, with_for_update=True)
+        if Status(call.status) in FINAL:
+            return _Priced(final=True)
+        events = proof.call_events(session, call)
+        if cut_off is None and self._must_wait(call_id, events):
+            return _Priced(final=False, waits=True)
+        receipt = call_end.price_if_over(session, call, cut_off, events)
+        return _Priced(final=Status(call.status) in FINAL, receipt=receipt is not None)
+
+    def _settled(self, call_id: str, priced: _Priced) -> None:
+        if priced.waits:
+            self._awaited.setdefault(call_id, monotonic_us())
+        if priced.final:
+            self._deferred.settled(call_id)
+            self._awaited.pop(call_id, None)
+
+    def _not_priced(self, call_id: str, error: Exception) -> None:
+        """Store why a call could not be priced. A failure of the database itself is raised: everything is tried again."""
+        if isinstance(error, DBAPIError) and (
+            not isinstance(error, IntegrityError | DataError) or raced(error)
+        ):
+            raise error
+        self._database.do(lambda session: unpriced.note(session, call_id, error))
         self._deferred.defer(call_id, error)
 
-    def _must_wait(self, session: Session, call: Call) -> bool:
+    def _must_wait(self, call_id: str, events: proof.CallEvents) -> bool:
         """Whether to wait until the program has recorded, by the monotonic clock, when a talk ended."""
-        if not proof.awaits_program(session, call):
+        if not proof.awaits_program(events):
             return False
-        first = self._awaited.setdefault(call.id, monotonic_us())
-        return monotonic_us() - first < self._program_seconds * 1_000_000
+        now = monotonic_us()
+        return now - self._awaited.get(call_id, now) < self._program_seconds * 1_000_000
+
+
+_CONSULTANT_LEG = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
+_ENDS = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(call_end.PARTED)))
+
+
+def _by_arrival(calls: Select[Call]) -> Select[str]:
+    return calls.with_only_columns(Call.id).order_by(Call.arrived_at, Call.id)
+
+
+_OVER = _by_arrival(
+    select(Call).where(
+        Call.status.in_(OPEN),
+        or_(
+            exists().where(CelRow.channel == Call.client_channel, _ENDS),
+            exists().where(CelRow.channel == _CONSULTANT_LEG, _ENDS),
+        ),
+    )
+)
+
+
+def _over(session: Session) -> list[str]:
+    """Return the open calls that may be over according to the stored rows, oldest first."""
+    return list(session.scalars(_OVER))
 
 
 def still_open(call_ids: Iterable[str]) -> Select[Call]:

@@ -13,15 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from taxiphone.billing.metering import arrivals, cel_files, chunks, log_rotation, missing, unpriced
 from taxiphone.billing.metering.call_pricer import CallPricer, still_open
 from taxiphone.billing.metering.cel_files import LogFile
-from taxiphone.billing.metering.chunks import Chunk
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
 from taxiphone.store.types import now
@@ -36,7 +33,6 @@ _AWAY_SECONDS = 1.0  # until the next attempt if the database or the file can't 
 # How long to wait for the program to record the end of a talk, which usually takes milliseconds.
 PROGRAM_SECONDS = 2.0
 _LATE_SECONDS = 2.0  # how long after a channel's end Asterisk may write its last rows
-_Result = TypeVar("_Result")
 
 
 class Meter:
@@ -69,12 +65,11 @@ class Meter:
         self._seen: object = None  # the file's state when it was read to its end
         self._current: str | None = None  # the identity of the file that Asterisk writes to
         self._started = False
-        self._pricer = CallPricer(again_seconds, program_seconds)
+        self._pricer = CallPricer(database, again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._arrivals = arrivals.Summary()
-        self._rated: list[
-            str
-        ] = []  # calls whose price is committed, and for which `on_rated` wasn't called yet
+        # calls whose price is committed, and for which `on_rated` wasn't called yet
+        self._rated: list[str] = []
 
     @property
     def awaits_program(self) -> bool:
@@ -166,7 +161,9 @@ class Meter:
                 break
             time.sleep(_POLL_SECONDS)
         with self._turn:
-            return self._do(lambda session: self._pricer.finish_abandoned(session, ids))
+            finished, rated = self._pricer.finish_abandoned(ids)
+            self._rated += rated
+            return finished
 
     def _announce(self) -> None:
         while self._rated:
@@ -197,14 +194,15 @@ class Meter:
             # The file has been replaced. The rest of the old one, wherever it was moved, is read first.
             others, unreadable = cel_files.earlier_files(self._path)
             files = [file for file in others if file.identity != identity] + files
-            self._do(lambda session: missing.note(session, self._path, self._current, files, unreadable))
+            self._database.do(
+                lambda session: missing.note(session, self._path, self._current, files, unreadable)
+            )
         rows = 0
         for file in files:
             closed = file.compressed or (file is not current and current is not None)
             while lines := self._read_chunk(file, closed=closed):
                 rows += lines
-        if not rows:
-            self._do(self._pricer.price_due)
+        self._rated += self._pricer.price_due()
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
             self._rotate(self._rotate_bytes)
@@ -221,27 +219,14 @@ class Meter:
             if not self._rotation_failed:
                 log.warning("Asterisk's event log can't be rotated (%s); it keeps growing", error)
             self._rotation_failed = True
+        else:
+            self._rotation_failed = False
 
     def _read_chunk(self, file: LogFile, *, closed: bool = False) -> int:
-        """Read one chunk of a file, in one transaction; return the number of lines read."""
+        """Store one chunk of a file, in one transaction; return the number of lines read.
 
-        def work(session: Session) -> Chunk:
-            chunk = chunks.store(session, self._settings, file, closed=closed)
-            if chunk.lines:
-                self._pricer.price_due(session)
-            return chunk
-
-        chunk = self._do(work)
+        The calls are priced afterwards from the stored rows, so a program that is killed in between prices them later.
+        """
+        chunk = self._database.do(lambda session: chunks.store(session, self._settings, file, closed=closed))
         self._arrivals.add(chunk.refused, chunk.apologised)
         return chunk.lines
-
-    def _do(self, work: Callable[[Session], _Result]) -> _Result:
-        """Run a transaction; the calls that it prices count only after the commit."""
-
-        def begin(session: Session) -> _Result:
-            self._pricer.begin()
-            return work(session)
-
-        result = self._database.do(begin)
-        self._rated += self._pricer.priced
-        return result

@@ -77,7 +77,7 @@ def test_a_line_without_its_line_break_waits(house: Any, call_id: str) -> None:
     assert total(house, call_id) == 155
 
 
-def test_a_program_that_dies_in_the_transaction_continues_at_the_same_position(
+def test_a_program_that_dies_while_it_prices_prices_the_stored_rows_later(
     house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.write(*house.talk(call_id))
@@ -95,9 +95,9 @@ def test_a_program_that_dies_in_the_transaction_continues_at_the_same_position(
         dying = Meter(house.settings, house.database, told.append)
         with pytest.raises(KilledError):
             dying.read_once()
-    assert (count(house, CelRow), count(house, CelPosition)) == (0, 0)
-    assert total(house, call_id) is None
-    assert Meter(house.settings, house.database, told.append).read_once() == 13
+    assert (count(house, CelRow), count(house, CelPosition)) == (13, 1)
+    assert (total(house, call_id), told) == (None, [])
+    assert Meter(house.settings, house.database, told.append).read_once() == 0
     assert total(house, call_id) == 155
     assert told == [call_id]
 
@@ -290,12 +290,12 @@ async def test_it_waits_while_the_database_is_unreachable(
     attempts = 0
     real = house.database.do
 
-    def away(work: Any) -> Any:
+    def away(*given: Any) -> Any:
         nonlocal attempts
         attempts += 1
         if attempts < 4:
             raise OperationalError("BEGIN", {}, Exception("database is locked"))
-        return real(work)
+        return real(*given)
 
     priced = asyncio.Event()
     reader, stop = Meter(house.settings, house.database, lambda _: priced.set()), asyncio.Event()
@@ -318,12 +318,12 @@ def test_the_cost_of_a_poll_does_not_grow_with_old_calls(house: Any) -> None:
 
     statements: list[tuple[str, Any]] = []
 
-    @event.listens_for(house.database.engine, "before_cursor_execute")
+    @event.listens_for(house.database.reader, "before_cursor_execute")
     def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         statements.append((statement, parameters))
 
     Meter(house.settings, house.database).read_once()
-    event.remove(house.database.engine, "before_cursor_execute", keep)
+    event.remove(house.database.reader, "before_cursor_execute", keep)
     query = next((s, p) for s, p in statements if "cel_row.channel" in s)
     explain = "EXPLAIN QUERY PLAN " if house.database.sqlite else "EXPLAIN "
     with house.database.engine.connect() as connection:
