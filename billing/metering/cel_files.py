@@ -61,11 +61,13 @@ def identify(path: Path) -> LogFile | None:
     try:
         with _open(path) as file:
             first, line_break, _ = file.readline(_LONGEST_LINE).partition(b"\n")
+            too_long = len(first) == _LONGEST_LINE
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
         raise OSError(0, f"its compression is damaged: {error}", str(path)) from None
-    if not line_break:
+    # A first line that is too long is no row of Asterisk's; rows may follow it (`whole_lines`).
+    if not line_break and not too_long:
         return None
     return LogFile(path, _hash(first), first.decode(errors="replace"))
 

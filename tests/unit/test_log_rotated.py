@@ -193,6 +193,34 @@ def test_the_program_keeps_the_log_within_a_size_and_loses_no_row(house: Any, lo
     assert rows(house) == 13 * 12
 
 
+def test_each_time_that_rotation_begins_to_fail_is_logged(
+    house: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> bool:
+        raise OSError("read-only")
+
+    call_id = house.call(house.client(), house.consultant())
+    lines = house.talk(call_id)
+    reader = Meter(house.settings, house.database)
+    for position, works in enumerate((False, False, True, False)):
+        house.write(lines[position])
+        with monkeypatch.context() as patch:
+            if not works:
+                patch.setattr(log_rotation, "rotate", fails)
+            reader.read_once()
+    assert caplog.text.count("can't be rotated") == 2
+
+
+def test_rows_after_zeros_at_the_beginning_are_read_and_the_zeros_are_a_gap(house: Any, log: Path) -> None:
+    call_id = house.call(house.client(), house.consultant())
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(bytes(70_000) + b"\n" + "".join(house.talk(call_id)).encode())
+    assert read(house) == 14
+    assert total(house, call_id) == 155
+    [gap] = gaps(house)
+    assert "byte 0" in gap
+
+
 def test_a_file_that_is_not_read_yet_is_neither_compressed_nor_deleted(log: Path) -> None:
     log.parent.mkdir(parents=True)
     log.write_text("x" * 100, encoding="utf-8")
