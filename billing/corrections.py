@@ -16,6 +16,7 @@ from taxiphone.billing.ledger import refunds
 from taxiphone.billing.rerating import rerate, settle_again
 from taxiphone.errors import LedgerError
 from taxiphone.store.calls import Status
+from taxiphone.store.database import raced
 from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,12 @@ def correct(session: Session, call: Call, reason: str) -> None:
         log.warning("call %s was priced before everything was known: %s", call.id, error)
         call.review = f"priced before it was known that {reason}; the price is unchanged. See: call rate --again, refund"
     except DBAPIError as error:
-        if not isinstance(error, IntegrityError):
+        if not isinstance(error, IntegrityError) or raced(error):
             raise  # the whole transaction is repeated
         log.exception("call %s was priced before everything was known, and can't be re-rated", call.id)
+        call.review = (
+            f"priced before it was known that {reason}; the price is unchanged. See: call rate --again"
+        )
 
 
 def _correct(session: Session, call: Call, reason: str) -> None:

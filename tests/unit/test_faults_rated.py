@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
 
+from taxiphone.billing import corrections
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers.receipt_paper import receipt_text
 from taxiphone.billing.papers.receipts import client_receipt
@@ -211,3 +213,18 @@ def test_a_call_without_a_talk_costs_nothing(house: Any) -> None:
     Meter(house.settings, house.database).read_once()
     assert house.get(call_id).status == Status.CLOSED
     assert due(house, call_id) == CallSummary(0, 0, 0, 0, 10_000, "EUR", network_fault=True)
+
+
+def test_a_correction_that_the_database_refuses_is_marked_for_review(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> None:
+        raise IntegrityError("INSERT", {}, Exception("constraint"))
+
+    call_id = house.call(house.client(), house.consultant())
+    talked(house, call_id)
+    monkeypatch.setattr(corrections, "rerate", refuses)
+    house.database.do(
+        lambda session: corrections.correct(session, session.get_one(Call, call_id), corrections.NOT_HEARD)
+    )
+    assert "the price is unchanged" in house.get(call_id).review
