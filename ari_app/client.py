@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import itertools
 import json
 import logging
@@ -202,8 +201,7 @@ class AriClient:
             raise AriConnectionError("the connection to Asterisk was lost before it answered.") from None
         finally:
             self._waiting.pop(number, None)
-            with contextlib.suppress(asyncio.InvalidStateError):
-                answer.cancel()
+            answer.cancel()
         return _decode(response, f"{method} {path}")
 
 

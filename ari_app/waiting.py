@@ -43,6 +43,11 @@ async def staying(leg: Leg) -> AsyncIterator[None]:
         if hung_up and task.uncancel() == 0:
             raise CallerGoneError from None
         raise
+    except BaseException:
+        # The cancellation was for this block, which failed while it was being left.
+        if hung_up:
+            task.uncancel()
+        raise
     finally:
         inside = False
         watch.cancel()

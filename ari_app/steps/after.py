@@ -135,6 +135,9 @@ def _bill(speech: Speech, summary: CallSummary) -> Sounds:
 async def _ask_for_rating(call: LiveCall) -> None:
     pressed = await call.ask(menu.STARS)
     if pressed.keys:
-        with contextlib.suppress(SQLAlchemyError):
+        try:
             await call.record.write(None, "rated by the client", pressed.keys, stars=int(pressed.keys))
+        except SQLAlchemyError as error:
+            log.warning("call %s: the rating could not be stored: %s", call.id, error)
+            return
         await call.say("thank-you")

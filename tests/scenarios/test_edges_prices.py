@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultants, dids
@@ -174,6 +175,16 @@ async def test_a_talk_that_was_free_is_rated_too(world, arrive, change, row, ear
     assert (row(call.id).stars, row(call.id).receipt.total) == (4, 0)
     assert "nothing-charged" in ears.of("client")
     assert ears.of("client")[-2:] == ["thank-you", "goodbye"]
+
+
+async def test_a_rating_that_could_not_be_stored_is_not_thanked_for(world, arrive, database, row, ears):
+    refuse = "CREATE TRIGGER refuse BEFORE UPDATE OF stars ON call BEGIN SELECT raise(ABORT, 'no'); END"
+    database.do(lambda session: session.execute(text(refuse)))
+    call = arrive("talk 120: consultant hangs up", "client hears rate-offer: press 4")
+    await world.live(call)
+    assert row(call.id).stars is None
+    assert "thank-you" not in ears.of("client")
+    assert ears.of("client")[-1] == "goodbye"
 
 
 @pytest.mark.parametrize("settings", [{"key_seconds": 60}], indirect=True)
