@@ -57,14 +57,19 @@ class KeeperWatch:
         self._keeper = None
 
     async def _supervise(self, pid: int) -> None:
+        failing = False
         while True:
             if self._keeper is None or self._keeper.poll() is not None:
                 try:
                     self._keeper = log_keeper.start(self._folder, pid, self._arguments, self._bounds)
                 except OSError as error:
-                    log.warning(
-                        "the log keeper can't be started, so Asterisk's logs are not rotated: %s", error
-                    )
+                    if not failing:
+                        log.warning(
+                            "the log keeper can't be started, so Asterisk's logs are not rotated: %s", error
+                        )
+                    failing = True
+                else:
+                    failing = False
             await asyncio.sleep(_CHECK_SECONDS)
 
 

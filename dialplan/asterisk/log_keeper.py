@@ -145,9 +145,10 @@ def main(folder: Path, pid: int, asterisk: list[str], bounds: Bounds) -> None:
         was_full = False
         while not select.select([asterisk_ends], [], [], _POLL_SECONDS)[0]:
             full = free_bytes(folder) < _FULL_BYTES
-            # With a full disk, anything can fail. It is retried a second later.
+            # With a full disk, anything can fail, but not one because of the other. It is retried a second later.
             with contextlib.suppress(OSError):
                 follower.follow(time.time())
+            with contextlib.suppress(OSError):
                 rotate(folder, bounds)
             if was_full and not full:
                 # Asterisk closes a log that it could not write, until it is told to reload.

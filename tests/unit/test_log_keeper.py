@@ -63,6 +63,20 @@ def test_the_keeper_is_one_and_ends_with_asterisk(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
+def test_refused_requests_that_can_not_be_written_do_not_stop_the_rotation(tmp_path: Path) -> None:
+    (tmp_path / "refused.log").mkdir()
+    (tmp_path / "messages.log").write_text("something long")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
+        keeper = log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS)
+        assert keeper is not None
+        give_up = time.monotonic() + 10
+        while not (tmp_path / "messages.log.1").exists() and time.monotonic() < give_up:
+            time.sleep(0.02)
+        asterisk.kill()
+    assert keeper.wait(10) == 0
+    assert (tmp_path / "messages.log.1").read_text() == "something long"
+
+
 def test_the_manuals_command_keeps_the_logs_of_an_asterisk_that_somebody_else_runs(tmp_path: Path) -> None:
     manual = (Path(__file__).parents[2] / "docs/logs.md").read_text(encoding="utf-8")
     [command] = re.findall(
