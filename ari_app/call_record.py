@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import cast
 
-from sqlalchemy import and_, delete, exists, func, select
+from sqlalchemy import Table, bindparam, delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.ari_app.ordered_writes import OrderedWrites
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import balances, postings
@@ -19,14 +21,31 @@ from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import ALIVE, FINAL, Outcome, Status
+from taxiphone.store.calls import ALIVE, FINAL, IN_PROGRESS, Noted, Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Client, Consultant, Did
-from taxiphone.store.types import Moment, now
+from taxiphone.store.types import Moment, moment, now
 
 log = logging.getLogger(__name__)
 
-_IN_PROGRESS = and_(Call.outcome.is_(None), Call.status.not_in((Status.ENDED, *FINAL)))
-_ENGAGED = (Status.RINGING, Status.ACCEPTED, Status.TALKING)
+# The hot path of a call uses the tables; the ORM's sessions take several times as long.
+_CALL, _EVENT = cast(Table, Call.__table__), cast(Table, CallEvent.__table__)
+_WHO = select(_CALL.c.client_id, _CALL.c.consultant_id).where(_CALL.c.id == bindparam("call"))
+# Other calls of a client that are in progress.
+_OTHERS = select(func.count()).where(
+    _CALL.c.client_id == bindparam("client"),
+    _CALL.c.outcome.is_(None),
+    _CALL.c.status.in_(IN_PROGRESS),
+    _CALL.c.id != bindparam("call"),
+)
+_OTHERS_RINGING = _OTHERS.where(_CALL.c.status == Status.RINGING)
+_ENGAGED = select(
+    exists().where(
+        _CALL.c.consultant_id == bindparam("consultant"),
+        _CALL.c.status.in_((Status.RINGING, Status.ACCEPTED, Status.TALKING)),
+        _CALL.c.outcome.is_(None),
+        _CALL.c.id != bindparam("call"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +57,14 @@ class Parties:
         did: the number dialled, if it is one of the platform's.
         client: the caller, if their number is known.
         consultant: the consultant whose own number was dialled.
+        too_many: whether the client has as many other calls in progress as are allowed at once.
     """
 
     language: str
     did: Did | None
     client: Client | None
     consultant: Consultant | None
+    too_many: bool
 
 
 class CallRecord:
@@ -53,50 +74,69 @@ class CallRecord:
         settings: the settings.
         database: the database.
         call_id: the call's id.
+        arrived: when the call arrived; now by default.
     """
 
-    def __init__(self, settings: Settings, database: DatabaseWithTimeout, call_id: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: DatabaseWithTimeout,
+        call_id: str,
+        arrived: Moment | None = None,
+    ) -> None:
         self._settings, self._database, self._id = settings, database, call_id
+        self._arrived = arrived or moment()
+        self._writes = OrderedWrites(database, call_id)
 
-    async def received(self, channel: str, dialled: str, caller: Caller) -> None:
-        """Create the row of a call that has arrived on `channel`; `dialled` is the number as the trunk sent it."""
+    @property
+    def arrived_at(self) -> datetime:
+        """When the call arrived."""
+        return self._arrived.at
 
-        def work(session: Session) -> None:
-            existing = session.scalar(select(Call).where(Call.client_channel == channel))
-            # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
-            if existing is not None:
-                session.execute(delete(CallEvent).where(CallEvent.call_id == existing.id))
-                session.delete(existing)
-                session.flush()
-            session.add(
-                Call(
-                    id=self._id,
-                    status=Status.RECEIVED,
-                    client_channel=channel,
-                    dialled=dids.did_dialled(session, self._settings, dialled)[0][:40],
-                    caller=caller.number,
-                    language=self._settings.platform.language,
-                )
-            )
-            session.flush()
-            calls.add_event(session, self._id, "received")
-            if caller.hidden is not None:
-                calls.add_event(session, self._id, "caller hidden", caller.hidden)
+    async def received(self, channel: str, dialled: str, caller: Caller) -> Parties:
+        """Create the row of a call that has arrived, and find out who calls and whose number was dialled.
 
-        await self._database.run(work)
-
-    async def identified(self) -> Parties:
-        """Find out and record who calls and whose number was dialled."""
+        Args:
+            channel: the unique id of the client's leg.
+            dialled: the number as the trunk sent it.
+            caller: who calls, as far as the carrier says.
+        """
+        readings = dids.readings(self._settings, dialled)
+        arrived = self._arrived
 
         def work(session: Session) -> Parties:
-            call = self._row(session)
-            did = dids.did(session, call.dialled)
-            client = clients.client_calling(session, call.caller) if call.caller else None
-            call.language = client.language if client else did.language if did else call.language
-            call.client_id = client.id if client else None
+            did = dids.first_of(session, readings)
+            client = clients.client_calling(session, caller.number)
+            language = (client or did or self._settings.platform).language
+            connection = session.connection()
+            # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
+            existing = connection.execute(
+                select(_CALL.c.id).where(_CALL.c.client_channel == channel)
+            ).scalar()
+            if existing is not None:
+                connection.execute(delete(_EVENT).where(_EVENT.c.call_id == existing))
+                connection.execute(delete(_CALL).where(_CALL.c.id == existing))
+            connection.execute(
+                insert(_CALL),
+                {
+                    "id": self._id,
+                    "status": Status.RECEIVED,
+                    "client_channel": channel,
+                    "dialled": (did.number if did else readings[0] if readings else dialled)[:40],
+                    "caller": caller.number,
+                    "language": language,
+                    "client_id": client.id if client else None,
+                    "arrived_at": arrived.at,
+                },
+            )
+            events = [Noted("received", None, arrived)]
+            if caller.hidden is not None:
+                events.append(Noted("caller hidden", caller.hidden, arrived))
             if client is not None:
-                calls.add_event(session, self._id, "identified", client.code)
-            return Parties(call.language, did, client, did.consultant if did else None)
+                events.append(Noted("identified", client.code, arrived))
+            calls.add_events(session, self._id, events)
+            too_many = client is not None and self._too_many(session, client)
+            return Parties(language, did, client, did.consultant if did else None, too_many)
 
         return await self._database.run(work)
 
@@ -104,57 +144,41 @@ class CallRecord:
         """Record which client has signed in by PIN."""
         await self.write(None, "identified", client.code, client_id=client.id, language=client.language)
 
-    async def recording_offered(self) -> date:
+    def recording_offered(self) -> date:
         """Record that a recording is offered; returns the last day on which it would be kept."""
-
-        def work(session: Session) -> date:
-            calls.add_event(session, self._id, "recording offered")
-            return keeping.last_day(self._settings, self._row(session).arrived_at)
-
-        return await self._database.run(work)
+        self.note("recording offered")
+        return keeping.last_day(self._settings, self._arrived.at)
 
     async def too_many(self, client: Client) -> bool:
-        """Whether the client already has the maximum number of calls in progress, not counting this one."""
+        """Return whether the client has as many other calls in progress as are allowed at once."""
+        return await self._database.query(lambda session: self._too_many(session, client))
 
-        def work(session: Session) -> bool:
-            others = select(func.count()).where(
-                Call.client_id == client.id, _IN_PROGRESS, Call.id != self._id
-            )
-            return session.execute(others).scalar_one() >= self._settings.call.most_calls_per_client
-
-        return await self._database.query(work)
+    def _too_many(self, session: Session, client: Client) -> bool:
+        mine = {"call": self._id, "client": client.id}
+        others = session.connection().execute(_OTHERS, mine).scalar_one()
+        return others >= self._settings.call.most_calls_per_client
 
     async def begin_ringing(self) -> Outcome | None:
         """Set the status to ringing; returns an outcome instead if the consultant can't be rung now."""
 
         def work(session: Session) -> Outcome | None:
-            call = self._row(session)
-            ringing = select(func.count()).where(
-                Call.client_id == call.client_id,
-                Call.status == Status.RINGING,
-                _IN_PROGRESS,
-                Call.id != call.id,
-            )
-            if session.execute(ringing).scalar_one() >= self._settings.call.most_ringing_per_client:
+            connection, mine = session.connection(), {"call": self._id}
+            client, consultant_id = connection.execute(_WHO, mine).one()
+            ringing = connection.execute(_OTHERS_RINGING, {**mine, "client": client}).scalar_one()
+            if ringing >= self._settings.call.most_ringing_per_client:
                 return Outcome.TOO_MANY_CALLS
-            # The lock makes one of two simultaneous calls see the other.
-            consultant = session.get_one(Consultant, call.consultant_id, with_for_update=True)
+            # Locked, so that of two simultaneous calls one sees the other.
+            consultant = session.get_one(Consultant, consultant_id, with_for_update=True)
             if not consultants.takes_calls(consultant, now()):
                 return Outcome.UNAVAILABLE
-            engaged = exists().where(
-                Call.consultant_id == call.consultant_id,
-                Call.status.in_(_ENGAGED),
-                Call.outcome.is_(None),
-                Call.id != call.id,
-            )
-            if session.execute(select(engaged)).scalar_one():
+            if connection.execute(_ENGAGED, {**mine, "consultant": consultant_id}).scalar_one():
                 calls.add_event(session, self._id, "engaged")
                 return Outcome.BUSY
-            _step(call, Status.RINGING)
+            calls.step(session, self._id, Status.RINGING)
             calls.add_event(session, self._id, "consultant is free")
             return None
 
-        return await self._database.run(work)
+        return await self._writes.run(work)
 
     async def accepted(self, *, recorded: bool, channel: str, continues: str | None) -> holds.Accepted:
         """The consultant has accepted: copy the tariff, hold the credit, and register the recording.
@@ -181,11 +205,11 @@ class CallRecord:
             calls.add_event(session, self._id, "accepted")
             return accepted
 
-        return await self._database.run(work)
+        return await self._writes.run(work)
 
     async def bridged(self, when: Moment) -> None:
         """Record when both had entered the bridge."""
-        await self._database.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
+        await self._writes.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
 
     async def over(
         self,
@@ -220,39 +244,42 @@ class CallRecord:
                 calls.add_event(session, self._id, proof.PARTED, when=parted)
             calls.add_event(session, self._id, "left", why)
 
-        await self._database.run(work)
+        await self._writes.run(work)
 
     async def ended(self, outcome: Outcome) -> None:
-        """Record that all legs are hung up. No time-out, since nobody is on the line any more."""
+        """Record that all legs are hung up. The meter decides on the price. Nobody on the line waits for this write."""
         work = self._step_of(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
-        await self._database.run_to_the_end(work)
+        await self._writes.run_to_the_end(work)
 
     async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
-        """Record that Asterisk had both legs in the bridge at this moment or later.
+        """Record that Asterisk had both in the bridge at this moment or later.
 
         Args:
             when: the moment.
-            packets: RTP packets received from the client and from the consultant until shortly before.
+            packets: the packets that had come from the client and from the consultant a moment before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
-        await self._database.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
+        await self._writes.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
     ) -> None:
-        """Write a call event, and optionally a status and other columns of the call's row."""
-        await self._database.run(self._step_of(status, what, detail, **columns))
+        """Write a call event, and with it a status and other columns."""
+        await self._writes.run(self._step_of(status, what, detail, **columns))
+
+    def note(self, what: str, detail: str | None = None, **columns: object) -> None:
+        """Write a call event, and with it columns of the row, without waiting for it; see `OrderedWrites.note`."""
+        self._writes.note(what, detail, **columns)
 
     def _step_of(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
     ) -> Callable[[Session], None]:
+        when = moment()
+
         def work(session: Session) -> None:
-            call = self._row(session)
-            if status is not None:
-                _step(call, status)
-            for name, value in columns.items():
-                setattr(call, name, value)
-            calls.add_event(session, self._id, what, detail)
+            if status is not None or columns:
+                calls.step(session, self._id, status, **columns)
+            calls.add_event(session, self._id, what, detail, when=when)
 
         return work
 
@@ -263,11 +290,11 @@ class CallRecord:
         )
 
     def _row(self, session: Session) -> Call:
-        # Locked, since the meter may be finishing this call.
+        # Locked: the meter may be finishing this very call.
         return session.get_one(Call, self._id, with_for_update=True)
 
 
 def _step(call: Call, status: Status) -> None:
-    """Change the call's status, unless the meter has finished the call meanwhile."""
+    """Move the call to a status, unless the meter has finished the call in the meantime."""
     if not calls.advance(call, status) and Status(call.status) not in FINAL:
         log.error("call %s: status %r can't be followed by %r", call.id, call.status, status)

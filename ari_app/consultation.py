@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app.agreement import Agreement, Identified, Request
+from taxiphone.ari_app.call_record import Parties
 from taxiphone.ari_app.endings import NoTalkError
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg
@@ -46,16 +47,16 @@ async def run(call: LiveCall, dialled: str, caller: Caller) -> Outcome:
         caller: the caller, according to the carrier.
     """
     async with _ending(call) as ended:
-        await call.record.received(call.client_leg.id, dialled, caller)
-        ended.outcome = await _from_answer_to_bill(call, caller)
+        parties = await call.record.received(call.client_leg.id, dialled, caller)
+        ended.outcome = await _from_answer_to_bill(call, parties, caller)
     return ended.outcome
 
 
-async def _from_answer_to_bill(call: LiveCall, caller: Caller) -> Outcome:
+async def _from_answer_to_bill(call: LiveCall, parties: Parties, caller: Caller) -> Outcome:
     try:
         async with staying(call.client_leg):
             try:
-                agreement = await _agreement(call, caller)
+                agreement = await _agreement(call, parties, caller)
             except NoTalkError as end:
                 await farewell(call, end)
                 return end.outcome
@@ -71,10 +72,10 @@ async def _from_answer_to_bill(call: LiveCall, caller: Caller) -> Outcome:
     return Outcome.TALKED
 
 
-async def _agreement(call: LiveCall, caller: Caller) -> Agreement:
+async def _agreement(call: LiveCall, parties: Parties, caller: Caller) -> Agreement:
     """All steps before the legs are bridged."""
     await call.channels.answer(call.client_leg)
-    who = await identify(call, caller)
+    who = await identify(call, parties, caller)
     request = await offer_continuation(call, who) or await _new_request(call, who)
     reached = await reach(call, request)
     return await agree(call, request, reached)

@@ -27,9 +27,9 @@ class RecordingPause:
         async with self._turn:
             muted = not self._muted
             if not await self._control.mute(self._sides.consultant.id, muted):
-                await self._sides.note("recording unchanged")
+                self._sides.note("recording unchanged")
                 await self._sides.tell_prompt("recording-unchanged")
                 return
             self._muted = muted
-            await self._sides.note(RECORDING_PAUSED if muted else RECORDING_RESUMED)
+            self._sides.note(RECORDING_PAUSED if muted else RECORDING_RESUMED)
             await self._sides.tell_prompt("recording-paused" if muted else "recording-resumed")

@@ -96,7 +96,7 @@ class TalkClock:
         """Set Asterisk's time-out to the end of the package, and tell both sides."""
         with contextlib.suppress(AriError):  # the program ends the talk in any case
             await self._set_timeout()
-        await self._sides.note("ends with the package")
+        self._sides.note("ends with the package")
         await self._sides.tell_prompt("ends-with-package")
 
     def _talked(self) -> float:
@@ -118,13 +118,13 @@ class TalkClock:
     async def _warn(self) -> None:
         """Warn both sides that the credit, or the longest talk, ends soon."""
         sides, seconds = self._sides, self._times.warned_seconds
-        await sides.note("warned", f"{seconds} s left")
+        sides.note("warned", f"{seconds} s left")
         await sides.tell(sides.client_speech.time_left(seconds), sides.consultant_speech.time_left(seconds))
 
     async def _warn_of_package(self) -> None:
         """Warn both sides that the package ends soon. The talk then continues per minute, unless the client presses the key."""
         sides, seconds, settings = self._sides, self._times.warned_seconds, self._call.settings
-        await sides.note("package warned", f"{seconds} s left")
+        sides.note("package warned", f"{seconds} s left")
         self._may_end_with_package = True
         await sides.tell(
             sides.client_speech.package_ends(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from taxiphone.ari_app.agreement import Agreement
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg
@@ -53,10 +51,9 @@ class TalkSides:
         """Play both sides the same prompt."""
         await self.tell(self.client_speech.prompt(name), self.consultant_speech.prompt(name))
 
-    async def note(self, what: str, detail: str | None = None) -> None:
-        """Write a call event; a failure of the database is ignored."""
-        with contextlib.suppress(SQLAlchemyError):
-            await self._call.record.write(None, what, detail)
+    def note(self, what: str, detail: str | None = None) -> None:
+        """Write a call event, without waiting for it."""
+        self._call.record.note(what, detail)
 
     async def client_holds(self) -> None:
         """Play a tone to the consultant whenever the client's phone holds the call."""
@@ -72,12 +69,12 @@ class TalkSides:
             await holder.on_hold.wait()
             tone = asyncio.create_task(self._hold_tone(other, speech))
             try:
-                await self.note(f"{who} holds")
+                self.note(f"{who} holds")
                 await holder.off_hold.wait()
             finally:
                 tone.cancel()
                 await asyncio.gather(tone, return_exceptions=True)
-            await self.note(f"{who} is back")
+            self.note(f"{who} is back")
 
     async def _hold_tone(self, leg: Leg, speech: Speech) -> None:
         loop = asyncio.get_running_loop()

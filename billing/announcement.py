@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -112,16 +113,40 @@ class AnnouncedQuote:
 
 
 def quote_consultation(
-    session: Session, settings: Settings, client: Client, consultant: Consultant
+    session: Session,
+    settings: Settings,
+    client: Client,
+    consultant: Consultant,
+    arrived_at: datetime | None = None,
 ) -> AnnouncedQuote:
-    """Return the quote for a new consultation of this client with this consultant."""
+    """Return the quote for a new consultation of this client with this consultant.
+
+    Args:
+        session: a session.
+        settings: the settings.
+        client: the client.
+        consultant: the consultant.
+        arrived_at: when the call arrived, whose day decides about the client's limit; now by default.
+    """
     modes = [PER_MINUTE] if consultant.package_price is None else [PER_MINUTE, PACKAGE]
     tariffs = {mode: tariff_for(session, settings, consultant, client, mode) for mode in modes}
-    return _quote(session, settings, client, tariffs, recording_allowed=consultant.recording_allowed)
+    return _quote(
+        session,
+        settings,
+        client,
+        tariffs,
+        recording_allowed=consultant.recording_allowed,
+        arrived_at=arrived_at,
+    )
 
 
-def quote_continuation(session: Session, settings: Settings, client: Client, dropped: Call) -> AnnouncedQuote:
-    """Return the quote for continuing the consultation of `dropped` (`continuation.interrupted`)."""
+def quote_continuation(
+    session: Session, settings: Settings, client: Client, dropped: Call, arrived_at: datetime | None = None
+) -> AnnouncedQuote:
+    """Return the quote for continuing the consultation of `dropped` (`continuation.interrupted`).
+
+    See `quote_consultation` for `arrived_at`.
+    """
     return _quote(
         session,
         settings,
@@ -129,6 +154,7 @@ def quote_continuation(session: Session, settings: Settings, client: Client, dro
         {dropped.mode: continuation.preview(session, settings, dropped)},
         recording_allowed=dropped.consultant is not None and dropped.consultant.recording_allowed,
         earlier=continuation.so_far(session, dropped),
+        arrived_at=arrived_at,
     )
 
 
@@ -140,12 +166,13 @@ def _quote(
     *,
     recording_allowed: bool,
     earlier: Subtotal = NOTHING,
+    arrived_at: datetime | None,
 ) -> AnnouncedQuote:
     return AnnouncedQuote(
         currency=settings.platform.currency,
         tariffs=MappingProxyType(tariffs),
         wallet=balances.balance(session, postings.WALLET, client.id),
-        limit_left=daily_limit.left_today(session, settings, client),
+        limit_left=daily_limit.left_today(session, settings, client, arrived_at),
         recording_allowed=recording_allowed,
         earlier=earlier,
     )

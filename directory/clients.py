@@ -36,8 +36,13 @@ class ClientChanges(TypedDict, total=False):
 
 def client_calling(session: Session, number: str | None) -> Client | None:
     """Return the client who calls from this number (E.164)."""
-    entry = None if number is None else session.get(ClientNumber, number)
-    return None if entry is None else entry.client
+    if number is None:
+        return None
+    return session.scalar(
+        select(Client)
+        .join(ClientNumber, ClientNumber.client_id == Client.id)
+        .where(ClientNumber.number == number)
+    )
 
 
 def client_by(session: Session, settings: Settings, text: str) -> Client | None:

@@ -6,7 +6,10 @@ Every function works in the caller's transaction. Functions that change somethin
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.directory import numbers, ownership, saving, validation
 from taxiphone.directory.consultants import the_consultant
@@ -21,16 +24,29 @@ def did(session: Session, number: str | None) -> Did | None:
     return None if number is None else session.get(Did, number)
 
 
+def readings(settings: Settings, text: str) -> list[str]:
+    """Return the numbers in E.164 that a dialled number can mean, in order of likelihood."""
+    return numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
+
+
+def first_of(session: Session, numbers: Sequence[str]) -> Did | None:
+    """Return the first of these numbers that is one of the platform's, with its consultant."""
+    found = session.scalars(
+        select(Did).where(Did.number.in_(numbers)).options(joinedload(Did.consultant))
+    ).all()
+    return min(found, key=lambda each: numbers.index(each.number), default=None)
+
+
 def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
     """Return the dialled number, in E.164 if possible, and the platform's number if it is one.
 
     If the digits sent by the carrier are ambiguous, a reading that is a number of the platform is preferred.
     """
-    readings = numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
-    for number in readings:
-        if (found := did(session, number)) is not None:
-            return found.number, found
-    return readings[0] if readings else text, None
+    read = readings(settings, text)
+    found = first_of(session, read)
+    if found is not None:
+        return found.number, found
+    return read[0] if read else text, None
 
 
 def add_number(

@@ -9,14 +9,23 @@ from __future__ import annotations
 import enum
 import logging
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any, cast
 
+from sqlalchemy import ColumnElement, Table, bindparam, case, insert, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from taxiphone.store.models import Call, CallEvent
 from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
+
+_CALL, _EVENT = cast(Table, Call.__table__), cast(Table, CallEvent.__table__)
+_ADD_EVENT = insert(_EVENT)
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without 0/o and 1/l/i, because ids are read out on the phone
 
@@ -68,6 +77,9 @@ ALIVE = "alive"
 FINAL = frozenset({Status.RATED, Status.CLOSED})
 OPEN = tuple(status for status in Status if status not in FINAL)
 """All other statuses. A query with these uses the index on the status; one with `not_in(FINAL)` would read all calls."""
+
+IN_PROGRESS = tuple(status for status in OPEN if status != Status.ENDED)
+"""The statuses in which somebody may still be on the line."""
 
 NEXT: dict[Status, frozenset[Status]] = {
     Status.RECEIVED: frozenset({Status.OFFERED, Status.ENDED}),
@@ -126,20 +138,69 @@ def finish(call: Call, status: Status) -> None:
     call.unpriced = None
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A call event that is not written yet.
+
+    Attributes:
+        what: what the program did or saw.
+        detail: more about it.
+        when: by both clocks.
+    """
+
+    what: str
+    detail: str | None
+    when: Moment
+
+
+def step(session: Session, call_id: str, status: Status | None, **columns: object) -> None:
+    """Move a call to `status`, where `NEXT` allows it (see `advance`), and set other columns, in one statement.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: there is no such call.
+    """
+    values = {f"new_{name}": value for name, value in columns.items()}
+    moved = _step(status, tuple(columns))
+    found = session.connection().execute(moved, {"call": call_id, **values}).scalar_one()
+    if status is not None and found != status and Status(found) not in FINAL:
+        log.error("call %s: status %r can't be followed by %r", call_id, found, status)
+
+
+@cache
+def _step(status: Status | None, columns: tuple[str, ...]) -> ReturningUpdate[str]:
+    """Build the statement of `step`. Building one takes longer than executing it."""
+    values: dict[str, ColumnElement[Any]] = {name: bindparam(f"new_{name}") for name in columns}
+    if status is not None:
+        before = [each for each in Status if status in NEXT[each]]
+        values["status"] = case((_CALL.c.status.in_(before), status), else_=_CALL.c.status)
+    return update(_CALL).where(_CALL.c.id == bindparam("call")).values(values).returning(_CALL.c.status)
+
+
 def add_event(
     session: Session, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
 ) -> None:
-    """Record what the program did or saw, with readings of both clocks at `when`, or now."""
-    when = when or moment()
-    if what != ALIVE:
-        log.info("call %s: %s%s", call_id, what, "" if detail is None else f" ({detail})")
-    session.add(
-        CallEvent(
-            call_id=call_id,
-            at=when.at,
-            monotonic_us=when.monotonic_us,
-            boot=when.boot,
-            what=what,
-            detail=None if detail is None else detail[:200],
-        )
+    """Record what the program did or saw, by both clocks; `when` defaults to now."""
+    add_events(session, call_id, [Noted(what, detail, when or moment())])
+
+
+def add_events(session: Session, call_id: str, events: Sequence[Noted]) -> None:
+    """Record what the program did or saw, in this order. The call's row must be in the database."""
+    for event in events:
+        if event.what != ALIVE:
+            log.info(
+                "call %s: %s%s", call_id, event.what, "" if event.detail is None else f" ({event.detail})"
+            )
+    session.connection().execute(
+        _ADD_EVENT,
+        [
+            {
+                "call_id": call_id,
+                "at": event.when.at,
+                "monotonic_us": event.when.monotonic_us,
+                "boot": event.when.boot,
+                "what": event.what,
+                "detail": None if event.detail is None else event.detail[:200],
+            }
+            for event in events
+        ],
     )

@@ -22,7 +22,7 @@ SKIP_SECONDS = 0.5
 async def announce_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
     """Announce all prices including tax, the free minutes, and how long the credit lasts; `#` skips the rest."""
     quote = await call.database.query(
-        lambda session: quote_consultation(session, call.settings, client, consultant)
+        lambda session: quote_consultation(session, call.settings, client, consultant, call.record.arrived_at)
     )
     check_affordable(quote, client)
     await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))
@@ -34,7 +34,7 @@ async def announce_price(call: LiveCall, client: Client, consultant: Consultant)
         valid=menu.SKIP_PRICE.valid,
         must_be_heard=menu.SKIP_PRICE.must_be_heard,
     )
-    await call.record.write(None, "price heard", "skipped" if pressed.keys else "to its end")
+    call.record.note("price heard", "skipped" if pressed.keys else "to its end")
     return quote
 
 
@@ -68,7 +68,7 @@ async def choose_mode(call: LiveCall, quote: AnnouncedQuote) -> str:
         before = call.sounds("no-credit") if pressed.keys else ()
     else:
         raise NoTalkError(Outcome.NO_CHOICE)
-    await call.record.write(None, "mode", mode, mode=mode)
+    call.record.note("mode", mode, mode=mode)
     await call.say("chosen-package" if mode == PACKAGE else "chosen-per-minute")
     return mode
 

@@ -84,7 +84,7 @@ async def reach(call: LiveCall, request: Request) -> Reached:
     longest = call.settings.call.phone_seconds * (1 if at_once else len(phones))
     await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _PROMPT_SECONDS))
     await call.say("connecting")
-    await call.record.write(None, "ringing")  # just before the INVITE
+    call.record.note("ringing")  # just before the INVITE
     await call.channels.start_ringing(call.client_leg)
     ringing = _Ringing(call, request)
     leg, answer = await (ringing.all_at_once(phones) if at_once else ringing.one_after_the_other(phones))
@@ -92,7 +92,7 @@ async def reach(call: LiveCall, request: Request) -> Reached:
     if not answer.accepts:
         raise NoTalkError(_OUTCOMES[answer])
     if answer is Answer.NOT_RECORDED:
-        await call.record.write(None, "recording refused")
+        call.record.note("recording refused")
         await call.say("consultant-refused-recording")
     return Reached(leg, request.recorded and answer is not Answer.NOT_RECORDED)
 
@@ -184,7 +184,7 @@ class _Ringing:
         call = self._call
         counted = await call.channels.rtp_count(leg)
         leg.set_packets_before_answer(counted.packets if counted else 0)
-        await call.record.write(None, "consultant answered")
+        call.record.note("consultant answered")
         question = menu.ACCEPT_RECORDED if self._request.recorded else menu.ACCEPT
         before = self._introduction()
         for _ in range(call.tries(question)):
@@ -226,7 +226,7 @@ class _Ringing:
         await call.database.run(
             lambda session: consultants.pause(session, consultant.id, now() + timedelta(minutes=minutes))
         )
-        await call.record.write(None, "consultant paused", f"{minutes} minutes")
+        call.record.note("consultant paused", f"{minutes} minutes")
         await call.prompter.say(leg, *self._speech.paused_for(minutes))
 
 

@@ -14,7 +14,7 @@ async def offer_recording(call: LiveCall, quote: AnnouncedQuote, mode: str) -> b
     """Announce the fee and how long the recording is kept, then ask. Only the key 1 means yes."""
     if quote.recording_fee is None or not quote.pays_for_recording(mode):
         return False
-    kept_until = await call.record.recording_offered()
+    kept_until = call.record.recording_offered()
     speech = call.speech
     pressed = await call.ask(
         menu.RECORDING,
@@ -29,7 +29,7 @@ async def offer_recording(call: LiveCall, quote: AnnouncedQuote, mode: str) -> b
         await call.say_sounds(*client_notice(call))
     else:
         await call.say("recording-no")
-    await call.record.write(None, "recording asked", "yes" if recorded else "no", recording_asked=recorded)
+    call.record.note("recording asked", "yes" if recorded else "no", recording_asked=recorded)
     return recorded
 
 

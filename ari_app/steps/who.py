@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from taxiphone.ari_app import menu
 from taxiphone.ari_app.agreement import Identified
+from taxiphone.ari_app.call_record import Parties
 from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.menu import Question
@@ -27,9 +28,8 @@ from taxiphone.store.types import now
     Outcome.BLOCKED,
     Outcome.TOO_MANY_CALLS,
 )
-async def identify(call: LiveCall, caller: Caller) -> Identified:
-    """Find out which number was dialled and who calls, and refuse a client who may not call."""
-    parties = await call.record.identified()
+async def identify(call: LiveCall, parties: Parties, caller: Caller) -> Identified:
+    """Find out who calls, by code and PIN if their number is not known, and refuse a client who may not call."""
     await call.speak(parties.language)
     if parties.did is None:
         raise NoTalkError(Outcome.UNKNOWN_NUMBER)
@@ -38,7 +38,7 @@ async def identify(call: LiveCall, caller: Caller) -> Identified:
         raise NoTalkError(Outcome.ACCOUNT_CLOSED)
     if client.blocked:
         raise NoTalkError(Outcome.BLOCKED)
-    if await call.record.too_many(client):
+    if parties.too_many if parties.client else await call.record.too_many(client):
         raise NoTalkError(Outcome.TOO_MANY_CALLS)
     if parties.client is not None:
         await call.say("welcome")
@@ -72,7 +72,7 @@ async def _sign_in(call: LiveCall, caller: str | None) -> Client:
             ):
                 await _offer_to_add(call, client, caller)
             return client
-        await call.record.write(None, "wrong PIN")
+        call.record.note("wrong PIN")
         tries.left -= 1
         before = call.sounds("wrong-pin")
     paused = await call.database.query(lambda session: sign_in.locked_out(session, caller, now()))
@@ -100,5 +100,5 @@ async def _offer_to_add(call: LiveCall, client: Client, number: str) -> None:
     if pressed.keys == "1" and await call.database.run(
         lambda session: sign_in.add_number(session, call.settings, client.id, number)
     ):
-        await call.record.write(None, "number added")
+        call.record.note("number added")
         await call.say("number-added")

@@ -35,7 +35,7 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
     if dropped is None or dropped.consultant is None or (own is not None and own.id != dropped.consultant_id):
         return None
     consultant = dropped.consultant
-    await call.record.write(None, "going on offered", dropped.id)
+    call.record.note("going on offered", dropped.id)
     name = call.speech.consultant_is(call.name_of("consultant", consultant.code, call.speech))
     for _ in range(call.tries(menu.RESUME)):
         pressed = await call.ask(menu.RESUME, *name)
@@ -43,10 +43,10 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
             break
     if pressed.keys != "1":
         return None
-    await _note(call, consultant, dropped.mode)
+    _note(call, consultant, dropped.mode)
     _check_available(consultant)
     quote = await call.database.query(
-        lambda session: quote_continuation(session, call.settings, client, dropped)
+        lambda session: quote_continuation(session, call.settings, client, dropped, call.record.arrived_at)
     )
     recorded = dropped.recording_asked and consultant.recording_allowed
     await _announce_continuation(call, client, quote, recorded=recorded)
@@ -75,13 +75,13 @@ async def _announce_continuation(
 async def choose_consultant(call: LiveCall, who: Identified) -> Consultant:
     """The consultant whose own number was dialled, or whose code the client keys in."""
     consultant = who.own_consultant or await _ask_code(call, who.client)
-    await _note(call, consultant, PER_MINUTE)
+    _note(call, consultant, PER_MINUTE)
     _check_available(consultant)
     return consultant
 
 
-async def _note(call: LiveCall, consultant: Consultant, mode: str) -> None:
-    await call.record.write(None, "consultant", consultant.code, consultant_id=consultant.id, mode=mode)
+def _note(call: LiveCall, consultant: Consultant, mode: str) -> None:
+    call.record.note("consultant", consultant.code, consultant_id=consultant.id, mode=mode)
 
 
 def _check_available(consultant: Consultant) -> None:

@@ -168,6 +168,21 @@ def test_a_recording_is_offered_only_where_the_limit_allows_it(house: Any, minor
     assert house.database.read(ask) == (yes, True)
 
 
+def test_the_limit_of_the_day_of_arrival_is_announced_and_held(house: Any) -> None:
+    """The call arrives before midnight, and its price is announced after it."""
+    client, consultant = house.client(10_000), house.consultant("1.00")
+    limit(house, client, 500)
+    arrived = house.get(house.call(client, consultant, accept=False)).arrived_at
+    talk(house, house.call(client, consultant), "300")
+
+    def ask(session: Any, at: datetime) -> int | None:
+        who = session.get_one(Client, client), session.get_one(Consultant, consultant)
+        return quote_consultation(session, house.settings, *who, at).limit_left
+
+    assert house.database.read(lambda session: ask(session, arrived)) == left(house, client, arrived)
+    assert house.database.read(lambda session: ask(session, arrived - timedelta(days=1))) == 500
+
+
 def test_calls_accepted_at_the_same_moment_do_not_exceed_the_limit(house: Any) -> None:
     client, consultant = house.client(100_000), house.consultant("1.00")
     limit(house, client, 150)

@@ -153,10 +153,10 @@ async def test_the_row_of_a_call_has_no_hidden_number_and_says_why(tmp_path: Pat
     database.create_if_new()
     database.do(lambda session: clients.add_client(session, settings, name="Alex", phones=[NUMBER]))
     record = CallRecord(settings, DatabaseWithTimeout(database), "261122-hidden")
-    await record.received(
+    parties = await record.received(
         "channel-1", "+33199001234", callers.identify(settings, NUMBER, CallerHeaders(privacy="id"))
     )
-    assert (await record.identified()).client is None
+    assert parties.client is None
     database.close()
     result = CliRunner().invoke(taxiphone, ["--config", str(file), "call", "show", "261122-hidden", "--json"])
     shown = json.loads(result.stdout)

@@ -28,7 +28,7 @@ from taxiphone.recordings.convert import Converter
 from taxiphone.recordings.worker import RecordingWorker
 from taxiphone.store import types
 from taxiphone.store.models import Call, Recording
-from taxiphone.store.types import now
+from taxiphone.store.types import Moment, now
 
 FEE = 500  # minor units
 DEADLINE = 60  # seconds for a fact to come true
@@ -507,8 +507,9 @@ async def test_the_announced_day_is_kept_even_if_midnight_passes_and_the_setting
     studio.house.database.do(
         lambda session: setattr(session.get_one(Call, call_id), "arrived_at", before_midnight)
     )
-    record = CallRecord(studio.settings, DatabaseWithTimeout(studio.house.database), call_id)
-    told = await record.recording_offered()
+    arrived = Moment(before_midnight, 0, None)
+    record = CallRecord(studio.settings, DatabaseWithTimeout(studio.house.database), call_id, arrived)
+    told = record.recording_offered()
     await record.accepted(recorded=True, channel=f"{call_id}.consultant", continues=None)
     studio.settings = studio.settings.model_copy(
         update={"recording": studio.settings.recording.model_copy(update={"keep_days": 1})}
