@@ -92,10 +92,11 @@ class Channels:
         return await self.set_variable(leg, "CHANNEL(language)", language)
 
     async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
-        """Set a channel variable or function."""
-        return await self.command(
-            leg, "POST", "channels", leg.id, "variable", query={"variable": name, "value": value}
-        )
+        """Set a channel variable or function, after what is playing to the leg (`Leg.speaking`)."""
+        async with leg.speaking:
+            return await self.command(
+                leg, "POST", "channels", leg.id, "variable", query={"variable": name, "value": value}
+            )
 
     async def start_ringing(self, leg: Leg) -> bool:
         """Play the ringing tone until `stop_ringing` is called."""

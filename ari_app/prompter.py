@@ -108,25 +108,26 @@ class Prompter:
 
     @contextlib.asynccontextmanager
     async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[_Playing]:
-        """Play sounds during the block; stop them when it is left."""
+        """Play sounds during the block, after what is playing to the leg; stop them when the block is left."""
         name = f"{leg.id}.say{next(self._playbacks)}"
-        finished = leg.expect_playback(name)
-        playing = _Playing(finished)
         media = ",".join(f"sound:{sound}" for sound in sounds)
-        try:
-            started = bool(sounds) and await self._channels.command(
-                leg, "POST", "channels", leg.id, "play", name, query={"media": media}
-            )
-            if not started:
-                finished.set()
-                playing.failed = bool(sounds)
-            yield playing
-        finally:
-            playing.failed = playing.failed or leg.unheard(name)
-            leg.forget_playback(name)
-            if not finished.is_set():
-                with contextlib.suppress(AriError):
-                    await self._channels.command(leg, "DELETE", "playbacks", name)
+        async with leg.speaking:
+            finished = leg.expect_playback(name)
+            playing = _Playing(finished)
+            try:
+                started = bool(sounds) and await self._channels.command(
+                    leg, "POST", "channels", leg.id, "play", name, query={"media": media}
+                )
+                if not started:
+                    finished.set()
+                    playing.failed = bool(sounds)
+                yield playing
+            finally:
+                playing.failed = playing.failed or leg.unheard(name)
+                leg.forget_playback(name)
+                if not finished.is_set():
+                    with contextlib.suppress(AriError):
+                        await self._channels.command(leg, "DELETE", "playbacks", name)
 
 
 @dataclass

@@ -33,6 +33,8 @@ class Leg:
         cause: the Q.850 cause of the hang-up; None before it, or if none was sent.
         dialled: the dial status: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         confirmed: whether Asterisk is known to have created the channel.
+        speaking: held while something is played to it. A request to play, or to set a variable, is answered by Asterisk only
+            when what is playing has ended, and until then no other request of this program is answered.
         joined: when an event said that the channel had entered a bridge, by the bridge's id.
         parted: when an event said that it had left a bridge, by the bridge's id.
         on_hold: set while its phone has the call on hold, and may send nothing.
@@ -58,6 +60,7 @@ class Leg:
         self.parted: dict[str, Moment] = {}
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
+        self.speaking = asyncio.Lock()
         self._playbacks: dict[str, asyncio.Event] = {}
         self._sound_began: dict[str, datetime | None] = {}  # when the current sound of a playback began
         self._unheard: set[str] = set()  # playbacks with a sound that could not be played

@@ -180,9 +180,7 @@ class SimulatedAsterisk:
                 sounds = tuple(media.partition(":")[2] for media in query["media"].split(","))
                 self.core.play(channel, playback, sounds)
             case "POST", "variable":
-                channel.variables[query["variable"]] = str(query["value"])
-                if query["variable"] == "TIMEOUT(absolute)":
-                    self.core.end_after(channel, float(query["value"]))
+                self.core.set_variable(channel, query["variable"], str(query["value"]))
             case "POST", "continue":
                 # The dialplan runs MixMonitor and returns the channel to the application.
                 self.core.leave(channel)

@@ -26,6 +26,10 @@ class Core:
         cel: the event log.
         length: returns how long a sound plays in a language, in seconds.
         send: sends an event to the application.
+
+    Attributes:
+        blocked: requests that Asterisk would have answered only when the sound that was playing had ended; until then it
+            answers no other request either.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Core:
         self.listeners: list[Callable[[Happening], None]] = []
         # As Asterisk does; after a gap in the connection it is the other way round.
         self.tells_playback_first = True
+        self.blocked: list[str] = []
         self._cel, self._length, self._send = cel, length, send
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
@@ -161,8 +166,18 @@ class Core:
 
     # -- sounds ---------------------------------------------------------------------------------------------------
 
+    def set_variable(self, channel: Channel, name: str, value: str) -> None:
+        """Set a channel variable or function."""
+        if channel.playbacks:
+            self.blocked.append(f"variable {name}")
+        channel.variables[name] = value
+        if name == "TIMEOUT(absolute)":
+            self.end_after(channel, float(value))
+
     def play(self, channel: Channel, playback: str, sounds: tuple[str, ...]) -> None:
         """Queue sounds after those that are already playing."""
+        if channel.playbacks:
+            self.blocked.append(f"play {playback}")
         channel.playbacks.append(Playback(playback, sounds))
         if len(channel.playbacks) == 1:
             self._begin(channel)

@@ -12,6 +12,7 @@ from taxiphone.billing.ledger import balances, postings
 from taxiphone.directory import clients, consultants, dids
 from taxiphone.settings import Settings
 from taxiphone.simulate.core import What
+from taxiphone.speech.prompt_texts import SHIPPED
 from taxiphone.speech.sentences import Speech
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.models import Client, Consultant
@@ -19,6 +20,7 @@ from taxiphone.store.models import Client, Consultant
 OTHER, OTHER_DID = "+33639980009", "+33199001237"
 PACKAGE = "client hears mode-choice: press 2"
 ENDS = "talk 90: client hangs up"
+TEXTS = SHIPPED.texts("en")
 
 
 @pytest.fixture
@@ -109,6 +111,17 @@ async def test_of_two_calls_at_once_the_second_to_be_accepted_hears_the_credit_t
     assert "not-after-all" in ears.of("consultant")
     assert (await first).outcome == Outcome.TALKED
     nothing_left()
+
+
+async def test_nothing_is_asked_of_asterisk_that_it_answers_only_after_a_sentence(live, world, change, ears):
+    """Until it answers, it answers no other request either, of no call."""
+    change(Consultant, package_price=Decimal(20), package_minutes=10)
+    warning = TEXTS.templates["package-ends"][0]
+    call = await live(PACKAGE, f"client hears {warning}: press 9", "talk 900: client hangs up")
+    assert "ends-with-package" in ears.of("client")
+    assert "ends-with-package" in ears.of("consultant")
+    assert call.outcome == Outcome.TALKED
+    assert world.asterisk.core.blocked == []
 
 
 @pytest.mark.parametrize(
