@@ -1,8 +1,8 @@
 """The meter: follows Asterisk's event log and prices each call that is over.
 
-Asterisk writes the log even while this program isn't running. The rows, the price, the postings and the position in the file
-are committed in one transaction, so a program that was killed continues where it was, misses nothing and charges nothing
-twice.
+Asterisk writes the log even while this program isn't running. The rows and the position in the file are committed in one
+transaction. Each call is then priced from the stored rows in another one, which sets its final status. So a program that was
+killed continues where it was, misses nothing and charges nothing twice.
 """
 
 from __future__ import annotations
