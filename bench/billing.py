@@ -202,6 +202,8 @@ def _raw(storm: Storm, _group: None, seconds: float) -> int:
     done = 0
     with closing(storm.open()) as database, closing(database.engine.raw_connection()) as connection:
         cursor = connection.cursor()
+        if database.sqlite:
+            cursor.execute("PRAGMA busy_timeout = 10000")  # the driver waits for the lock by itself
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             if database.sqlite:
