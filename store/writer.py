@@ -135,7 +135,7 @@ class Writer:
                     "a unit of work can't wait for another one; use the session that it was given"
                 )
             self._waiting[priority].append(unit)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="database writer", daemon=True)
                 self._thread.start()
             else:
@@ -219,7 +219,7 @@ class Writer:
                 unit.run(connection)
                 if unit.error is not None and transaction.is_active:
                     transaction.rollback()
-        except DBAPIError as error:
+        except Exception as error:  # noqa: BLE001 - as in _group
             unit.fail(unit.error or error)
 
     def _next(self) -> Iterator[_Unit]:
