@@ -23,8 +23,8 @@ THREADS = 8
 # SQLite's own busy handler waits up to 100 ms between two attempts, and is overtaken by whoever comes in that time.
 _BUSY_POLL_SECONDS = (0.0005, 0.003)
 _BUSY_MILLISECONDS = 10_000
-# A transaction of ours is short. One that waits longer for a row, or that a lost program left open, is in the way of calls.
-_POSTGRES_LIMITS = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
+# A transaction of a call is short. The longest idle time is that of a copy or a report between two reads.
+_POSTGRES_LIMITS = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10min"
 
 
 @dataclass(frozen=True)
