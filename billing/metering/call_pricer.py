@@ -41,9 +41,13 @@ class CallPricer:
         database: the database.
         again_seconds: seconds between two attempts to price a call that can't be priced.
         program_seconds: how long to wait for the program to record the end of a talk that it saw begin.
+
+    Attributes:
+        priced: the calls that got a receipt, in order; whoever announces them removes them.
     """
 
     def __init__(self, database: Database, again_seconds: float, program_seconds: float) -> None:
+        self.priced: list[str] = []
         self._database, self._program_seconds = database, program_seconds
         self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
         self._awaited: dict[str, int] = {}  # talks whose end the program has not recorded yet, and since when
@@ -57,47 +61,44 @@ class CallPricer:
         """Return the calls that may be tried now, ordered by id: not those that failed a moment ago."""
         return sorted(filter(self._deferred.due, set(call_ids)))
 
-    def price_due(self) -> list[str]:
+    def price_due(self) -> None:
         """Price every open call that is over according to the stored rows.
-
-        Returns:
-            the calls that got a receipt.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
-        call_ids = [each for each in self._database.read(_over) if self._deferred.due(each)]
-        return [call_id for call_id, priced in self._price(call_ids).items() if priced.receipt]
+        self._price(each for each in self._database.read(_over) if self._deferred.due(each))
 
-    def finish_abandoned(self, call_ids: Iterable[str]) -> tuple[list[str], list[str]]:
+    def finish_abandoned(self, call_ids: Iterable[str]) -> list[str]:
         """Price or close those of the calls that are still open, although the log doesn't contain their end.
 
         Returns:
-            the calls that are now rated or closed, and those of them that got a receipt.
+            the calls that are now rated or closed.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
         ids = self._database.read(lambda session: session.scalars(_by_arrival(still_open(call_ids))).all())
-        done = self._price(ids, abandoned.finish)
-        return (
-            [call_id for call_id, priced in done.items() if priced.final],
-            [call_id for call_id, priced in done.items() if priced.receipt],
-        )
+        return self._price(ids, abandoned.finish)
 
-    def _price(self, call_ids: Iterable[str], cut_off: call_end.Rate | None = None) -> dict[str, _Priced]:
-        """Price calls if they are over; see `call_end.price_if_over`."""
+    def _price(self, call_ids: Iterable[str], cut_off: call_end.Rate | None = None) -> list[str]:
+        """Price calls if they are over (`call_end.price_if_over`); return those that are now rated or closed."""
         works: dict[str, Callable[[Session], _Priced]] = {
             call_id: partial(self._price_one, call_id=call_id, cut_off=cut_off) for call_id in call_ids
         }
-        done: dict[str, _Priced] = {}
+        final, database_error = [], None
         for call_id, outcome in self._database.do_each(works).items():
             if isinstance(outcome, _Priced):
-                done[call_id] = outcome
                 self._settled(call_id, outcome)
-            else:
+                if outcome.final:
+                    final.append(call_id)
+            elif _concerns_the_call(outcome):
                 self._not_priced(call_id, outcome)
-        return done
+            else:
+                database_error = outcome
+        if database_error is not None:
+            raise database_error  # what was priced is committed; the rest is tried again
+        return final
 
     def _price_one(self, session: Session, call_id: str, cut_off: call_end.Rate | None) -> _Priced:
         call = session.get_one(Call, call_id, with_for_update=True)
@@ -115,13 +116,10 @@ class CallPricer:
         if priced.final:
             self._deferred.settled(call_id)
             self._awaited.pop(call_id, None)
+        if priced.receipt:
+            self.priced.append(call_id)
 
     def _not_priced(self, call_id: str, error: Exception) -> None:
-        """Store why a call could not be priced. A failure of the database itself is raised: everything is tried again."""
-        if isinstance(error, DBAPIError) and (
-            not isinstance(error, IntegrityError | DataError) or raced(error)
-        ):
-            raise error
         self._database.do(lambda session: unpriced.note(session, call_id, error))
         self._deferred.defer(call_id, error)
 
@@ -131,6 +129,13 @@ class CallPricer:
             return False
         now = monotonic_us()
         return now - self._awaited.get(call_id, now) < self._program_seconds * 1_000_000
+
+
+def _concerns_the_call(error: Exception) -> bool:
+    """Whether a call could not be priced for its own reasons, and not because of the database or another process."""
+    if not isinstance(error, DBAPIError):
+        return True
+    return isinstance(error, IntegrityError | DataError) and not raced(error)
 
 
 _CONSULTANT_LEG = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)

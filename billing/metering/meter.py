@@ -68,8 +68,6 @@ class Meter:
         self._pricer = CallPricer(database, again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._arrivals = arrivals.Summary()
-        # calls whose price is committed, and for which `on_rated` wasn't called yet
-        self._rated: list[str] = []
 
     @property
     def awaits_program(self) -> bool:
@@ -161,13 +159,11 @@ class Meter:
                 break
             time.sleep(_POLL_SECONDS)
         with self._turn:
-            finished, rated = self._pricer.finish_abandoned(ids)
-            self._rated += rated
-            return finished
+            return self._pricer.finish_abandoned(ids)
 
     def _announce(self) -> None:
-        while self._rated:
-            call_id = self._rated.pop(0)
+        while self._pricer.priced:
+            call_id = self._pricer.priced.pop(0)
             if self._on_rated is not None:
                 self._on_rated(call_id)
 
@@ -202,7 +198,7 @@ class Meter:
             closed = file.compressed or (file is not current and current is not None)
             while lines := self._read_chunk(file, closed=closed):
                 rows += lines
-        self._rated += self._pricer.price_due()
+        self._pricer.price_due()
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
             self._rotate(self._rotate_bytes)

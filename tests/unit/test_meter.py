@@ -102,6 +102,29 @@ def test_a_program_that_dies_while_it_prices_prices_the_stored_rows_later(
     assert told == [call_id]
 
 
+def test_a_call_that_was_priced_is_announced_though_the_database_fails_at_the_next_one(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consultant = house.consultant()
+    calls = [house.call(house.client(code=f"70{number}"), consultant) for number in range(11, 14)]
+    house.write(*(row for call in calls for row in house.talk(call)))
+    told: list[str] = []
+
+    def rate_and_fail(session: Any, call: Call, *more: Any) -> Any:
+        if call.id == calls[1]:
+            raise OperationalError("UPDATE", {}, Exception("the connection is lost"))
+        return real(session, call, *more)
+
+    real = call_end.rate
+    reader = Meter(house.settings, house.database, told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(call_end, "rate", rate_and_fail)
+        with pytest.raises(OperationalError, match="lost"):
+            reader.read_once()
+    reader.read_once()
+    assert sorted(told) == sorted(calls)
+
+
 def test_a_renamed_log_is_read_to_its_end_before_the_new_one(house: Any, call_id: str) -> None:
     rows = house.talk(call_id)
     reader = Meter(house.settings, house.database)
