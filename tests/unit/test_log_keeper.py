@@ -14,6 +14,12 @@ from taxiphone.dialplan.asterisk.log_keeper import Bounds, rotate
 BOUNDS = Bounds(log_bytes=10, spare_bytes=1000)
 
 
+def wait_for(file: Path) -> None:
+    give_up = time.monotonic() + 20
+    while not file.exists() and time.monotonic() < give_up:
+        time.sleep(0.02)
+
+
 def sizes(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
@@ -53,9 +59,7 @@ def test_the_keeper_is_one_and_ends_with_asterisk(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
         keeper = log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS)
         assert keeper is not None
-        give_up = time.monotonic() + 10
-        while not (tmp_path / "refused.log").exists() and time.monotonic() < give_up:
-            time.sleep(0.02)
+        wait_for(tmp_path / "refused.log")
         assert log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS) is None
         asterisk.kill()
     assert keeper.wait(10) == 0
@@ -69,9 +73,7 @@ def test_refused_requests_that_can_not_be_written_do_not_stop_the_rotation(tmp_p
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
         keeper = log_keeper.start(tmp_path, asterisk.pid, ["true"], BOUNDS)
         assert keeper is not None
-        give_up = time.monotonic() + 10
-        while not (tmp_path / "messages.log.1").exists() and time.monotonic() < give_up:
-            time.sleep(0.02)
+        wait_for(tmp_path / "messages.log.1")
         asterisk.kill()
     assert keeper.wait(10) == 0
     assert (tmp_path / "messages.log.1").read_text() == "something long"
@@ -86,9 +88,7 @@ def test_the_manuals_command_keeps_the_logs_of_an_asterisk_that_somebody_else_ru
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as asterisk:
         words = command.replace('"$(cat /run/asterisk/asterisk.pid)"', str(asterisk.pid)).split()
         with subprocess.Popen([sys.executable, *words], cwd=tmp_path) as keeper:
-            give_up = time.monotonic() + 20
-            while not (tmp_path / "messages.log.1").exists() and time.monotonic() < give_up:
-                time.sleep(0.02)
+            wait_for(tmp_path / "messages.log.1")
             asterisk.kill()
             assert keeper.wait(10) == 0
     assert (tmp_path / "messages.log.1").stat().st_size == 10_000_001
