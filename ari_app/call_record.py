@@ -21,7 +21,7 @@ from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import ALIVE, FINAL, IN_PROGRESS, Noted, Outcome, Status
+from taxiphone.store.calls import ALIVE, IN_PROGRESS, Noted, Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Client, Consultant, Did
 from taxiphone.store.types import Moment, moment, now
 
@@ -105,7 +105,7 @@ class CallRecord:
         arrived = self._arrived
 
         def work(session: Session) -> Parties:
-            did = dids.first_of(session, readings)
+            number, did = dids.did_of(session, readings, dialled)
             client = clients.client_calling(session, caller.number)
             language = (client or did or self._settings.platform).language
             connection = session.connection()
@@ -122,7 +122,7 @@ class CallRecord:
                     "id": self._id,
                     "status": Status.RECEIVED,
                     "client_channel": channel,
-                    "dialled": (did.number if did else readings[0] if readings else dialled)[:40],
+                    "dialled": number[:40],
                     "caller": caller.number,
                     "language": language,
                     "client_id": client.id if client else None,
@@ -193,12 +193,16 @@ class CallRecord:
         """
 
         def work(session: Session) -> holds.Accepted:
+            calls.step(
+                session,
+                self._id,
+                Status.ACCEPTED,
+                consultant_channel=channel,
+                continues_id=continues,
+                recording_asked=recorded,
+                rtp_timeout=self._settings.call.rtp_timeout_seconds,
+            )
             call = self._row(session)
-            _step(call, Status.ACCEPTED)
-            call.consultant_channel, call.continues_id = channel, continues
-            call.recording_asked = recorded
-            call.rtp_timeout = self._settings.call.rtp_timeout_seconds
-            session.flush()
             accepted = holds.accept(session, self._settings, call)
             if recorded:
                 capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
@@ -229,9 +233,8 @@ class CallRecord:
         """
 
         def work(session: Session) -> None:
+            calls.step(session, self._id, Status.OVER, fault=fault)
             call = self._row(session)
-            _step(call, Status.OVER)
-            call.fault = fault
             if heard_until is not None:
                 call.heard_until = proof.in_talk(session, call, heard_until)
             if fault or heard_until:
@@ -292,9 +295,3 @@ class CallRecord:
     def _row(self, session: Session) -> Call:
         # Locked: the meter may be finishing this very call.
         return session.get_one(Call, self._id, with_for_update=True)
-
-
-def _step(call: Call, status: Status) -> None:
-    """Move the call to a status, unless the meter has finished the call in the meantime."""
-    if not calls.advance(call, status) and Status(call.status) not in FINAL:
-        log.error("call %s: status %r can't be followed by %r", call.id, call.status, status)

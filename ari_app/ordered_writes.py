@@ -57,12 +57,7 @@ class OrderedWrites:
         """
         if self._writing:
             await asyncio.wait(self._writing)
-        events, columns = self._take()
-        try:
-            return await self._database.run(self._after(events, columns, work))
-        except SQLAlchemyError:
-            self._events, self._columns = events + self._events, columns | self._columns
-            raise
+        return await self._write(work)
 
     async def run_to_the_end(self, work: Callable[[Session], Result]) -> Result:
         """Do the call's last work, after all other writes and without a time-out.
@@ -80,12 +75,18 @@ class OrderedWrites:
         task.add_done_callback(self._writing.discard)
 
     async def _write_now(self) -> None:
+        try:
+            await self._write(lambda _: None)
+        except SQLAlchemyError as error:
+            log.warning("call %s: a call event could not be written: %s", self._id, error)
+
+    async def _write(self, work: Callable[[Session], Result]) -> Result:
         events, columns = self._take()
         try:
-            await self._database.run(self._after(events, columns, lambda _: None))
-        except SQLAlchemyError as error:
+            return await self._database.run(self._after(events, columns, work))
+        except SQLAlchemyError:
             self._events, self._columns = events + self._events, columns | self._columns
-            log.warning("call %s: a call event could not be written: %s", self._id, error)
+            raise
 
     def _take(self) -> tuple[list[Noted], dict[str, object]]:
         if self._timer is not None:

@@ -29,24 +29,28 @@ def readings(settings: Settings, text: str) -> list[str]:
     return numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
 
 
-def first_of(session: Session, numbers: Sequence[str]) -> Did | None:
-    """Return the first of these numbers that is one of the platform's, with its consultant."""
-    found = session.scalars(
-        select(Did).where(Did.number.in_(numbers)).options(joinedload(Did.consultant))
-    ).all()
-    return min(found, key=lambda each: numbers.index(each.number), default=None)
-
-
 def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
-    """Return the dialled number, in E.164 if possible, and the platform's number if it is one.
+    """Return the dialled number and the platform's number, if it is one; see `did_of`."""
+    return did_of(session, readings(settings, text), text)
+
+
+def did_of(session: Session, readings: Sequence[str], text: str) -> tuple[str, Did | None]:
+    """Return the dialled number, in E.164 if possible, and the platform's number with its consultant, if it is one.
 
     If the digits sent by the carrier are ambiguous, a reading that is a number of the platform is preferred.
+
+    Args:
+        session: a session.
+        readings: what the number can mean (`readings`).
+        text: the number as the carrier sent it.
     """
-    read = readings(settings, text)
-    found = first_of(session, read)
-    if found is not None:
-        return found.number, found
-    return read[0] if read else text, None
+    found = session.scalars(
+        select(Did).where(Did.number.in_(readings)).options(joinedload(Did.consultant))
+    ).all()
+    if found:
+        likeliest = min(found, key=lambda each: readings.index(each.number))
+        return likeliest.number, likeliest
+    return readings[0] if readings else text, None
 
 
 def add_number(

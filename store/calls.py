@@ -115,17 +115,6 @@ def talk_bridge(call_id: str) -> str:
     return f"{call_id}.talk"
 
 
-def advance(call: Call, status: Status) -> bool:
-    """Change the call's status; return False if `status` can't follow the current one.
-
-    That is not an error: the meter, which follows Asterisk's log, may finish a call while the program still handles it.
-    """
-    if status not in NEXT[Status(call.status)]:
-        return False
-    call.status = status
-    return True
-
-
 def finish(call: Call, status: Status) -> None:
     """Set the status to rated or closed, whatever the current one is. Only the meter does this.
 
@@ -154,7 +143,10 @@ class Noted:
 
 
 def step(session: Session, call_id: str, status: Status | None, **columns: object) -> None:
-    """Move a call to `status`, where `NEXT` allows it (see `advance`), and set other columns, in one statement.
+    """Move a call to `status`, where `NEXT` allows it, and set other columns, in one statement.
+
+    If the meter has finished the call in the meantime, its status stays: Asterisk's log may be read before the program's
+    step, and takes precedence.
 
     Raises:
         sqlalchemy.exc.NoResultFound: there is no such call.
