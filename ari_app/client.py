@@ -11,6 +11,7 @@ import base64
 import itertools
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -42,6 +43,10 @@ class AriClient:
         password: that user's password.
         application: the name of the Stasis application, whose events are received.
         answer_seconds: time-out of a request.
+
+    Attributes:
+        requests: the number of requests sent.
+        events: the number of events received, by type. Answers to requests are not counted.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class AriClient:
         answer_seconds: float = 5.0,
     ) -> None:
         self.application = application
+        self.requests, self.events = 0, Counter[str]()
         # All channels of this Asterisk belong to Taxiphone. Subscribing to all saves a request, and a race, for each leg.
         query = urlencode({"app": application, "subscribeAll": "true"})
         self._address = address
@@ -145,6 +151,7 @@ class AriClient:
                 if answer is not None and not answer.done():
                     answer.set_result(event)
                 continue
+            self.events[str(event.get("type"))] += 1
             try:
                 on_event(event)
             except Exception:
@@ -177,6 +184,7 @@ class AriClient:
         if connection is None:
             raise AriConnectionError("there is no connection to Asterisk.")
         number = str(next(self._numbers))
+        self.requests += 1
         parameters = {key: value for key, value in (query or {}).items() if value is not None}
         message: dict[str, Any] = {
             "type": "RESTRequest",

@@ -31,6 +31,8 @@ def serve(app: App, drain: bool, verbose: bool) -> None:
     """Take calls until Ctrl-C or SIGTERM.
 
     One process runs Asterisk, handles the calls, prices them, and converts their recordings to MP3.
+
+    The signal SIGUSR1 makes it print how many transactions, ARI requests and ARI events there have been.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[_log_handler()])
     for handler in logging.getLogger().handlers:

@@ -7,14 +7,11 @@ meter reads Asterisk's log to its end, so that every talk is priced before the p
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import IO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,8 +28,9 @@ from taxiphone.billing.metering.meter import Meter
 from taxiphone.dialplan import credentials
 from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.dialplan.credentials import ARI_USER
-from taxiphone.errors import AsteriskStartError, SetupError, TaxiphoneError
+from taxiphone.errors import AsteriskStartError, TaxiphoneError
 from taxiphone.recordings.worker import RecordingWorker
+from taxiphone.server import activity, state_lock
 from taxiphone.server.abandoned import AbandonedCalls
 from taxiphone.server.embedded_asterisk import Say, start_asterisk
 from taxiphone.settings import Settings
@@ -104,6 +102,7 @@ class Process:
         self._meter = Meter(settings, database, on_rated=self._rated)
         self._abandoned = AbandonedCalls(self._meter)
         self._call_rated: Callable[[str], None] = lambda _: None
+        self._ari: AriClient
 
     async def run(self) -> None:
         """Serve until a signal arrives.
@@ -114,7 +113,7 @@ class Process:
         """
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            stack.callback(_lock(self._settings).close)
+            stack.callback(state_lock.take(self._settings).close)
             alone = serving.lock_of(self._database)
             await asyncio.to_thread(alone.take)
             stack.callback(alone.close)
@@ -128,8 +127,9 @@ class Process:
             )
             application = await self._application(stack)
             parts = self._start(application, asterisk, alone)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._signal)
+            handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._signal)
+            for number, handle in {**handlers, signal.SIGUSR1: self._tell_activity}.items():
+                loop.add_signal_handler(number, handle)
                 stack.callback(loop.remove_signal_handler, number)
             try:
                 await self._up(parts)
@@ -142,10 +142,11 @@ class Process:
         hep = HepListener(secrets.hep_secret)
         await hep.listen(asterisk.hep_port)
         stack.callback(hep.close)
+        self._ari = AriClient(f"127.0.0.1:{asterisk.http_port}", ARI_USER, secrets.ari_password, APPLICATION)
         application = Application(
             self._settings,
             self._database,
-            ari=AriClient(f"127.0.0.1:{asterisk.http_port}", ARI_USER, secrets.ari_password, APPLICATION),
+            ari=self._ari,
             recording_control=AmiRecordingControl(asterisk.ami_port, secrets.ami_secret),
             signalling=hep,
             on_end=lambda _: self._meter.nudge(),
@@ -169,6 +170,9 @@ class Process:
     def _rated(self, call_id: str) -> None:
         self._worker.nudge()
         self._call_rated(call_id)
+
+    def _tell_activity(self) -> None:
+        self._say(activity.line(self._database, self._ari))
 
     # -- up -------------------------------------------------------------------------------------------------------
 
@@ -254,25 +258,6 @@ def awaited(session: Session) -> bool:
 
 def _unfinished(session: Session) -> set[str]:
     return set(session.scalars(select(Call.id).where(Call.status.in_(OPEN))))
-
-
-def _lock(settings: Settings) -> IO[str]:
-    """Lock the state folder: two processes would both answer the calls."""
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = open(  # noqa: SIM115 - held open as long as the process lives
-        settings.state / "serve.lock",
-        "w",
-        encoding="utf-8",
-        opener=lambda path, flags: os.open(path, flags, 0o600),
-    )
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise SetupError(
-            f"another `taxiphone serve` is running on {settings.state}. Stop it first."
-        ) from None
-    return file
 
 
 async def _first(wanted: asyncio.Task[bool], tasks: list[asyncio.Task[None]]) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from taxiphone.errors import SchemaError
 from taxiphone.store import versions
+from taxiphone.store.counters import Counters
 from taxiphone.store.engines import PATIENCE_SECONDS, THREADS, engines
 from taxiphone.store.writer import Lane, Priority, Writer
 
@@ -61,7 +62,8 @@ class Database:
         self.sqlite = self._engines.sqlite
         file = self._engines.writing.url.database
         self.file = Path(file) if self.sqlite and file else None
-        self._writer = Writer(self._engines.writing) if self.sqlite else None
+        self.counters = count = Counters()
+        self._writer = Writer(self._engines.writing, on_commit=count.committed) if self.sqlite else None
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
     @property
@@ -85,6 +87,7 @@ class Database:
 
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+        self.counters.committed()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -94,6 +97,7 @@ class Database:
         """
         from sqlalchemy.orm import Session  # noqa: PLC0415 - `connection` does not need it
 
+        self.counters.read()
         with Session(self.reader, expire_on_commit=False) as session:
             yield session
 
@@ -103,6 +107,7 @@ class Database:
 
         A session needs SQLAlchemy's ORM, whose import and configuration take a third of a short command's time.
         """
+        self.counters.read()
         with self.reader.connect() as connection:
             yield connection
 

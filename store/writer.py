@@ -103,10 +103,16 @@ class Writer:
     Args:
         engine: SQLite's, whose transactions take the write lock when they begin.
         group_seconds: a group takes no further unit after this time.
+        on_commit: called on the thread after each commit, with the number of units that it contained.
     """
 
-    def __init__(self, engine: Engine, group_seconds: float = _GROUP_SECONDS) -> None:
-        self._engine, self._group_seconds = engine, group_seconds
+    def __init__(
+        self,
+        engine: Engine,
+        group_seconds: float = _GROUP_SECONDS,
+        on_commit: Callable[[int], None] = lambda _units: None,
+    ) -> None:
+        self._engine, self._group_seconds, self._on_commit = engine, group_seconds, on_commit
         self._waiting: tuple[deque[_Unit], ...] = tuple(deque() for _ in Priority)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -210,6 +216,7 @@ class Writer:
                 log.info("a group of %d transactions is done again one by one: %s", len(units), error.orig)
                 transaction.close()
                 return False
+        self._on_commit(len(units))
         return True
 
     def _single(self, unit: _Unit) -> None:
@@ -219,6 +226,7 @@ class Writer:
                 unit.run(connection)
                 if unit.error is not None and transaction.is_active:
                     transaction.rollback()
+            self._on_commit(1)
         except Exception as error:  # noqa: BLE001 - as in _group
             unit.fail(unit.error or error)
 
