@@ -35,6 +35,10 @@ from taxiphone.settings_sections import (
 )
 
 FILE_NAME = "taxiphone.toml"
+PORTS_OF_A_CALL = 4
+"""RTP ports that a call needs: one for RTP and one for RTCP on each of two channels (RFC 3550, section 11)."""
+CALLS_OF_A_CORE = 30
+"""Calls that take two thirds of a core, as measured in docs/network.md. The rest is for recordings and peaks."""
 
 
 class Settings(Section):
@@ -109,6 +113,16 @@ class Settings(Section):
     def recordings(self) -> Path:
         """The folder of the finished MP3 files."""
         return self.state / "recordings"
+
+    @property
+    def ports_for_calls(self) -> int:
+        """The number of calls for which the RTP ports are enough."""
+        return max(1, (self.asterisk.rtp_end - self.asterisk.rtp_start + 1) // PORTS_OF_A_CALL)
+
+    @property
+    def most_calls(self) -> int:
+        """The maximum number of concurrent calls: as set, or what this machine's cores and the RTP ports can carry."""
+        return self.call.most_calls or min(CALLS_OF_A_CORE * cores(), self.ports_for_calls)
 
     @property
     def currency_digits(self) -> int:
@@ -213,6 +227,11 @@ def _toml(path: Path) -> dict[str, Any]:
 def _has_password(url: str) -> bool:
     parts = urlsplit(url)
     return bool(parts.password) or "password" in parse_qs(parts.query)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def cache_folder() -> Path:

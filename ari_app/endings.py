@@ -36,6 +36,7 @@ FAREWELLS: dict[Outcome, tuple[str, ...]] = {
     Outcome.PRICE_CHANGED: ("price-changed", *_REFUSAL),
     Outcome.LIMIT_REACHED: ("limit-reached", "goodbye"),
     Outcome.APOLOGY: ("unavailable",),
+    Outcome.ALL_LINES_BUSY: ("all-lines-busy",),
     Outcome.TOO_MANY_CALLS: ("other-call", *_REFUSAL),
     Outcome.FAILED: ("failed", *_REFUSAL),
 }

@@ -46,6 +46,8 @@ ANYWHERE = {Outcome.CALLER_GONE: "caller hangs up", Outcome.FAILED: "error"}
 # Prompts that are played in addition to an outcome's own: the balance, and why part of it isn't available.
 _COMPOSED = {Outcome.NO_CREDIT: ("credit-is", "other-call")}
 
+_NOT_SET = "not set"
+
 Row = list[str]
 
 
@@ -88,8 +90,9 @@ def prompts(language: str = REFERENCE) -> dict[str, str]:
 
 def defaults() -> dict[str, str]:
     """Return the default of each setting of [call], as shown on the page."""
-    shown = Call().model_dump(mode="json").items()
-    return {name: value if isinstance(value, str) else str(value).lower() for name, value in shown}
+    shown = Call().model_dump(mode="json", exclude_none=True).items()
+    written = {name: value if isinstance(value, str) else str(value).lower() for name, value in shown}
+    return {name: written.get(name, _NOT_SET) for name in Call.model_fields}
 
 
 def _arrow(arrow: str, label: str) -> str:
@@ -186,7 +189,7 @@ def _settings(written: Mapping[str, Row]) -> list[Row]:
 
 
 def _with_default(text: str, name: str) -> str:
-    return _setting(name) if name in defaults() else text
+    return _setting(name) if defaults().get(name, _NOT_SET) != _NOT_SET else text
 
 
 if __name__ == "__main__":

@@ -99,6 +99,10 @@ _EMPTY_FILES = {
     "websocket_client.conf": "",
 }
 
+# So many callers at once are told that all lines are busy. Further ones are refused without a word, so that a flood of calls
+# takes neither ports nor rows of the database.
+_MOST_TOLD = 10
+
 _TONES = {
     "FR": "fr",
     "GB": "uk",
@@ -161,7 +165,8 @@ def render(
         "did_from": settings.trunk.dids_from,
         "visible": _VISIBLE,
         "menu_seconds": settings.call.menu_seconds,
-        "most_calls": settings.call.most_calls,
+        "most_calls": settings.most_calls,
+        "most_told": _MOST_TOLD,
         "identity": _IDENTITY,
         "identity_shown": _IDENTITY_SHOWN,
         "invite": _INVITE,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.agi.apology import Apology
+from taxiphone.agi.scripts import agi_scripts
 from taxiphone.agi.server import AgiServer
 from taxiphone.ari_app.ami import AmiRecordingControl
 from taxiphone.ari_app.application import Application
@@ -117,9 +117,7 @@ class Process:
             alone = serving.lock_of(self._database)
             await asyncio.to_thread(alone.take)
             stack.callback(alone.close)
-            agi = AgiServer(
-                self._settings.asterisk.agi_port, {"apology": Apology(self._settings, self._database)}
-            )
+            agi = AgiServer(self._settings.asterisk.agi_port, agi_scripts(self._settings, self._database))
             await agi.start()
             stack.push_async_callback(agi.stop)
             asterisk = await start_asterisk(

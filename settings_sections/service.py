@@ -79,8 +79,8 @@ class Call(Section):
     """If a side that has been heard sends no packets for this long, the talk ends and is billed up to the last packet."""
     one_way_seconds: Annotated[int, Field(ge=2, le=60)] = 10
     """If one side still hasn't been heard this long after the talk began, the talk ends and isn't billed."""
-    most_calls: Annotated[int, Needs.RELOAD, Field(ge=1, le=10_000)] = 100
-    """Maximum number of concurrent calls, menus included. Further calls are refused with SIP 503."""
+    most_calls: Annotated[int | None, Needs.RELOAD, Field(ge=1, le=10_000, examples=[60])] = None
+    """Maximum number of concurrent calls, menus included. If not set: 30 for each core of this machine, but at most a quarter of the RTP ports. Further callers hear, unanswered and free of charge, that all lines are busy (docs/network.md)."""
     # At least 2: a client whose call was cut off may call back before the old call has ended.
     most_calls_per_client: Annotated[int, Field(ge=2, le=1000)] = 3
     """Maximum number of concurrent calls of one client."""

@@ -67,6 +67,7 @@ class Outcome(enum.StrEnum):
     PRICE_CHANGED = "price_changed"  # between the announcement and the consultant's acceptance
     LIMIT_REACHED = "limit_reached"  # the client's own daily limit
     APOLOGY = "apology"  # the program was stopping or not running; the caller heard an apology
+    ALL_LINES_BUSY = "all_lines_busy"  # as many calls as the platform takes at once were in progress
     TOO_MANY_CALLS = "too_many_calls"  # the client has too many calls at once
     FAILED = "failed"  # an error in the program or in Asterisk
 

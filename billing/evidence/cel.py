@@ -23,7 +23,7 @@ _COLUMNS = 10
 _TIME = re.compile(r"([0-9]{1,10})\.([0-9]{6})")
 # The form in which Asterisk's CSV_QUOTE writes a row. A line of any other form may have been forged by a caller.
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"(?:,"(?:[^"]|"")*+")*+')
-_NOTE = re.compile(r"(?:in|away):[+0-9]{0,24}:[+0-9]{0,24}|full|often")
+_NOTE = re.compile(r"(?:in|away|full):[+0-9]{0,24}:[+0-9]{0,24}|full|often")
 # The beginning of a line. If Asterisk died in the middle of a line, the next one follows without a line break.
 _BEGIN = re.compile(r'"[A-Z_]{4,32}","[0-9]{1,10}\.[0-9]{6}",')
 

@@ -1,9 +1,11 @@
 """Calls that the program never saw, found in Asterisk's event log.
 
 Before Asterisk passes a call to the application, it writes a note to column 9 of the log
-(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`; `away:DIALLED:CALLER` once the caller hears the apology; `full`
-if the call was refused because too many were in progress; `often` if its number called too often. With it, the meter creates
-a row for a call that arrived while the program was dead or stopping, or had no database, as soon as it reads the call's end.
+(dialplan/templates/extensions.conf.j2): `in:DIALLED:CALLER`; `away:DIALLED:CALLER` once the caller hears the apology;
+`full:DIALLED:CALLER` once the caller hears that all lines are busy; `full` alone if the call was refused without a word
+because too many callers were hearing that already; `often` if its number called too often. With it, the meter creates a row
+for a call that arrived while the program was dead or stopping, or had no database, or while all lines were busy, as soon as
+it reads the call's end.
 """
 
 from __future__ import annotations
@@ -28,11 +30,12 @@ from taxiphone.store.types import Moment, monotonic_us, now
 log = logging.getLogger(__name__)
 
 _REFUSED = {
-    "full": "%d calls were refused with 503 because too many were in progress ([call] most_calls)",
+    "full": "%d calls were refused because all lines were busy ([call] most_calls)",
     "often": "%d calls were refused with 486 because their numbers called too often ([call] most_calls_per_minute)",
 }
 _WHY: dict[str, tuple[Outcome, str | None]] = {
     "away": (Outcome.APOLOGY, "the program was away when this call came: call back"),
+    "full": (Outcome.ALL_LINES_BUSY, None),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
 _LONGEST = 24  # characters of a number, to which the dialplan truncates it
@@ -54,15 +57,15 @@ def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]
     return [row for row in rows if row["linked"] not in refused], Counter(refused.values())
 
 
-def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> int:
-    """Create a row for each call that has ended and has none; return how many of their callers heard the apology.
+def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Create a row for each call that has ended and has none; return the calls by the kind of their note.
 
     Args:
         session: a session in which the log's rows have been inserted.
         settings: the settings.
         rows: the new rows of the log, each with its `note`.
     """
-    apologised = 0
+    noted: Counter[str] = Counter()
     for row in rows:
         kind, _, numbers = row["note"].partition(":")
         # Only the call's first channel, because a consultant's leg has the same note.
@@ -70,8 +73,8 @@ def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -
             continue
         if session.scalar(select(Call.id).where(Call.client_channel == row["channel"])) is None:
             _insert(session, settings, row, kind, *numbers.split(":"))
-            apologised += kind == "away"
-    return apologised
+            noted[kind] += 1
+    return noted
 
 
 def _insert(

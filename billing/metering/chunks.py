@@ -70,9 +70,10 @@ def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) 
     position.path = str(file.path)[:400]
     rows, refused = arrivals.without_refused(rows)
     insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
-    apologised = arrivals.note(session, settings, rows)
+    noted = arrivals.note(session, settings, rows)
+    refused["full"] += noted["full"]
     late_rows.process(session, rows)
-    return Chunk(lines, refused, apologised)
+    return Chunk(lines, refused, noted["away"])
 
 
 def _position(session: Session, file: LogFile) -> CelPosition:

@@ -40,13 +40,14 @@ def _all(settings: Settings) -> Iterator[Finding]:
         yield from _asterisk(settings)
         yield from ports(settings, running=pid is not None)
         if pid is None:
-            yield check_network.rtp_range(settings.asterisk, settings.call.most_calls)
+            yield check_network.rtp_range(settings.asterisk, settings.most_calls)
             yield check_network.open_files(settings.asterisk)
     else:
         yield from external(settings)
         if not serve_runs(settings.state):
             agi_port = settings.asterisk.agi_port
             yield port_free("FastAGI", socket.SOCK_STREAM, "127.0.0.1", agi_port, "agi_port")
+    yield check_network.most_calls(settings)
     yield passwords(settings)
     yield trunk_answers(settings.trunk)
     yield check_network.nat(settings.trunk, settings.asterisk)

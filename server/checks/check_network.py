@@ -7,10 +7,9 @@ import socket
 from ipaddress import ip_address
 
 from taxiphone.server.checks.findings import Finding
+from taxiphone.settings import PORTS_OF_A_CALL, Settings, cores
 from taxiphone.settings_sections import AsteriskSection, Trunk
 
-# Two channels, each with a port for RTP and the next one for RTCP (RFC 3550, section 11).
-_PORTS_OF_A_TALK = 4
 _SHOWN = 5
 # Files that Asterisk opens itself: modules, logs, connections.
 _OTHER_FILES = 256
@@ -30,11 +29,11 @@ def rtp_range(asterisk: AsteriskSection, most_calls: int) -> Finding:
         "[asterisk] rtp_start and rtp_end."
     )
     taken = [port for port in range(first, last + 1) if not _free(asterisk.sip_address, port)]
-    talks = (last - first + 1 - len(taken)) // _PORTS_OF_A_TALK
+    talks = (last - first + 1 - len(taken)) // PORTS_OF_A_CALL
     if not talks:
         return Finding(
             ok=False,
-            what=f"{where}: {last - first + 1 - len(taken)} ports are free, but a talk needs {_PORTS_OF_A_TALK}",
+            what=f"{where}: {last - first + 1 - len(taken)} ports are free, but a talk needs {PORTS_OF_A_CALL}",
             advice=advice,
         )
     if talks < most_calls:
@@ -49,6 +48,22 @@ def rtp_range(asterisk: AsteriskSection, most_calls: int) -> Finding:
         )
         return Finding(ok=None, what=what, advice=advice)
     return Finding(ok=True, what=f"{where} is free: enough for {talks} concurrent talks")
+
+
+def most_calls(settings: Settings) -> Finding:
+    """Check that the RTP ports are enough for the maximum number of calls, and say what it is."""
+    asterisk, most = settings.asterisk, settings.most_calls
+    if most > settings.ports_for_calls:
+        return Finding(
+            ok=None,
+            what=f"[call] most_calls is {most}, but the RTP ports {asterisk.rtp_start}-{asterisk.rtp_end} are enough for "
+            f"{settings.ports_for_calls} calls",
+            advice="Widen [asterisk] rtp_start and rtp_end, or lower most_calls.",
+        )
+    what = f"maximum number of concurrent calls: {most}"
+    if settings.call.most_calls is None:
+        what += f", by {cores()} cores and RTP ports for {settings.ports_for_calls} calls"
+    return Finding(ok=True, what=what)
 
 
 def _free(address: str, port: int) -> bool:
@@ -66,7 +81,7 @@ def open_files(asterisk: AsteriskSection) -> Finding:
     ports = asterisk.rtp_end - asterisk.rtp_start + 1
     if limit == resource.RLIM_INFINITY or limit >= ports + _OTHER_FILES:
         return Finding(ok=True, what=f"limit of open files: {limit}")
-    talks = max(0, limit - _OTHER_FILES) // _PORTS_OF_A_TALK
+    talks = max(0, limit - _OTHER_FILES) // PORTS_OF_A_CALL
     return Finding(
         ok=None,
         what=f"limit of open files: {limit}, enough for about {talks} talks, fewer than the RTP ports allow",

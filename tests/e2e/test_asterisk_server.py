@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from taxiphone.agi.apology import Apology
+from taxiphone.agi.scripts import agi_scripts
 from taxiphone.agi.server import AgiServer
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.dialplan import config, credentials
@@ -191,7 +191,7 @@ async def test_a_caller_while_the_application_is_down_hears_the_apology_and_gets
     inbound = (server.folders.etc / "extensions.conf").read_text().partition("[inbound]\n")[2]
     steps = [line.partition(",")[2] for line in inbound.splitlines()]
     said_at = next(number for number, step in enumerate(steps, 1) if said_by in step)
-    apology = Apology(settings, database)
+    apology = agi_scripts(settings, database)["apology"]
     if not known:
         apology.secret = "another"  # noqa: S105 - such as Asterisk's files of another installation
     agi = AgiServer(settings.asterisk.agi_port, {"apology": apology})

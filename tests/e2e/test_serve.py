@@ -228,7 +228,7 @@ async def test_a_call_beyond_the_limit_is_refused_unanswered_even_if_the_program
         for name, number in (("second", "+33639980009"), ("third", "+33639980010")):
             further = made.network.phone(name, number, 1500)
             await further.dial(DID)
-            await further.ended(5)
+            await further.ended(15)  # after the sentence
             assert (further.leg.dialled, further.leg.cause) == ("CONGESTION", 34)
             assert not made.client.leg.gone.is_set()
             if name == "second":
@@ -236,8 +236,12 @@ async def test_a_call_beyond_the_limit_is_refused_unanswered_even_if_the_program
         await made.client.hang_up()
         await made.platform.start()
         await made.platform.finished(call_id)
-        calls = made.platform.database.do(lambda session: session.scalars(select(Call.id)).all())
-        assert calls == [call_id]
+        busy = select(Call.caller).where(Call.outcome == Outcome.ALL_LINES_BUSY).order_by(Call.caller)
+        refused = await made.platform.until(
+            lambda session: len(found := session.scalars(busy).all()) == 2 and found,
+            "both refused calls are in the list",
+        )
+        assert refused == ["+33639980009", "+33639980010"]
     finally:
         await made.stop()
         await made.platform.stop_stray_asterisk()

@@ -1,4 +1,4 @@
-"""Limits on the calls in progress, and on the consultants being rung, for one client."""
+"""Limits on the calls in progress, on the consultants being rung for one client, and on the clients for whom one consultant is rung."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from taxiphone.directory import consultants, dids
+from taxiphone.billing.ledger import postings
+from taxiphone.directory import clients, consultants, dids
 from taxiphone.store.calls import Outcome
 
 SHARED_DID = "+33199001235"
@@ -60,4 +61,20 @@ async def test_a_third_consultant_is_not_rung_at_once_for_the_same_client(
     calls = [arrive(*RINGS, dialled=did) for did in dialled]
     assert await lived(world, calls) == [Outcome.CALLER_GONE] * 2 + [Outcome.TOO_MANY_CALLS]
     assert "other-call" in ears.of("client")
+    nothing_left()
+
+
+async def test_a_consultant_who_is_being_rung_is_busy_to_every_other_client(
+    world, arrive, settings, database, ears, nothing_left
+):
+    other = "+33639980017"
+
+    def add(session):
+        client = clients.add_client(session, settings, name="Sacha", phones=[other])
+        postings.top_up(session, client.id, 5000, "EUR")
+
+    database.do(add)
+    calls = [arrive(*RINGS), arrive(*RINGS, caller=other)]
+    assert await lived(world, calls) == [Outcome.CALLER_GONE, Outcome.BUSY]
+    assert "busy" in ears.of("client")
     nothing_left()

@@ -98,14 +98,18 @@ class Carrier(asyncio.DatagramProtocol):
 
     async def dial(self, number: str, *, caller: str) -> Line:
         """Call one of the platform's numbers, and return when the call is answered."""
+        line, answer = await self.ask(number, caller=caller)
+        if answer.status != 200:
+            raise ConnectionError(answer.start)
+        return line
+
+    async def ask(self, number: str, *, caller: str) -> tuple[Line, Message]:
+        """Call one of the platform's numbers, and return the line and the final response."""
         line = await self._line(f"{secrets.token_hex(8)}@{self.address}")
         line.local = f"<sip:{caller}@{self.address}:{self.port}>;tag={secrets.token_hex(4)}"
         line.remote = f"<sip:{number}@{self.platform[0]}:{self.platform[1]}>"
         line.target = f"sip:{number}@{self.platform[0]}:{self.platform[1]}"
-        answer = await line.request("INVITE", line.offer())
-        if answer.status != 200:
-            raise ConnectionError(answer.start)
-        return line
+        return line, await line.request("INVITE", line.offer())
 
     async def rings(self, seconds: float = 30) -> Line:
         """Wait for the platform's next call, which isn't answered yet."""

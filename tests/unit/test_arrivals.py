@@ -76,6 +76,14 @@ def test_a_call_without_a_usable_number_has_a_row_too(house: Any, note: str) -> 
     assert call.caller is None
 
 
+def test_a_caller_who_was_told_that_all_lines_are_busy_has_a_row_that_asks_for_nothing(house: Any) -> None:
+    house.write(*lines(f"full:{DIALLED}:{CALLER}"))
+    read(house)
+    [call] = all_calls(house)
+    assert (call.status, call.outcome, call.review) == (Status.CLOSED, Outcome.ALL_LINES_BUSY, None)
+    assert (call.dialled, call.caller) == (DIALLED, CALLER)
+
+
 def test_a_call_that_the_application_had_but_could_not_write_has_a_row(house: Any) -> None:
     house.write(*lines(IN))
     read(house)
@@ -139,7 +147,7 @@ def test_a_flood_of_refused_calls_is_one_line_and_leaves_nothing_in_the_database
     assert columns_kept(house) == 5
     assert len(all_calls(house)) == 1
     refused, often, apologised = caplog.messages
-    assert refused.startswith("500 calls were refused with 503 ")
+    assert refused.startswith("500 calls were refused because all lines were busy")
     assert often.startswith("1 calls were refused with 486 ")
     assert apologised.startswith("1 calls arrived while the program was not available")
 

@@ -17,7 +17,7 @@ from taxiphone.dialplan.asterisk import locate
 from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.modules import MODULES
 from taxiphone.server.checks import check_asterisk, check_network
-from taxiphone.settings import Settings
+from taxiphone.settings import Settings, cores
 from taxiphone.settings_sections import AsteriskSection, Trunk
 
 
@@ -77,6 +77,22 @@ def test_rtp_ports_in_use_are_a_note_until_too_few_remain_for_a_talk() -> None:
         few = check_network.rtp_range(narrow, 1)
         assert few.ok is False
         assert "rtp_start" in few.advice
+
+
+def test_the_machine_and_the_rtp_ports_bound_the_number_of_calls_unless_it_is_set(settings: Settings) -> None:
+    assert settings.most_calls == min(30 * cores(), 250)
+    narrow = settings.asterisk.model_copy(update={"rtp_start": 10_000, "rtp_end": 10_042})
+    few = settings.model_copy(update={"asterisk": narrow})
+    assert few.most_calls == 10
+    found = check_network.most_calls(few)
+    assert found.ok is True
+    assert "calls: 10, by" in found.what
+    wanted = few.model_copy(update={"call": settings.call.model_copy(update={"most_calls": 11})})
+    assert wanted.most_calls == 11
+    found = check_network.most_calls(wanted)
+    assert found.ok is None
+    assert "most_calls is 11" in found.what
+    assert "enough for 10 calls" in found.what
 
 
 def test_few_open_files_are_a_note_with_the_number_of_talks(monkeypatch: pytest.MonkeyPatch) -> None:

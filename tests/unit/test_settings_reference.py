@@ -38,6 +38,7 @@ OTHERS = {
     "trunk.did_from": "p-called-party-id",
     "asterisk.embedded": False,
     "call.end_key": "7",
+    "call.most_calls": 61,
     "call.pause_key": "7",
     "paths.state": "elsewhere",
 }
