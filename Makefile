@@ -62,7 +62,7 @@ docs: install ## generate the reference pages in docs/
 
 bench: bench-calls bench-billing bench-start ## run all benchmarks, in five minutes
 
-bench-calls: install ## compare a call with a plain Dial(), in three minutes; options: BENCH=--help
+bench-calls: install ## raise the calls a second, beside a plain Dial(), until both fail, in 20 minutes; options: BENCH=--help
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
 
 bench-billing: install ## measure prices and postings per second on both databases, in a minute

@@ -5,17 +5,22 @@ They ring, answer, press 1, speak and hang up without any program between them a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from taxiphone.ari_app.client import path
+from taxiphone.bench.lines import Line
 from taxiphone.demo import platform, sound
 from taxiphone.demo.network import PublicNetwork
 from taxiphone.dialplan.asterisk.locate import Asterisk
+from taxiphone.errors import NotFoundError
 
 RING_SECONDS = 0.3
 TALK_SECONDS = 2.0
-_TONE_SECONDS = 10
+_TONE_SECONDS = 60
+# A client's phone hangs up if nobody else does.
+_LONGEST_SECONDS = 15
 
 _PHONES = """\
 [general]
@@ -23,7 +28,7 @@ static = yes
 writeprotect = yes
 
 ; The consultants' phones: they ring, are answered, press 1 (once more a second later, if the first came too early),
-; speak, and hang up.
+; speak, and hang up, unless the talks are to be long.
 [from-platform]
 exten => _+33639982XXX,1,Ringing()
  same => n,Wait({ring})
@@ -33,12 +38,19 @@ exten => _+33639982XXX,1,Ringing()
  same => n,Playback({talk})
  same => n,SendDTMF(1)
  same => n,Playback({talk})
+ same => n,GotoIf($["${{LONG_TALKS}}" != ""]?speak)
  same => n,Hangup()
+ same => n(speak),Playback({tone})
+ same => n,Goto(speak)
 
-; The clients' phones: they speak until they are hung up.
+; The clients' phones: they press keys if they have any, and speak until they are hung up.
 [phone]
-exten => s,1,Playback({tone})
- same => n,Hangup()
+exten => s,1,GotoIf($["${{LONG_TALKS}}" != ""]?keys)
+ same => n,Set(TIMEOUT(absolute)={longest})
+ same => n(keys),GotoIf($["${{KEYS}}" = ""]?speak)
+ same => n,SendDTMF(${{KEYS}})
+ same => n(speak),Playback({tone})
+ same => n,Goto(speak)
 """
 
 _SECOND_TRUNK = """
@@ -59,28 +71,6 @@ contact = sip:{address}:{port}
 
 
 @dataclass(frozen=True)
-class Line:
-    """A client, the number that they dial, and the consultant whose number it is."""
-
-    number: int
-
-    @property
-    def client(self) -> str:
-        """The client's number (all numbers here are reserved for fiction by the French regulator)."""
-        return f"+33639981{self.number:03d}"
-
-    @property
-    def consultant(self) -> str:
-        """The consultant's phone."""
-        return f"+33639982{self.number:03d}"
-
-    @property
-    def did(self) -> str:
-        """The number that the client dials."""
-        return f"+33199002{self.number:03d}"
-
-
-@dataclass(frozen=True)
 class Side:
     """One of the two sides that are compared.
 
@@ -90,6 +80,7 @@ class Side:
         cel_file: the event log of its Asterisk.
         asterisk: the process id of its Asterisk.
         program: the process id of Taxiphone; None on the plain side.
+        database: the process id of PostgreSQL; None if there is none.
     """
 
     name: str
@@ -97,13 +88,16 @@ class Side:
     cel_file: Path
     asterisk: int
     program: int | None = None
+    database: int | None = None
 
 
 class Phones(PublicNetwork):
     """The public network, with telephones implemented in the dialplan, a second trunk, and a separate event log."""
 
-    def __init__(self, asterisk: Asterisk, home: Path, *, taxiphone_port: int, plain_port: int) -> None:
-        super().__init__(asterisk, home, platform_port=taxiphone_port)
+    def __init__(
+        self, asterisk: Asterisk, home: Path, *, taxiphone_port: int, plain_port: int, rtp_ports: int
+    ) -> None:
+        super().__init__(asterisk, home, platform_port=taxiphone_port, rtp_ports=rtp_ports)
         self._plain_port = plain_port
 
     @property
@@ -111,13 +105,14 @@ class Phones(PublicNetwork):
         """The event log of the telephones' Asterisk: event, time, unique id, number dialled."""
         return self.server.folders.log / "cel-custom" / "phones.csv"
 
-    async def dial(self, side: Side, line: Line, leg: str) -> None:
+    async def dial(self, side: Side, line: Line, leg: str, keys: str = "") -> None:
         """Let a client call; returns at once.
 
         Args:
             side: the side to call.
             line: the line whose client calls.
             leg: the unique id for the client's leg.
+            keys: what the client presses once the call is answered, in the notation of SendDTMF().
         """
         query = {
             "endpoint": f"PJSIP/{line.did}@{side.trunk}",
@@ -128,7 +123,24 @@ class Phones(PublicNetwork):
             "callerId": f"<{line.client}>",
             "timeout": 30,
         }
-        await self.ari.request("POST", path("channels"), query)
+        await self.ari.request("POST", path("channels"), query, {"variables": {"KEYS": keys}})
+
+    async def talk_long(self, long: bool) -> None:
+        """Choose whether new calls last until `hang_up`, or a talk of two seconds."""
+        value = "yes" if long else ""
+        await self.ari.request(
+            "POST", path("asterisk", "variable"), {"variable": "LONG_TALKS", "value": value}
+        )
+
+    async def hang_up(self, leg: str) -> None:
+        """Hang up a leg; it may have gone."""
+        with suppress(NotFoundError):
+            await self.ari.request("DELETE", path("channels", leg))
+
+    async def hang_up_all(self) -> None:
+        """Hang up all legs."""
+        for channel in await self.ari.request("GET", path("channels")):
+            await self.hang_up(channel["id"])
 
     async def answers_only(self) -> None:
         """Switch off the events: nobody listens to them here."""
@@ -144,11 +156,14 @@ class Phones(PublicNetwork):
             self._tones.mkdir(parents=True, exist_ok=True)
             sound.write_tone(self._tones / f"{hertz}.wav", hertz, seconds)
         files["extensions.conf"] = _PHONES.format(
-            ring=RING_SECONDS, talk=self._tones / "1100", tone=self._tones / "700"
+            ring=RING_SECONDS,
+            talk=self._tones / "1100",
+            tone=self._tones / "700",
+            longest=_LONGEST_SECONDS,
         )
         files["modules.conf"] += "load = app_senddtmf.so\n"
         files["pjsip.conf"] += _SECOND_TRUNK.format(address=platform.ADDRESS, port=self._plain_port)
-        files["cel.conf"] = "[general]\nenable = yes\napps =\nevents = CHAN_START\n"
+        files["cel.conf"] = "[general]\nenable = yes\napps =\nevents = CHAN_START,HANGUP\n"
         columns = ("eventtype", "eventtime", "CHANNEL(uniqueid)", "CHANNEL(exten)")
         quoted = ",".join(f"${{CSV_QUOTE(${{{column}}})}}" for column in columns)
         files["cel_custom.conf"] = f"[mappings]\n{self.cel_file} => {quoted}\n"

@@ -74,6 +74,11 @@ class PostgresServer:
             self.stop()
             raise
 
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server; None once it is stopped."""
+        return None if self._process is None else self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         """SQLAlchemy's URL of a database of this server."""
         return f"postgresql+psycopg://{_USER}@/{database}?host={self._folder}"

@@ -7,6 +7,8 @@ also has app_dial and an extension that dials; no application is connected to it
 from __future__ import annotations
 
 import asyncio
+import resource
+import signal
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +16,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from taxiphone.ari_app.client import AriClient
-from taxiphone.ari_app.ports import Event
-from taxiphone.ari_app.steps.price import SKIP_SECONDS
-from taxiphone.bench.phones import Line, Phones, Side
+from taxiphone.bench.lines import Line
+from taxiphone.bench.phones import Phones, Side
+from taxiphone.bench.postgres import PostgresServer
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.pricing.money import to_minor
 from taxiphone.demo import platform
@@ -29,20 +30,22 @@ from taxiphone.dialplan.asterisk.locate import Asterisk
 from taxiphone.dialplan.asterisk.server import AsteriskServer
 from taxiphone.directory import clients, consultants, dids
 from taxiphone.errors import SetupError
+from taxiphone.server.activity import parse
 from taxiphone.speech import own_recordings, prompts_folder
-from taxiphone.store.calls import FINAL
-from taxiphone.store.models import Call, CallEvent
+from taxiphone.store.calls import OPEN
+from taxiphone.store.models import Call
 
-MOST_LINES = 100
 # The shortest recording that an operator can use; a sound that ends sooner counts as missing.
 PROMPT_SECONDS = 0.1
 
 _LANGUAGE = "en"
 _PRICE, _CREDIT = Decimal("1.55"), Decimal("500.00")
 _ALAW_SILENCE = b"\xd5" * round(8000 * PROMPT_SECONDS)
-_LEGS = 2
+_PORTS = 4  # of a call
+_FEWEST_PORTS = 400
 # For the last calls to end.
 _OVER_SECONDS = 30.0
+_ANSWER_SECONDS = 5.0
 
 _PLAIN_DIALPLAN = """
 ; The benchmark's plain side: each dialled number belongs to one consultant, who is called with Dial().
@@ -59,24 +62,41 @@ class BenchSet:
     Args:
         folder: the folder for all files.
         asterisk: the Asterisk that all three run.
-        lines: the number of clients, each with a consultant.
+        lines: the number of clients, each with a consultant; two at least.
+        recorded: whether the consultants allow recordings. A client who presses 1 is then recorded.
+        postgres: a PostgreSQL server for Taxiphone, instead of SQLite.
     """
 
-    def __init__(self, folder: Path, asterisk: Asterisk, lines: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        asterisk: Asterisk,
+        lines: int,
+        *,
+        recorded: bool = False,
+        postgres: PostgresServer | None = None,
+    ) -> None:
         self.lines = [Line(number) for number in range(lines)]
+        self.recorded, self.postgres = recorded, postgres
+        ports = max(_FEWEST_PORTS, lines * _PORTS)
+        _raise_file_limit()
         # A platform's limits are switched off, because refused calls are not measured.
         unlimited = Timing(most_calls=10_000, most_calls_per_minute=10_000)
-        self.platform = Platform(folder / "taxiphone", language=_LANGUAGE, timing=unlimited)
+        database = f'[database]\nurl = "{postgres.url()}"' if postgres else ""
+        self.platform = Platform(
+            folder / "taxiphone", language=_LANGUAGE, timing=unlimited, more=database, rtp_ports=ports
+        )
         self.taxiphone: Side
         self.plain: Side
         self._asterisk = asterisk
-        self._other = Platform(folder / "plain", language=_LANGUAGE)
+        self._other = Platform(folder / "plain", language=_LANGUAGE, rtp_ports=ports)
         self._plain_server: AsteriskServer | None = None
         self.phones = Phones(
             asterisk,
             folder / "network",
             taxiphone_port=self.platform.sip_port,
             plain_port=self._other.sip_port,
+            rtp_ports=ports,
         )
 
     async def start(self) -> None:
@@ -87,10 +107,11 @@ class BenchSet:
         """
         trunk = f'host = "{ADDRESS}"\nport = {self.phones.sip_port}'
         self.platform.write(trunk)
+        if self.platform.database.version() is None:
+            self.platform.database.upgrade()
         self.platform.database.do(self._fill_directory)
         self._quieten()
-        self._other.write(trunk)
-        self._other.database.close()
+        self._other.write_settings(trunk)
         self._plain_server = self._plain()
         await asyncio.gather(self.phones.start(), self.platform.start(), self._plain_server.start())
         await self.phones.answers_only()
@@ -98,7 +119,14 @@ class BenchSet:
         asterisk = find_process(settings.asterisk_home / "etc" / "asterisk.conf")
         if asterisk is None or self._plain_server.pid is None:
             raise SetupError("an Asterisk ended while the benchmark was being set up. Try again.")
-        self.taxiphone = Side("Taxiphone", "platform", settings.cel_file, asterisk, self.platform.pid)
+        self.taxiphone = Side(
+            "Taxiphone",
+            "platform",
+            settings.cel_file,
+            asterisk,
+            self.platform.pid,
+            self.postgres.pid if self.postgres else None,
+        )
         self.plain = Side("plain Dial()", "plain", self._other.settings.cel_file, self._plain_server.pid)
 
     async def stop(self) -> None:
@@ -113,50 +141,24 @@ class BenchSet:
             if isinstance(result, BaseException):
                 raise result
 
-    async def warm_up(self) -> float:
-        """Make one call through each side and listen to the second one.
-
-        Returns:
-            Seconds of Taxiphone's ring delay in which it speaks or waits for a key. A prompt that is added to the call is
-            found here and does not count as delay.
-
-        Raises:
-            SetupError: no consultant's phone was rung.
-        """
-        heard: list[Event] = []
-        settings = self.platform.settings
-        address = f"{platform.ADDRESS}:{settings.asterisk.http_port}"
-        password = credentials.ari_password(settings)
-        ari = AriClient(address, credentials.ARI_USER, password, "bench")
-        listening = asyncio.create_task(ari.run(heard.append), name="warm-up")
-        try:
-            await ari.wait_connected(10)
-            for side in (self.plain, self.taxiphone):
-                await self.phones.dial(side, self.lines[0], f"warm-up-{side.trunk}")
-                await until(self.over, "the first call ends")
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-        legs = [place for place, event in enumerate(heard) if event["type"] == "ChannelCreated"]
-        if len(legs) != _LEGS:
-            raise SetupError(f"Taxiphone's first call had {len(legs)} leg(s): {self.platform.last_words()}")
-        sounds: int = sum(event["type"] == "PlaybackStarted" for event in heard[: legs[1]])
-        return sounds * PROMPT_SECONDS + SKIP_SECONDS
-
     async def over(self) -> bool:
         """Whether all calls have ended: no channel at the telephones, and no unfinished call in Taxiphone."""
         return await self.phones.channels() == 0 and await self.platform.database.query(_unfinished) == 0
 
-    @staticmethod
-    def rings(session: Session) -> dict[str, float]:
-        """When Taxiphone ended its prompts in the newest call of each line, in epoch seconds by dialled number."""
-        rows = session.execute(
-            select(Call.dialled, CallEvent.at)
-            .join(CallEvent, CallEvent.call_id == Call.id)
-            .where(CallEvent.what == "ringing")
-            .order_by(CallEvent.id)
-        )
-        return {dialled: at.timestamp() for dialled, at in rows}
+    async def activity(self) -> dict[str, int]:
+        """Return how many transactions, requests and events Taxiphone has had since its start (server/activity.py).
+
+        Raises:
+            TimeoutError: it did not answer the signal.
+        """
+        known = len(self.platform.said)
+        self.platform.signal(signal.SIGUSR1)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while True:
+                for line in self.platform.said[known:]:
+                    if found := parse(line):
+                        return found
+                await asyncio.sleep(0.02)
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -171,7 +173,7 @@ class BenchSet:
                 phone=line.consultant,
                 price_per_minute=_PRICE,
                 language=_LANGUAGE,
-                recording_allowed=False,
+                recording_allowed=self.recorded,
             )
             client = clients.add_client(
                 session, settings, name=f"Client {line.number}", phones=[line.client], language=_LANGUAGE
@@ -213,5 +215,11 @@ async def until(fact: Callable[[], Awaitable[bool]], what: str) -> None:
         raise TimeoutError(f"{what}: not within {_OVER_SECONDS:g} s") from None
 
 
+def _raise_file_limit() -> None:
+    """Allow as many open files as an administrator permits: each call needs a dozen sockets."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _unfinished(session: Session) -> int:
-    return session.scalar(select(func.count()).where(Call.status.not_in(FINAL))) or 0
+    return session.scalar(select(func.count()).where(Call.status.in_(OPEN))) or 0

@@ -48,6 +48,7 @@ class PublicNetwork:
         softphones: accounts for real softphones.
         rtcp_seconds: interval of a phone's RTCP reports. Asterisk treats a report as a packet of audio, so a phone that
             is to seem dead must send none.
+        rtp_ports: the number of UDP ports for RTP, four for each talk.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PublicNetwork:
         account: tuple[str, str] | None = None,
         softphones: tuple[Softphone, ...] = (),
         rtcp_seconds: int = 5,
+        rtp_ports: int = 400,
     ) -> None:
         self.server = AsteriskServer(asterisk, home)
         self.sip_port = free_port(ADDRESS)
@@ -69,6 +71,7 @@ class PublicNetwork:
         self._platform_port = platform_port
         self._account = account
         self._rtcp_seconds = rtcp_seconds
+        self._rtp_ports = rtp_ports
         self._phones: dict[str, Phone] = {}
         # Captures of SIP messages; the last one is being written.
         self.captures: list[Path] = []
@@ -144,7 +147,7 @@ class PublicNetwork:
 
     def _files(self) -> dict[str, str]:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        start, end = free_range(400)
+        start, end = free_range(self._rtp_ports)
         values = {
             "address": ADDRESS,
             "sip_port": self.sip_port,

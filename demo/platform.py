@@ -93,6 +93,7 @@ class Platform:
         timing: timeouts of calls.
         more: further sections of the settings file.
         asterisk: further lines of the section [asterisk].
+        rtp_ports: the number of UDP ports for RTP, four for each talk.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Platform:
         timing: Timing | None = None,
         more: str = "",
         asterisk: str = "",
+        rtp_ports: int = 400,
     ) -> None:
         self.folder = folder
         self.sip_port = free_port(ADDRESS)
@@ -110,6 +112,7 @@ class Platform:
         self._timing = timing or Timing()
         self._more = more
         self._asterisk = asterisk
+        self._rtp_ports = rtp_ports
         self.settings: Settings
         self.database: Database
         self._process: asyncio.subprocess.Process | None = None
@@ -117,8 +120,14 @@ class Platform:
         self._reader: asyncio.Task[None] | None = None
 
     def write(self, trunk: str, account: tuple[str, str] | None = None) -> None:
-        """Write the settings with this [trunk] section, with registration if there is an account; create the database."""
-        start, end = free_range(400)
+        """Write the settings (see `write_settings`) and create the database."""
+        self.write_settings(trunk, account)
+        self.database = Database(self.settings.database_url)
+        self.database.create_if_new()
+
+    def write_settings(self, trunk: str, account: tuple[str, str] | None = None) -> None:
+        """Write the settings with this [trunk] section, with registration if there is an account."""
+        start, end = free_range(self._rtp_ports)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if account is not None:
             (self.folder / "trunk.password").write_text(account[1], encoding="utf-8")
@@ -143,8 +152,6 @@ class Platform:
         )
         file.write_text(text, encoding="utf-8")
         self.settings = settings_file.load(file)
-        self.database = Database(self.settings.database_url)
-        self.database.create_if_new()
 
     @property
     def file(self) -> Path:
