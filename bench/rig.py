@@ -181,7 +181,7 @@ class BenchSet:
             dids.add_number(
                 session, settings, number=line.did, consultant_code=consultant.code, language=_LANGUAGE
             )
-            postings.top_up(session, client.id, minor, settings.platform.currency)
+            postings.top_up(session, client.id, minor, settings.platform.currency, "bench")
 
     def _quieten(self) -> None:
         """Replace every prompt by silence, as an operator replaces a prompt by a recording."""

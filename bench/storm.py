@@ -98,7 +98,7 @@ class Storm:
             client = Client(code=str(code), name="Client", language="fr")
             session.add_all([*rows, client])
             session.flush()
-            postings.top_up(session, client.id, credit, "EUR")
+            postings.top_up(session, client.id, credit, "EUR", "storm")
             return People(client.id, tuple(row.id for row in rows))
 
         return database.do(work)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from taxiphone.billing.ledger.keys import check_given, new_key
+from taxiphone.commands.console import note
 from taxiphone.exact import exact
 
 # Lets "-5" reach the check that says what is wrong with it; otherwise click reports "no such option".
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 NEGATIVE = {"ignore_unknown_options": True}
 
 
@@ -41,6 +46,20 @@ def whole(text: str) -> int:
 def amount_or_none(text: str) -> Decimal | str:
     """Like `amount`, or the word "none", which removes a setting."""
     return text if text == "none" else amount(text)
+
+
+def key_option(text: str) -> Callable[[Command], Command]:
+    """Give a command that moves money its `--key`."""
+    return click.option("--key", help=text)
+
+
+def key_or_new(key: str | None) -> str:
+    """Return the key given, or a new one. A new one is printed, so that the command can be repeated with it."""
+    if key is None:
+        key = new_key()
+        note(f"To repeat this command without paying twice, add: --key {key}")
+    check_given(key)
+    return key
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

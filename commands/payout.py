@@ -14,7 +14,7 @@ from taxiphone.billing.ledger import payouts
 from taxiphone.billing.pricing.money import amount_in, digits_of, from_minor, to_minor
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.commands.lazy import LazyGroup
-from taxiphone.commands.options import Day, amount
+from taxiphone.commands.options import Day, amount, key_option, key_or_new
 from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Consultant
@@ -44,16 +44,27 @@ def payout() -> None:
     metavar="DATE",
     help="Pay out only what was earned up to the end of this day, in the platform's time zone.",
 )
+@key_option(
+    "Identifies this run: repeated with the same key, it prints the same payouts and pays nothing twice."
+)
 @click.option("--dry-run", is_flag=True, help="Show the payouts without posting them.")
 @json_option
 @pass_app
 def payout_run(
-    app: App, /, minimum: Decimal | None, until: date | None, dry_run: bool, as_json: bool
+    app: App,
+    /,
+    minimum: Decimal | None,
+    until: date | None,
+    key: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Post a payout for each consultant whose unpaid earnings reach the minimum.
 
     You can run the command at any time, even twice at once: no amount is paid out twice. It doesn't transfer any money; make
     the bank transfers from its output. All refunds and corrections are deducted, including those posted after --until.
+
+    If the output was lost, repeat the command with the key that it printed, or that you gave: it prints the same payouts.
     """
     currency = app.settings.platform.currency
     digits = app.settings.currency_digits
@@ -61,8 +72,9 @@ def payout_run(
     if wanted < 0:
         raise UsageError(f"--minimum must be at least 0, not {wanted}.")
     least = to_minor(wanted, digits)
+    run = "" if dry_run else key_or_new(key)
     rows = []
-    for consultant in app.database.read(lambda session: payouts.with_earnings(session, currency)):
+    for consultant in app.database.read(lambda session: payouts.with_earnings(session, currency, run)):
 
         def work(session: Session, consultant: Consultant = consultant) -> dict[str, Any]:
             if dry_run:
@@ -73,9 +85,10 @@ def payout_run(
                     currency,
                 )
             found, made = payouts.pay(
-                session, consultant.id, currency, least, until, zone=days.zone_of(app.settings)
+                session, consultant.id, currency, least, run, until, zone=days.zone_of(app.settings)
             )
-            return _run_row(consultant, found, least, currency) | {"posting": made.key if made else None}
+            row = _run_row(consultant, found, least, currency)
+            return row if made is None else row | {"paid": row["earned"], "note": None, "posting": made.key}
 
         rows.append(app.database.read(work) if dry_run else app.database.do(work))
     if as_json:

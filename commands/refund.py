@@ -13,7 +13,7 @@ from taxiphone.billing.papers import receipts
 from taxiphone.billing.pricing.money import digits_of, from_minor, to_minor
 from taxiphone.commands.call_lookup import find_call
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say
-from taxiphone.commands.options import NEGATIVE, amount
+from taxiphone.commands.options import NEGATIVE, amount, key_option, key_or_new
 from taxiphone.errors import UsageError
 
 
@@ -28,7 +28,7 @@ from taxiphone.errors import UsageError
 @click.argument("given", metavar="[AMOUNT]", type=amount, required=False)
 @click.option("--all", "everything", is_flag=True, help="Refund everything that has not been refunded yet.")
 @click.option("--reason", metavar="TEXT", required=True, help="The reason, printed on the receipt.")
-@click.option("--key", help="Identifies this refund: a second refund with the same key refunds nothing.")
+@key_option("Identifies this refund of the call: a second one with the same key refunds nothing.")
 @json_option
 @pass_app
 def refund(
@@ -47,11 +47,14 @@ def refund(
     they received and rounded to the cent. All refunds of a call together never exceed what was paid. If everything is
     refunded before the recording is ready, the recording is free. If the consultant has already been paid, their share is
     deducted from future earnings.
+
+    With --key, you can safely repeat the command; with another amount, it is refused. Without it, a key is generated and printed.
     """
     if everything == (given is not None):
         raise UsageError("give either AMOUNT or --all.")
     if given is not None and given <= 0:
         raise UsageError(f"the refund must be more than 0, not {given}.")
+    request = key_or_new(key)
 
     def work(session: Session) -> dict[str, Any]:
         call = find_call(session, call_id)
@@ -63,9 +66,10 @@ def refund(
         nothing_paid = everything and not sum(refunds.paid_shares(session, call.id).values())
         if nothing_paid and (waived := refunds.waive_recording(session, call)):
             return {"call": call.id, "waived": from_minor(waived, digits), "currency": currency}
-        note = refunds.refund(session, call, wanted, reason.strip(), key)
+        note = refunds.refund(session, call, wanted, reason.strip(), request)
         return {
             **receipts.credit_note(note, digits),
+            "key": request,
             "refunded": from_minor(refunds.refunded(session, call.id), digits),
             "left": from_minor(sum(refunds.paid_shares(session, call.id).values()), digits),
             "consultant_owes": from_minor(refunds.owed_back(session, call), digits),

@@ -146,9 +146,8 @@ class Set:
             session, settings, name="Alex Bernard", phones=[CLIENT_NUMBER], language=self.language
         )
         dids.add_number(session, settings, number=DID, consultant_code=camille.code, language=self.language)
-        postings.top_up(
-            session, alex.id, to_minor(CREDIT, settings.currency_digits), settings.platform.currency
-        )
+        credit = to_minor(CREDIT, settings.currency_digits)
+        postings.top_up(session, alex.id, credit, settings.platform.currency, "demo")
         return ("consultant", camille.code, camille.name), ("client", alex.code, alex.name)
 
 

@@ -97,7 +97,9 @@ def copy(source: Database, target: Database, settings: Settings) -> None:
         wallets = select(Account).where(Account.kind == postings.WALLET, Account.balance > 0)
         for wallet in reading.scalars(wallets):
             if wallet.currency == settings.platform.currency and wallet.balance:
-                postings.top_up(session, int(wallet.owner), wallet.balance, wallet.currency)
+                postings.top_up(
+                    session, int(wallet.owner), wallet.balance, wallet.currency, f"copied {wallet.currency}"
+                )
 
 
 def make_up(session: Session, settings: Settings) -> None:
@@ -117,7 +119,9 @@ def make_up(session: Session, settings: Settings) -> None:
     dids.add_number(session, settings, number=_SHARED)
     dids.add_number(session, settings, number=_OWN, consultant_code="1234")
     alex = clients.add_client(session, settings, name="Alex", phones=[_CLIENT])
-    postings.top_up(session, alex.id, 100 * 10**settings.currency_digits, settings.platform.currency)
+    postings.top_up(
+        session, alex.id, 100 * 10**settings.currency_digits, settings.platform.currency, "simulated"
+    )
 
 
 def speak(session: Session, language: str) -> None:

@@ -1,9 +1,14 @@
-"""The keys of a call's postings. A key says what a posting is for, so that it is made at most once."""
+"""The keys of postings. A key says what a posting is for, so that it is made at most once."""
 
 from __future__ import annotations
 
 import enum
+import secrets
 from dataclasses import dataclass
+
+from taxiphone.errors import UsageError
+
+_LONGEST_GIVEN = 50
 
 
 class Purpose(enum.StrEnum):
@@ -16,6 +21,31 @@ class Purpose(enum.StrEnum):
     LEFT = "left"  # the remainder of a hold whose call will never be priced
     REFUND = "refund"
     TAX = "tax"  # the tax included in older charges, posted by migration 0003
+
+
+def new_key() -> str:
+    """Return a random key for a top-up, refund or run of payouts. Keep it and use it again when you retry the same request."""
+    return secrets.token_hex(8)
+
+
+def check_given(key: str) -> None:
+    """Check the key of a request, which its caller has chosen.
+
+    Raises:
+        UsageError: it is not one line of 1 to 50 characters.
+    """
+    if not (0 < len(key.strip()) <= len(key) <= _LONGEST_GIVEN and key.isprintable()):
+        raise UsageError(f"a key is one line of 1 to {_LONGEST_GIVEN} characters.")
+
+
+def top_up_key(client_id: int, key: str) -> str:
+    """Return the key of a top-up's posting, from the key that was given for it."""
+    return f"top_up:{client_id}:{key}"
+
+
+def payout_key(consultant_id: int, key: str) -> str:
+    """Return the key of a payout's posting, from the key of the run. Earlier ones ended in the last entry that they covered."""
+    return f"payout:{consultant_id}:run:{key}"
 
 
 def reversal_key(key: str) -> str:

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.days import UTC_ZONE, end_of
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.keys import check_given, payout_key
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import digits_of, from_minor
+from taxiphone.errors import LedgerError
 from taxiphone.store.models import Account, Consultant, Entry, Posting
 
 PAYOUT = "payout"
@@ -73,45 +75,68 @@ def pay(
     consultant_id: int,
     currency: str,
     minimum: int,
+    key: str,
     until: date | None = None,
     *,
     zone: ZoneInfo = UTC_ZONE,
 ) -> tuple[Due, Posting | None]:
     """Pay out a consultant's earnings, if they reach the minimum. Call this in one transaction.
 
-    The posting's key names the last entry that it covers, so the same earnings can't be paid twice.
+    The consultant's account stays locked until the transaction ends, so the same earnings can't be paid twice.
+
+    Args:
+        session: a session in a transaction that writes.
+        consultant_id: the consultant's id.
+        currency: ISO 4217.
+        minimum: the smallest payout, in minor units.
+        key: identifies the run. With the same key again, its payout is returned, and nothing more is paid.
+        until: see `due`.
+        zone: see `due`.
 
     Returns:
         the amount due, and its posting; None instead of a posting if nothing was paid.
+
+    Raises:
+        UsageError: the key is not one line.
+        LedgerError: the key was used for a run up to another day.
     """
+    check_given(key)
     unpaid = due(session, consultant_id, currency, until, zone=zone, lock=True)
+    posting_key, memo = payout_key(consultant_id, key), "" if until is None else f"until {until}"
+    made = session.scalar(select(Posting).where(Posting.key == posting_key))
+    if made is not None:
+        if made.memo != memo:
+            before = made.memo or "without a last day"
+            raise LedgerError(f"the key {key} was used for a run {before}. Nothing was posted.")
+        paid_out = select(func.max(Entry.amount), func.max(Entry.id)).where(Entry.posting_id == made.id)
+        amount, last = session.execute(paid_out).one()
+        return Due(int(amount), int(last)), made
     if unpaid.amount <= 0 or unpaid.amount < minimum:
         return unpaid, None
     posting = postings.post(
         session,
-        f"payout:{consultant_id}:{unpaid.last_entry}",
+        posting_key,
         PAYOUT,
         [
             Change(postings.EARNINGS, str(consultant_id), currency, -unpaid.amount),
             Change(postings.PAYOUTS, str(consultant_id), currency, unpaid.amount),
         ],
-        memo="" if until is None else f"until {until}",
+        memo=memo,
     )
     return unpaid, posting
 
 
-def with_earnings(session: Session, currency: str) -> list[Consultant]:
-    """Return the consultants whose earnings are not zero, ordered by code."""
-    owners = session.scalars(
-        select(Account.owner).where(
-            Account.kind == postings.EARNINGS, Account.currency == currency, Account.balance != 0
+def with_earnings(session: Session, currency: str, key: str | None = None) -> list[Consultant]:
+    """Return the consultants whose earnings are not zero, or who were paid by the run with this key, ordered by code."""
+    rows = session.execute(
+        select(Account.owner, Account.balance).where(
+            Account.kind == postings.EARNINGS, Account.currency == currency
         )
     ).all()
-    consultants = (
-        select(Consultant)
-        .where(Consultant.id.in_([int(owner) for owner in owners]))
-        .order_by(Consultant.code)
-    )
+    keys = {} if key is None else {payout_key(int(row.owner), key): row.owner for row in rows}
+    paid_before = {keys[found] for found in session.scalars(select(Posting.key).where(Posting.key.in_(keys)))}
+    numbers = [int(row.owner) for row in rows if row.balance or row.owner in paid_before]
+    consultants = select(Consultant).where(Consultant.id.in_(numbers)).order_by(Consultant.code)
     return list(session.scalars(consultants))
 
 

@@ -22,7 +22,6 @@ posting is undone by a reversal (`reverse`).
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +30,8 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import balances, double_entry
 from taxiphone.billing.ledger.double_entry import EARNINGS, HOLD, KEPT, WALLET, Change, Draft
-from taxiphone.billing.ledger.keys import CallKey, Purpose
+from taxiphone.billing.ledger.keys import CallKey, Purpose, check_given, top_up_key
+from taxiphone.billing.pricing.money import amount_in
 from taxiphone.errors import LedgerError
 from taxiphone.store.models import Account, Entry, Posting
 
@@ -109,20 +109,35 @@ def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting
     return _post(session, Draft(new_key, REVERSAL, changes, original.call_id, memo, original.id))
 
 
-def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str | None = None) -> int:
+def top_up(session: Session, client_id: int, amount_minor: int, currency: str, key: str) -> int:
     """Credit a client's wallet, once per key.
+
+    Args:
+        session: a session in a transaction that writes.
+        client_id: the client's id.
+        amount_minor: minor units.
+        currency: ISO 4217.
+        key: identifies this payment among the client's. With the same key and amount again, nothing is posted.
 
     Returns:
         the wallet's balance, in minor units.
 
     Raises:
+        UsageError: the key is not one line.
         LedgerError: the amount is not above zero, or the key was used with another amount.
     """
     if amount_minor <= 0:
         raise LedgerError("a top-up must be more than nothing. Nothing was posted.")
+    check_given(key)
+    posting_key = top_up_key(client_id, key)
+    used_for = topped_up(session, posting_key)
+    if used_for not in {None, (amount_minor, currency)}:
+        raise LedgerError(
+            f"the key {key} was used for a top-up of {amount_in(*used_for)}. Nothing was posted."
+        )
     post(
         session,
-        f"top_up:{client_id}:{key or secrets.token_hex(8)}",
+        posting_key,
         "top_up",
         [
             Change(TOP_UP, "", currency, -amount_minor),
@@ -130,6 +145,17 @@ def top_up(session: Session, client_id: int, amount_minor: int, currency: str, k
         ],
     )
     return balances.balance(session, WALLET, client_id)
+
+
+def topped_up(session: Session, posting_key: str) -> tuple[int, str] | None:
+    """Return the amount of a top-up, in minor units, and its currency; None if there is no such posting."""
+    row = session.execute(
+        select(Entry.amount, Account.currency)
+        .join(Posting, Posting.id == Entry.posting_id)
+        .join(Account, Account.id == Entry.account_id)
+        .where(Posting.key == posting_key, Account.kind == WALLET)
+    ).one_or_none()
+    return None if row is None else (int(row.amount), str(row.currency))
 
 
 def hold(session: Session, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import balances, postings
-from taxiphone.billing.ledger.keys import CallKey, Purpose
+from taxiphone.billing.ledger.keys import CallKey, Purpose, check_given
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import fee_of
@@ -18,20 +17,17 @@ from taxiphone.billing.pricing.tariff_price import half_up
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
 
-_LONGEST_KEY = 50
 _LONGEST_REASON = 200
 # All other accounts of a call's postings received a part of the price.
 _NOT_PAID = (postings.WALLET, postings.HOLD)
 
 
-def refund(
-    session: Session, call: Call, amount: int | None, reason: str, key: str | None = None
-) -> CreditNote:
+def refund(session: Session, call: Call, amount: int | None, reason: str, key: str) -> CreditNote:
     """Refund a call, in part or in full, to the client's wallet.
 
     Consultant, platform and tax each refund in proportion to their part of the price. The parts add up to the amount, and
     after a full refund each has refunded exactly what it received. If the consultant has already been paid, their earnings
-    become negative. Using the same key again returns the existing credit note. After a full refund, the fee of a recording
+    become negative. The same request with the same key returns the existing credit note. After a full refund, the fee of a recording
     that isn't ready yet is no longer charged.
 
     Args:
@@ -39,22 +35,23 @@ def refund(
         call: a call that has a receipt.
         amount: minor units; None for everything that hasn't been refunded yet.
         reason: one line, shown to the client.
-        key: identifies this refund.
+        key: identifies this refund among the call's.
 
     Raises:
         UsageError: the reason or the key is not one line, or the call has no receipt.
         LedgerError: the amount is zero or more than what is left, or the key was used with another amount.
     """
     _one_line("a reason", reason, _LONGEST_REASON)
-    if key is not None:
-        _one_line("a key", key, _LONGEST_KEY)
+    check_given(key)
     receipt = lock_receipt(session, call)
     if receipt is None or call.tariff is None:
         raise UsageError(f"call {call.id} has no receipt, so there is nothing to refund.")
-    posting_key = str(CallKey(call.id, Purpose.REFUND, name=key or secrets.token_hex(8)))
+    posting_key = str(CallKey(call.id, Purpose.REFUND, name=key))
     existing = session.scalar(select(CreditNote).where(CreditNote.key == posting_key))
     if existing is not None:
-        if amount not in {None, existing.amount}:
+        # Everything was refunded only if nothing is left, because a call's price can't change after a refund.
+        everything_left = amount is None and sum(paid_shares(session, call.id).values()) > 0
+        if everything_left or amount not in {None, existing.amount}:
             used_for = amount_in(existing.amount, existing.currency)
             raise LedgerError(f"the key {key} was used for a refund of {used_for}. Nothing was posted.")
         return existing

@@ -15,13 +15,12 @@ from taxiphone.billing.pricing import money
 from taxiphone.commands.client.rows import show_client
 from taxiphone.commands.client.showing import client_row
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show_one
-from taxiphone.commands.options import NEGATIVE, amount
+from taxiphone.commands.options import NEGATIVE, amount, key_option, key_or_new
 from taxiphone.directory import accounts, clients, pins, sign_in, validation
 from taxiphone.errors import UsageError
 from taxiphone.store.models import Client
 
 _LONGEST_LINE = 100
-_LONGEST_KEY = 50
 
 
 @click.command(
@@ -33,29 +32,31 @@ _LONGEST_KEY = 50
 )
 @click.argument("who", metavar="CLIENT")
 @click.argument("amount", type=amount)
-@click.option("--key", help="Identifies this payment: a second top-up with the same key adds nothing.")
+@key_option("Identifies this payment of the client's: a second top-up with the same key adds nothing.")
 @json_option
 @pass_app
 def top_up(app: App, /, who: str, amount: Decimal, key: str | None, as_json: bool) -> None:
     """Add AMOUNT to the wallet of CLIENT and print the new balance.
 
-    If the payment has a reference number, give it as --key. Then you can safely repeat the command.
+    If the payment has a reference number, give it as --key. Then you can safely repeat the command; with another amount, it is
+    refused. Without --key, one is generated and printed.
     """
     digits, currency = app.settings.currency_digits, app.settings.platform.currency
     minor = money.to_minor(validation.amount("the amount", amount, digits), digits)
     if minor == 0:
         raise UsageError("the amount must be more than 0.")
-    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        raise UsageError(f"--key must be one line of 1 to {_LONGEST_KEY} characters.")
+    payment = key_or_new(key)
 
     def work(session: Session) -> dict[str, Any]:
         found = clients.the_client(session, app.settings, who)
-        balance = postings.top_up(session, found.id, minor, currency, key)
+        balance = postings.top_up(session, found.id, minor, currency, payment)
         return {
             "code": found.code,
             "name": found.name,
+            "amount": money.from_minor(minor, digits),
             "balance": money.from_minor(balance, digits),
             "currency": currency,
+            "key": payment,
         }
 
     show_one(app.database.do(work), as_json=as_json)

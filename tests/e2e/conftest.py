@@ -221,7 +221,7 @@ def cast(everyone):
             client.blocked = blocked
             dids.add_number(session, settings, number=did, consultant_code=added.code, language=language)
             if credit:
-                postings.top_up(session, client.id, credit, "EUR")
+                postings.top_up(session, client.id, credit, "EUR", "first")
             return added.code
 
         code = everyone.platform.database.do(fill)

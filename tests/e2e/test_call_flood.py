@@ -107,7 +107,7 @@ async def test_callers_who_hang_up_anywhere_leave_nothing_behind(tmp_path):
         dids.add_number(session, settings, number=SHARED)
         for number in range(0, A_SECOND * SECONDS, 2):  # every second caller is a client
             client = clients.add_client(session, settings, name="Alex", phones=[f"+336{number:08d}"])
-            postings.top_up(session, client.id, 1000, "EUR")
+            postings.top_up(session, client.id, 1000, "EUR", "first")
 
     platform.database.do(fill)
     loop = asyncio.get_running_loop()

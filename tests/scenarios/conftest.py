@@ -114,7 +114,7 @@ def fill(session, settings):
     dids.add_number(session, settings, number=SHARED_DID)
     for name_, number, credit in (("Alex", CLIENT, 5000), ("Bo", BLOCKED, 5000), ("Cy", POOR, 154)):
         client = clients.add_client(session, settings, name=name_, phones=[number])
-        postings.top_up(session, client.id, credit, "EUR")
+        postings.top_up(session, client.id, credit, "EUR", "first")
         client.blocked = number == BLOCKED
 
 

@@ -175,7 +175,7 @@ def everybody(database, settings):
         )
         for name, number, credit in callers:
             client = clients.add_client(session, settings, name=name, phones=[number])
-            postings.top_up(session, client.id, credit, "EUR")
+            postings.top_up(session, client.id, credit, "EUR", "first")
             client.daily_limit = 400 if number == FAY else None
         alex = session.query(Client).filter(Client.name == "Alex").one()
         alex.pin_hash = pins.hash_pin(PIN)

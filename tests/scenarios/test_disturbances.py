@@ -18,6 +18,7 @@ from witness import Terms, Witness, wallets, wrong
 from taxiphone.ari_app import menu
 from taxiphone.billing import ledger_check
 from taxiphone.billing.ledger import balances, postings
+from taxiphone.billing.ledger.keys import new_key
 from taxiphone.directory import clients, consultants, dids, pins
 from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.simulate.script import CLIENT, CONSULTANT, Does, deed
@@ -223,7 +224,7 @@ class Disturbed:
         session.query(ClientNumber).filter(ClientNumber.number == UNKNOWN).delete()
         missing = self.story.credit - balances.balance(session, postings.WALLET, self.client)
         if missing > 0:
-            postings.top_up(session, self.client, missing, "EUR")
+            postings.top_up(session, self.client, missing, "EUR", new_key())
 
     def _problems(self, witness, had):
         def look(session):

@@ -30,7 +30,7 @@ def another_client(database, settings):
     def add(credit):
         def work(session):
             client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
-            postings.top_up(session, client.id, credit, "EUR")
+            postings.top_up(session, client.id, credit, "EUR", "first")
 
         database.do(work)
         return OTHER

@@ -71,7 +71,7 @@ async def test_a_consultant_who_is_being_rung_is_busy_to_every_other_client(
 
     def add(session):
         client = clients.add_client(session, settings, name="Sacha", phones=[other])
-        postings.top_up(session, client.id, 5000, "EUR")
+        postings.top_up(session, client.id, 5000, "EUR", "first")
 
     database.do(add)
     calls = [arrive(*RINGS), arrive(*RINGS, caller=other)]

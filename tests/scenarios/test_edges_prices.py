@@ -136,7 +136,7 @@ async def test_a_credit_that_ends_just_after_the_package_has_both_warnings(
 
     def add(session):
         client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
-        postings.top_up(session, client.id, credit, "EUR")
+        postings.top_up(session, client.id, credit, "EUR", "first")
 
     database.do(add)
     call = await live(PACKAGE, caller=OTHER)

@@ -109,7 +109,7 @@ async def test_the_consultant_is_free_for_others_while_the_client_hears_why_ther
 ):
     def add(session):
         client = clients.add_client(session, settings, name="Dee", phones=[OTHER])
-        postings.top_up(session, client.id, 5000, "EUR")
+        postings.top_up(session, client.id, 5000, "EUR", "first")
 
     database.do(add)
     loop, at = asyncio.get_running_loop(), {}

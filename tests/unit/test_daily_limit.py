@@ -69,7 +69,7 @@ def test_what_was_charged_and_what_is_held_today_counts_and_a_refund_does_not_co
     assert left(house) == 2_000 - 155 - 500  # the recording's fee is still to come
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     assert left(house) == 2_000 - 655
-    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 655, "bad line"))
+    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 655, "bad line", "first"))
     assert left(house) == 2_000 - 655
     limit(house, client, 100)
     assert left(house) == 0

@@ -187,7 +187,7 @@ def test_the_rows_of_the_first_version_are_migrated_and_the_ledger_is_correct(em
         return [balances.balance(session, kind) for kind in ("commission", "vat", "top_up")]
 
     assert empty.read(look) == [133, 167, -5000]
-    assert empty.do(lambda s: postings.top_up(s, 1, 1, "EUR")) == 4001
+    assert empty.do(lambda s: postings.top_up(s, 1, 1, "EUR", "second")) == 4001
 
 
 def test_migrating_back_and_forth_keeps_the_ledger(empty: Database) -> None:

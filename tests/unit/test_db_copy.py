@@ -46,7 +46,7 @@ def filled(house: Any) -> Any:
 
     def more(session: Any) -> None:
         session.get_one(Call, first).continues_id = second  # a reference to a row that comes later
-        refunds.refund(session, session.get_one(Call, second), 100, reason="réseau")
+        refunds.refund(session, session.get_one(Call, second), 100, reason="réseau", key="first")
 
     house.database.do(more)
     assert third

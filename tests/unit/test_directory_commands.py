@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Run:
 def printed(run: Run, *words: str) -> Any:
     result = run(*words, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.output)
+    return json.loads(result.stdout)
 
 
 @pytest.fixture
@@ -95,6 +95,13 @@ def test_set_changes_what_is_given(run: Run) -> None:
     for words in ([], ["--no-package", "--package-price", "3"], ["--package-price", "3"]):
         with pytest.raises(UsageError):
             run("consultant", "set", "101", *words)
+
+
+def test_a_top_up_without_a_key_prints_one_with_which_it_can_be_repeated(run: Run, paul: str) -> None:
+    first = run("client", "top-up", paul, "20", "--json")
+    made = json.loads(first.stdout)
+    assert f"add: --key {made['key']}" in first.stderr
+    assert printed(run, "client", "top-up", paul, "20", "--key", made["key"]) == made
 
 
 def test_a_top_up_is_exact_and_happens_once_for_each_key(run: Run, paul: str) -> None:

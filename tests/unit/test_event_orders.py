@@ -15,6 +15,7 @@ from sqlalchemy import update
 from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.billing.ledger import refunds
+from taxiphone.billing.ledger.keys import new_key
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
@@ -83,7 +84,9 @@ class Story:
         self.house.database.do(work)
 
     def _refund(self, amount: int | None) -> None:
-        self._try(lambda s: refunds.refund(s, s.get_one(Call, self.call_id), amount, "so it was agreed"))
+        self._try(
+            lambda s: refunds.refund(s, s.get_one(Call, self.call_id), amount, "so it was agreed", new_key())
+        )
 
     def _try(self, work: Any) -> None:
         try:
@@ -164,7 +167,7 @@ def test_a_late_row_after_a_refund_credits_what_is_still_too_much(house: Any) ->
     house.write(*rows[:7])
     house.database.do(lambda s: s.execute(update(Call).values(status=Status.OVER)))
     Meter(house.settings, house.database).read_once()
-    house.database.do(lambda s: refunds.refund(s, s.get_one(Call, call_id), 100, "the line was bad"))
+    house.database.do(lambda s: refunds.refund(s, s.get_one(Call, call_id), 100, "the line was bad", "first"))
     record = CallRecord(house.settings, DatabaseWithTimeout(house.database), call_id)
     asyncio.run(record.over("silence", heard_until=BEGIN + timedelta(seconds=60)))
     notes = house.database.read(

@@ -31,7 +31,7 @@ def test_a_top_up_credits_the_wallet_and_the_same_key_credits_nothing_more(house
     client = house.client(credit=0)
     for _ in range(3):
         assert house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", "cheque 12")) == 2000
-    assert house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", None)) == 4000
+    assert house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", "cheque 13")) == 4000
     assert house.balance("top_up") == -4000
     assert house.problems() == []
 
@@ -39,9 +39,17 @@ def test_a_top_up_credits_the_wallet_and_the_same_key_credits_nothing_more(house
 def test_a_key_that_was_used_for_another_amount_is_refused(house: Any) -> None:
     client = house.client(credit=0)
     house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", "k"))
-    with pytest.raises(LedgerError, match="other amounts"):
+    with pytest.raises(LedgerError, match=r"the key k was used for a top-up of 20\.00 EUR"):
         house.database.do(lambda s: postings.top_up(s, client, 2001, "EUR", "k"))
     assert house.balance("wallet", client) == 2000
+
+
+@pytest.mark.parametrize("key", ["", " ", "two\nlines", "k" * 51])
+def test_a_top_up_without_a_usable_key_is_refused(house: Any, key: str) -> None:
+    client = house.client(credit=0)
+    with pytest.raises(UsageError, match="a key is one line"):
+        house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", key))
+    assert house.balance("wallet", client) == 0
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_a_refused_posting_leaves_nothing_in_the_continuing_transaction(house: A
                 "test",
                 [eur("commission", "", 101), eur("wallet", str(client), -101)],
             )
-        postings.top_up(session, client, 1, "EUR")
+        postings.top_up(session, client, 1, "EUR", "second")
 
     house.database.do(work)
     assert house.balance("wallet", client) == 101

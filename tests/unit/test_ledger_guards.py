@@ -117,7 +117,7 @@ def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accou
 
     def work(session: Any) -> None:
         balances.lock_wallet(session, 1, "EUR")
-        postings.top_up(session, 1, 5, "EUR")
+        postings.top_up(session, 1, 5, "EUR", "second")
 
     house.database.do(work)
     event.remove(house.database.engine, "before_cursor_execute", keep)

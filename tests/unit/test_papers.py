@@ -20,6 +20,7 @@ from pypdf import PdfReader
 from sqlalchemy import update
 
 from taxiphone.billing.ledger import double_entry, payouts, postings
+from taxiphone.billing.ledger.keys import new_key
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import paper_names, paper_pdf, statements
@@ -164,7 +165,7 @@ def test_the_same_receipt_is_the_same_file_to_the_byte(house: Any, talked: str, 
 
 
 def test_refunds_are_on_the_pdf(house: Any, talked: str, tmp_path: Path) -> None:
-    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "Mauvaise ligne"))
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "Mauvaise ligne", "first"))
     text = read_pdf(export(house, talked, tmp_path / "r.pdf"))
     for part in (
         "Remboursé sur votre crédit",
@@ -248,7 +249,7 @@ def test_every_label_of_a_refunded_receipt_has_room_on_the_page(
     house: Any, talked: str, tmp_path: Path, language: str
 ) -> None:
     """A text that is wider than its box is painted over by the next box."""
-    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "la ligne était mauvaise", None))
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "la ligne était mauvaise", "first"))
     house.database.do(lambda s: s.execute(update(Client).values(language=language)))
     data = export(house, talked, tmp_path / "r.pdf")
     boxes, bands = text_boxes(data), filled(data)
@@ -316,8 +317,8 @@ def sums(found: dict[str, Any]) -> None:
 @pytest.fixture
 def lived(house: Any, talked: str) -> str:
     """The call of `talked`, a refund, a payout, and a second call that is re-rated afterwards."""
-    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "bad line"))
-    house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))
+    house.database.do(lambda s: refund(s, s.get_one(Call, talked), 1_000, "bad line", "first"))
+    house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0, "first"))
     second = house.call(1, 1)
     house.write(*house.talk(second, "60", at=1_763_870_000))
     Meter(house.settings, house.database).read_once()
@@ -418,7 +419,7 @@ def test_a_statement_in_french_and_english_as_text_csv_and_pdf(
 def test_the_csv_has_a_running_balance_that_ends_at_the_closing_one(
     house: Any, lived: str, tmp_path: Path
 ) -> None:
-    house.database.do(lambda s: refund(s, s.get_one(Call, lived), 10, "=1+1"))
+    house.database.do(lambda s: refund(s, s.get_one(Call, lived), 10, "=1+1", "csv"))
     today = str(datetime.now(UTC).date())
     invoke(house, statement, "101", "--from", today, "--output", str(tmp_path / "s.csv"))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text(encoding="utf-8"))))
@@ -461,7 +462,7 @@ def test_whatever_happened_statements_sum_and_join_without_a_gap(
             noon = datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(days=day)
             double_entry.now = lambda noon=noon: noon
             if kind == "pay":
-                house.database.do(lambda s: payouts.pay(s, number, "EUR", 0))
+                house.database.do(lambda s: payouts.pay(s, number, "EUR", 0, new_key()))
                 continue
             signed = amount if kind == "earn" else -amount
             changes = [

@@ -10,7 +10,7 @@ import pytest
 from taxiphone.billing.ledger import double_entry, payouts, postings
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.commands.payout import payout
-from taxiphone.errors import UsageError
+from taxiphone.errors import LedgerError, UsageError
 
 DAY = date(2026, 11, 22)
 
@@ -86,7 +86,7 @@ def test_runs_at_once_pay_once(house: Any) -> None:
 
     def pay(number: int) -> None:
         earn(house, anne, 1, f"more-{number}")
-        _, made = house.database.do(lambda s: payouts.pay(s, anne, "EUR", 0))
+        _, made = house.database.do(lambda s: payouts.pay(s, anne, "EUR", 0, f"run {number}"))
         paid.append(0 if made is None else 1)
 
     threads = [threading.Thread(target=pay, args=(number,)) for number in range(6)]
@@ -97,6 +97,26 @@ def test_runs_at_once_pay_once(house: Any) -> None:
     assert house.balance(postings.PAYOUTS, anne) + house.balance(postings.EARNINGS, anne) == 5_026
     assert house.balance(postings.EARNINGS, anne) == 0
     assert len(rows(house, "list")) == sum(paid)
+
+
+def test_a_run_that_is_repeated_with_its_key_prints_the_same_payouts_and_pays_nothing(house: Any) -> None:
+    anne = house.consultant()
+    earn(house, anne, 2_000, "a")
+    (made,) = rows(house, "run", "--key", "november")
+    earn(house, anne, 3_000, "b")
+    assert rows(house, "run", "--key", "november") == [made]
+    assert house.balance(postings.EARNINGS, anne) == 3_000
+    with pytest.raises(LedgerError, match="used for a run without a last day"):
+        run(house, "run", "--key", "november", "--until", str(DAY))
+    assert [row["paid"] for row in rows(house, "run")] == ["30.00"]
+    assert rows(house, "run", "--key", "november") == [made], "although nothing is due any more"
+
+
+def test_a_run_prints_the_key_with_which_it_can_be_repeated(house: Any) -> None:
+    earn(house, house.consultant(), 2_000, "a")
+    first = run(house, "run", "--json")
+    key = first.stderr.strip().rpartition("--key ")[2]
+    assert run(house, "run", "--json", "--key", key).stdout == first.stdout
 
 
 def test_until_a_day_pays_what_was_earned_by_then(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:

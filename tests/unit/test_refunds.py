@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from taxiphone.billing.ledger import payouts, postings, refunds
+from taxiphone.billing.ledger.keys import new_key
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.tariff_price import half_up
@@ -37,7 +38,8 @@ def talked(house: Any, seconds: str = "83.4", *, vat: str = "0.20", recorded: bo
 def give(
     house: Any, call_id: str, amount: int | None, key: str | None = None, reason: str = "bad line"
 ) -> CreditNote:
-    made: CreditNote = house.database.do(lambda s: refund(s, s.get_one(Call, call_id), amount, reason, key))
+    given = new_key() if key is None else key
+    made: CreditNote = house.database.do(lambda s: refund(s, s.get_one(Call, call_id), amount, reason, given))
     return made
 
 
@@ -78,11 +80,19 @@ def test_never_more_than_was_paid_over_all_refunds(house: Any) -> None:
     give(house, call_id, 17)
 
 
+def test_a_key_of_a_partial_refund_does_not_stand_for_everything(house: Any) -> None:
+    call_id = talked(house)
+    give(house, call_id, 100, "a")
+    with pytest.raises(LedgerError, match=r"the key a was used for a refund of 1\.00 EUR"):
+        give(house, call_id, None, "a")
+    whole = give(house, call_id, None, "b")
+    assert give(house, call_id, None, "b").number == whole.number
+
+
 def test_the_same_key_refunds_once(house: Any) -> None:
     call_id = talked(house)
     first = give(house, call_id, 200, "ticket-1")
     assert give(house, call_id, 200, "ticket-1").number == first.number
-    assert give(house, call_id, None, "ticket-1").number == first.number
     with pytest.raises(LedgerError, match=r"was used for a refund of 2\.00 EUR"):
         give(house, call_id, 201, "ticket-1")
     assert house.balance(postings.WALLET, 1) == 10_000 - 517
@@ -109,13 +119,13 @@ def test_two_concurrent_refunds_never_exceed_what_was_paid(house: Any) -> None:
 
 def test_a_consultant_who_was_paid_out_owes_it(house: Any) -> None:
     call_id = talked(house)
-    house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))
+    house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0, new_key()))
     shown = json.loads(
         house.invoke(refund_command, call_id, "--all", "--reason", "bad line", "--json").stdout
     )
     assert (shown["amount"], shown["consultant_owes"], shown["left"]) == ("7.17", "5.02", "0.00")
     assert house.balance(postings.EARNINGS, 1) == -502
-    assert house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0))[1] is None
+    assert house.database.do(lambda s: payouts.pay(s, 1, "EUR", 0, new_key()))[1] is None
     assert house.problems() == []
 
 

@@ -179,7 +179,7 @@ def test_a_call_that_can_not_be_rerated_says_why(house: Any) -> None:
         house.invoke(call_command, "rate", call_id)
     with pytest.raises(UsageError, match="one line"):
         again(house, call_id, "x" * 201)
-    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 10, "bad line"))
+    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), 10, "bad line", "first"))
     correct(house, call_id, "120")
     with pytest.raises(LedgerError, match="were refunded"):
         again(house, call_id)

@@ -149,7 +149,7 @@ def test_the_explanation_does_not_take_a_wrong_receipt_for_the_end_of_the_credit
 
 def test_a_fee_that_was_released_is_not_asked_for_by_the_what_if(house: Any) -> None:
     call_id = priced(house, recorded=True)
-    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), None, "a bad line"))
+    house.database.do(lambda s: refund(s, s.get_one(Call, call_id), None, "a bad line", "first"))
     record(house, call_id, "ready")
     now, then = if_nothing_changed(house)
     assert now == then

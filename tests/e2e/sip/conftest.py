@@ -155,7 +155,7 @@ def fill(platform: Platform) -> None:
         )
         client = clients.add_client(session, settings, name="Alex", phones=[CLIENT], language="en")
         dids.add_number(session, settings, number=DID, consultant_code=consultant.code, language="en")
-        postings.top_up(session, client.id, 5000, "EUR")
+        postings.top_up(session, client.id, 5000, "EUR", "first")
 
     platform.database.do(work)
 

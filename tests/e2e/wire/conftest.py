@@ -151,7 +151,7 @@ async def wired(tmp_path_factory, timing):
                     dids.add_number(session, settings, number=made.did, consultant_code=made.code)
                     if not dids.did(session, SHARED_DID):
                         dids.add_number(session, settings, number=SHARED_DID)
-                    postings.top_up(session, client.id, 5000, "EUR")
+                    postings.top_up(session, client.id, 5000, "EUR", "first")
 
                 platform.database.do(fill)
                 return made
