@@ -9,10 +9,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TAXIPHONE := $(BIN)/taxiphone
 
-.PHONY: help install demo test test-all check docs bench bench-calls bench-billing bench-start lock clean
+.PHONY: help install demo test test-all check docs lock clean \
+	bench bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-short bench-billing bench-start
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 22
 
 # A bare environment: enough for `make lock`, whose result `make install` needs.
 $(BIN)/python:
@@ -60,10 +61,26 @@ docs: install ## generate the reference pages in docs/
 	$(BIN)/python -m taxiphone.commands.call_flow_reference docs/call-flow.md
 	$(TAXIPHONE) man --format markdown > docs/cli.md
 
-bench: bench-calls bench-billing bench-start ## run all benchmarks, in five minutes
+bench: bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-billing bench-start ## run all benchmarks, in 40 minutes; options for each: BENCH="--append FILE"
 
 bench-calls: install ## raise the calls a second, beside a plain Dial(), until both fail, in 20 minutes; options: BENCH=--help
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
+
+bench-postgres: install ## compare calls with a plain Dial() at 4 a second, with PostgreSQL, in three minutes
+	@$(BIN)/python -m taxiphone.bench.calls --database postgresql --rates 4 $(BENCH)
+
+bench-hangups: install ## measure how soon talks are priced if 20 a second end, in two minutes
+	@$(BIN)/python -m taxiphone.bench.hangups $(BENCH)
+
+bench-talks: install ## raise the number of recorded talks until a packet is lost, in five to ten minutes
+	@$(BIN)/python -m taxiphone.bench.talks $(BENCH)
+
+bench-mp3: install ## measure how fast a recording of three hours becomes an MP3, in four minutes
+	@$(BIN)/python -m taxiphone.bench.mp3 $(BENCH)
+
+bench-short: install ## fail if a call costs much more than recorded, in a minute (part of .ci/run)
+	$(TAXIPHONE) asterisk install
+	@$(BIN)/python -m taxiphone.bench.short $(BENCH)
 
 bench-billing: install ## measure prices and postings per second on both databases, in a minute
 	@$(BIN)/python -m taxiphone.bench.billing

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from taxiphone.ari_app.client import AriClient
 from taxiphone.bench.lines import Line
 from taxiphone.bench.phones import Phones, Side
 from taxiphone.bench.postgres import PostgresServer
@@ -145,6 +146,14 @@ class BenchSet:
         """Whether all calls have ended: no channel at the telephones, and no unfinished call in Taxiphone."""
         return await self.phones.channels() == 0 and await self.platform.database.query(_unfinished) == 0
 
+    def ari(self, application: str) -> AriClient:
+        """A connection to Taxiphone's Asterisk besides its own; it receives all events."""
+        return _ari(self.platform, application)
+
+    def plain_ari(self, application: str) -> AriClient:
+        """A connection to the plain side's Asterisk."""
+        return _ari(self._other, application)
+
     async def activity(self) -> dict[str, int]:
         """Return how many transactions, requests and events Taxiphone has had since its start (server/activity.py).
 
@@ -213,6 +222,11 @@ async def until(fact: Callable[[], Awaitable[bool]], what: str) -> None:
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise TimeoutError(f"{what}: not within {_OVER_SECONDS:g} s") from None
+
+
+def _ari(side: Platform, application: str) -> AriClient:
+    address = f"{platform.ADDRESS}:{side.settings.asterisk.http_port}"
+    return AriClient(address, credentials.ARI_USER, credentials.ari_password(side.settings), application)
 
 
 def _raise_file_limit() -> None:

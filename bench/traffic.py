@@ -126,7 +126,7 @@ async def run(
         PricesSeen(both.platform.settings.database_url) as prices,
     ):
         counted = await both.activity() if side.program is not None else {}
-        newest = await both.platform.database.query(_newest_event)
+        newest = await both.platform.database.query(newest_event)
         before = Used.now(both, side)
         late = await dial(both, side, log, name, rate=rate, calls=calls)
         all_ended = await _all_over(both, log, talks)
@@ -134,7 +134,7 @@ async def run(
         done = await both.activity() if side.program is not None else {}
         log.read()
         talks.read()
-        found = await both.platform.database.query(lambda session: _seen(session, newest))
+        found = await both.platform.database.query(lambda session: recorded_since(session, newest))
     by_call = match(log.calls, found)
     return Run(
         side=side.name,
@@ -242,11 +242,12 @@ def to_price(by_call: Mapping[str, PhoneCall], seen: Mapping[str, float]) -> lis
     ]
 
 
-def _newest_event(session: Session) -> int:
+def newest_event(session: Session) -> int:
+    """The id of the latest call event."""
     return session.scalar(select(func.max(CallEvent.id))) or 0
 
 
-def _seen(session: Session, newest: int) -> dict[str, Recorded]:
+def recorded_since(session: Session, newest: int) -> dict[str, Recorded]:
     """The calls that have events later than `newest`."""
     rows = session.execute(
         select(Call.id, Call.dialled, Call.arrived_at, CallEvent.what, CallEvent.at)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from taxiphone.ari_app.client import AriClient
 from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.steps.price import SKIP_SECONDS
 from taxiphone.bench import traffic
 from taxiphone.bench.figures import NOTHING, Run
 from taxiphone.bench.rig import PROMPT_SECONDS, BenchSet
-from taxiphone.demo import platform
-from taxiphone.dialplan import credentials
 from taxiphone.errors import SetupError
 
 _LEGS = 2
@@ -29,9 +26,7 @@ async def warm_up(both: BenchSet) -> tuple[dict[str, float], list[Run]]:
         SetupError: a call did not lead to a talk.
     """
     heard: list[Event] = []
-    settings = both.platform.settings
-    address = f"{platform.ADDRESS}:{settings.asterisk.http_port}"
-    ari = AriClient(address, credentials.ARI_USER, credentials.ari_password(settings), "bench")
+    ari = both.ari("bench")
     listening = asyncio.create_task(ari.run(heard.append), name="warm-up")
     sides = (both.plain, both.taxiphone)
     try:

@@ -21,7 +21,9 @@ from taxiphone.bench.figures import (
     table,
 )
 from taxiphone.bench.lines import Line
+from taxiphone.bench.packets import Count, between
 from taxiphone.bench.processor import machine_seconds, processor_seconds
+from taxiphone.bench.short import compared, regressions
 from taxiphone.bench.traffic import Recorded, match, to_price
 
 
@@ -216,3 +218,50 @@ def test_invalid_rates_are_refused_before_anything_starts(rates):
     result = CliRunner().invoke(bench, ["--rates", rates])
     assert result.exit_code == 2
     assert "calls a second" in result.output
+
+
+# -- the short run of CI --------------------------------------------------------------------------------------------
+
+COUNTS = {"transactions": 40, "reads": 24, "requests": 72, "events": 190}
+
+
+def short(ring=0.1, program=0.3, dial_ring=0.005, others=0.0, **fields):
+    dial = summarise(run(side="Dial", ring=[dial_ring] * 2, cpu=Processors(0.1)), waits=0)
+    own = run(
+        ring=[ring] * 2,
+        cpu=Processors(0.2, program, others=others),
+        counts={**COUNTS, **fields.pop("counts", {})},
+        **fields,
+    )
+    return dial, summarise(own, waits=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"program": 0.5}, ""),
+        ({"program": 0.61}, "program_cpu_x_dial is 6.1, recorded was 3, the limit is 6.0"),
+        ({"ring": 0.29}, ""),
+        ({"ring": 0.31}, "ring_p50_ms is 310, recorded was 100, the limit is 300.0"),
+        ({"ring": 0.59, "dial_ring": 0.01}, ""),
+        ({"ring": 2.0, "others": 0.3}, ""),
+        ({"counts": {"requests": 110}}, "requests is 55, recorded was 36, the limit is 54.0"),
+        ({"counts": {"requests": 107}}, ""),
+        ({"talked": 1}, "Taxiphone: only 1 of 2 calls led to a talk"),
+    ],
+)
+def test_the_short_run_fails_only_if_a_call_costs_much_more_than_recorded(changed, said):
+    recorded = compared(*short())
+    assert ", ".join(regressions(*short(**changed), recorded)) == said
+
+
+# -- packets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_has_fifty_packets_a_second_and_may_miss_three_because_of_the_way_it_is_counted():
+    before = {"a": Count(100.0, 5, 10, 0), "b": Count(100.1, 0, 0, 2), "gone": Count(100.0, 1, 1, 0)}
+    after = {"a": Count(110.0, 505, 507, 0), "b": Count(110.1, 496, 500, 3), "new": Count(110.0, 1, 1, 0)}
+    found = between(before, after)
+    assert (found.legs, found.expected) == (2, 1000)
+    assert (found.sent, found.received) == (996, 997)
+    assert (found.missing, found.lost) == (4, 1)
