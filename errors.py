@@ -2,7 +2,8 @@
 
     TaxiphoneError                  what happened, what it means, what to do next
     ├── UsageError                  invalid input; nothing was done                              exit 2
-    │   └── SettingsError           taxiphone.toml is missing or invalid                         exit 2
+    │   ├── SettingsError           taxiphone.toml is missing or invalid                         exit 2
+    │   └── OutdatedError           somebody else has changed it since it was read; nothing was done
     ├── SetupError                  something on this machine is missing or in the way           exit 1
     │   ├── AsteriskMissingError    no Asterisk that is recent enough
     │   ├── AsteriskStartError      Asterisk did not start, or died
@@ -40,6 +41,10 @@ class UsageError(TaxiphoneError):
 
 class SettingsError(UsageError):
     """taxiphone.toml is missing, unreadable or invalid."""
+
+
+class OutdatedError(UsageError):
+    """Somebody else has changed a client, a consultant or a number since it was read; nothing was done."""
 
 
 class SetupError(TaxiphoneError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import sign_in
+from taxiphone.directory import saving, sign_in
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import OPEN
 from taxiphone.store.models import Call, Client
@@ -32,6 +32,8 @@ def close(session: Session, client: Client) -> None:
     Raises:
         UsageError: a call of the client is not priced yet, so an amount is still to be charged or released.
     """
+    # Locked, so that a call that is being accepted is seen, or sees that the account is closed.
+    saving.edit(session, client, None)
     unfinished = select(Call).where(Call.client_id == client.id, Call.status.in_(OPEN))
     call = session.scalar(unfinished.order_by(Call.arrived_at).limit(1))
     if call is not None:
@@ -42,6 +44,7 @@ def close(session: Session, client: Client) -> None:
     client.closed_at = client.closed_at or now()
 
 
-def reopen(client: Client) -> None:
+def reopen(session: Session, client: Client) -> None:
     """Reopen a closed account."""
+    saving.edit(session, client, None)
     client.closed_at = None

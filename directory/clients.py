@@ -88,20 +88,36 @@ def add_client(
         ),
     )
     new = [ownership.for_client(session, settings, phone) for phone in phones]
-    saving.insert(session, client, "another client was added at the same time. Try again.")
+    saving.insert(session, client, "another client was added at the same time. Try again.", Client.code)
     for number in dict.fromkeys(new):
         client.numbers.append(ClientNumber(number=number))
-    saving.flush(session, _NUMBER_GIVEN_AWAY)
+    saving.flush(session, _NUMBER_GIVEN_AWAY, ClientNumber.number)
     return client
 
 
-def set_client(session: Session, settings: Settings, who: str, **changes: Unpack[ClientChanges]) -> Client:
+def set_client(
+    session: Session,
+    settings: Settings,
+    who: str,
+    *,
+    expected_version: int | None = None,
+    **changes: Unpack[ClientChanges],
+) -> Client:
     """Change a client.
+
+    Args:
+        session: a session in a transaction that writes.
+        settings: the settings.
+        who: the client's code or number.
+        expected_version: the version that the change is based on; None if it was read in this transaction.
+        changes: the new values.
 
     Raises:
         UsageError: there is no such client, or a value is invalid; nothing was changed.
+        OutdatedError: the client has another version; nothing was changed.
     """
     client = the_client(session, settings, who)
+    saving.edit(session, client, expected_version)
     entries = {entry.number: entry for entry in client.numbers}
     region = numbers.home_region(settings)
     removed = [numbers.e164(phone, region) for phone in changes.get("remove_phones", ())]
@@ -121,5 +137,5 @@ def set_client(session: Session, settings: Settings, who: str, **changes: Unpack
     for number in dict.fromkeys(new):
         if number not in entries:
             client.numbers.append(ClientNumber(number=number))
-    saving.flush(session, _NUMBER_GIVEN_AWAY)
+    saving.flush(session, _NUMBER_GIVEN_AWAY, ClientNumber.number)
     return client

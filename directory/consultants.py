@@ -101,7 +101,7 @@ def add_consultant(
         raise UsageError(code_in_use)
     consultant = Consultant(code=code, **checked)
     consultant_fields.set_more_phones(consultant, all_phones[1:])
-    saving.insert(session, consultant, code_in_use)
+    saving.insert(session, consultant, code_in_use, Consultant.code)
     return consultant
 
 
@@ -110,6 +110,7 @@ def set_consultant(
     settings: Settings,
     code: str,
     *,
+    expected_version: int | None = None,
     more_phones: Iterable[str] = (),
     remove_phones: Iterable[str] = (),
     **changes: Unpack[ConsultantFields],
@@ -118,10 +119,21 @@ def set_consultant(
 
     Making a consultant available also ends a pause.
 
+    Args:
+        session: a session in a transaction that writes.
+        settings: the settings.
+        code: the consultant's code.
+        expected_version: the version that the change is based on; None if it was read in this transaction.
+        more_phones: phones to add.
+        remove_phones: phones to remove.
+        changes: the new values.
+
     Raises:
         UsageError: there is no such consultant, or a value is invalid; nothing was changed.
+        OutdatedError: the consultant has another version; nothing was changed.
     """
     consultant = the_consultant(session, code)
+    saving.edit(session, consultant, expected_version)
     all_phones = consultant_fields.phones_after(
         session,
         settings,
@@ -136,5 +148,5 @@ def set_consultant(
     consultant_fields.set_more_phones(consultant, all_phones[1:])
     if changes.get("available"):
         consultant.paused_until = None
-    saving.flush(session, "the consultant's phones were changed at the same time. Try again.")
+    session.flush()
     return consultant

@@ -75,7 +75,9 @@ def add_number(
             language or settings.platform.language, Languages.of_state(settings.state)
         ),
     )
-    saving.insert(session, added, f"{plain} was added at the same time. See: taxiphone number list")
+    saving.insert(
+        session, added, f"{plain} was added at the same time. See: taxiphone number list", Did.number
+    )
     return added
 
 
@@ -84,19 +86,31 @@ def set_number(
     settings: Settings,
     number: str,
     *,
+    expected_version: int | None = None,
     consultant_code: str | None = None,
     everybody: bool = False,
     language: str | None = None,
 ) -> Did:
     """Change the consultant or the language of one of the platform's numbers.
 
+    Args:
+        session: a session in a transaction that writes.
+        settings: the settings.
+        number: the number, in any notation.
+        expected_version: the version that the change is based on; None if it was read in this transaction.
+        consultant_code: the consultant whose number it becomes.
+        everybody: share the number.
+        language: the new language.
+
     Raises:
         UsageError: there is no such number or consultant; nothing was changed.
+        OutdatedError: the number has another version; nothing was changed.
     """
     plain = numbers.e164(number, numbers.home_region(settings))
     found = did(session, plain)
     if found is None:
         raise UsageError(f"{plain} is not one of the platform's numbers. See: taxiphone number list")
+    saving.edit(session, found, expected_version)
     if consultant_code is not None:
         found.consultant = the_consultant(session, consultant_code)
     elif everybody:

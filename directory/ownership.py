@@ -1,17 +1,28 @@
 """Checks who a phone number belongs to, and whether a client, a consultant or the platform may be given it.
 
-The `for_` functions return the number in E.164 and raise `UsageError` if it can't be assigned.
+The `for_` functions return the number in E.164 and raise `UsageError` if it can't be assigned. Numbers are in four tables, so
+no constraint of the database keeps one from being a client's and the platform's at once. Whoever assigns a number first takes
+one lock, which the `for_` functions do (`lock`).
 """
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import dialling, numbers
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.models import Client, ClientNumber, Consultant, ConsultantPhone, Did
+
+_ADVISORY_LOCK = 7420
+
+
+def lock(session: Session) -> None:
+    """Let other transactions that assign numbers wait until this one ends. SQLite has only one writer anyway."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 def is_platforms(session: Session, settings: Settings, number: str) -> bool:
@@ -38,6 +49,7 @@ def for_client(session: Session, settings: Settings, text: str, owner: Client | 
             "client. To call from a hidden number, a client needs a PIN. Run: taxiphone client pin"
         )
     number = numbers.e164(text, numbers.home_region(settings))
+    lock(session)
     if is_platforms(session, settings, number):
         raise UsageError(f"{number} is a number of the platform, so it can't be a client's.")
     entry = session.get(ClientNumber, number)
@@ -52,6 +64,7 @@ def for_consultant(session: Session, settings: Settings, text: str) -> str:
     Two consultants may share a phone, for example in one practice.
     """
     phone = numbers.e164(text, numbers.home_region(settings))
+    lock(session)
     if is_platforms(session, settings, phone):
         raise UsageError(f"{phone} is a number of the platform, so it can't be a consultant's phone.")
     refusal = dialling.refusal(phone, settings.platform)
@@ -63,6 +76,7 @@ def for_consultant(session: Session, settings: Settings, text: str) -> str:
 def for_platform(session: Session, settings: Settings, text: str) -> str:
     """Validate a number that clients dial: not registered yet, and neither a client's nor a consultant's."""
     number = numbers.e164(text, numbers.home_region(settings))
+    lock(session)
     if session.get(Did, number) is not None:
         raise UsageError(f"{number} is already a number of the platform. See: taxiphone number list")
     owner = session.get(ClientNumber, number)

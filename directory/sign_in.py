@@ -154,6 +154,7 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
         whether it belongs to the client now; False if it belongs to another client, the platform or a consultant, or is
         unassigned.
     """
+    ownership.lock(session)
     if (
         not may_add(number)
         or session.get(Client, client_id) is None

@@ -128,7 +128,7 @@ def close(app: App, /, who: str, as_json: bool) -> None:
 @pass_app
 def reopen(app: App, /, who: str, as_json: bool) -> None:
     """Reopen the closed account of CLIENT."""
-    _change(app, who, lambda _session, found: accounts.reopen(found), as_json=as_json)
+    _change(app, who, accounts.reopen, as_json=as_json)
 
 
 def _change(app: App, who: str, change: Callable[[Session, Client], None], *, as_json: bool) -> None:

@@ -32,6 +32,7 @@ class Consultant(Base):
     commission: Mapped[Decimal | None]  # None: the platform's
     available: Mapped[bool] = mapped_column(default=True)
     paused_until: Mapped[datetime | None]  # set when the consultant presses *
+    version: Mapped[int] = mapped_column(default=1, server_default="1")  # grows with each edit
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     dids: Mapped[list[Did]] = relationship(back_populates="consultant")
@@ -70,6 +71,7 @@ class Client(Base):
     closed_at: Mapped[datetime | None]  # when the account was closed; no more calls are taken
     pin_hash: Mapped[str | None] = mapped_column(String(200))  # Argon2; without one, no PIN is accepted
     daily_limit: Mapped[int | None] = mapped_column(BigInteger)  # minor units per day, chosen by the client
+    version: Mapped[int] = mapped_column(default=1, server_default="1")  # grows with each edit
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     numbers: Mapped[list[ClientNumber]] = relationship(back_populates="client", cascade="all, delete-orphan")
@@ -105,5 +107,6 @@ class Did(Base):
     number: Mapped[str] = mapped_column(String(16), primary_key=True)  # E.164
     consultant_id: Mapped[int | None] = mapped_column(ForeignKey("consultant.id"), index=True)
     language: Mapped[str] = mapped_column(String(8))
+    version: Mapped[int] = mapped_column(default=1, server_default="1")  # grows with each edit
 
     consultant: Mapped[Consultant | None] = relationship(back_populates="dids")

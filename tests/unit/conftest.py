@@ -193,6 +193,12 @@ def sqlite_house(sqlite: FreshSqlite, tmp_path: Path) -> House:
     return built(tmp_path, sqlite.new())
 
 
+@pytest.fixture
+def postgres_house(postgresql: FreshPostgres, tmp_path: Path) -> House:
+    """Run the test on PostgreSQL only, where transactions overlap."""
+    return built(tmp_path, postgresql.new())
+
+
 def built(folder: Path, database: Database) -> House:
     settings = Settings(
         platform=Platform(cli="+33199000000"),
