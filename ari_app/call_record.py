@@ -202,9 +202,9 @@ class CallRecord:
                 recording_asked=recorded,
                 rtp_timeout=self._settings.call.rtp_timeout_seconds,
             )
-            call = self._row(session)
-            accepted = holds.accept(session, self._settings, call)
+            accepted = holds.accept(session.connection(), self._settings, self._id)
             if recorded:
+                call = self._row(session)
                 capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
             calls.add_event(session, self._id, "accepted")
             return accepted
@@ -236,7 +236,7 @@ class CallRecord:
             calls.step(session, self._id, Status.OVER, fault=fault)
             call = self._row(session)
             if heard_until is not None:
-                call.heard_until = proof.in_talk(session, call, heard_until)
+                call.heard_until = proof.in_talk(session.connection(), self._id, heard_until)
             if fault or heard_until:
                 # The meter learns the end of a talk from Asterisk's log, and may have priced it already.
                 session.flush()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from taxiphone.ari_app.agreement import Agreement
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
@@ -62,7 +62,7 @@ async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, ca
     """
 
     def work(session: Session) -> TakenOver:
-        call = session.get_one(Call, call_id, options=holds.WITH_PEOPLE)
+        call = session.get_one(Call, call_id, options=(joinedload(Call.client), joinedload(Call.consultant)))
         if call.client is None or call.consultant is None:
             raise LedgerError(f"call {call_id} has no client or no consultant.")
         began = _latest(session, call_id, proof.BRIDGED, proof.BRIDGING)
@@ -74,7 +74,7 @@ async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, ca
             consultant=call.consultant,
             language=call.language,
             recorded=call.recording_asked,
-            accepted=holds.accept(session, settings, call),
+            accepted=holds.accept(session.connection(), settings, call_id),
             seconds=0.0 if began is None else max(0.0, proof.since(began).total_seconds()),
             muted=changed is not None and changed.what == RECORDING_PAUSED,
             packets=packets,

@@ -31,6 +31,7 @@ from sqlalchemy import text
 from taxiphone import __version__
 from taxiphone.bench.postgres import PostgresServer
 from taxiphone.bench.storm import PROCESSES, People, Storm, accept, talk_lines
+from taxiphone.billing import call_row
 from taxiphone.billing.ledger_check import check
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.talk import Talk
@@ -39,9 +40,7 @@ from taxiphone.billing.pricing.tariff_price import longest_talk, price
 from taxiphone.billing.rating import rate
 from taxiphone.commands.console import say
 from taxiphone.errors import TaxiphoneError
-from taxiphone.store.calls import Status
 from taxiphone.store.database import Database
-from taxiphone.store.models import Call
 
 # Calls that ring at the same time.
 _BATCH = 100
@@ -235,9 +234,8 @@ def _chains(storm: Storm, people: People, seconds: float) -> int:
 
 def _price(database: Database, call_id: str) -> None:
     def work(session: Any) -> None:
-        call = session.get_one(Call, call_id, with_for_update=True)
-        call.status = Status.ENDED
-        rate(session, call, _TALK)
+        connection = session.connection()
+        rate(connection, call_row.read(connection, call_id, lock=True), _TALK)
 
     database.do(work)
 

@@ -19,10 +19,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import holds
+from taxiphone.billing import call_row, holds
 from taxiphone.billing.evidence.cel import format_row
 from taxiphone.billing.ledger import postings
 from taxiphone.billing.metering.meter import Meter
@@ -33,12 +33,19 @@ from taxiphone.settings_sections import DatabaseSection, Platform, Trunk
 from taxiphone.store.calls import FINAL, Outcome, Status, consultant_leg, new_id, talk_bridge
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Client, Consultant
+from taxiphone.store.prepared import Prepared
+from taxiphone.store.tables import CALL
 from taxiphone.store.types import now
 
 # The start of every talk, in seconds since 1970.
 BEGIN = 1_763_846_400
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["taxiphone.bench.storm"])
+
+_TALKING: Prepared[Any] = Prepared(
+    update(CALL).where(CALL.c.id == bindparam("call")).values(status=Status.TALKING, outcome=Outcome.TALKED),
+    tuple,
+)
 
 
 @dataclass(frozen=True)
@@ -173,11 +180,12 @@ def accept(storm: Storm, database: Database, call_id: str) -> bool:
     """Let the consultant accept; returns False if the wallet can't pay for the call."""
 
     def work(session: Session) -> None:
-        call = session.get_one(Call, call_id, options=holds.WITH_PEOPLE, with_for_update={"of": Call})
+        connection = session.connection()
+        call = call_row.read(connection, call_id, lock=True)
         if Status(call.status) in FINAL:
             return
-        call.status, call.outcome = Status.TALKING, Outcome.TALKED
-        holds.accept(session, storm.settings, call)
+        holds.accept(connection, storm.settings, call_id)
+        _TALKING.run(connection, {"call": call_id})
 
     try:
         database.do(work)

@@ -129,7 +129,8 @@ def quote_consultation(
         arrived_at: when the call arrived, whose day decides about the client's limit; now by default.
     """
     modes = [PER_MINUTE] if consultant.package_price is None else [PER_MINUTE, PACKAGE]
-    tariffs = {mode: tariff_for(session, settings, consultant, client, mode) for mode in modes}
+    connection = session.connection()
+    tariffs = {mode: tariff_for(connection, settings, consultant, client.id, mode) for mode in modes}
     return _quote(
         session,
         settings,
@@ -151,9 +152,9 @@ def quote_continuation(
         session,
         settings,
         client,
-        {dropped.mode: continuation.preview(session, settings, dropped)},
+        {dropped.mode: continuation.preview(session.connection(), settings, dropped.id)},
         recording_allowed=dropped.consultant is not None and dropped.consultant.recording_allowed,
-        earlier=continuation.so_far(session, dropped),
+        earlier=continuation.so_far(session.connection(), dropped.id),
         arrived_at=arrived_at,
     )
 
@@ -172,7 +173,7 @@ def _quote(
         currency=settings.platform.currency,
         tariffs=MappingProxyType(tariffs),
         wallet=balances.balance(session, postings.WALLET, client.id),
-        limit_left=daily_limit.left_today(session, settings, client, arrived_at),
+        limit_left=daily_limit.left_today(session.connection(), settings, client.id, arrived_at),
         recording_allowed=recording_allowed,
         earlier=earlier,
     )

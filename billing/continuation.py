@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session, joinedload
 
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import free_minutes
 from taxiphone.billing.pricing.parts import NOTHING, Subtotal, without_free
@@ -18,8 +21,79 @@ from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
-from taxiphone.store.models import Call, Client, FreeMinutes, Receipt
+from taxiphone.store.models import Call, Client
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import CALL, FREE_MINUTES, RECEIPT
 from taxiphone.store.types import now
+
+
+class Part(NamedTuple):
+    """A call of a consultation, with the amounts of its receipt, in minor units; they are None if it has no receipt."""
+
+    id: str
+    continues_id: str | None
+    client_id: int | None
+    consultant_id: int | None
+    status: str
+    dropped: bool
+    mode: str
+    tariff: dict[str, Any] | None
+    priced_us: int | None
+    billed_seconds: int | None
+    lines: list[Any] | None
+    total: int | None
+    commission: int | None
+    vat: int | None
+    recording_pending: bool | None
+
+    @property
+    def fees(self) -> int:
+        """The recording fee on the receipt."""
+        return sum(line["amount"] for line in self.lines or () if line["what"] == RECORDING)
+
+    def subtotal(self) -> Subtotal:
+        """Return the sums of this call alone."""
+        if self.total is None or self.tariff is None:
+            return NOTHING
+        return Subtotal(
+            1,
+            Decimal(self.priced_us or 0).scaleb(-6),
+            self.billed_seconds or 0,
+            self.total - self.fees,
+            self.fees,
+            self.commission or 0,
+            self.vat or 0,
+        )
+
+
+PART_COLUMNS = tuple(CALL.c[name] if name in CALL.c else RECEIPT.c[name] for name in Part._fields)
+"""The columns of a `Part`, of a call and its receipt."""
+
+_PART = Prepared(
+    select(*PART_COLUMNS)
+    .select_from(CALL)
+    .outerjoin(RECEIPT, RECEIPT.c.call_id == CALL.c.id)
+    .where(CALL.c.id == bindparam("call")),
+    Part._make,
+)
+# Calls without a talk don't count.
+_NEXT: Prepared[str] = Prepared(
+    select(CALL.c.id)
+    .where(
+        CALL.c.continues_id == bindparam("call"),
+        CALL.c.max_seconds.is_not(None),
+        CALL.c.status != Status.CLOSED,
+    )
+    .limit(1),
+    scalar,
+)
+_LOCK: Prepared[int] = Prepared(
+    select(RECEIPT.c.number).where(RECEIPT.c.call_id == bindparam("call")).with_for_update(key_share=True),
+    scalar,
+)
+_HAS_CLAIM: Prepared[int] = Prepared(
+    select(FREE_MINUTES.c.id).where(FREE_MINUTES.c.call_id == bindparam("call")), scalar
+)
 
 
 def interrupted(
@@ -43,14 +117,15 @@ def interrupted(
         .order_by(Call.talk_from.desc(), Call.id.desc())
         .limit(1)
     ).first()
-    if latest is None or not latest.dropped or latest.consultant is None or _next(session, latest):
+    connection = session.connection()
+    if latest is None or not latest.dropped or latest.consultant is None or has_later(connection, latest.id):
         return None
     # Not the billed talk, which may end before the line dropped, if one side fell silent first.
-    talk = proof.talk_of(session, latest)
+    talk = proof.talk_of(connection, latest)
     ended = talk.end if talk is not None else latest.talk_to
     if ended is None:
         return None
-    ago = proof.ended_ago(session, latest) if at is None else None
+    ago = proof.ended_ago(connection, latest.id) if at is None else None
     if ago is None:
         ago = (at or now()) - ended
     if ago > timedelta(minutes=settings.call.resume_minutes):
@@ -58,157 +133,136 @@ def interrupted(
     return latest
 
 
-def earlier(session: Session, call: Call) -> list[Call]:
-    """Return the calls that this one continues, oldest first; most calls continue none."""
-    calls: list[Call] = []
-    while call.continues_id is not None:
-        call = session.get_one(Call, call.continues_id)
-        calls.insert(0, call)
+def earlier(connection: Connection, continues_id: str | None) -> list[Part]:
+    """Return the calls that one with this `continues_id` continues, oldest first; most calls continue none."""
+    calls: list[Part] = []
+    while continues_id is not None:
+        calls.insert(0, _part(connection, continues_id))
+        continues_id = calls[0].continues_id
     return calls
 
 
-def has_later(session: Session, call: Call) -> bool:
+def has_later(connection: Connection, call_id: str) -> bool:
     """Whether another call has continued this one, or is doing so now."""
-    return _next(session, call) is not None
+    return _next(connection, call_id) is not None
 
 
-def before(session: Session, call: Call, *, lock: bool = False) -> Subtotal:
-    """Return the sums of the calls that this one continues.
+def before(connection: Connection, continues_id: str | None, *, lock: bool = False) -> Subtotal:
+    """Return the sums of the calls that one with this `continues_id` continues.
 
     Args:
-        session: the database session.
-        call: the call.
+        connection: a connection.
+        continues_id: the latest of them; None if there are none.
         lock: whether to lock the sums until the transaction ends.
     """
-    if call.continues_id is None:
+    if continues_id is None:
         return NOTHING
-    calls = earlier(session, call)
+    calls = earlier(connection, continues_id)
     if lock:
-        _lock(session, calls[0])
-    return _summed(session, calls)
+        _lock(connection, calls[0].id)
+        calls = earlier(connection, continues_id)
+    return _summed(calls)
 
 
-def others(session: Session, call: Call) -> Subtotal:
+def others(connection: Connection, call: CallRow) -> Subtotal:
     """Return the sums of all other calls of the consultation, locked until the transaction ends."""
-    later_calls, last = [], call
-    while (following := _next(session, last)) is not None:
+    earlier_calls = [part.id for part in earlier(connection, call.continues_id)]
+    later_calls, last = [], call.id
+    while (following := _next(connection, last)) is not None:
         later_calls.append(following)
         last = following
-    earlier_calls = earlier(session, call)
     if not earlier_calls and not later_calls:
         return NOTHING
-    _lock(session, earlier_calls[0] if earlier_calls else call)
-    return _summed(session, [*earlier_calls, *later_calls])
+    _lock(connection, earlier_calls[0] if earlier_calls else call.id)
+    return _summed([_part(connection, each) for each in (*earlier_calls, *later_calls)])
 
 
-def so_far(session: Session, call: Call) -> Subtotal:
+def so_far(connection: Connection, call_id: str) -> Subtotal:
     """Return the sums of the consultation up to and including this call."""
-    return _summed(session, [*earlier(session, call), call])
+    return _summed(earlier(connection, call_id))
 
 
-def terms(session: Session, settings: Settings, call: Call) -> Tariff:
-    """Return the tariff of a call that continues another: a copy of the first call's tariff.
+def terms(
+    connection: Connection,
+    settings: Settings,
+    call_id: str,
+    continues_id: str,
+    *,
+    client_id: int,
+    consultant_id: int,
+) -> tuple[Tariff, str]:
+    """Return the tariff and the mode of a call that continues another: copies of the first call's.
 
-    It has a recording fee only if no earlier part has one, and free minutes only if this consultation still has them or can
-    claim them again. Lock the client's wallet before calling this.
+    The tariff has a recording fee only if no earlier part has one, and free minutes only if this consultation still has
+    them or can claim them again. Lock the client's wallet before calling this.
 
     Raises:
         LedgerError: the earlier call can't be continued.
     """
-    calls = earlier(session, call)
+    calls = earlier(connection, continues_id)
     first, last = calls[0], calls[-1]
-    same = (last.client_id, last.consultant_id) == (call.client_id, call.consultant_id)
+    same = (last.client_id, last.consultant_id) == (client_id, consultant_id)
     if first.tariff is None or last.status != Status.RATED or not same or not last.dropped:
         raise LedgerError(
-            f"call {call.id} can't continue call {last.id}, which is not a priced talk of the same two people whose line "
+            f"call {call_id} can't continue call {last.id}, which is not a priced talk of the same two people whose line "
             "dropped. Nothing was held."
         )
-    if (taken := _next(session, last)) is not None and taken.id != call.id:
-        raise LedgerError(f"call {last.id} is continued by call {taken.id} already. Nothing was held.")
-    tariff = _copy(session, calls)
+    if (taken := _next(connection, last.id)) is not None and taken != call_id:
+        raise LedgerError(f"call {last.id} is continued by call {taken} already. Nothing was held.")
+    tariff = _copy(calls)
     if (
         tariff.free_seconds
-        and not _claimed(session, calls)
-        and not free_minutes.claim(session, settings, call)
+        and not _claimed(connection, calls)
+        and not free_minutes.claim(
+            connection, settings, call_id, consultant_id=consultant_id, client_id=client_id
+        )
     ):
         tariff = without_free(tariff)
-    call.mode = first.mode
-    return tariff
+    return tariff, first.mode
 
 
-def preview(session: Session, settings: Settings, last: Call) -> Tariff:
-    """Return the tariff that a call continuing `last` would have, without claiming free minutes."""
-    calls = [*earlier(session, last), last]
-    tariff = _copy(session, calls)
-    if not tariff.free_seconds or _claimed(session, calls):
+def preview(connection: Connection, settings: Settings, last_id: str) -> Tariff:
+    """Return the tariff that a call continuing this one would have, without claiming free minutes."""
+    calls = earlier(connection, last_id)
+    tariff, last = _copy(calls), calls[-1]
+    if not tariff.free_seconds or _claimed(connection, calls):
         return tariff
-    if last.client is None or last.consultant is None:
+    if last.client_id is None or last.consultant_id is None:
         return without_free(tariff)
-    gone = free_minutes.used(session, settings, last.consultant, last.client)
+    gone = free_minutes.used(connection, settings, last.consultant_id, last.client_id)
     return without_free(tariff) if gone else tariff
 
 
-def _copy(session: Session, calls: list[Call]) -> Tariff:
+def _copy(calls: list[Part]) -> Tariff:
     tariff = from_json(calls[0].tariff or {})
-    receipts = _receipts(session, calls)
-    if any(receipt.recording_pending or _fees(receipt) for receipt in receipts.values()):
+    if any(part.recording_pending or part.fees for part in calls):
         return replace(tariff, recording_fee=ZERO)
     return tariff
 
 
-def _claimed(session: Session, calls: list[Call]) -> bool:
-    claims = exists().where(FreeMinutes.call_id.in_([call.id for call in calls]))
-    return bool(session.execute(select(claims)).scalar_one())
+def _claimed(connection: Connection, calls: list[Part]) -> bool:
+    return any(_HAS_CLAIM.first(connection, {"call": part.id}) is not None for part in calls)
 
 
-def _next(session: Session, call: Call) -> Call | None:
-    """Return the call that continues this one; calls without a talk don't count."""
-    return session.scalars(
-        select(Call).where(Call.continues_id == call.id, _continued(Call)).limit(1)
-    ).first()
+def _next(connection: Connection, call_id: str) -> str | None:
+    """Return the call that continues this one."""
+    return _NEXT.first(connection, {"call": call_id})
 
 
-def _continued(call: type[Call]) -> ColumnElement[bool]:
-    return call.max_seconds.is_not(None) & (call.status != Status.CLOSED)
-
-
-def _lock(session: Session, first: Call) -> None:
+def _lock(connection: Connection, first_id: str) -> None:
     """Lock the consultation. Every transaction that changes an amount in it locks the first call's receipt first."""
-    session.execute(select(Receipt.number).where(Receipt.call_id == first.id).with_for_update())
+    _LOCK.first(connection, {"call": first_id})
 
 
-def _receipts(session: Session, calls: list[Call]) -> dict[str, Receipt]:
-    query = select(Receipt).where(Receipt.call_id.in_([call.id for call in calls]))
-    receipts = session.scalars(query.execution_options(populate_existing=True))
-    return {receipt.call_id: receipt for receipt in receipts}
+def _part(connection: Connection, call_id: str) -> Part:
+    part = _PART.first(connection, {"call": call_id})
+    if part is None:
+        raise NoResultFound(f"there is no call {call_id}")
+    return part
 
 
-def _summed(session: Session, calls: list[Call]) -> Subtotal:
-    receipts = _receipts(session, calls)
+def _summed(calls: list[Part]) -> Subtotal:
     total = NOTHING
-    for call in calls:
-        receipt = receipts.get(call.id)
-        if receipt is None or call.tariff is None:
-            continue
-        fees = _fees(receipt)
-        talk = receipt.total - fees
-        part = Subtotal(
-            1,
-            priced_seconds(call),
-            call.billed_seconds or 0,
-            talk,
-            fees,
-            receipt.commission,
-            receipt.vat,
-        )
-        total = total.plus(part)
+    for part in calls:
+        total = total.plus(part.subtotal())
     return total
-
-
-def priced_seconds(call: Call) -> Decimal:
-    """Return the exact duration for which a call was priced."""
-    return Decimal(call.priced_us or 0).scaleb(-6)
-
-
-def _fees(receipt: Receipt) -> int:
-    return sum(line["amount"] for line in receipt.lines if line["what"] == RECORDING)

@@ -60,7 +60,7 @@ def _correct(session: Session, call: Call, reason: str) -> None:
     if not refunded:
         rerate(session, call, reason)
         return
-    if continuation.has_later(session, call):
+    if continuation.has_later(session.connection(), call.id):
         raise LedgerError("another call continues it, and its price depends on this one")
     _, settlement = settle_again(session, call, receipt)
     total = settlement.price.total

@@ -5,23 +5,36 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, func, select
 
 from taxiphone.billing import continuation
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.ledger import postings, refunds
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, RecordingState, Settlement
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff_json import from_json
-from taxiphone.store.models import Account, Call, Entry, Posting, Receipt, Recording
+from taxiphone.store.models import Receipt
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import ACCOUNT, ENTRY, POSTING
+from taxiphone.store.tables import RECORDING as RECORDINGS
 
 _NOT_COMING = frozenset({"failed", "empty", "deleted"})
+_HELD_AT_ACCEPTANCE: Prepared[int] = Prepared(
+    select(func.coalesce(func.sum(ENTRY.c.amount), 0))
+    .join(POSTING, POSTING.c.id == ENTRY.c.posting_id)
+    .join(ACCOUNT, ACCOUNT.c.id == ENTRY.c.account_id)
+    .where(POSTING.c.key == bindparam("key"), ACCOUNT.c.kind == postings.HOLD),
+    scalar,
+)
+_RECORDING_STATUS: Prepared[str] = Prepared(
+    select(RECORDINGS.c.status).where(RECORDINGS.c.call_id == bindparam("call")), scalar
+)
 
 
 def gather(
-    session: Session,
-    call: Call,
+    connection: Connection,
+    call: CallRow,
     talk: Talk,
     receipt: Receipt | None,
     *,
@@ -31,7 +44,7 @@ def gather(
     """Gather the facts of an accepted call as they are known now.
 
     Args:
-        session: the database session.
+        connection: a connection.
         call: the call, which has a tariff.
         talk: its talk (`evidence.proof.talk_of`).
         receipt: its receipt, if it was priced before.
@@ -41,58 +54,66 @@ def gather(
     return Facts(
         tariff=from_json(call.tariff or {}),
         talk=talk,
-        held=_held_at_acceptance(session, call) if held is None else held,
+        held=_held_at_acceptance(connection, call.id) if held is None else held,
         max_seconds=call.max_seconds,
-        earlier=continuation.before(session, call, lock=lock),
+        earlier=continuation.before(connection, call.continues_id, lock=lock),
         fault=call.fault,
         heard_until=call.heard_until,
         rtp_timeout=call.rtp_timeout,
         recording_asked=call.recording_asked,
-        recording=_recording_state(session, call, receipt),
+        recording=_recording_state(connection, call, receipt),
     )
 
 
-def lines_of(settlement: Settlement) -> list[dict[str, Any]]:
-    """Return the lines of a settlement in the form in which a receipt stores them."""
-    return [asdict(line) for line in settlement.price.lines]
-
-
-def write(call: Call, receipt: Receipt, settlement: Settlement) -> None:
-    """Write a settlement to the rows of a call and its receipt."""
+def of_receipt(settlement: Settlement) -> dict[str, Any]:
+    """Return the columns of a receipt (`store.models.Receipt`) that a settlement determines."""
     price = settlement.price
-    receipt.lines, receipt.total, receipt.vat = lines_of(settlement), price.total, price.vat
-    receipt.commission, receipt.consultant_share = price.commission, price.consultant
-    receipt.recording_pending = settlement.pending_fee > 0
-    call.talk_from, call.talk_to = settlement.heard.start, settlement.heard.end
-    call.billed_seconds = price.billed_seconds
-    write_state(call, settlement)
+    return {
+        "lines": [asdict(line) for line in price.lines],
+        "total": price.total,
+        "vat": price.vat,
+        "commission": price.commission,
+        "consultant_share": price.consultant,
+        "recording_pending": settlement.pending_fee > 0,
+    }
 
 
-def write_state(call: Call, settlement: Settlement) -> None:
-    """Write the parts of a settlement that aren't its price: the priced time, the dropped line, and the review."""
-    call.priced_us = int(settlement.seconds.scaleb(6))
-    call.dropped, call.review = settlement.dropped, settlement.review
+def of_call(settlement: Settlement) -> dict[str, Any]:
+    """Return the columns of a call (`store.models.Call`) that a settlement determines."""
+    return {
+        "talk_from": settlement.heard.start,
+        "talk_to": settlement.heard.end,
+        "billed_seconds": settlement.price.billed_seconds,
+        **of_state(settlement),
+    }
 
 
-def _held_at_acceptance(session: Session, call: Call) -> int:
-    held = session.execute(
-        select(func.coalesce(func.sum(Entry.amount), 0))
-        .join(Posting, Posting.id == Entry.posting_id)
-        .join(Account, Account.id == Entry.account_id)
-        .where(Posting.key == str(CallKey(call.id, Purpose.HOLD)), Account.kind == postings.HOLD)
-    ).scalar_one()
-    return int(held)
+def of_state(settlement: Settlement) -> dict[str, Any]:
+    """Return the columns of a call that aren't its price: the priced time, the dropped line, and the review."""
+    return {
+        "priced_us": int(settlement.seconds.scaleb(6)),
+        "dropped": settlement.dropped,
+        "review": settlement.review,
+    }
 
 
-def _recording_state(session: Session, call: Call, receipt: Receipt | None) -> RecordingState:
+def _held_at_acceptance(connection: Connection, call_id: str) -> int:
+    return int(_HELD_AT_ACCEPTANCE.first(connection, {"key": str(CallKey(call_id, Purpose.HOLD))}) or 0)
+
+
+def _recording_state(connection: Connection, call: CallRow, receipt: Receipt | None) -> RecordingState:
     if not call.recording_asked:
         return RecordingState.NONE
     if receipt is not None and any(line["what"] == RECORDING for line in receipt.lines):
         return RecordingState.READY  # it was charged, even if the file has been deleted since
-    recording = session.get(Recording, call.id)
-    if recording is None or recording.status in _NOT_COMING:
+    status = _RECORDING_STATUS.first(connection, {"call": call.id})
+    if status is None or status in _NOT_COMING:
         return RecordingState.NONE
     # A released fee is never charged later; for example, if everything was refunded before the MP3 was ready.
-    if receipt is not None and not receipt.recording_pending and refunds.fee_was_released(session, call):
+    if (
+        receipt is not None
+        and not receipt.recording_pending
+        and refunds.fee_was_released(connection, call.id)
+    ):
         return RecordingState.NONE
-    return RecordingState.READY if recording.status == "ready" else RecordingState.PENDING
+    return RecordingState.READY if status == "ready" else RecordingState.PENDING

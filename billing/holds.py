@@ -4,25 +4,67 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.exc import NoResultFound
 
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import balances, daily_limit, free_minutes, postings
 from taxiphone.billing.pricing.money import amount_in
-from taxiphone.billing.pricing.parts import highest_cost, longest_part, needed_to_begin
+from taxiphone.billing.pricing.parts import highest_cost, longest_part, needed_to_begin, without_free
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.pricing.tariff_price import whole_seconds
-from taxiphone.billing.tariffs_in_force import tariff_for
+from taxiphone.billing.tariffs_in_force import Prices, tariff_for
 from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Call
+from taxiphone.store.prepared import Prepared
+from taxiphone.store.tables import CALL, CLIENT, CONSULTANT
 
 _MINUTE = 60
-WITH_PEOPLE = (joinedload(Call.client), joinedload(Call.consultant))
-"""Query options for a call that will be accepted: load its client and consultant too."""
+
+
+class _Ringing(NamedTuple):
+    """A call that is about to be accepted, with its client's code; followed by its consultant's `Prices`."""
+
+    status: str
+    client_id: int | None
+    consultant_id: int | None
+    mode: str
+    tariff: dict[str, Any] | None
+    max_seconds: int | None
+    recording_asked: bool
+    continues_id: str | None
+    arrived_at: datetime
+    client_code: str | None
+
+
+_RINGING = Prepared(
+    select(
+        *(CALL.c[name] for name in _Ringing._fields if name != "client_code"),
+        CLIENT.c.code,
+        *(CONSULTANT.c[name] for name in Prices._fields),
+    )
+    .select_from(CALL)
+    .outerjoin(CLIENT, CLIENT.c.id == CALL.c.client_id)
+    .outerjoin(CONSULTANT, CONSULTANT.c.id == CALL.c.consultant_id)
+    .where(CALL.c.id == bindparam("call"))
+    # The meter may be finishing this very call.
+    .with_for_update(of=CALL, key_share=True),
+    lambda row: (
+        _Ringing._make(row[: len(_Ringing._fields)]),
+        Prices._make(row[len(_Ringing._fields) :]),
+    ),
+)
+_ACCEPTED: Prepared[Any] = Prepared(
+    update(CALL)
+    .where(CALL.c.id == bindparam("call"))
+    .values({name: bindparam(f"new_{name}") for name in ("tariff", "max_seconds", "mode")}),
+    tuple,
+)
 
 
 class EndsBy(enum.StrEnum):
@@ -50,7 +92,7 @@ class Accepted:
     talked_seconds: int = 0
 
 
-def accept(session: Session, settings: Settings, call: Call) -> Accepted:
+def accept(connection: Connection, settings: Settings, call_id: str) -> Accepted:
     """Copy the tariff into the call and hold the most that the call can cost, when the consultant has accepted.
 
     Call this in one transaction. It doesn't change the call's status. The recording fee is held too if the client asked for
@@ -61,32 +103,38 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
         InsufficientFundsError: the wallet does not cover the first minute, or the package.
         LimitReachedError: the wallet does, but the client's own daily limit does not.
         LedgerError: the call is already over, has no client or consultant, or can't continue the other one.
+        sqlalchemy.exc.NoResultFound: there is no such call.
     """
+    found = _RINGING.first(connection, {"call": call_id})
+    if found is None:
+        raise NoResultFound(f"there is no call {call_id}")
+    call, prices = found
     if Status(call.status) in FINAL:
-        raise LedgerError(f"call {call.id} is over already. Nothing was held.")
+        raise LedgerError(f"call {call_id} is over already. Nothing was held.")
     if call.tariff is not None and call.max_seconds is not None:
-        talked = whole_seconds(continuation.before(session, call).seconds)
+        talked = whole_seconds(continuation.before(connection, call.continues_id).seconds)
         # Whether the credit or the limit ends the talk isn't stored. It ends at the same second either way.
         is_longest = call.max_seconds == settings.call.longest_minutes * _MINUTE
         ends_by = EndsBy.LONGEST if is_longest else EndsBy.CREDIT
         return Accepted(from_json(call.tariff), call.max_seconds, ends_by, talked)
-    if call.client is None or call.consultant is None:
-        raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
+    if call.client_id is None or call.consultant_id is None:
+        raise LedgerError(f"call {call_id} has no client or no consultant yet. Nothing was held.")
 
     currency, recorded = settings.platform.currency, call.recording_asked
     # The wallet must be locked before the limit and the free minutes are read.
-    wallet = balances.lock_wallet(session, call.client.id, currency)
-    limit = daily_limit.left_today(session, settings, call.client, call.arrived_at)
-    tariff, before = _tariff(session, settings, call), continuation.before(session, call)
+    wallet = balances.lock_wallet(connection, call.client_id, currency)
+    limit = daily_limit.left_today(connection, settings, call.client_id, call.arrived_at)
+    tariff, mode = _terms(connection, settings, call_id, call, prices)
+    before = continuation.before(connection, call.continues_id)
     needed = needed_to_begin(tariff, recorded=recorded, earlier=before)
     if wallet < needed:
         raise InsufficientFundsError(
-            f"the wallet of client {call.client.code} has {amount_in(wallet, currency)}, but "
+            f"the wallet of client {call.client_code} has {amount_in(wallet, currency)}, but "
             f"{amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     if limit is not None and limit < needed:
         raise LimitReachedError(
-            f"client {call.client.code} may spend only {amount_in(limit, currency)} more today, by the client's own "
+            f"client {call.client_code} may spend only {amount_in(limit, currency)} more today, by the client's own "
             f"limit, but {amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     longest = settings.call.longest_minutes * _MINUTE
@@ -94,25 +142,34 @@ def accept(session: Session, settings: Settings, call: Call) -> Accepted:
     affordable = longest_part(tariff, before, credit, recorded=recorded)
     max_seconds = longest if affordable is None else min(longest, affordable)
     held = highest_cost(tariff, max_seconds, recorded=recorded, earlier=before)
-    call.tariff = to_json(tariff)
-    call.max_seconds = max_seconds
-    postings.hold(session, call.id, call.client.id, held, currency)
-    session.flush()
+    _ACCEPTED.run(
+        connection,
+        {"call": call_id, "new_tariff": to_json(tariff), "new_max_seconds": max_seconds, "new_mode": mode},
+    )
+    postings.hold(connection, call_id, call.client_id, held, currency)
     ends_by = EndsBy.CREDIT if limit is None or wallet <= limit else EndsBy.LIMIT
     if max_seconds == longest:
         ends_by = EndsBy.LONGEST
     return Accepted(tariff, max_seconds, ends_by, whole_seconds(before.seconds))
 
 
-def _tariff(session: Session, settings: Settings, call: Call) -> Tariff:
-    """Return the tariff to copy into the call, and claim its free minutes."""
+def _terms(
+    connection: Connection, settings: Settings, call_id: str, call: _Ringing, prices: Prices
+) -> tuple[Tariff, str]:
+    """Return the tariff to copy into the call, whose free minutes are claimed now, and the call's mode."""
+    client_id, consultant_id = call.client_id or 0, call.consultant_id or 0
     if call.continues_id is not None:
-        return continuation.terms(session, settings, call)
-    if call.client is None or call.consultant is None:
-        raise LedgerError(f"call {call.id} has no client or no consultant yet. Nothing was held.")
-    tariff = tariff_for(session, settings, call.consultant, call.client, call.mode)
-    if tariff.free_seconds and not free_minutes.claim(session, settings, call):
-        return tariff_for(
-            session, settings, call.consultant, call.client, call.mode, free_minutes_allowed=False
+        return continuation.terms(
+            connection,
+            settings,
+            call_id,
+            call.continues_id,
+            client_id=client_id,
+            consultant_id=consultant_id,
         )
-    return tariff
+    tariff = tariff_for(connection, settings, prices, client_id, call.mode)
+    if tariff.free_seconds and not free_minutes.claim(
+        connection, settings, call_id, consultant_id=consultant_id, client_id=client_id
+    ):
+        tariff = without_free(tariff)
+    return tariff, call.mode

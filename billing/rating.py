@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any, NamedTuple
 
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
-from taxiphone.billing import continuation, facts
+from taxiphone.billing import call_row, continuation, facts
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.ledger import balances, free_minutes, postings, refunds
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.parts import fee_of, with_fee
@@ -15,47 +17,90 @@ from taxiphone.billing.pricing.settlement import RECORDING, Facts, Settlement, s
 from taxiphone.billing.pricing.talk import NO_END, Talk
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.pricing.tariff_price import Line
-from taxiphone.store.calls import FINAL, Outcome, Status, finish
-from taxiphone.store.models import Call, Receipt, Recording
+from taxiphone.store.calls import FINAL, Outcome, Status
+from taxiphone.store.models import Call, Receipt
+from taxiphone.store.prepared import Prepared, driver_rows
+from taxiphone.store.tables import CALL, RECEIPT
+from taxiphone.store.types import now
 
 
-def rate(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
+class Charged(NamedTuple):
+    """What a call costs, as on its receipt: the total in minor units, and its currency (ISO 4217)."""
+
+    total: int
+    currency: str
+
+
+_CHARGED = Prepared(
+    select(RECEIPT.c.total, RECEIPT.c.currency).where(RECEIPT.c.call_id == bindparam("call")), Charged._make
+)
+_ISSUE: Prepared[Any] = Prepared(
+    insert(RECEIPT),
+    tuple,
+    (
+        *("call_id", "issued_at", "currency", "lines", "total", "commission", "consultant_share", "vat"),
+        *("recording_pending", "former"),
+    ),
+)
+_FINISH = update(CALL).where(CALL.c.id == bindparam("call"))
+_CLOSED = ("outcome", "review")
+_CLOSE: Prepared[Any] = Prepared(
+    _FINISH.values(
+        status=Status.CLOSED, unpriced=None, **{name: bindparam(f"new_{name}") for name in _CLOSED}
+    ),
+    tuple,
+)
+_PRICED = ("outcome", "review", "talk_from", "talk_to", "billed_seconds", "priced_us", "dropped")
+_PRICE: Prepared[Any] = Prepared(
+    _FINISH.values(
+        status=Status.RATED, unpriced=None, **{name: bindparam(f"new_{name}") for name in _PRICED}
+    ),
+    tuple,
+)
+_NO_RECORDING = "UPDATE recording SET status = 'empty' WHERE call_id = ?"
+
+
+def rate(connection: Connection, call: CallRow, talk: Talk | None) -> Charged | None:
     """Price a call that is over, post the price and write the receipt. A call without a talk is closed free of charge.
 
     A call that was rated or closed before is left as it is. The fee of a recording that isn't ready stays held until
     `settle_recording`.
 
+    Args:
+        connection: a connection in a transaction that writes.
+        call: the locked call. Its outcome and review are written to its row.
+        talk: its talk.
+
     Returns:
-        the receipt; None if there was no talk.
+        what was charged; None if there was no talk.
     """
     if Status(call.status) in FINAL:
-        return call.receipt
+        return _CHARGED.first(connection, {"call": call.id})
     if talk is None or talk.microseconds == 0 or call.tariff is None:
-        if talk is not None:
-            call.review = _unbilled(call, talk) or call.review
-        _close(session, call)
+        review = call.review if talk is None else _unbilled(call, talk) or call.review
+        _close(connection, call._replace(review=review))
         return None
-    held, _ = balances.held(session, call.id)
-    known = facts.gather(session, call, talk, None, held=held, lock=True)
-    settlement = settle(known)
+    held, _ = balances.held(connection, call.id)
+    known = facts.gather(connection, call, talk, None, held=held, lock=True)
+    settlement, currency = settle(known), known.tariff.currency
     rest = held - settlement.price.total - settlement.pending_fee
-    charge(session, call, settlement, known.tariff.currency, release=rest)
-    release_free_minutes(session, call, known, settlement)
-    receipt, noted = Receipt(call_id=call.id, currency=known.tariff.currency), call.review
-    facts.write(call, receipt, settlement)
-    session.add(receipt)
-    call.outcome = call.outcome or Outcome.TALKED
-    call.review = call.review or noted
-    finish(call, Status.RATED)
-    session.flush()
-    # Saves a query when the relationship is read.
-    set_committed_value(call, "receipt", receipt)
-    return receipt
+    charge(connection, call, settlement, currency, release=rest)
+    release_free_minutes(connection, call, known, settlement)
+    receipt = facts.of_receipt(settlement)
+    _ISSUE.run(
+        connection,
+        {"call_id": call.id, "issued_at": now(), "currency": currency, "former": [], **receipt},
+    )
+    priced = facts.of_call(settlement)
+    priced["outcome"] = call.outcome or Outcome.TALKED
+    priced["review"] = priced["review"] or call.review
+    _PRICE.run(connection, {"call": call.id, **{f"new_{name}": priced[name] for name in _PRICED}})
+    return Charged(settlement.price.total, currency)
 
 
 def charge(
-    session: Session,
-    call: Call,
+    connection: Connection,
+    call: CallRow,
     settlement: Settlement,
     currency: str,
     *,
@@ -65,7 +110,7 @@ def charge(
     """Charge a settled price from the call's hold, with separate postings for the talk and the recording.
 
     Args:
-        session: a session in a transaction that writes.
+        connection: a connection in a transaction that writes.
         call: the call, whose hold covers the price.
         settlement: the settlement.
         currency: ISO 4217.
@@ -74,7 +119,7 @@ def charge(
     """
     consultant, talk, price = call.consultant_id or 0, settlement.talk, settlement.price
     postings.charge(
-        session,
+        connection,
         CallKey(call.id, Purpose.TALK, version),
         consultant_id=consultant,
         currency=currency,
@@ -85,7 +130,7 @@ def charge(
     )
     if settlement.fee:
         postings.charge(
-            session,
+            connection,
             CallKey(call.id, Purpose.RECORDING, version),
             consultant_id=consultant,
             currency=currency,
@@ -96,11 +141,11 @@ def charge(
         )
 
 
-def release_free_minutes(session: Session, call: Call, known: Facts, settlement: Settlement) -> None:
+def release_free_minutes(connection: Connection, call: CallRow, known: Facts, settlement: Settlement) -> None:
     """Release the free minutes if the talk was too short to use them up, or wasn't billed because of a fault."""
     if known.tariff.free_seconds:
         talked = None if known.fault is not None else known.earlier.seconds + settlement.heard.seconds
-        free_minutes.release(session, call, talked)
+        free_minutes.release(connection, call, talked)
 
 
 def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | None:
@@ -115,20 +160,23 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
     receipt = call.receipt
     if receipt is None or call.tariff is None:
         return receipt
+    connection = session.connection()
+    session.flush()
     # Another process may be settling, re-rating or refunding it.
-    session.refresh(receipt, with_for_update=True)
+    session.refresh(receipt, with_for_update={"key_share": True})
     if not receipt.recording_pending:
         return receipt
     tariff = from_json(call.tariff)
     fee, key = fee_of(tariff), CallKey(call.id, Purpose.RECORDING)
     if not ready or call.fault is not None or refunds.refunded_whole(session, call):
-        postings.release(session, key, call.client_id or 0, fee, tariff.currency)
+        postings.release(connection, key, call.client_id or 0, fee, tariff.currency)
         receipt.recording_pending = False
         return receipt
-    total, commission, vat = with_fee(tariff, continuation.others(session, call), receipt.total, fee)
+    others = continuation.others(connection, call_row.read(connection, call.id))
+    total, commission, vat = with_fee(tariff, others, receipt.total, fee)
     consultant = total - commission
     postings.charge(
-        session,
+        connection,
         key,
         consultant_id=call.consultant_id or 0,
         currency=tariff.currency,
@@ -144,7 +192,7 @@ def settle_recording(session: Session, call: Call, *, ready: bool) -> Receipt | 
     return receipt
 
 
-def _unbilled(call: Call, talk: Talk) -> str | None:
+def _unbilled(call: CallRow, talk: Talk) -> str | None:
     """Return why a person should review a call that is closed although it has a talk; None if no review is needed."""
     if call.tariff is None:
         return "they talked, but the call was never accepted, so there is no tariff to price it"
@@ -152,15 +200,12 @@ def _unbilled(call: Call, talk: Talk) -> str | None:
     return None if doubt is None else f"{doubt[:170]}; nothing was charged"
 
 
-def _close(session: Session, call: Call) -> None:
+def _close(connection: Connection, call: CallRow) -> None:
     """Close a call without a talk: release its hold and free minutes, and expect no recording."""
-    recording = session.get(Recording, call.id)
-    if recording is not None:
-        recording.status = "empty"
+    driver_rows(connection, _NO_RECORDING, (call.id,))
     if call.tariff is not None and call.client_id is not None:
-        free_minutes.release(session, call)
         # The currency isn't read from the tariff, because a call with an unreadable tariff is closed here too.
-        held, currency = balances.held(session, call.id)
-        postings.release(session, CallKey(call.id, Purpose.RELEASE), call.client_id, held, currency)
-    finish(call, Status.CLOSED)
-    session.flush()
+        held, currency = balances.held(connection, call.id)
+        postings.release(connection, CallKey(call.id, Purpose.RELEASE), call.client_id, held, currency)
+        free_minutes.release(connection, call)
+    _CLOSE.run(connection, {"call": call.id, **{f"new_{name}": getattr(call, name) for name in _CLOSED}})

@@ -6,11 +6,13 @@ The charges are reversed and posted again. Nothing is charged twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
-from taxiphone.billing import continuation, facts
+from taxiphone.billing import call_row, continuation, facts
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose, reversal_key
@@ -66,19 +68,22 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
             "Nothing was posted. "
             f"To refund more: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
-    if continuation.has_later(session, call):
+    session.flush()
+    if continuation.has_later(session.connection(), call.id):
         raise LedgerError(
             f"another call continues call {call.id}, and its price depends on this one. Nothing was posted. "
             f"To refund what is too much: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
     known, settlement = settle_again(session, call, receipt)
+    connection, row = session.connection(), call_row.read(session.connection(), call.id)
     before, changed = receipt.total, not _same(receipt, settlement)
     if changed:
         version = len(receipt.former) + 2
-        _post(session, call, settlement, known.tariff.currency, version)
+        _post(session, row, settlement, known.tariff.currency, version)
         receipt.former = [*receipt.former, _version(call, receipt, reason)]
-        facts.write(call, receipt, settlement)
-        release_free_minutes(session, call, known, settlement)
+        _set(receipt, facts.of_receipt(settlement))
+        _set(call, facts.of_call(settlement))
+        release_free_minutes(connection, row, known, settlement)
     session.flush()
     return Rerated(receipt, before, changed)
 
@@ -89,25 +94,33 @@ def settle_again(session: Session, call: Call, receipt: Receipt) -> tuple[Facts,
     Raises:
         LedgerError: the log has no talk of the call.
     """
-    talk = proof.talk_of(session, call)
-    if talk is None or call.tariff is None:
+    session.flush()
+    connection = session.connection()
+    row = call_row.read(connection, call.id)
+    talk = proof.talk_of(connection, row)
+    if talk is None or row.tariff is None:
         raise LedgerError(f"Asterisk's log has no talk of call {call.id}. Nothing was posted.")
-    known = facts.gather(session, call, talk, receipt, lock=True)
+    known = facts.gather(connection, row, talk, receipt, lock=True)
     settlement = settle(known)
-    facts.write_state(call, settlement)
+    _set(call, facts.of_state(settlement))
     return known, settlement
 
 
+def _set(row: Call | Receipt, columns: dict[str, Any]) -> None:
+    for name, value in columns.items():
+        setattr(row, name, value)
+
+
 def _same(receipt: Receipt, settlement: Settlement) -> bool:
-    before = (receipt.lines, receipt.total, receipt.commission, receipt.recording_pending)
-    price = settlement.price
-    return before == (facts.lines_of(settlement), price.total, price.commission, settlement.pending_fee > 0)
+    columns = facts.of_receipt(settlement)
+    compared = ("lines", "total", "commission", "recording_pending")
+    return all(getattr(receipt, name) == columns[name] for name in compared)
 
 
-def _post(session: Session, call: Call, settlement: Settlement, currency: str, version: int) -> None:
+def _post(session: Session, call: CallRow, settlement: Settlement, currency: str, version: int) -> None:
     """Reverse the charges, hold or release the difference, and charge again; in this order no account becomes negative."""
-    client = call.client_id or 0
-    wallet = balances.lock_wallet(session, client, currency)
+    connection, client = session.connection(), call.client_id or 0
+    wallet = balances.lock_wallet(connection, client, currency)
     reversals = aliased(Posting)
     charges = session.scalars(
         select(Posting.key)
@@ -134,8 +147,8 @@ def _post(session: Session, call: Call, settlement: Settlement, currency: str, v
         ]
         postings.post(session, CallKey(call.id, Purpose.HOLD, version), "hold", changes, call_id=call.id)
     release = CallKey(call.id, Purpose.RELEASE, version)
-    postings.release(session, release, client, max(0, -missing), currency)
-    charge(session, call, settlement, currency, version=version)
+    postings.release(connection, release, client, max(0, -missing), currency)
+    charge(connection, call, settlement, currency, version=version)
 
 
 def _version(call: Call, receipt: Receipt, reason: str) -> dict[str, object]:

@@ -6,16 +6,33 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, String, and_, bindparam, cast, select
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import balances, postings
+from taxiphone.billing.continuation import PART_COLUMNS, Part
+from taxiphone.billing.ledger.double_entry import WALLET
 from taxiphone.billing.pricing.parts import fee_of
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.pricing.tariff_price import whole_seconds
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Call
+from taxiphone.store.prepared import Prepared
+from taxiphone.store.tables import ACCOUNT, CALL, RECEIPT
 
+_SUMMARY = Prepared(
+    select(*PART_COLUMNS, CALL.c.fault, CALL.c.talk_from, CALL.c.talk_to, ACCOUNT.c.balance)
+    .select_from(CALL)
+    .outerjoin(RECEIPT, RECEIPT.c.call_id == CALL.c.id)
+    .outerjoin(
+        ACCOUNT,
+        and_(
+            ACCOUNT.c.kind == WALLET,
+            ACCOUNT.c.owner == cast(CALL.c.client_id, String),
+            ACCOUNT.c.currency == CALL.c.tariff["currency"].as_string(),
+        ),
+    )
+    .where(CALL.c.id == bindparam("call")),
+    lambda row: (Part._make(row[:-4]), row[-4:]),
+)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -43,28 +60,30 @@ class CallSummary:
     network_fault: bool
 
 
-def call_summary(session: Session, call_id: str) -> CallSummary | None:
+def call_summary(connection: Connection, call_id: str) -> CallSummary | None:
     """Read the summary of a call from its receipts; None if the call isn't priced yet.
 
     A call that was closed without a talk costs nothing.
     """
-    call = session.get(Call, call_id, populate_existing=True)
-    if call is None or Status(call.status) not in FINAL or call.tariff is None:
+    found = _SUMMARY.first(connection, {"call": call_id})
+    if found is None:
         return None
-    tariff, receipt = from_json(call.tariff), call.receipt
-    wallet = balances.balance(session, postings.WALLET, call.client_id or 0, tariff.currency)
-    if receipt is None:
+    call, (fault, talk_from, talk_to, balance) = found
+    if Status(call.status) not in FINAL or call.tariff is None:
+        return None
+    tariff, wallet = from_json(call.tariff), int(balance or 0)
+    if call.total is None:
         return CallSummary(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
-    so_far = continuation.so_far(session, call)
+    so_far = continuation.before(connection, call.continues_id).plus(call.subtotal())
     seconds, paid = so_far.seconds, so_far.talk + so_far.recording
-    if call.fault is not None and call.talk_from is not None and call.talk_to is not None:
-        seconds += Decimal((call.talk_to - call.talk_from) // _MICROSECOND).scaleb(-6)
+    if fault is not None and talk_from is not None and talk_to is not None:
+        seconds += Decimal((talk_to - talk_from) // _MICROSECOND).scaleb(-6)
     return CallSummary(
         seconds=whole_seconds(seconds),
         total=paid,
-        recording_fee=fee_of(tariff) if receipt.recording_pending else 0,
+        recording_fee=fee_of(tariff) if call.recording_pending else 0,
         share=paid - so_far.commission,
         wallet=wallet,
-        currency=receipt.currency,
-        network_fault=not receipt.lines,
+        currency=tariff.currency,
+        network_fault=not call.lines,
     )

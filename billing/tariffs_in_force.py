@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from taxiphone.billing.ledger import free_minutes
 from taxiphone.billing.pricing import tariff as tariffs
 from taxiphone.billing.pricing.tariff import Tariff, Terms
 from taxiphone.errors import LedgerError, NoPackageError
 from taxiphone.settings import Settings
-from taxiphone.store.models import Client, Consultant
+from taxiphone.store.models import Consultant
 
 PER_MINUTE, PACKAGE = "per_minute", "package"
 MODES = (PER_MINUTE, PACKAGE)
 
 
-def terms(settings: Settings, consultant: Consultant) -> Terms:
+class Prices(NamedTuple):
+    """The columns of a consultant (`store.models.Consultant`) that a tariff is made of."""
+
+    id: int
+    code: str
+    price_per_minute: Decimal
+    free_minutes: int
+    package_price: Decimal | None
+    package_minutes: int | None
+    commission: Decimal | None
+
+
+def terms(settings: Settings, consultant: Consultant | Prices) -> Terms:
     """Return the terms shared by all tariffs of this consultant."""
     billing = settings.billing
     return Terms(
@@ -31,23 +46,20 @@ def terms(settings: Settings, consultant: Consultant) -> Terms:
 
 
 def tariff_for(
-    session: Session,
+    connection: Connection,
     settings: Settings,
-    consultant: Consultant,
-    client: Client,
+    consultant: Consultant | Prices,
+    client_id: int,
     mode: str,
-    *,
-    free_minutes_allowed: bool = True,
 ) -> Tariff:
     """Return the tariff in force for a call of this client with this consultant.
 
     Args:
-        session: the database session, for whether the free minutes are used up.
+        connection: a connection, for whether the free minutes are used up.
         settings: the settings.
         consultant: the consultant, whose prices apply.
-        client: the client.
+        client_id: the client's id.
         mode: PER_MINUTE or PACKAGE.
-        free_minutes_allowed: if False, the tariff has no free minutes, even if they aren't used up.
 
     Raises:
         NoPackageError: the mode is PACKAGE, and the consultant offers none.
@@ -67,7 +79,7 @@ def tariff_for(
         )
     if mode != PER_MINUTE:
         raise LedgerError(f"{mode} is not a mode of a consultation; the modes are {' and '.join(MODES)}.")
-    free = consultant.free_minutes if free_minutes_allowed else 0
-    if free and free_minutes.used(session, settings, consultant, client):
+    free = consultant.free_minutes
+    if free and free_minutes.used(connection, settings, consultant.id, client_id):
         free = 0
     return tariffs.per_minute(terms(settings, consultant), consultant.price_per_minute, free_minutes=free)

@@ -16,7 +16,6 @@ from taxiphone.billing.tariffs_in_force import MODES, PACKAGE, PER_MINUTE, tarif
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say, show
 from taxiphone.directory import clients, consultants
 from taxiphone.errors import LedgerError, UsageError
-from taxiphone.store.models import Client
 
 _COLUMNS = ("seconds", "billed_seconds", "lines", "total", "commission", "consultant", "net", "VAT")
 
@@ -120,8 +119,8 @@ def _in_force(app: App, code: str, mode: str, client: str | None, *, recorded: b
             raise UsageError(f"consultant {who.code} does not allow recordings. Remove --recorded.")
         if mode == PACKAGE and who.package_price is None:
             raise UsageError(f"consultant {who.code} offers no package. Remove --mode.")
-        caller = Client(id=0) if client is None else clients.the_client(session, app.settings, client)
-        return tariff_for(session, app.settings, who, caller, mode)
+        caller = 0 if client is None else clients.the_client(session, app.settings, client).id
+        return tariff_for(session.connection(), app.settings, who, caller, mode)
 
     try:
         with app.database.reading() as session:

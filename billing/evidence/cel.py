@@ -13,10 +13,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from taxiphone.billing.pricing.talk import Event
-from taxiphone.store.models import CelRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = 10
@@ -41,6 +40,17 @@ class Row:
     note: str = ""
 
 
+class LogRow(NamedTuple):
+    """A stored row (`store.models.CelRow`)."""
+
+    file: str
+    offset: int
+    event: str
+    at: datetime
+    channel: str
+    extra: dict[str, Any]
+
+
 def parse(line: str) -> Row:
     """Parse a line without its line break.
 
@@ -61,7 +71,7 @@ def format_row(columns: Sequence[str]) -> str:
     return ",".join('"' + column.replace('"', '""') + '"' for column in columns) + "\n"
 
 
-def event_of(row: CelRow) -> Event:
+def event_of(row: LogRow) -> Event:
     """Convert a stored row to an event for `talk`."""
     bridge, cause = row.extra.get("bridge_id"), row.extra.get("hangupcause")
     return Event(

@@ -8,21 +8,26 @@ don't prove this: `bridging` is written before the talk, and `ended` may be writ
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, insert, select
 
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import two_clocks
-from taxiphone.billing.evidence.cel import event_of
+from taxiphone.billing.evidence.cel import LogRow, event_of
 from taxiphone.billing.evidence.two_clocks import Observed
 from taxiphone.billing.pricing import talk as talks
 from taxiphone.billing.pricing.talk import NO_END, Event, Talk, talk
-from taxiphone.store.calls import ALIVE, add_event, consultant_leg, talk_bridge
-from taxiphone.store.models import Call, CallEvent, CelRow
+from taxiphone.store.calls import ALIVE, consultant_leg, talk_bridge
+from taxiphone.store.prepared import Prepared
+from taxiphone.store.tables import CALL_EVENT, CEL_ROW
 from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
+
+log = logging.getLogger(__name__)
 
 BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
@@ -31,33 +36,89 @@ _AFTER = (PRICED, "ended")
 _NOTHING = "Asterisk's log has nothing about this talk: it was priced up to the last proof of it that the program has"
 _SET_BACK = timedelta(seconds=1)  # rows written out of order differ by less than this
 
-CallEvents = Sequence[CallEvent]
+
+class Legs(Protocol):
+    """The part of a call that names its legs."""
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+
+    @property
+    def client_channel(self) -> str:
+        """The unique id of the client's leg."""
+
+    @property
+    def consultant_channel(self) -> str | None:
+        """The unique id of the leg of the phone that accepted; None if none has."""
 
 
-def legs(call: Call) -> tuple[str, str]:
+class Stamp(Protocol):
+    """The part of a call event that says when it was recorded, by both clocks."""
+
+    @property
+    def at(self) -> datetime:
+        """The wall clock."""
+
+    @property
+    def monotonic_us(self) -> int:
+        """The monotonic clock."""
+
+    @property
+    def boot(self) -> str | None:
+        """The boot from which the monotonic clock counts."""
+
+
+class SeenEvent(NamedTuple):
+    """A call event (`store.models.CallEvent`)."""
+
+    what: str
+    detail: str | None
+    at: datetime
+    monotonic_us: int
+    boot: str | None
+
+
+CallEvents = Sequence[SeenEvent]
+
+_ROWS = Prepared(
+    select(*(CEL_ROW.c[name] for name in LogRow._fields))
+    .where(CEL_ROW.c.channel.in_([bindparam("client"), bindparam("consultant")]))
+    .order_by(CEL_ROW.c.id),
+    LogRow._make,
+)
+_EVENTS = Prepared(
+    select(*(CALL_EVENT.c[name] for name in SeenEvent._fields))
+    .where(CALL_EVENT.c.call_id == bindparam("call"))
+    .order_by(CALL_EVENT.c.id),
+    SeenEvent._make,
+)
+_ADD: Prepared[Any] = Prepared(insert(CALL_EVENT), tuple, ("call_id", *SeenEvent._fields))
+
+
+def legs(call: Legs) -> tuple[str, str]:
     """Return the unique ids of the client's and the consultant's leg: the phone that accepted, else the first."""
     return call.client_channel, call.consultant_channel or consultant_leg(call.id)
 
 
-def rows_of(session: Session, call: Call) -> list[CelRow]:
+def rows_of(connection: Connection, call: Legs) -> list[LogRow]:
     """Return Asterisk's rows of the call's two legs in the order in which they were read, without duplicates."""
-    rows = session.scalars(select(CelRow).where(CelRow.channel.in_(legs(call))).order_by(CelRow.id))
+    client, consultant = legs(call)
+    rows = _ROWS.all(connection, {"client": client, "consultant": consultant})
     return list({(row.event, row.at, row.channel, str(row.extra)): row for row in rows}.values())
 
 
-def call_events(session: Session, call: Call) -> CallEvents:
+def call_events(connection: Connection, call_id: str) -> CallEvents:
     """Return the call events up to the price. Later ones are ignored."""
-    events = session.scalars(
-        select(CallEvent).where(CallEvent.call_id == call.id).order_by(CallEvent.id)
-    ).all()
-    priced = next((event.id for event in events if event.what == PRICED), None)
-    return [event for event in events if priced is None or event.id <= priced]
+    events = _EVENTS.all(connection, {"call": call_id})
+    priced = next((index for index, event in enumerate(events) if event.what == PRICED), len(events))
+    return events[: priced + 1]
 
 
 def talk_of(
-    session: Session,
-    call: Call,
-    rows: Iterable[CelRow] | None = None,
+    connection: Connection,
+    call: Legs,
+    rows: Iterable[LogRow] | None = None,
     *,
     over_by: Moment | None = None,
     noted: CallEvents | None = None,
@@ -68,15 +129,15 @@ def talk_of(
     events count.
 
     Args:
-        session: the database session.
+        connection: a connection.
         call: the call.
         rows: the call's rows, if already loaded.
         over_by: a moment at which the talk was over, if that isn't recorded yet (`note_priced`).
         noted: the call's events, if already loaded.
     """
-    logged = list(rows_of(session, call) if rows is None else rows)
+    logged = list(rows_of(connection, call) if rows is None else rows)
     events = [event_of(row) for row in logged]
-    bridge, noted = talk_bridge(call.id), call_events(session, call) if noted is None else noted
+    bridge, noted = talk_bridge(call.id), call_events(connection, call.id) if noted is None else noted
     seen = _seen(noted, over_by)
     found = talk(events, *legs(call), bridge, as_written=_set_back(logged))
     if found is None:
@@ -99,37 +160,38 @@ def awaits_program(events: CallEvents) -> bool:
     return BRIDGED in names and not names & {PARTED, LEFT, *_AFTER}
 
 
-def note_priced(session: Session, call: Call, events: CallEvents, over_by: Moment) -> None:
+def note_priced(connection: Connection, call_id: str, events: CallEvents, over_by: Moment) -> None:
     """Record by both clocks a moment at which the talk was over, if the program saw a talk."""
     if any(event.boot is not None and event.what in {BRIDGING, BRIDGED} for event in events):
-        add_event(session, call.id, PRICED, when=over_by)
-        session.flush()
+        log.info("call %s: %s", call_id, PRICED)
+        event = {"at": over_by.at, "monotonic_us": over_by.monotonic_us, "boot": over_by.boot}
+        _ADD.run(connection, {"call_id": call_id, "what": PRICED, "detail": None, **event})
 
 
-def ended_ago(session: Session, call: Call) -> timedelta | None:
+def ended_ago(connection: Connection, call_id: str) -> timedelta | None:
     """Return how long ago a priced talk ended by the monotonic clock; None if that wasn't recorded since this boot."""
-    for event in reversed(call_events(session, call)):
+    for event in reversed(call_events(connection, call_id)):
         if event.what in {PARTED, PRICED} and event.boot is not None and event.boot == boot():
             return since(event)
     return None
 
 
-def in_talk(session: Session, call: Call, at: datetime) -> datetime:
+def in_talk(connection: Connection, call_id: str, at: datetime) -> datetime:
     """Convert a time of `store.types.steady` to the talk's own: the wall clock at its start plus the time since."""
-    begun = next((event for event in call_events(session, call) if event.what == BRIDGED), None)
+    begun = next((event for event in call_events(connection, call_id) if event.what == BRIDGED), None)
     if begun is None or begun.boot is None or begun.boot != boot():
         return at
     return begun.at + timedelta(microseconds=monotonic_of(at) - begun.monotonic_us)
 
 
-def steadily(event: CallEvent) -> datetime:
+def steadily(event: Stamp) -> datetime:
     """Return when an event was recorded, as `store.types.steady` of this process, or by the wall clock if unknown."""
     if event.boot is None or event.boot != boot():
         return event.at
     return steady() - timedelta(microseconds=monotonic_us() - event.monotonic_us)
 
 
-def since(event: CallEvent) -> timedelta:
+def since(event: Stamp) -> timedelta:
     """Return how long ago an event was recorded, by the monotonic clock if that was in this boot of the machine."""
     then, at = _moment(event), moment()
     same_boot = then.boot is not None and then.boot == at.boot
@@ -149,7 +211,7 @@ def _seen(events: CallEvents, over_by: Moment | None) -> Observed:
     )
 
 
-def _moment(event: CallEvent) -> Moment:
+def _moment(event: Stamp) -> Moment:
     return Moment(event.at, event.monotonic_us, event.boot)
 
 
@@ -175,7 +237,7 @@ def _as_proven(start: datetime, least: timedelta, doubt: str) -> Talk:
     )
 
 
-def _set_back(rows: list[CelRow]) -> bool:
+def _set_back(rows: list[LogRow]) -> bool:
     """Whether the wall clock was set back while the rows of one file were written."""
     latest: dict[str, datetime] = {}
     for row in sorted(rows, key=lambda row: (row.file, row.offset)):
@@ -185,17 +247,11 @@ def _set_back(rows: list[CelRow]) -> bool:
     return False
 
 
-def heard(call: Call, found: Talk) -> Talk:
+def heard(call: CallRow, found: Talk) -> Talk:
     """Return the talk up to where both sides could be heard, which is the most that is billed."""
     return talks.heard(found, until=call.heard_until, rtp_timeout=call.rtp_timeout)
 
 
-def was_dropped(call: Call, found: Talk) -> bool:
+def was_dropped(call: CallRow, found: Talk) -> bool:
     """Whether the line dropped, so that the client may continue the consultation."""
     return talks.dropped(found, fault=call.fault, silent=call.heard_until is not None)
-
-
-def was_alive(session: Session, call: Call) -> bool:
-    """Whether the program saw a talk."""
-    seen = exists().where(CallEvent.call_id == call.id, CallEvent.what == ALIVE)
-    return bool(session.execute(select(seen)).scalar_one())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger.double_entry import HOLD, KEPT, WALLET
-from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import Account, Entry
+from taxiphone.store.prepared import Prepared, driver_rows, scalar
+from taxiphone.store.tables import ACCOUNT
 
 _matches = (
     Account.kind == bindparam("kind"),
@@ -16,7 +17,25 @@ _matches = (
 )
 _KEPT = select(func.sum(Account.balance)).where(*_matches)
 _ADDED_UP = select(func.sum(Entry.amount)).join(Account, Account.id == Entry.account_id).where(*_matches)
-_LOCKED = select(Account.balance).where(*_matches).with_for_update()
+_WALLET: Prepared[int] = Prepared(
+    select(ACCOUNT.c.balance)
+    .where(
+        ACCOUNT.c.kind == WALLET,
+        ACCOUNT.c.owner == bindparam("owner"),
+        ACCOUNT.c.currency == bindparam("currency"),
+    )
+    # Entries may still refer to the account.
+    .with_for_update(key_share=True),
+    scalar,
+)
+_OPEN_WALLET = """
+    INSERT INTO account (kind, owner, currency, balance) VALUES ('wallet', ?, ?, 0) ON CONFLICT DO NOTHING"""
+_HELD = Prepared(
+    select(ACCOUNT.c.balance, ACCOUNT.c.currency).where(
+        ACCOUNT.c.kind == HOLD, ACCOUNT.c.owner == bindparam("call"), ACCOUNT.c.balance != 0
+    ),
+    tuple,
+)
 
 
 def balance(session: Session, kind: str, owner: int | str = "", currency: str | None = None) -> int:
@@ -31,12 +50,10 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
     return int(total or 0)
 
 
-def held(session: Session, call_id: str) -> tuple[int, str]:
+def held(connection: Connection, call_id: str) -> tuple[int, str]:
     """Return the amount held for a call in minor units and its currency; 0 and an empty currency if nothing is held."""
-    session.flush()
-    of_call = select(Account.balance, Account.currency).where(Account.kind == HOLD, Account.owner == call_id)
-    row = session.execute(of_call.where(Account.balance != 0)).first()
-    return (0, "") if row is None else (int(row.balance or 0), row.currency)
+    row = _HELD.first(connection, {"call": call_id})
+    return (0, "") if row is None else (int(row[0]), row[1])
 
 
 def all_balances(session: Session) -> list[tuple[str, str, str, int]]:
@@ -52,13 +69,15 @@ def all_balances(session: Session) -> list[tuple[str, str, str, int]]:
     return [(kind, owner, currency, int(amount)) for kind, owner, currency, amount in rows]
 
 
-def lock_wallet(session: Session, client_id: int, currency: str) -> int:
-    """Lock a wallet until the transaction ends, and return its balance in minor units."""
-    wallet = {"kind": WALLET, "owner": str(client_id), "currency": currency}
-    # Not through the session, which would write the unfinished row of the call now, and again later.
-    connection = session.connection()
-    amount = connection.execute(_LOCKED, wallet).scalar_one_or_none()
+def lock_wallet(connection: Connection, client_id: int, currency: str) -> int:
+    """Lock a wallet until the transaction ends, and return its balance in minor units.
+
+    Every transaction that also locks other accounts of the ledger, or free minutes, locks the wallet first. Receipts are
+    locked before it.
+    """
+    wallet = {"owner": str(client_id), "currency": currency}
+    amount = _WALLET.first(connection, wallet)
     if amount is None:
-        insert_if_new(session, Account, [{**wallet, "balance": 0}])
-        amount = connection.execute(_LOCKED, wallet).scalar_one()
+        driver_rows(connection, _OPEN_WALLET, tuple(wallet.values()))
+        amount = _WALLET.first(connection, wallet)
     return int(amount or 0)

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from taxiphone.billing import days
 from taxiphone.billing.ledger.postings import HOLD
 from taxiphone.settings import Settings
-from taxiphone.store.models import Account, Call, Client, Receipt
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import ACCOUNT, CALL, CLIENT, RECEIPT
 from taxiphone.store.types import now
+
+_LIMIT: Prepared[int | None] = Prepared(
+    select(CLIENT.c.daily_limit).where(CLIENT.c.id == bindparam("client")), scalar
+)
+_SPENT = Prepared(
+    select(func.coalesce(func.sum(RECEIPT.c.total), 0), func.coalesce(func.sum(ACCOUNT.c.balance), 0))
+    .select_from(CALL)
+    .outerjoin(RECEIPT, RECEIPT.c.call_id == CALL.c.id)
+    .outerjoin(ACCOUNT, and_(ACCOUNT.c.kind == HOLD, ACCOUNT.c.owner == CALL.c.id))
+    .where(
+        CALL.c.client_id == bindparam("client"),
+        CALL.c.arrived_at >= bindparam("begin"),
+        CALL.c.arrived_at < bindparam("end"),
+    ),
+    tuple,
+)
 
 
 def left_today(
-    session: Session, settings: Settings, client: Client, at: datetime | None = None
+    connection: Connection, settings: Settings, client_id: int, at: datetime | None = None
 ) -> int | None:
     """Return what this client may still spend today, in minor units; None without a limit.
 
@@ -25,25 +41,18 @@ def left_today(
     transaction ends.
 
     Args:
-        session: the database session.
+        connection: a connection.
         settings: the settings, for the platform's time zone.
-        client: the client.
+        client_id: the client's id.
         at: a time on the day in question; None for now.
     """
-    session.flush()
     # Most clients have no limit; this saves adding up their calls.
-    limit = session.execute(select(Client.daily_limit).where(Client.id == client.id)).scalar_one()
+    limit = _LIMIT.first(connection, {"client": client_id})
     if limit is None:
         return None
     zone = days.zone_of(settings)
     day = days.day_of(at or now(), zone)
     begin, end = days.begin_of(day, zone), days.end_of(day, zone)
-    spent = (
-        select(func.coalesce(func.sum(Receipt.total), 0), func.coalesce(func.sum(Account.balance), 0))
-        .select_from(Call)
-        .outerjoin(Receipt, Receipt.call_id == Call.id)
-        .outerjoin(Account, and_(Account.kind == HOLD, Account.owner == Call.id))
-        .where(Call.client_id == client.id, Call.arrived_at >= begin, Call.arrived_at < end)
-    )
-    charged, held = session.execute(spent).one()
-    return max(0, limit - int(charged) - int(held or 0))
+    for charged, held in _SPENT.all(connection, {"client": client_id, "begin": begin, "end": end}):
+        limit -= int(charged) + int(held)
+    return max(0, limit)

@@ -8,19 +8,24 @@ the placeholder for a value on both databases.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from taxiphone.errors import InsufficientFundsError
+from taxiphone.errors import InsufficientFundsError, LedgerError
+from taxiphone.store.prepared import driver_rows
 from taxiphone.store.types import now
 
 WALLET, HOLD, EARNINGS = "wallet", "hold", "earnings"
 KEPT = frozenset({WALLET, HOLD, EARNINGS})
 """Kinds of accounts whose balance is stored in addition to their entries."""
 _NEVER_NEGATIVE = frozenset({WALLET, HOLD})
+_LONGEST_KEY = 80
 
 _Name = tuple[str, str, str]
 
@@ -89,13 +94,39 @@ class Existing:
     numbers: list[int]
 
 
+def check_balanced(draft: Draft) -> None:
+    """Check that the changes of a draft sum to zero, over two accounts or more.
+
+    Raises:
+        LedgerError: they don't, an amount is not in minor units, or the key is too long.
+    """
+    key, changes = draft.key, draft.changes
+    if len(key) > _LONGEST_KEY:
+        raise LedgerError(
+            f"the key {key[:20]}... is longer than {_LONGEST_KEY} characters. Nothing was posted."
+        )
+    sums: dict[str, int] = defaultdict(int)
+    for change in changes:
+        if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
+            raise LedgerError(
+                f"posting {key}: {change.amount!r} is not an amount in minor units. Nothing was posted."
+            )
+        sums[change.currency] += change.amount
+    if len({change.name for change in changes}) != len(changes):
+        raise LedgerError(f"posting {key} names an account twice. Nothing was posted.")
+    if len(changes) < 2 or any(sums.values()):  # noqa: PLR2004 - double entry
+        raise LedgerError(
+            f"posting {key} does not sum to zero over two accounts or more. Nothing was posted."
+        )
+
+
 def existing(connection: Connection, drafts: Sequence[Draft]) -> Existing:
     """Read what the database has before some drafts are written."""
     names = list({change.name for draft in drafts for change in draft.changes})
     dialect = connection.dialect.name
     statement = _query(dialect, len(names), len(drafts))
     values = [part for name in names for part in name]
-    rows = _execute(connection, statement, [*values, *(draft.key for draft in drafts), len(drafts)])
+    rows = driver_rows(connection, statement, [*values, *(draft.key for draft in drafts), len(drafts)])
     accounts, balances, taken, numbers = {}, {}, [], []
     for what, number, kind, owner, currency, balance in rows:
         if what == "account":
@@ -119,22 +150,49 @@ def write(connection: Connection, drafts: Sequence[Draft], found: Existing) -> N
         sqlalchemy.exc.IntegrityError: the database refused.
     """
     _check_funds(drafts, found.balances)
-    accounts = found.accounts | _open_missing(connection, drafts, found.accounts)
     numbered = list(zip(sorted(found.numbers), drafts, strict=False))
-    # Always in the same order, so that two transactions don't deadlock.
+    # Always in the same order, so that two transactions don't deadlock: the wallet first, since whoever must know its
+    # balance before posting has locked it already (`balances.lock_wallet`).
     entries = sorted(
-        (change.name, number, change.amount) for number, draft in numbered for change in draft.changes
+        (change.kind != WALLET, change.name, number, change.amount)
+        for number, draft in numbered
+        for change in draft.changes
     )
     at = now().replace(tzinfo=None).isoformat(" ", "microseconds")
-    _insert(connection, _ENTRIES, [(number, accounts[name], amount) for name, number, amount in entries])
-    _insert(
-        connection,
-        _POSTINGS,
-        [
-            (number, draft.key, draft.kind, draft.call_id, at, draft.memo[:200], draft.reverses_id)
-            for number, draft in numbered
-        ],
-    )
+    with _all_or_nothing(connection):
+        accounts = found.accounts | _open_missing(connection, drafts, found.accounts)
+        _insert(
+            connection, _ENTRIES, [(number, accounts[name], amount) for _, name, number, amount in entries]
+        )
+        _insert(
+            connection,
+            _POSTINGS,
+            [
+                (number, draft.key, draft.kind, draft.call_id, at, draft.memo[:200], draft.reverses_id)
+                for number, draft in numbered
+            ],
+        )
+
+
+@contextmanager
+def _all_or_nothing(connection: Connection) -> Iterator[None]:
+    """Undo what was written if the block fails and its caller goes on in the same transaction.
+
+    Otherwise entries without a posting would remain, and the next posting, which gets the same number, would contain them.
+    PostgreSQL refuses everything after an error until the transaction is rolled back, so nothing is needed there.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver_rows(connection, "SAVEPOINT postings")
+    try:
+        yield
+    except BaseException:
+        with suppress(DBAPIError):  # a full disk took the savepoint too
+            driver_rows(connection, "ROLLBACK TO postings")
+            driver_rows(connection, "RELEASE postings")
+        raise
+    driver_rows(connection, "RELEASE postings")
 
 
 def _check_funds(drafts: Sequence[Draft], balances: dict[_Name, int]) -> None:
@@ -179,17 +237,7 @@ def _rows(statement: str, rows: int, columns: int) -> str:
     return statement.format(rows=", ".join([row] * rows))
 
 
-@functools.lru_cache
-def _with_placeholders(statement: str, paramstyle: str) -> str:
-    return statement if paramstyle == "qmark" else statement.replace("?", "%s")
-
-
-def _execute(connection: Connection, statement: str, values: Sequence[Any]) -> Any:
-    statement = _with_placeholders(statement, connection.dialect.paramstyle)
-    return connection.exec_driver_sql(statement, tuple(values))
-
-
-def _insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> Any:
+def _insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Insert all rows with one statement."""
     complete = _rows(statement, len(rows), len(rows[0]))
-    return _execute(connection, complete, [value for row in rows for value in row])
+    return driver_rows(connection, complete, [value for row in rows for value in row])

@@ -22,10 +22,9 @@ posting is undone by a reversal (`reverse`).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import balances, double_entry
@@ -33,7 +32,8 @@ from taxiphone.billing.ledger.double_entry import EARNINGS, HOLD, KEPT, WALLET, 
 from taxiphone.billing.ledger.keys import CallKey, Purpose, check_given, top_up_key
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.errors import LedgerError
-from taxiphone.store.models import Account, Entry, Posting
+from taxiphone.store.models import Posting
+from taxiphone.store.tables import ACCOUNT, ENTRY, POSTING
 
 __all__ = [
     "CHARGE",
@@ -61,7 +61,6 @@ __all__ = [
 COMMISSION, RECORDING_FEES, VAT = "commission", "recording_fees", "vat"
 REFUNDS, PAYOUTS, TOP_UP = "refunds", "payouts", "top_up"
 CHARGE, RELEASE, REVERSAL, REFUND = "charge", "release", "reversal", "refund"
-_LONGEST_KEY = 80
 
 
 def post(
@@ -104,7 +103,7 @@ def reverse(session: Session, key: str, new_key: str, memo: str = "") -> Posting
         raise LedgerError(f"posting {key} was reversed before, by {reversed_by}. Nothing was reversed.")
     changes = tuple(
         Change(kind, owner, currency, -amount)
-        for kind, owner, currency, amount in _entries(session, original)
+        for kind, owner, currency, amount in _entries(session.connection(), original.id)
     )
     return _post(session, Draft(new_key, REVERSAL, changes, original.call_id, memo, original.id))
 
@@ -150,15 +149,15 @@ def top_up(session: Session, client_id: int, amount_minor: int, currency: str, k
 def topped_up(session: Session, posting_key: str) -> tuple[int, str] | None:
     """Return the amount of a top-up, in minor units, and its currency; None if there is no such posting."""
     row = session.execute(
-        select(Entry.amount, Account.currency)
-        .join(Posting, Posting.id == Entry.posting_id)
-        .join(Account, Account.id == Entry.account_id)
-        .where(Posting.key == posting_key, Account.kind == WALLET)
+        select(ENTRY.c.amount, ACCOUNT.c.currency)
+        .join(POSTING, POSTING.c.id == ENTRY.c.posting_id)
+        .join(ACCOUNT, ACCOUNT.c.id == ENTRY.c.account_id)
+        .where(POSTING.c.key == posting_key, ACCOUNT.c.kind == WALLET)
     ).one_or_none()
     return None if row is None else (int(row.amount), str(row.currency))
 
 
-def hold(session: Session, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:
+def hold(connection: Connection, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:
     """Move an amount from the client's wallet into the call's hold.
 
     Raises:
@@ -169,11 +168,11 @@ def hold(session: Session, call_id: str, client_id: int, amount_minor: int, curr
             Change(WALLET, str(client_id), currency, -amount_minor),
             Change(HOLD, call_id, currency, amount_minor),
         )
-        _post_all(session, [Draft(str(CallKey(call_id, Purpose.HOLD)), "hold", changes, call_id)])
+        _post_all(connection, [Draft(str(CallKey(call_id, Purpose.HOLD)), "hold", changes, call_id)])
 
 
 def charge(
-    session: Session,
+    connection: Connection,
     key: CallKey,
     *,
     consultant_id: int,
@@ -187,7 +186,7 @@ def charge(
     """Pay a price from a call's hold. The price is `commission + consultant`, tax included.
 
     Args:
-        session: the database session.
+        connection: a connection in a transaction that writes.
         key: the posting's key.
         consultant_id: the consultant's id.
         currency: ISO 4217.
@@ -214,17 +213,17 @@ def charge(
     client_id, rest = release_to
     if rest:
         drafts.append(_release(CallKey(call_id, Purpose.RELEASE), client_id, rest, currency))
-    _post_all(session, drafts)
+    _post_all(connection, drafts)
 
 
-def release(session: Session, key: CallKey, client_id: int, amount_minor: int, currency: str) -> None:
+def release(connection: Connection, key: CallKey, client_id: int, amount_minor: int, currency: str) -> None:
     """Release a part of a call's hold to the client's wallet.
 
     Raises:
         InsufficientFundsError: the hold has less.
     """
     if amount_minor:
-        _post_all(session, [_release(key, client_id, amount_minor, currency)])
+        _post_all(connection, [_release(key, client_id, amount_minor, currency)])
 
 
 def _release(key: CallKey, client_id: int, amount: int, currency: str) -> Draft:
@@ -236,53 +235,34 @@ def _release(key: CallKey, client_id: int, amount: int, currency: str) -> Draft:
 
 
 def _post(session: Session, draft: Draft) -> Posting:
-    _post_all(session, [draft])
+    session.flush()
+    _post_all(session.connection(), [draft])
     return _get(session, draft.key)
 
 
-def _post_all(session: Session, drafts: Sequence[Draft]) -> None:
+def _post_all(connection: Connection, drafts: Sequence[Draft]) -> None:
     """Write the postings that don't exist yet: all of them, or none if one is not allowed."""
     if not drafts:
         return
     for draft in drafts:
-        _check_balanced(draft.key, draft.changes)
-    session.flush()
-    connection = session.connection()
+        double_entry.check_balanced(draft)
     existing = double_entry.existing(connection, drafts)
     for draft in drafts:
         if draft.key in existing.taken:
-            _check_same(session, draft)
+            _check_same(connection, draft)
     new = [draft for draft in drafts if draft.key not in existing.taken]
     if new:
         double_entry.write(connection, new, existing)
 
 
-def _check_same(session: Session, draft: Draft) -> None:
-    posting = _get(session, draft.key)
+def _check_same(connection: Connection, draft: Draft) -> None:
+    posting = connection.execute(
+        select(POSTING.c.id, POSTING.c.reverses_id).where(POSTING.c.key == draft.key)
+    ).one()
     entries = {(*change.name, change.amount) for change in draft.changes}
-    if {*_entries(session, posting)} != entries or posting.reverses_id != draft.reverses_id:
+    if {*_entries(connection, posting.id)} != entries or posting.reverses_id != draft.reverses_id:
         raise LedgerError(
             f"posting {draft.key} was made before with other amounts or accounts. Nothing was posted."
-        )
-
-
-def _check_balanced(key: str, changes: Sequence[Change]) -> None:
-    if len(key) > _LONGEST_KEY:
-        raise LedgerError(
-            f"the key {key[:20]}... is longer than {_LONGEST_KEY} characters. Nothing was posted."
-        )
-    sums: dict[str, int] = defaultdict(int)
-    for change in changes:
-        if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
-            raise LedgerError(
-                f"posting {key}: {change.amount!r} is not an amount in minor units. Nothing was posted."
-            )
-        sums[change.currency] += change.amount
-    if len({change.name for change in changes}) != len(changes):
-        raise LedgerError(f"posting {key} names an account twice. Nothing was posted.")
-    if len(changes) < 2 or any(sums.values()):  # noqa: PLR2004 - double entry
-        raise LedgerError(
-            f"posting {key} does not sum to zero over two accounts or more. Nothing was posted."
         )
 
 
@@ -294,11 +274,11 @@ def _find(session: Session, key: str) -> Posting | None:
     return session.execute(select(Posting).where(Posting.key == key)).scalar_one_or_none()
 
 
-def _entries(session: Session, posting: Posting) -> list[tuple[str, str, str, int]]:
-    rows = session.execute(
-        select(Account.kind, Account.owner, Account.currency, Entry.amount)
-        .join(Account, Account.id == Entry.account_id)
-        .where(Entry.posting_id == posting.id)
-        .order_by(Entry.id)
+def _entries(connection: Connection, posting_id: int) -> list[tuple[str, str, str, int]]:
+    rows = connection.execute(
+        select(ACCOUNT.c.kind, ACCOUNT.c.owner, ACCOUNT.c.currency, ENTRY.c.amount)
+        .join(ENTRY, ENTRY.c.account_id == ACCOUNT.c.id)
+        .where(ENTRY.c.posting_id == posting_id)
+        .order_by(ENTRY.c.id)
     )
     return [(kind, owner, currency, amount) for kind, owner, currency, amount in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Connection, exists, func, select
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import balances, postings
@@ -16,6 +16,7 @@ from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.pricing.tariff_price import half_up
 from taxiphone.errors import LedgerError, UsageError
 from taxiphone.store.models import Account, Call, CreditNote, Entry, Posting, Receipt
+from taxiphone.store.tables import POSTING
 
 _LONGEST_REASON = 200
 # All other accounts of a call's postings received a part of the price.
@@ -108,21 +109,23 @@ def waive_recording(session: Session, call: Call) -> int:
         return 0
     tariff = from_json(call.tariff)
     fee = fee_of(tariff)
-    postings.release(session, _recording_key(call), call.client_id or 0, fee, tariff.currency)
+    postings.release(session.connection(), _recording_key(call.id), call.client_id or 0, fee, tariff.currency)
     receipt.recording_pending = False
     session.flush()
     return fee
 
 
-def _recording_key(call: Call) -> CallKey:
+def _recording_key(call_id: str) -> CallKey:
     """The key of the posting that charges or releases the fee of a call's recording. Only one of them can be posted."""
-    return CallKey(call.id, Purpose.RECORDING)
+    return CallKey(call_id, Purpose.RECORDING)
 
 
-def fee_was_released(session: Session, call: Call) -> bool:
+def fee_was_released(connection: Connection, call_id: str) -> bool:
     """Whether the fee of the call's recording was released without having been charged."""
-    released = exists().where(Posting.key == str(_recording_key(call)), Posting.kind == postings.RELEASE)
-    return bool(session.execute(select(released)).scalar_one())
+    released = exists().where(
+        POSTING.c.key == str(_recording_key(call_id)), POSTING.c.kind == postings.RELEASE
+    )
+    return bool(connection.execute(select(released)).scalar_one())
 
 
 def refunded_whole(session: Session, call: Call) -> bool:
@@ -139,7 +142,7 @@ def lock_receipt(session: Session, call: Call) -> Receipt | None:
     return session.execute(
         select(Receipt)
         .where(Receipt.call_id == call.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).scalar_one_or_none()
 

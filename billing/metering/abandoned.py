@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from taxiphone.billing import rating
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.pricing.talk import Talk
-from taxiphone.store.calls import FINAL, Outcome, Status
-from taxiphone.store.models import Call, Receipt
+from taxiphone.billing.rating import Charged
+from taxiphone.store.calls import ALIVE, Outcome
 
 
-def finish(session: Session, call: Call, talk: Talk | None) -> Receipt | None:
+def finish(connection: Connection, call: CallRow, talk: Talk | None) -> Charged | None:
     """Price the talk up to the last proof that it continued, or close the call if there was no talk.
 
     A call that is rated or closed is left as it is.
 
     Returns:
-        the receipt; None if nothing was charged.
+        what was charged; None if there was no talk.
     """
-    if Status(call.status) in FINAL:
-        return call.receipt
     if talk is None:
-        call.outcome = call.outcome or Outcome.FAILED
-        if proof.was_alive(session, call):
-            call.review = "the program saw a talk that Asterisk's log does not have; nothing was charged"
-    return rating.rate(session, call, talk)
+        call = call._replace(outcome=call.outcome or Outcome.FAILED)
+        if any(event.what == ALIVE for event in proof.call_events(connection, call.id)):
+            call = call._replace(
+                review="the program saw a talk that Asterisk's log does not have; nothing was charged"
+            )
+    return rating.rate(connection, call, talk)

@@ -13,6 +13,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import call_row
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.metering import abandoned, call_end, unpriced
 from taxiphone.billing.metering.unpriced import DeferredCalls
@@ -101,14 +102,15 @@ class CallPricer:
         return final
 
     def _price_one(self, session: Session, call_id: str, cut_off: call_end.Rate | None) -> _Priced:
-        call = session.get_one(Call, call_id, with_for_update=True)
+        connection = session.connection()
+        call = call_row.read(connection, call_id, lock=True)
         if Status(call.status) in FINAL:
             return _Priced(final=True)
-        events = proof.call_events(session, call)
+        events = proof.call_events(connection, call_id)
         if cut_off is None and self._must_wait(call_id, events):
             return _Priced(final=False, waits=True)
-        receipt = call_end.price_if_over(session, call, cut_off, events)
-        return _Priced(final=Status(call.status) in FINAL, receipt=receipt is not None)
+        final, charged = call_end.price_if_over(connection, call, cut_off, events)
+        return _Priced(final=final, receipt=charged is not None)
 
     def _settled(self, call_id: str, priced: _Priced) -> None:
         if priced.waits:

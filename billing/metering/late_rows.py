@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import call_row
 from taxiphone.billing.corrections import FELL_SILENT, correct
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.pricing.talk import HANGUP, asked_for
@@ -34,10 +35,12 @@ def process(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _correct(session: Session, call: Call) -> None:
-    talk = proof.talk_of(session, call)
+    connection = session.connection()
+    row = call_row.read(connection, call.id)
+    talk = proof.talk_of(connection, row)
     if talk is None:
         return
-    call.dropped = proof.was_dropped(call, talk)
-    if proof.heard(call, talk).end == call.talk_to:
+    call.dropped = proof.was_dropped(row, talk)
+    if proof.heard(row, talk).end == call.talk_to:
         return
     correct(session, call, FELL_SILENT)

@@ -11,20 +11,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import Connection, exists, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import call_row
+from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.evidence.proof import talk_of
 from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import HOLD
 from taxiphone.billing.metering import abandoned
-from taxiphone.billing.rating import rate, settle_recording
+from taxiphone.billing.rating import Charged, rate, settle_recording
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.models import Account, Call, CallEvent, Receipt, Recording
+from taxiphone.store.models import Account, Call, CallEvent, Recording
 from taxiphone.store.types import now
 
 ENDED_LONG_AGO = timedelta(minutes=10)  # the meter usually takes a second
@@ -85,35 +87,36 @@ def release(session: Session, stale: Stale, *, although_talked: bool = False) ->
         the amount released, in minor units; 0 if the call doesn't exist, if they talked (unless `although_talked`), or if
         the hold is no longer stale.
     """
-    call = session.get(Call, stale.call_id, with_for_update=True, populate_existing=True)
+    call = session.get(Call, stale.call_id, with_for_update={"key_share": True}, populate_existing=True)
     if call is None or call.client_id is None or (stale.talked and not although_talked):
         return 0
     if _why(session, call, None) is None:
         return 0  # it has been priced since `find`, and the rest of the hold is still needed
     before = balances.balance(session, HOLD, call.id, stale.currency)
-    if Status(call.status) not in FINAL and (receipt := _priced(session, call)) is not None:
-        return before - receipt.total - balances.balance(session, HOLD, call.id, stale.currency)
+    connection, row = session.connection(), call_row.read(session.connection(), call.id)
+    if Status(call.status) not in FINAL and (charged := _priced(connection, row)) is not None:
+        return before - charged.total - balances.balance(session, HOLD, call.id, stale.currency)
     if Status(call.status) not in FINAL:
-        call.review = f"{stale.why[:130]}; what was held was released, and nothing was charged"
-        rate(session, call, None)
+        review = f"{stale.why[:130]}; what was held was released, and nothing was charged"
+        rate(connection, row._replace(review=review), None)
     elif call.receipt is not None and call.receipt.recording_pending:
         recording = session.get(Recording, call.id)
         ready = recording is not None and recording.status == "ready"
         settle_recording(session, call, ready=ready)
     else:
         key = CallKey(call.id, Purpose.LEFT)
-        postings.release(session, key, call.client_id, before, stale.currency)
+        postings.release(connection, key, call.client_id, before, stale.currency)
     return before - balances.balance(session, HOLD, call.id, stale.currency)
 
 
-def _priced(session: Session, call: Call) -> Receipt | None:
-    """Price a call whose talk is proven and return its receipt; None if there is no talk, or it can't be priced."""
-    talk = talk_of(session, call)
+def _priced(connection: Connection, call: CallRow) -> Charged | None:
+    """Price a call whose talk is proven; None if there is no talk, or it can't be priced."""
+    talk = talk_of(connection, call)
     if talk is None or not talk.microseconds or call.tariff is None:
         return None
     try:
-        with session.begin_nested():
-            return abandoned.finish(session, call, talk)
+        with connection.begin_nested():
+            return abandoned.finish(connection, call, talk)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError):
         # The operator wants the hold released anyway. `taxiphone call rate` shows the error.
         return None
@@ -152,4 +155,4 @@ def _talked(session: Session, call: Call) -> bool:
     bridged = exists().where(CallEvent.call_id == call.id, CallEvent.what == "bridging")
     if session.execute(select(bridged)).scalar_one():
         return True
-    return talk_of(session, call) is not None
+    return talk_of(session.connection(), call) is not None

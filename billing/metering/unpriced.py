@@ -10,14 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import call_row
 from taxiphone.billing.metering import call_end
+from taxiphone.billing.rating import Charged
 from taxiphone.errors import LedgerError, TaxiphoneError, UsageError
-from taxiphone.store.calls import FINAL, OPEN, Status
-from taxiphone.store.models import Call, Receipt
+from taxiphone.store.calls import OPEN, Status
+from taxiphone.store.models import Call
 
 log = logging.getLogger(__name__)
 
@@ -70,34 +72,34 @@ def named(call_ids: Sequence[str]) -> str:
     return ", ".join(call_ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def settle(session: Session, call: Call) -> Receipt | None:
+def settle(connection: Connection, call_id: str) -> Charged | None:
     """Try at once to price a call that is over and could not be priced.
 
     Returns:
-        the receipt; None if there was no talk and the call was closed.
+        what was charged; None if there was no talk and the call was closed.
 
     Raises:
         UsageError: it is already priced, or was closed without a talk.
         LedgerError: it is not over according to Asterisk's log, or still can't be priced. Nothing was posted.
     """
-    call = session.get_one(Call, call.id, with_for_update=True, populate_existing=True)
+    call = call_row.read(connection, call_id, lock=True)
     if call.status == Status.RATED:
         raise UsageError(f"call {call.id} is already priced. To re-rate it, add --again.")
     if call.status == Status.CLOSED:
         raise UsageError(f"nobody talked in call {call.id}, so there is nothing to price.")
     try:
-        with session.begin_nested():
-            receipt = call_end.price_if_over(session, call)
+        with connection.begin_nested():
+            final, charged = call_end.price_if_over(connection, call)
     except (TaxiphoneError, ValueError, ArithmeticError, LookupError, IntegrityError, DataError) as error:
         raise LedgerError(
             f"call {call.id} still can't be priced: {reason(error)}. Nothing was posted, and the hold stays. "
             f"To release it and charge nothing: taxiphone ledger release-holds --call {call.id}"
         ) from None
-    if Status(call.status) not in FINAL:
+    if not final:
         raise LedgerError(
             f"call {call.id} is not over by Asterisk's log (it is {call.status}). It will be priced when it is."
         )
-    return receipt
+    return charged
 
 
 class DeferredCalls:

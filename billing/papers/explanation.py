@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import continuation, facts
+from taxiphone.billing import call_row, continuation, facts
 from taxiphone.billing.evidence import proof
-from taxiphone.billing.evidence.cel import event_of
+from taxiphone.billing.evidence.cel import LogRow, event_of
 from taxiphone.billing.papers import receipts
 from taxiphone.billing.pricing.money import digits_of, from_minor
 from taxiphone.billing.pricing.settlement import settle
@@ -19,7 +19,7 @@ from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_explained import Step
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.store.calls import talk_bridge
-from taxiphone.store.models import Account, Call, CelRow, Entry, Posting, Receipt
+from taxiphone.store.models import Account, Call, Entry, Posting, Receipt
 
 _SOURCE_LOG, _SOURCE_PROGRAM = "asterisk", "program"
 
@@ -29,8 +29,9 @@ def explain(session: Session, call: Call) -> dict[str, Any]:
 
     Amounts are exact decimals. A call that is not priced has no steps.
     """
-    rows = proof.rows_of(session, call)
-    found = proof.talk_of(session, call, rows)
+    session.flush()
+    rows = proof.rows_of(session.connection(), call)
+    found = proof.talk_of(session.connection(), call, rows)
     tariff, fault = _tariff(call)
     return {
         "call": call.id,
@@ -63,7 +64,7 @@ def _tariff(call: Call) -> tuple[Tariff | None, str | None]:
         return None, str(error)
 
 
-def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
+def _events(call: Call, rows: list[LogRow]) -> list[dict[str, Any]]:
     """Return Asterisk's rows and the program's call events, ordered by time."""
     legs = dict(zip(proof.legs(call), ("client", "consultant"), strict=True))
     logged = [
@@ -91,7 +92,7 @@ def _events(call: Call, rows: list[CelRow]) -> list[dict[str, Any]]:
     return sorted([*logged, *noted], key=lambda event: event["at"])
 
 
-def _detail(call: Call, row: CelRow) -> str | None:
+def _detail(call: Call, row: LogRow) -> str | None:
     event = event_of(row)
     if row.event in {BRIDGE_ENTER, BRIDGE_EXIT}:
         return "the talk" if event.bridge == talk_bridge(call.id) else f"bridge {event.bridge}"
@@ -116,9 +117,10 @@ def _steps(session: Session, call: Call, found: Talk) -> list[dict[str, Any]]:
     receipt: Receipt | None = call.receipt
     if receipt is None:
         return []
-    known = facts.gather(session, call, found, receipt)
+    connection = session.connection()
+    known = facts.gather(connection, call_row.read(connection, call.id), found, receipt)
     settlement = settle(known)
-    names = [each.id for each in continuation.earlier(session, call)]
+    names = [each.id for each in continuation.earlier(connection, call.continues_id)]
     steps = list(explain_settlement(known, settlement, names))
     if settlement.price.total != receipt.total:
         text = "The total on the receipt differs from this calculation. Run: taxiphone ledger check"

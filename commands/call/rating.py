@@ -13,6 +13,7 @@ from taxiphone.billing.rerating import rerate
 from taxiphone.commands.call_lookup import find_call
 from taxiphone.commands.console import App, examples, json_option, pass_app, print_json, say
 from taxiphone.errors import UsageError
+from taxiphone.store.calls import Status
 
 
 @click.command(
@@ -75,11 +76,11 @@ def _rerate(app: App, call_id: str, reason: str, *, as_json: bool) -> None:
 def _rate(app: App, call_id: str, *, as_json: bool) -> None:
     def work(session: Session) -> dict[str, Any]:
         call = find_call(session, call_id)
-        receipt = unpriced.settle(session, call)
-        if receipt is None:
-            return {"call": call.id, "status": str(call.status), "total": None, "currency": None}
-        total = from_minor(receipt.total, digits_of(receipt.currency))
-        return {"call": call.id, "status": str(call.status), "total": total, "currency": receipt.currency}
+        charged = unpriced.settle(session.connection(), call.id)
+        if charged is None:
+            return {"call": call.id, "status": str(Status.CLOSED), "total": None, "currency": None}
+        total = from_minor(charged.total, digits_of(charged.currency))
+        return {"call": call.id, "status": str(Status.RATED), "total": total, "currency": charged.currency}
 
     row = app.database.do(work)
     if as_json:

@@ -90,7 +90,7 @@ class House:
             session.add(call)
             session.flush()
             if accept:
-                holds.accept(session, self.settings, call)
+                holds.accept(session.connection(), self.settings, call.id)
             if recorded:
                 session.add(Recording(call_id=call_id, status="asked", wav=f"{call_id}.wav"))
 

@@ -57,7 +57,7 @@ def go_on(house: Any, cut: str, *, recorded: bool = False, accept: bool = True, 
         call.continues_id, call.recording_asked = cut, recorded
         session.flush()
         if accept:
-            holds.accept(session, house.settings, call)
+            holds.accept(session.connection(), house.settings, call.id)
             call.status = Status.TALKING
         if recorded:
             session.add(Recording(call_id=call_id, status="asked", wav=f"{call_id}.wav"))
@@ -163,7 +163,7 @@ def test_the_package_is_not_paid_twice_and_goes_on_per_minute_after_its_end(hous
     assert [line["what"] for line in call.receipt.lines] == ["fee", "included", "talk", "earlier"]
     assert house.balance(postings.WALLET, 1) == 20_000 - 6155
     assert house.balance(postings.EARNINGS, 1) == 6155 - 1847  # 30 % of 61.55 is 18.465
-    due = house.database.read(lambda s: call_summary(s, second))
+    due = house.database.read(lambda s: call_summary(s.connection(), second))
     # Of the whole consultation, as it is told to both.
     assert (due.seconds, due.total, due.share, due.network_fault) == (3660, 6155, 6155 - 1847, False)
 
@@ -216,7 +216,7 @@ def test_a_part_that_could_not_be_heard_counts_nothing_and_may_go_on(house: Any)
     assert first.dropped
     second = go_on(house, call_id)
     assert talk(house, second, "120", cause=NORMAL).receipt.total == 155
-    due = house.database.read(lambda s: call_summary(s, second))
+    due = house.database.read(lambda s: call_summary(s.connection(), second))
     assert due.seconds == 120
 
 
@@ -267,7 +267,7 @@ def test_what_was_agreed_at_first_holds_though_the_consultant_is_dearer_now(hous
 
 def test_the_answer_names_what_was_talked_before_and_is_the_same_when_asked_again(house: Any) -> None:
     second = go_on(house, begin(house, "59.5"))
-    again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, second)))
+    again = house.database.do(lambda s: holds.accept(s.connection(), house.settings, second))
     assert (again.talked_seconds, again.max_seconds) == (60, house.get(second).max_seconds)
     assert house.balance(postings.WALLET, 1) + house.balance(postings.HOLD, second) == 20_000 - 155
     assert house.problems() == []
@@ -294,7 +294,7 @@ def test_only_one_of_two_concurrent_calls_continues_the_talk(house: Any) -> None
     def accept(call_id: str) -> str:
         gate.wait()
         try:
-            house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+            house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
         except LedgerError as error:
             return type(error).__name__
         return "accepted"
@@ -367,7 +367,7 @@ def test_a_talk_that_drops_anywhere_costs_what_it_costs_in_one_piece(house: Any,
                 call = session.get_one(Call, call_id)
                 call.continues_id = before
                 session.flush()
-                holds.accept(session, house.settings, call)
+                holds.accept(session.connection(), house.settings, call.id)
                 call.status = Status.TALKING
 
             house.database.do(accept)

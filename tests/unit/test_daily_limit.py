@@ -28,7 +28,7 @@ def limit(house: Any, client: int, minor: int | None) -> None:
 
 def left(house: Any, client: int = 1, at: datetime | None = None) -> int | None:
     found: int | None = house.database.read(
-        lambda s: daily_limit.left_today(s, house.settings, s.get_one(Client, client), at)
+        lambda s: daily_limit.left_today(s.connection(), house.settings, client, at)
     )
     return found
 
@@ -42,7 +42,7 @@ def offered(house: Any, consultant: int = 1) -> Any:
 
 
 def accept(house: Any, call_id: str) -> Any:
-    return house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    return house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
 
 
 def talk(house: Any, call_id: str, seconds: str) -> None:

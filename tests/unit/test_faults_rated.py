@@ -40,7 +40,7 @@ def talked(house: Any, call_id: str, seconds: str = "60", *, cause: int = 16) ->
 
 
 def due(house: Any, call_id: str) -> CallSummary | None:
-    found: CallSummary | None = house.database.read(lambda s: call_summary(s, call_id))
+    found: CallSummary | None = house.database.read(lambda s: call_summary(s.connection(), call_id))
     return found
 
 

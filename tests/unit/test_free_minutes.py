@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from taxiphone.billing import holds
+from taxiphone.billing import call_row, holds
 from taxiphone.billing.ledger import free_minutes
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff_json import from_json
 from taxiphone.billing.rating import rate
 from taxiphone.settings_sections import Billing
-from taxiphone.store.models import Call, Client, Consultant, FreeMinutes
+from taxiphone.store.models import Call, Consultant, FreeMinutes
 from taxiphone.store.types import now
 
 
@@ -28,7 +28,7 @@ def talked(milliseconds: int) -> Talk:
 def end(house: Any, call_id: str, milliseconds: int | None) -> int:
     """Price the call and return the price in cents."""
     talk = None if milliseconds is None else talked(milliseconds)
-    house.database.do(lambda s: rate(s, s.get_one(Call, call_id), talk))
+    house.database.do(lambda s: rate(s.connection(), call_row.read(s.connection(), call_id), talk))
     assert house.problems() == []
     receipt = house.get(call_id).receipt
     return 0 if receipt is None else int(receipt.total)
@@ -168,7 +168,7 @@ def test_of_calls_accepted_at_the_same_moment_one_gets_the_free_minutes(house: A
 
     def accept(call_id: str) -> int:
         gate.wait()
-        accepted = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+        accepted = house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
         return int(accepted.tariff.free_seconds)
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -182,10 +182,10 @@ def test_a_second_claim_is_refused(house: Any) -> None:
     first, second = house.call(client, consultant), house.call(client, consultant, accept=False)
 
     def work(session: Any) -> None:
-        who = session.get_one(Consultant, consultant), session.get_one(Client, client)
-        assert free_minutes.used(session, house.settings, *who)
-        assert not free_minutes.claim(session, house.settings, session.get_one(Call, second))
-        assert free_minutes.claim(session, house.settings, session.get_one(Call, first))
+        connection, who = session.connection(), {"consultant_id": consultant, "client_id": client}
+        assert free_minutes.used(connection, house.settings, **who)
+        assert not free_minutes.claim(connection, house.settings, second, **who)
+        assert free_minutes.claim(connection, house.settings, first, **who)
 
     house.database.do(work)
 

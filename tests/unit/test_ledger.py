@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from taxiphone.billing import holds
 from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
@@ -50,6 +51,21 @@ def test_a_top_up_without_a_usable_key_is_refused(house: Any, key: str) -> None:
     with pytest.raises(UsageError, match="a key is one line"):
         house.database.do(lambda s: postings.top_up(s, client, 2000, "EUR", key))
     assert house.balance("wallet", client) == 0
+
+
+def test_a_posting_that_failed_leaves_no_entries_for_the_next_one(sqlite_house: Any) -> None:
+    """Its number is given to the next posting, which would otherwise contain the entries too."""
+    client = sqlite_house.client()
+
+    def work(session: Any) -> None:
+        with pytest.raises(IntegrityError):
+            postings.hold(session.connection(), "261122-nosuch", client, 100, "EUR")
+        postings.top_up(session, client, 5, "EUR", "second")
+
+    sqlite_house.database.do(work)
+    assert sqlite_house.balance("wallet", client) == 10_005
+    assert sqlite_house.balance("hold", "261122-nosuch") == 0
+    assert sqlite_house.problems() == []
 
 
 @pytest.mark.parametrize(
@@ -223,7 +239,7 @@ def test_of_many_calls_accepted_at_once_only_those_that_the_wallet_pays_for_are_
     def accept(call_id: str) -> bool:
         gate.wait()
         try:
-            house.database.do(lambda s: holds.accept(s, settings, s.get_one(Call, call_id)))
+            house.database.do(lambda s: holds.accept(s.connection(), settings, call_id))
         except InsufficientFundsError:
             return False
         return True
@@ -239,14 +255,14 @@ def test_a_call_that_is_over_holds_nothing(house: Any) -> None:
     call_id = house.call(client, consultant, accept=False)
     house.database.do(lambda s: setattr(s.get_one(Call, call_id), "status", "closed"))
     with pytest.raises(LedgerError, match="over already"):
-        house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+        house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
     assert house.balance("wallet", client) == 10_000
 
 
 def test_accepting_the_same_call_again_holds_nothing_more(house: Any) -> None:
     client, consultant = house.client(), house.consultant()
     call_id = house.call(client, consultant)
-    again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    again = house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
     assert again.max_seconds == house.get(call_id).max_seconds
     assert house.balance("wallet", client) + house.balance("hold", call_id) == 10_000
 
@@ -255,7 +271,7 @@ def test_the_tariff_of_an_accepted_call_does_not_follow_a_new_price(house: Any) 
     client, consultant = house.client(), house.consultant()
     call_id = house.call(client, consultant)
     house.database.do(lambda s: setattr(s.get_one(Consultant, consultant), "price_per_minute", Decimal(9)))
-    again = house.database.do(lambda s: holds.accept(s, house.settings, s.get_one(Call, call_id)))
+    again = house.database.do(lambda s: holds.accept(s.connection(), house.settings, call_id))
     assert again.tariff.segments[0].price_per_minute == Decimal("1.55")
 
 

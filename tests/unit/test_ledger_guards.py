@@ -116,7 +116,7 @@ def test_the_cost_of_a_posting_does_not_grow_with_the_accounts(house: Any, accou
         statements.append((statement, parameters))
 
     def work(session: Any) -> None:
-        balances.lock_wallet(session, 1, "EUR")
+        balances.lock_wallet(session.connection(), 1, "EUR")
         postings.top_up(session, 1, 5, "EUR", "second")
 
     house.database.do(work)

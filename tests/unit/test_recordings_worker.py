@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.call_record import CallRecord
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
+from taxiphone.billing import call_row
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate
 from taxiphone.recordings import keeping
@@ -66,7 +67,9 @@ class Studio:
             complete=True,
         )
         found = talk if seconds else None
-        self.house.database.do(lambda session: rate(session, session.get_one(Call, call_id), found))
+        self.house.database.do(
+            lambda session: rate(session.connection(), call_row.read(session.connection(), call_id), found)
+        )
 
     def wav(self, call_id: str) -> Path:
         path: Path = self.settings.captured / f"{call_id}.wav"

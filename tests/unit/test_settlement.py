@@ -177,7 +177,7 @@ def test_a_recording_of_a_talk_that_was_not_billed_is_not_asked_for_in_the_next_
 def test_what_is_told_at_the_end_is_what_the_receipt_says_without_asterisks_rows(house: Any) -> None:
     call_id = priced(house, "83.4")
     house.database.do(lambda s: s.query(CelRow).delete())
-    due = house.database.read(lambda s: call_summary(s, call_id))
+    due = house.database.read(lambda s: call_summary(s.connection(), call_id))
     assert (due.seconds, due.total, due.share, due.wallet) == (84, 217, 152, 10_000 - 217)
 
 
@@ -185,7 +185,7 @@ def accept(house: Any, call_id: str) -> None:
     def work(session: Any) -> None:
         call = session.get_one(Call, call_id)
         call.status, call.outcome = Status.TALKING, Outcome.TALKED
-        holds.accept(session, house.settings, call)
+        holds.accept(session.connection(), house.settings, call.id)
 
     house.database.do(work)
 
@@ -269,7 +269,7 @@ def talked(house: Any, client: int, consultant: int, tariff: Any, part: Any, con
         if continues is not None and fee_paid(session, continues):
             own["recording_fee"] = "0"
         call.tariff, call.max_seconds = own, part["allowed"] or 10_000
-        postings.hold(session, call_id, client, 10_000, "EUR")
+        postings.hold(session.connection(), call_id, client, 10_000, "EUR")
         if part["silent_us"] is not None:
             call.heard_until = at + timedelta(microseconds=part["silent_us"])
         call.fault = part["fault"]

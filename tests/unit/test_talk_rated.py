@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from taxiphone.billing import call_row
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate, settle_recording
 from taxiphone.settings_sections import Billing
@@ -21,7 +22,7 @@ def talked(seconds: str) -> Talk:
 
 
 def rated(house: Any, call_id: str, talk: Talk | None) -> Call:
-    house.database.do(lambda s: rate(s, s.get_one(Call, call_id), talk))
+    house.database.do(lambda s: rate(s.connection(), call_row.read(s.connection(), call_id), talk))
     call: Call = house.get(call_id)
     assert house.problems() == []
     return call

@@ -62,7 +62,7 @@ async def go_on(call, first, price="1.55"):
     await call.consultant.hang_up()
     bill = await talks.priced(call)
     assert bill.call.continues_id == first.call.id
-    due = call.platform.database.do(lambda session: call_summary(session, call.call_id))
+    due = call.platform.database.do(lambda session: call_summary(session.connection(), call.call_id))
     assert due.seconds == math.ceil(first.talked + bill.talked)
     await call.hears("consultant-hung-up")
     await call.hears(call.speech.talk_lasted(due.seconds))
