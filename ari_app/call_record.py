@@ -6,46 +6,34 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, exists, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
+from taxiphone.ari_app.begin_ringing import OTHERS_IN_PROGRESS, begin_ringing
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.ari_app.ordered_writes import OrderedWrites
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import balances, postings
-from taxiphone.directory import clients, consultants, dids
+from taxiphone.directory import dids, lookup
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import ALIVE, IN_PROGRESS, Noted, Outcome, Status
+from taxiphone.store.calls import ALIVE, Noted, Outcome, Status
 from taxiphone.store.models import Call, CallEvent, Client, Consultant, Did
+from taxiphone.store.sessions import in_session
 from taxiphone.store.types import Moment, moment, now
 
 log = logging.getLogger(__name__)
 
 # The hot path of a call uses the tables; the ORM's sessions take several times as long.
 _CALL, _EVENT = cast(Table, Call.__table__), cast(Table, CallEvent.__table__)
-_WHO = select(_CALL.c.client_id, _CALL.c.consultant_id).where(_CALL.c.id == bindparam("call"))
-# Other calls of a client that are in progress.
-_OTHERS = select(func.count()).where(
-    _CALL.c.client_id == bindparam("client"),
-    _CALL.c.outcome.is_(None),
-    _CALL.c.status.in_(IN_PROGRESS),
-    _CALL.c.id != bindparam("call"),
-)
-_OTHERS_RINGING = _OTHERS.where(_CALL.c.status == Status.RINGING)
-_ENGAGED = select(
-    exists().where(
-        _CALL.c.consultant_id == bindparam("consultant"),
-        _CALL.c.status.in_((Status.RINGING, Status.ACCEPTED, Status.TALKING)),
-        _CALL.c.outcome.is_(None),
-        _CALL.c.id != bindparam("call"),
-    )
-)
+_INSERT = insert(_CALL)
+_BY_CHANNEL = select(_CALL.c.id).where(_CALL.c.client_channel == bindparam("channel"))
 
 
 @dataclass(frozen=True)
@@ -104,20 +92,17 @@ class CallRecord:
         readings = dids.readings(self._settings, dialled)
         arrived = self._arrived
 
-        def work(session: Session) -> Parties:
-            number, did = dids.did_of(session, readings, dialled)
-            client = clients.client_calling(session, caller.number)
+        def work(connection: Connection) -> Parties:
+            number, did = lookup.dialled(connection, readings, dialled)
+            client = lookup.client_calling(connection, caller.number)
             language = (client or did or self._settings.platform).language
-            connection = session.connection()
             # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
-            existing = connection.execute(
-                select(_CALL.c.id).where(_CALL.c.client_channel == channel)
-            ).scalar()
+            existing = connection.execute(_BY_CHANNEL, {"channel": channel}).scalar()
             if existing is not None:
                 connection.execute(delete(_EVENT).where(_EVENT.c.call_id == existing))
                 connection.execute(delete(_CALL).where(_CALL.c.id == existing))
             connection.execute(
-                insert(_CALL),
+                _INSERT,
                 {
                     "id": self._id,
                     "status": Status.RECEIVED,
@@ -134,11 +119,11 @@ class CallRecord:
                 events.append(Noted("caller hidden", caller.hidden, arrived))
             if client is not None:
                 events.append(Noted("identified", client.code, arrived))
-            calls.add_events(session, self._id, events)
-            too_many = client is not None and self._too_many(session, client)
+            calls.add_events(connection, self._id, events)
+            too_many = client is not None and self._too_many(connection, client)
             return Parties(language, did, client, did.consultant if did else None, too_many)
 
-        return await self._database.run(work)
+        return await self._database.write(work)
 
     async def signed_in(self, client: Client) -> None:
         """Record which client has signed in by PIN."""
@@ -151,34 +136,20 @@ class CallRecord:
 
     async def too_many(self, client: Client) -> bool:
         """Return whether the client has as many other calls in progress as are allowed at once."""
-        return await self._database.query(lambda session: self._too_many(session, client))
+        return await self._database.fetch(lambda connection: self._too_many(connection, client))
 
-    def _too_many(self, session: Session, client: Client) -> bool:
+    def _too_many(self, connection: Connection, client: Client) -> bool:
         mine = {"call": self._id, "client": client.id}
-        others = session.connection().execute(_OTHERS, mine).scalar_one()
+        others = connection.execute(OTHERS_IN_PROGRESS, mine).scalar_one()
         return others >= self._settings.call.most_calls_per_client
 
-    async def begin_ringing(self) -> Outcome | None:
-        """Set the status to ringing; returns an outcome instead if the consultant can't be rung now."""
-
-        def work(session: Session) -> Outcome | None:
-            connection, mine = session.connection(), {"call": self._id}
-            client, consultant_id = connection.execute(_WHO, mine).one()
-            ringing = connection.execute(_OTHERS_RINGING, {**mine, "client": client}).scalar_one()
-            if ringing >= self._settings.call.most_ringing_per_client:
-                return Outcome.TOO_MANY_CALLS
-            # Locked, so that of two simultaneous calls one sees the other.
-            consultant = session.get_one(Consultant, consultant_id, with_for_update=True)
-            if not consultants.takes_calls(consultant, now()):
-                return Outcome.UNAVAILABLE
-            if connection.execute(_ENGAGED, {**mine, "consultant": consultant_id}).scalar_one():
-                calls.add_event(session, self._id, "engaged")
-                return Outcome.BUSY
-            calls.step(session, self._id, Status.RINGING)
-            calls.add_event(session, self._id, "consultant is free")
-            return None
-
-        return await self._writes.run(work)
+    async def begin_ringing(self, consultant: Consultant) -> list[str] | Outcome:
+        """Set the status to ringing; return the phones to ring, or an outcome if the consultant can't be rung now."""
+        ringing = await self._writes.run(
+            lambda connection: begin_ringing(connection, self._settings, self._id, consultant)
+        )
+        ringing.report(self._id, consultant)
+        return ringing.phones if ringing.outcome is None else ringing.outcome
 
     async def accepted(self, *, recorded: bool, channel: str, continues: str | None) -> holds.Accepted:
         """The consultant has accepted: copy the tariff, hold the credit, and register the recording.
@@ -192,9 +163,9 @@ class CallRecord:
             InsufficientFundsError: the wallet or the client's limit is no longer sufficient; nothing was written.
         """
 
-        def work(session: Session) -> holds.Accepted:
+        def work(connection: Connection) -> holds.Accepted:
             calls.step(
-                session,
+                connection,
                 self._id,
                 Status.ACCEPTED,
                 consultant_channel=channel,
@@ -202,18 +173,19 @@ class CallRecord:
                 recording_asked=recorded,
                 rtp_timeout=self._settings.call.rtp_timeout_seconds,
             )
-            accepted = holds.accept(session.connection(), self._settings, self._id)
+            accepted = holds.accept(connection, self._settings, self._id)
             if recorded:
-                call = self._row(session)
-                capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
-            calls.add_event(session, self._id, "accepted")
+                in_session(self._ask_for_recording)(connection)
+            calls.add_event(connection, self._id, "accepted")
             return accepted
 
         return await self._writes.run(work)
 
     async def bridged(self, when: Moment) -> None:
         """Record when both had entered the bridge."""
-        await self._writes.run(lambda session: calls.add_event(session, self._id, proof.BRIDGED, when=when))
+        await self._writes.run(
+            lambda connection: calls.add_event(connection, self._id, proof.BRIDGED, when=when)
+        )
 
     async def over(
         self,
@@ -232,22 +204,23 @@ class CallRecord:
             parted: when the first leg left the bridge, or was about to be taken out of it; None if that is unknown.
         """
 
-        def work(session: Session) -> None:
-            calls.step(session, self._id, Status.OVER, fault=fault)
-            call = self._row(session)
-            if heard_until is not None:
-                call.heard_until = proof.in_talk(session.connection(), self._id, heard_until)
+        def work(connection: Connection) -> None:
+            calls.step(connection, self._id, Status.OVER, fault=fault)
             if fault or heard_until:
-                # The meter learns the end of a talk from Asterisk's log, and may have priced it already.
-                session.flush()
-                corrections.correct(
-                    session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT
-                )
+                in_session(partial(self._correct, fault=fault, heard_until=heard_until))(connection)
             if parted is not None:
-                calls.add_event(session, self._id, proof.PARTED, when=parted)
-            calls.add_event(session, self._id, "left", why)
+                calls.add_event(connection, self._id, proof.PARTED, when=parted)
+            calls.add_event(connection, self._id, "left", why)
 
         await self._writes.run(work)
+
+    def _correct(self, session: Session, *, fault: str | None, heard_until: datetime | None) -> None:
+        """Correct a price: the meter learns the end of a talk from Asterisk's log, and may have priced it already."""
+        call = self._row(session)
+        if heard_until is not None:
+            call.heard_until = proof.in_talk(session.connection(), self._id, heard_until)
+            session.flush()
+        corrections.correct(session, call, corrections.NOT_HEARD if fault else corrections.FELL_SILENT)
 
     async def ended(self, outcome: Outcome) -> None:
         """Record that all legs are hung up. The meter decides on the price. Nobody on the line waits for this write."""
@@ -262,7 +235,9 @@ class CallRecord:
             packets: the packets that had come from the client and from the consultant a moment before.
         """
         detail = f"packets {packets[0]} {packets[1]}"
-        await self._writes.run(lambda session: calls.add_event(session, self._id, ALIVE, detail, when=when))
+        await self._writes.run(
+            lambda connection: calls.add_event(connection, self._id, ALIVE, detail, when=when)
+        )
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
@@ -276,13 +251,13 @@ class CallRecord:
 
     def _step_of(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object
-    ) -> Callable[[Session], None]:
+    ) -> Callable[[Connection], None]:
         when = moment()
 
-        def work(session: Session) -> None:
+        def work(connection: Connection) -> None:
             if status is not None or columns:
-                calls.step(session, self._id, status, **columns)
-            calls.add_event(session, self._id, what, detail, when=when)
+                calls.step(connection, self._id, status, **columns)
+            calls.add_event(connection, self._id, what, detail, when=when)
 
         return work
 
@@ -291,6 +266,10 @@ class CallRecord:
         return await self._database.query(
             lambda session: balances.balance(session, postings.WALLET, client.id)
         )
+
+    def _ask_for_recording(self, session: Session) -> None:
+        call = self._row(session)
+        capture.ask(session, call, keeping.last_day(self._settings, call.arrived_at))
 
     def _row(self, session: Session) -> Call:
         # Locked: the meter may be finishing this very call.

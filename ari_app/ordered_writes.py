@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.store import calls
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_NOTE_SECONDS = 0.1
+_NOTE_SECONDS = 0.5
 
 
 class OrderedWrites:
@@ -48,7 +48,7 @@ class OrderedWrites:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_NOTE_SECONDS, self._write_noted)
 
-    async def run(self, work: Callable[[Session], Result]) -> Result:
+    async def run(self, work: Callable[[Connection], Result]) -> Result:
         """Do work in a transaction, after what was noted before it.
 
         Raises:
@@ -59,14 +59,14 @@ class OrderedWrites:
             await asyncio.wait(self._writing)
         return await self._write(work)
 
-    async def run_to_the_end(self, work: Callable[[Session], Result]) -> Result:
+    async def run_to_the_end(self, work: Callable[[Connection], Result]) -> Result:
         """Do the call's last work, after all other writes and without a time-out.
 
         Raises:
             SQLAlchemyError: the database refused.
         """
         await self._database.settled()
-        return await self._database.run_to_the_end(self._after(*self._take(), work))
+        return await self._database.write_to_the_end(self._after(*self._take(), work))
 
     def _write_noted(self) -> None:
         self._timer = None
@@ -80,10 +80,10 @@ class OrderedWrites:
         except SQLAlchemyError as error:
             log.warning("call %s: a call event could not be written: %s", self._id, error)
 
-    async def _write(self, work: Callable[[Session], Result]) -> Result:
+    async def _write(self, work: Callable[[Connection], Result]) -> Result:
         events, columns = self._take()
         try:
-            return await self._database.run(self._after(events, columns, work))
+            return await self._database.write(self._after(events, columns, work))
         except SQLAlchemyError:
             self._events, self._columns = events + self._events, columns | self._columns
             raise
@@ -97,13 +97,13 @@ class OrderedWrites:
         return taken
 
     def _after(
-        self, events: list[Noted], columns: dict[str, object], work: Callable[[Session], Result]
-    ) -> Callable[[Session], Result]:
-        def all_of_it(session: Session) -> Result:
+        self, events: list[Noted], columns: dict[str, object], work: Callable[[Connection], Result]
+    ) -> Callable[[Connection], Result]:
+        def all_of_it(connection: Connection) -> Result:
             if columns:
-                calls.step(session, self._id, None, **columns)
+                calls.step(connection, self._id, None, **columns)
             if events:
-                calls.add_events(session, self._id, events)
-            return work(session)
+                calls.add_events(connection, self._id, events)
+            return work(connection)
 
         return all_of_it

@@ -19,6 +19,7 @@ from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import ALIVE
 from taxiphone.store.models import Call, CallEvent, Client, Consultant
+from taxiphone.store.sessions import in_session
 
 RECORDING_PAUSED, RECORDING_RESUMED = "recording paused", "recording resumed"
 """Call events: the recording was paused by key, or resumed."""
@@ -68,7 +69,7 @@ async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, ca
         began = _latest(session, call_id, proof.BRIDGED, proof.BRIDGING)
         changed = _latest(session, call_id, RECORDING_PAUSED, RECORDING_RESUMED)
         packets = _packets(session, call_id)
-        calls.add_event(session, call_id, "taken over")
+        calls.add_event(session.connection(), call_id, "taken over")
         return TakenOver(
             client=call.client,
             consultant=call.consultant,
@@ -80,7 +81,7 @@ async def talk_in_progress(settings: Settings, database: DatabaseWithTimeout, ca
             packets=packets,
         )
 
-    return await database.run_to_the_end(work)
+    return await database.write_to_the_end(in_session(work))
 
 
 def _latest(session: Session, call_id: str, *kinds: str) -> CallEvent | None:

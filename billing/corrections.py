@@ -16,8 +16,8 @@ from taxiphone.billing.ledger import refunds
 from taxiphone.billing.rerating import rerate, settle_again
 from taxiphone.errors import LedgerError
 from taxiphone.store.calls import Status
-from taxiphone.store.database import raced
 from taxiphone.store.models import Call
+from taxiphone.store.retrying import raced
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from typing import Unpack
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import consultant_fields, saving, validation
+from taxiphone.directory import consultant_fields, lookup, saving, validation
 from taxiphone.directory.consultant_fields import ConsultantFields, ConsultantOptions
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import Outcome
-from taxiphone.store.models import Call, Client, Consultant, ConsultantPhone
+from taxiphone.store.models import Call, Client, Consultant
 
 
 def consultant_by_code(session: Session, code: str) -> Consultant | None:
@@ -50,15 +50,14 @@ def last_consultant(session: Session, client: Client) -> Consultant | None:
     )
 
 
-def phones(session: Session, consultant: Consultant) -> list[str]:
-    """Return the consultant's phones (E.164) in their order."""
-    further = select(ConsultantPhone.number).where(ConsultantPhone.consultant_id == consultant.id)
-    return [consultant.phone, *session.scalars(further.order_by(ConsultantPhone.position))]
-
-
 def takes_calls(consultant: Consultant, at: datetime) -> bool:
     """Tell whether the consultant is available and not paused at that time. A pause excludes its end."""
-    return consultant.available and (consultant.paused_until is None or consultant.paused_until <= at)
+    return is_free(consultant.available, consultant.paused_until, at)
+
+
+def is_free(available: bool, paused_until: datetime | None, at: datetime) -> bool:
+    """Tell the same from the columns of the consultant's row."""
+    return available and (paused_until is None or paused_until <= at)
 
 
 def pause(session: Session, consultant_id: int, until: datetime) -> None:
@@ -137,7 +136,7 @@ def set_consultant(
     all_phones = consultant_fields.phones_after(
         session,
         settings,
-        phones(session, consultant),
+        lookup.phones(session.connection(), consultant),
         first=changes.get("phone"),
         more=more_phones,
         gone=remove_phones,

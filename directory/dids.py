@@ -6,12 +6,9 @@ Every function works in the caller's transaction. Functions that change somethin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from sqlalchemy.orm import Session
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
-
-from taxiphone.directory import numbers, ownership, saving, validation
+from taxiphone.directory import lookup, numbers, ownership, saving, validation
 from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
@@ -30,27 +27,8 @@ def readings(settings: Settings, text: str) -> list[str]:
 
 
 def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
-    """Return the dialled number and the platform's number, if it is one; see `did_of`."""
-    return did_of(session, readings(settings, text), text)
-
-
-def did_of(session: Session, readings: Sequence[str], text: str) -> tuple[str, Did | None]:
-    """Return the dialled number, in E.164 if possible, and the platform's number with its consultant, if it is one.
-
-    If the digits sent by the carrier are ambiguous, a reading that is a number of the platform is preferred.
-
-    Args:
-        session: a session.
-        readings: what the number can mean (`readings`).
-        text: the number as the carrier sent it.
-    """
-    found = session.scalars(
-        select(Did).where(Did.number.in_(readings)).options(joinedload(Did.consultant))
-    ).all()
-    if found:
-        likeliest = min(found, key=lambda each: readings.index(each.number))
-        return likeliest.number, likeliest
-    return readings[0] if readings else text, None
+    """Return the dialled number and the platform's number, if it is one; see `lookup.dialled`."""
+    return lookup.dialled(session.connection(), readings(settings, text), text)
 
 
 def add_number(

@@ -163,7 +163,7 @@ def add_number(session: Session, settings: Settings, client_id: int, number: str
     ):
         return False
     # Another call may be adding it at the same time. The first one gets it.
-    insert_if_new(session, ClientNumber, [{"number": number, "client_id": client_id}])
+    insert_if_new(session.connection(), ClientNumber, [{"number": number, "client_id": client_id}])
     owner = session.scalar(select(ClientNumber.client_id).where(ClientNumber.number == number))
     return owner == client_id
 
@@ -214,7 +214,9 @@ def _count_failure(session: Session, settings: Settings, keys: list[str]) -> boo
     """Count a failure for each key; return False without counting if one of them is locked out by now."""
     # This locks the rows until the end of the transaction, including existing ones.
     for key in keys:
-        insert = insert_of(session)(cast(Table, SignIn.__table__)).values(key=key, failures=0, last_at=now())
+        insert = insert_of(session.connection())(cast(Table, SignIn.__table__)).values(
+            key=key, failures=0, last_at=now()
+        )
         session.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"key": key}))
     at = now()
     if _locked_out(session, keys, at):

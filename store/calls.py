@@ -15,8 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, insert, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, insert, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from taxiphone.store.models import Call, CallEvent
@@ -143,7 +142,7 @@ class Noted:
     when: Moment
 
 
-def step(session: Session, call_id: str, status: Status | None, **columns: object) -> None:
+def step(connection: Connection, call_id: str, status: Status | None, **columns: object) -> None:
     """Move a call to `status`, where `NEXT` allows it, and set other columns, in one statement.
 
     If the meter has finished the call in the meantime, its status stays: Asterisk's log may be read before the program's
@@ -154,7 +153,7 @@ def step(session: Session, call_id: str, status: Status | None, **columns: objec
     """
     values = {f"new_{name}": value for name, value in columns.items()}
     moved = _step(status, tuple(columns))
-    found = session.connection().execute(moved, {"call": call_id, **values}).scalar_one()
+    found = connection.execute(moved, {"call": call_id, **values}).scalar_one()
     if status is not None and found != status and Status(found) not in FINAL:
         log.error("call %s: status %r can't be followed by %r", call_id, found, status)
 
@@ -170,20 +169,20 @@ def _step(status: Status | None, columns: tuple[str, ...]) -> ReturningUpdate[st
 
 
 def add_event(
-    session: Session, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
+    connection: Connection, call_id: str, what: str, detail: str | None = None, *, when: Moment | None = None
 ) -> None:
     """Record what the program did or saw, by both clocks; `when` defaults to now."""
-    add_events(session, call_id, [Noted(what, detail, when or moment())])
+    add_events(connection, call_id, [Noted(what, detail, when or moment())])
 
 
-def add_events(session: Session, call_id: str, events: Sequence[Noted]) -> None:
+def add_events(connection: Connection, call_id: str, events: Sequence[Noted]) -> None:
     """Record what the program did or saw, in this order. The call's row must be in the database."""
     for event in events:
         if event.what != ALIVE:
             log.info(
                 "call %s: %s%s", call_id, event.what, "" if event.detail is None else f" ({event.detail})"
             )
-    session.connection().execute(
+    connection.execute(
         _ADD_EVENT,
         [
             {

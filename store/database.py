@@ -2,21 +2,16 @@
 
 All database code is synchronous; the event loop calls it with `Database.run` and `Database.query`, on threads (docs/adr/0005).
 On SQLite one thread does all writes of the process (writer.py). A transaction that the database rolled back for its own
-reasons (a deadlock, a connection lost before the commit) is done again, here and nowhere else; so the work that is passed to
-`do` and `run` must have no effect outside its session.
+reasons is done again (retrying.py), so work must have no effect outside its session or connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
 import os
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -28,6 +23,8 @@ from taxiphone.errors import SchemaError
 from taxiphone.store import versions
 from taxiphone.store.counters import Counters
 from taxiphone.store.engines import PATIENCE_SECONDS, THREADS, engines
+from taxiphone.store.retrying import until_done
+from taxiphone.store.sessions import in_session
 from taxiphone.store.writer import Lane, Priority, Writer
 
 if TYPE_CHECKING:
@@ -36,13 +33,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Key = TypeVar("Key")
 
-log = logging.getLogger(__name__)
-
-# SQLSTATEs: serialization_failure, deadlock_detected, lock_not_available. Nothing of the transaction was kept.
-_TAKEN_BACK = frozenset({"40001", "40P01", "55P03"})
-# Another process took this key, or spent this balance, between our read and our write. The next try sees it.
-_RACED = frozenset({"uq_posting_key", "uq_posting_reverses_id", "ck_account_never_negative"})
-_RACES = 3
 _ADVICE = "See [database] in taxiphone.toml."
 
 
@@ -58,8 +48,9 @@ class Database:
     """
 
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._engines, self._patience_seconds = engines(url, patience_seconds), patience_seconds
+        self._engines = engines(url, patience_seconds)
         self.sqlite = self._engines.sqlite
+        self._retry_seconds = 0.0 if self.sqlite else patience_seconds
         file = self._engines.writing.url.database
         self.file = Path(file) if self.sqlite and file else None
         self.counters = count = Counters()
@@ -103,34 +94,61 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection that only reads, for commands that must start fast. Like `reading`, but without a session.
-
-        A session needs SQLAlchemy's ORM, whose import and configuration take a third of a short command's time.
-        """
+        """Like `reading`, but without a session, whose import alone takes a third of a short command's time."""
         self.counters.read()
         with self.reader.connect() as connection:
             yield connection
 
+    # -- reading ----------------------------------------------------------------------------------------------------
+
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads."""
-        return self._until_done(work, self.reading)
+        return until_done(work, self._connected, self._retry_seconds)
 
     async def query(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only reads, on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads("read"), self.read, work)
+
+    async def fetch(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work`, which only reads, on a thread. Like `query`, but without a session, which costs more than a query."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads("read"), self.fetch_now, work)
+
+    def fetch_now(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work`, which only reads. Like `read`, but without a session."""
+        return until_done(work, self.connection, self._retry_seconds)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Session]:
+        with self.reading() as session:
+            session.connection()  # so that a database that is away is noticed before the work begins
+            yield session
 
     def _threads(self, name: str) -> ThreadPoolExecutor:
         if name not in self._pools:
             self._pools[name] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"database {name.lower()}")
         return self._pools[name]
 
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            yield connection
+        self.counters.committed()
+
     async def run(self, work: Callable[[Session], Result], priority: Priority = Priority.CALLS) -> Result:
+        """Do `work` in a transaction, without blocking the event loop; see `write`."""
+        return await self.write(in_session(work), priority)
+
+    async def write(
+        self, work: Callable[[Connection], Result], priority: Priority = Priority.CALLS
+    ) -> Result:
         """Do `work` in a transaction, without blocking the event loop.
 
         A caller that is cancelled leaves only when the work is done: what comes after it in the call's life must
         also come after it in the database.
         """
-        doing = self._begin(work, priority)
+        doing = self.begin(work, priority)
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
@@ -139,16 +157,27 @@ class Database:
                     await asyncio.wait({doing})
             raise
 
-    def _begin(self, work: Callable[[Session], Result], priority: Priority) -> asyncio.Future[Result]:
-        """Queue work. On SQLite it is done in the order in which it was queued; on PostgreSQL, several at the same time."""
+    def begin(
+        self, work: Callable[[Connection], Result], priority: Priority = Priority.CALLS
+    ) -> asyncio.Future[Result]:
+        """Queue `work`, which is done in a transaction; return a future that is done after the commit.
+
+        Cancelling the future does not take the work back. On SQLite, work is done in the order in which it was queued;
+        on PostgreSQL, several at the same time.
+        """
         loop = asyncio.get_running_loop()  # which may count what its threads do (simulate/clock.py)
         if self._writer is not None:
-            unit = cast("Callable[[], Result]", work)  # the lane adds the session
+            unit = cast("Callable[[], Result]", work)  # the lane adds the connection
             return loop.run_in_executor(Lane(self._writer, priority), unit)
         # A pool for each priority, so that housekeeping takes no thread from the calls.
-        return loop.run_in_executor(self._threads(priority.name), self._until_done, work, self.transaction)
+        threads = self._threads(priority.name)
+        return loop.run_in_executor(threads, until_done, work, self._writing, self._retry_seconds)
 
     def do(self, work: Callable[[Session], Result], priority: Priority = Priority.CALLS) -> Result:
+        """Do `work` in a transaction; see `write_now`."""
+        return self.write_now(in_session(work), priority)
+
+    def write_now(self, work: Callable[[Connection], Result], priority: Priority = Priority.CALLS) -> Result:
         """Do `work` in a transaction; retry if the database rolled it back or was away for a moment.
 
         Raises:
@@ -157,7 +186,7 @@ class Database:
         """
         if self._writer is not None:
             return self._writer.submit(work, priority).result()
-        return self._until_done(work, self.transaction)
+        return until_done(work, self._writing, self._retry_seconds)
 
     def do_each(
         self, works: Mapping[Key, Callable[[Session], Result]], priority: Priority = Priority.CALLS
@@ -171,33 +200,8 @@ class Database:
         """
         if self._writer is None:
             return {key: _outcome(partial(self.do, work, priority)) for key, work in works.items()}
-        futures = {key: self._writer.submit(work, priority) for key, work in works.items()}
+        futures = {key: self._writer.submit(in_session(work), priority) for key, work in works.items()}
         return {key: _outcome(future.result) for key, future in futures.items()}
-
-    def _until_done(
-        self, work: Callable[[Session], Result], begin: Callable[[], AbstractContextManager[Session]]
-    ) -> Result:
-        give_up = time.monotonic() + self._patience_seconds
-        for turn in itertools.count(1):
-            stage = "connecting"
-            try:
-                with begin() as session:
-                    session.connection()
-                    stage = "working"
-                    result = work(session)
-                    session.flush()
-                    stage = "committing"
-            except DBAPIError as error:
-                if self.sqlite or time.monotonic() >= give_up:
-                    raise
-                if not (turn <= _RACES and raced(error)) and not _left_nothing(error, stage):
-                    raise
-                log.info("a transaction failed and is tried again: %s", error.orig)
-            else:
-                return result
-            # Jitter, so that two transactions that collided do not collide again.
-            time.sleep(min(1.0, 0.01 * 2**turn) * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        raise AssertionError("unreachable")
 
     @property
     def name(self) -> str:
@@ -284,15 +288,3 @@ def _outcome(finish: Callable[[], Result]) -> Result | Exception:
         return finish()
     except Exception as error:  # noqa: BLE001 - the caller decides
         return error
-
-
-def raced(error: DBAPIError) -> bool:
-    """Whether another process was faster with the same posting or the same money (PostgreSQL)."""
-    return getattr(getattr(error.orig, "diag", None), "constraint_name", None) in _RACED
-
-
-def _left_nothing(error: DBAPIError, stage: str) -> bool:
-    """Whether nothing of a transaction was kept, so that it can be retried."""
-    if stage == "connecting" or getattr(error.orig, "sqlstate", None) in _TAKEN_BACK:
-        return True
-    return stage == "working" and error.connection_invalidated

@@ -15,12 +15,11 @@ from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.steps.recording import notice
 from taxiphone.billing.tariffs_in_force import PACKAGE
-from taxiphone.directory import consultants, dialling
+from taxiphone.directory import consultants
 from taxiphone.errors import AriError
 from taxiphone.settings_sections import Platform
 from taxiphone.speech.sentences import Sounds
 from taxiphone.store.calls import Outcome, consultant_leg
-from taxiphone.store.models import Consultant
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
@@ -74,12 +73,9 @@ _OUTCOMES = {
 @may_end_with(*dict.fromkeys(_OUTCOMES.values()), Outcome.TOO_MANY_CALLS)
 async def reach(call: LiveCall, request: Request) -> Reached:
     """Ring the consultant's phones in turn, or all at once, until one accepts. The client hears a ringing tone."""
-    phones = await _phones(call, request.consultant)
-    if not phones:
-        raise NoTalkError(Outcome.UNREACHABLE)
-    refusal = await call.record.begin_ringing()
-    if refusal is not None:
-        raise NoTalkError(refusal)
+    phones = await call.record.begin_ringing(request.consultant)
+    if isinstance(phones, Outcome):
+        raise NoTalkError(phones)
     at_once = request.consultant.ring_at_once
     longest = call.settings.call.phone_seconds * (1 if at_once else len(phones))
     await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _PROMPT_SECONDS))
@@ -95,20 +91,6 @@ async def reach(call: LiveCall, request: Request) -> Reached:
         call.record.note("recording refused")
         await call.say("consultant-refused-recording")
     return Reached(leg, request.recorded and answer is not Answer.NOT_RECORDED)
-
-
-async def _phones(call: LiveCall, consultant: Consultant) -> list[str]:
-    """The phones that may be rung. The directory has checked them, but the settings may have changed since."""
-    phones = await call.database.query(lambda session: consultants.phones(session, consultant))
-    refusals = {phone: dialling.refusal(phone, call.settings.platform) for phone in phones}
-    for position, phone in enumerate(phones, 1):
-        if refusals[phone] is not None:
-            log.error(
-                "call %s: phone %d of consultant %s is not rung: it %s. Change the settings, or the phone: "
-                "taxiphone consultant set %s --help",
-                *(call.id, position, consultant.code, refusals[phone], consultant.code),
-            )
-    return [phone for phone in phones if refusals[phone] is None]
 
 
 class _Ringing:

@@ -8,13 +8,12 @@ don't prove this: `bridging` is written before the talk, and `ended` may be writ
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, select
 
 from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import two_clocks
@@ -22,12 +21,10 @@ from taxiphone.billing.evidence.cel import LogRow, event_of
 from taxiphone.billing.evidence.two_clocks import Observed
 from taxiphone.billing.pricing import talk as talks
 from taxiphone.billing.pricing.talk import NO_END, Event, Talk, talk
-from taxiphone.store.calls import ALIVE, consultant_leg, talk_bridge
+from taxiphone.store.calls import ALIVE, add_event, consultant_leg, talk_bridge
 from taxiphone.store.prepared import Prepared
 from taxiphone.store.tables import CALL_EVENT, CEL_ROW
 from taxiphone.store.types import Moment, boot, moment, monotonic_of, monotonic_us, steady
-
-log = logging.getLogger(__name__)
 
 BRIDGING, BRIDGED, PARTED, PRICED = "bridging", "bridged", "parted", "priced"
 LEFT = "left"
@@ -93,7 +90,6 @@ _EVENTS = Prepared(
     .order_by(CALL_EVENT.c.id),
     SeenEvent._make,
 )
-_ADD: Prepared[Any] = Prepared(insert(CALL_EVENT), tuple, ("call_id", *SeenEvent._fields))
 
 
 def legs(call: Legs) -> tuple[str, str]:
@@ -163,9 +159,7 @@ def awaits_program(events: CallEvents) -> bool:
 def note_priced(connection: Connection, call_id: str, events: CallEvents, over_by: Moment) -> None:
     """Record by both clocks a moment at which the talk was over, if the program saw a talk."""
     if any(event.boot is not None and event.what in {BRIDGING, BRIDGED} for event in events):
-        log.info("call %s: %s", call_id, PRICED)
-        event = {"at": over_by.at, "monotonic_us": over_by.monotonic_us, "boot": over_by.boot}
-        _ADD.run(connection, {"call_id": call_id, "what": PRICED, "detail": None, **event})
+        add_event(connection, call_id, PRICED, when=over_by)
 
 
 def ended_ago(connection: Connection, call_id: str) -> timedelta | None:

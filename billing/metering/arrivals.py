@@ -13,10 +13,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import callers, clients, dids
@@ -25,6 +25,7 @@ from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import Call, CelRow
+from taxiphone.store.sessions import in_session
 from taxiphone.store.types import Moment, monotonic_us, now
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ _WHY: dict[str, tuple[Outcome, str | None]] = {
     "full": (Outcome.ALL_LINES_BUSY, None),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
+_CALL = cast(Table, Call.__table__)
+_KNOWN = select(_CALL.c.client_channel).where(
+    _CALL.c.client_channel.in_(bindparam("channels", expanding=True))
+)
 _LONGEST = 24  # characters of a number, to which the dialplan truncates it
 _SECONDS = 60  # between two log lines about refused calls
 
@@ -57,28 +62,39 @@ def without_refused(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]
     return [row for row in rows if row["linked"] not in refused], Counter(refused.values())
 
 
-def note(session: Session, settings: Settings, rows: Sequence[dict[str, Any]]) -> Counter[str]:
+def note(connection: Connection, settings: Settings, rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """Create a row for each call that has ended and has none; return the calls by the kind of their note.
 
     Args:
-        session: a session in which the log's rows have been inserted.
+        connection: a connection on which the log's rows have been inserted.
         settings: the settings.
         rows: the new rows of the log, each with its `note`.
     """
-    noted: Counter[str] = Counter()
+    ended = {
+        row["channel"]: row
+        for row in rows
+        # Only the call's first channel, because a consultant's leg has the same note.
+        if row["event"] == "CHAN_END"
+        and row["note"].partition(":")[0] in _WHY
+        and row["channel"] == row["linked"]
+    }
+    if not ended:
+        return Counter()
+    known = set(connection.execute(_KNOWN, {"channels": list(ended)}).scalars())
+    unknown = [row for channel, row in ended.items() if channel not in known]
+    if unknown:
+        in_session(lambda session: _insert_all(session, settings, unknown))(connection)
+    return Counter(row["note"].partition(":")[0] for row in unknown)
+
+
+def _insert_all(session: Session, settings: Settings, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         kind, _, numbers = row["note"].partition(":")
-        # Only the call's first channel, because a consultant's leg has the same note.
-        if row["event"] != "CHAN_END" or kind not in _WHY or row["channel"] != row["linked"]:
-            continue
-        if session.scalar(select(Call.id).where(Call.client_channel == row["channel"])) is None:
-            _insert(session, settings, row, kind, *numbers.split(":"))
-            noted[kind] += 1
-    return noted
+        _insert(session, settings, row, kind, *numbers.split(":"))
 
 
 def _insert(
-    session: Session, settings: Settings, row: dict[str, Any], kind: str, dialled: str, caller: str
+    session: Session, settings: Settings, row: Mapping[str, Any], kind: str, dialled: str, caller: str
 ) -> None:
     outcome, review = _WHY[kind]
     if kind == "in" and _caller_hung_up_at_once(session, row):
@@ -104,13 +120,13 @@ def _insert(
         "review": review,
     }
     # The application may be inserting the same call (CallRecord.received). The first one succeeds.
-    insert_if_new(session, Call, [call])
+    insert_if_new(session.connection(), Call, [call])
     if session.get(Call, call["id"]) is not None:
         logged = Moment(row["at"], monotonic_us(), None)  # the log has no monotonic clock
-        calls.add_event(session, str(call["id"]), "noted from Asterisk's log", kind, when=logged)
+        calls.add_event(session.connection(), str(call["id"]), "noted from Asterisk's log", kind, when=logged)
 
 
-def _caller_hung_up_at_once(session: Session, row: dict[str, Any]) -> bool:
+def _caller_hung_up_at_once(session: Session, row: Mapping[str, Any]) -> bool:
     """Whether the caller hung up before the call was answered, and so before the application had taken it."""
     own = select(CelRow).where(CelRow.channel == row["channel"])
     if session.scalars(own.where(CelRow.event == "ANSWER").limit(1)).first() is not None:

@@ -22,7 +22,9 @@ def note(session: Session, key: str, text: str) -> None:
     """Record a gap, once per key; `text` is one sentence for the operator."""
     if session.scalars(select(LogGap.id).where(LogGap.key == key)).first() is None:
         log.error("rows of Asterisk's event log may be lost: %s", text)
-        insert_if_new(session, LogGap, [{"key": key[:120], "text": text[:_LONGEST], "noticed_at": now()}])
+        insert_if_new(
+            session.connection(), LogGap, [{"key": key[:120], "text": text[:_LONGEST], "noticed_at": now()}]
+        )
 
 
 def find(session: Session) -> list[LogGap]:

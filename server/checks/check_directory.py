@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import consultants, dialling, numbers
+from taxiphone.directory import dialling, lookup, numbers
 from taxiphone.server.checks import check_dialled_numbers
 from taxiphone.server.checks.findings import Finding
 from taxiphone.settings import Settings
@@ -47,7 +47,7 @@ def hidden_callers(session: Session, settings: Settings) -> Iterator[Finding]:
 def phones_not_rung(session: Session, settings: Settings) -> Iterator[Finding]:
     """Find consultants' phones that the settings do not allow to be dialled."""
     for consultant in session.scalars(select(Consultant).order_by(Consultant.code)):
-        for phone in consultants.phones(session, consultant):
+        for phone in lookup.phones(session.connection(), consultant):
             refused = dialling.refusal(phone, settings.platform)
             if refused is not None:
                 yield Finding(

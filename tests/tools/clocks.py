@@ -26,6 +26,6 @@ def noted(house: Any, call_id: str, **marks: Moment) -> None:
 
     def write(session: Any) -> None:
         for what, when in marks.items():
-            calls.add_event(session, call_id, what, when=when)
+            calls.add_event(session.connection(), call_id, what, when=when)
 
     house.database.do(write)

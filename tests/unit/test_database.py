@@ -12,7 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from taxiphone import settings as settings_file
@@ -282,24 +282,20 @@ def test_an_error_of_another_kind_is_not_tried_again(postgres_database: Database
         postgres_database.do(failing(1, lambda s: s.execute(text("SELECT 1/0"))))
 
 
-def test_a_connection_that_is_lost_at_the_commit_is_not_tried_again(
-    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_is_lost_at_the_commit_is_not_tried_again(postgres_database: Database) -> None:
     tries = 0
 
     def work(session: Any) -> None:
         nonlocal tries
         tries += 1
-        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        real = session.flush
+        session.execute(text("SELECT 1"))
 
-        def flush() -> None:
-            real()
-            other = Database(postgres_database.engine.url.render_as_string(hide_password=False))
-            other.do(lambda s: s.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}))
-            other.close()
-
-        monkeypatch.setattr(session, "flush", flush)
+    @event.listens_for(postgres_database.engine, "commit")
+    def lose(connection: Any) -> None:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        other = Database(postgres_database.engine.url.render_as_string(hide_password=False))
+        other.do(lambda s: s.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}))
+        other.close()
 
     with pytest.raises(OperationalError):
         postgres_database.do(work)

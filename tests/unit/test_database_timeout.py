@@ -53,7 +53,7 @@ async def test_a_slow_write_is_given_up_and_still_precedes_the_final_status(data
     patient = DatabaseWithTimeout(database, seconds=0.1)
     with pytest.raises(SQLAlchemyError, match=r"did not answer in 0\.1 s"):
         await patient.run(says("late"))
-    last = asyncio.create_task(patient.run_to_the_end(says("last")))
+    last = asyncio.create_task(patient.write_to_the_end(says("last")))
     await asyncio.sleep(0)
     locked.set()
     await last

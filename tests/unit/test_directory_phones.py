@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taxiphone.directory import consultants, dids
+from taxiphone.directory import consultants, dids, lookup
 from taxiphone.errors import UsageError
 from taxiphone.store.calls import Outcome
 from taxiphone.store.models import Call, Client, Consultant
@@ -16,7 +16,7 @@ FIRST, SECOND, THIRD = "+33612345678", "+33698765432", "+33144556677"
 
 def phones(house: Any) -> list[str]:
     with house.database.reading() as session:
-        return consultants.phones(session, consultants.the_consultant(session, "101"))
+        return lookup.phones(session.connection(), consultants.the_consultant(session, "101"))
 
 
 def change(house: Any, **changes: Any) -> None:

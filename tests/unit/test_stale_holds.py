@@ -92,7 +92,7 @@ def test_the_hold_of_a_call_with_a_talk_is_released_only_by_name(
     by_log, by_program = house.call(client, consultant), house.call(house.client(code="7002"), consultant)
     house.write(*house.talk(by_log)[:6])  # Asterisk died before it wrote the end
     Meter(house.settings, house.database).read_once()
-    house.database.do(lambda s: calls.add_event(s, by_program, "bridging"))
+    house.database.do(lambda s: calls.add_event(s.connection(), by_program, "bridging"))
     for call_id in (by_log, by_program):
         change(house, call_id, status="ended", ended_at=now() - LONG_AGO)
     assert named(house) == [(by_log, True), (by_program, True)]

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
 
 from taxiphone.store.database import Database
 from taxiphone.store.writer import Priority, Writer
@@ -29,13 +28,13 @@ def database(tmp_path: Path) -> Iterator[Database]:
     """A database with a table of words, and one that refers to it; the reference is checked at the commit."""
     made = Database(f"sqlite:///{tmp_path / 'words.db'}")
 
-    def tables(session: Session) -> None:
-        session.execute(text("CREATE TABLE word (id INTEGER PRIMARY KEY, word TEXT UNIQUE)"))
-        session.execute(
+    def tables(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE word (id INTEGER PRIMARY KEY, word TEXT UNIQUE)"))
+        connection.execute(
             text("CREATE TABLE use (word INTEGER REFERENCES word(id) DEFERRABLE INITIALLY DEFERRED)")
         )
 
-    made.do(tables)
+    made.write_now(tables)
     yield made
     made.close()
 
@@ -56,7 +55,7 @@ class Pause:
         self.future = writer.submit(self._work)
         assert self._begun.wait(SECONDS)
 
-    def _work(self, _session: Session) -> None:
+    def _work(self, _connection: Connection) -> None:
         self._begun.set()
         assert self._released.wait(SECONDS)
 
@@ -66,9 +65,9 @@ class Pause:
         self.future.result(SECONDS)
 
 
-def add(word: str) -> Callable[[Session], str]:
-    def work(session: Session) -> str:
-        session.execute(text("INSERT INTO word (word) VALUES (:word)"), {"word": word})
+def add(word: str) -> Callable[[Connection], str]:
+    def work(connection: Connection) -> str:
+        connection.execute(text("INSERT INTO word (word) VALUES (:word)"), {"word": word})
         return word
 
     return work
@@ -94,8 +93,8 @@ def test_units_that_wait_at_the_same_time_share_one_commit(database: Database, w
 
 
 def test_a_unit_that_fails_leaves_nothing_and_the_others_are_kept(database: Database, writer: Writer) -> None:
-    def fails(session: Session) -> None:
-        add("half done")(session)
+    def fails(connection: Connection) -> None:
+        add("half done")(connection)
         raise ValueError("no")
 
     pause = Pause(writer)
@@ -113,8 +112,8 @@ def test_an_answer_comes_after_the_commit_also_when_it_is_a_refusal(
 ) -> None:
     """The refusal may rest on what another unit of the group has written."""
 
-    def refuse(session: Session) -> None:
-        assert session.scalar(text("SELECT count(*) FROM word")) == 1
+    def refuse(connection: Connection) -> None:
+        assert connection.scalar(text("SELECT count(*) FROM word")) == 1
         raise ValueError("there is one already")
 
     done_at_commit: list[bool] = []
@@ -129,8 +128,8 @@ def test_an_answer_comes_after_the_commit_also_when_it_is_a_refusal(
 
 
 def test_a_unit_that_makes_the_commit_fail_fails_alone(database: Database, writer: Writer) -> None:
-    def dangling(session: Session) -> None:
-        session.execute(text("INSERT INTO use (word) VALUES (99)"))
+    def dangling(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO use (word) VALUES (99)"))
 
     pause = Pause(writer)
     futures: list[Future[Any]] = [writer.submit(work) for work in (add("a"), dangling, add("b"))]
@@ -158,8 +157,8 @@ def test_a_full_disk_is_told_to_the_unit_that_needs_the_space(database: Database
 
 def test_a_unit_inside_a_unit_is_refused_instead_of_waiting_for_itself(database: Database) -> None:
     with pytest.raises(RuntimeError, match="can't wait for another one"):
-        database.do(lambda _session: database.do(add("a")))
-    assert database.do(add("b")) == "b"
+        database.write_now(lambda _connection: database.write_now(add("a")))
+    assert database.write_now(add("b")) == "b"
 
 
 def test_calls_go_before_housekeeping_which_is_not_kept_waiting_for_ever(
@@ -192,9 +191,9 @@ def test_a_lock_that_is_never_released_is_an_error_that_callers_know(database: D
     with closing(sqlite3.connect(database.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OperationalError, match="locked"):
-            database.do(add("a"))
+            database.write_now(add("a"))
         other.execute("ROLLBACK")
-    assert database.do(add("b")) == "b"
+    assert database.write_now(add("b")) == "b"
     assert words(database) == ["b"]
     database.close()
 
@@ -206,9 +205,9 @@ def test_a_writer_that_never_rests_leaves_the_lock_to_another_process(database: 
     def other_process() -> None:
         with (
             closing(Database(database.engine.url.render_as_string())) as other,
-            other.transaction() as session,
+            other.engine.begin() as connection,
         ):
-            add("from outside")(session)
+            add("from outside")(connection)
         through.set()
 
     outside = threading.Thread(target=other_process)
@@ -243,12 +242,12 @@ database = Database(sys.argv[1])
 writer = Writer(database.engine, group_seconds=60)
 begun = threading.Event()
 
-def first(session):
+def first(connection):
     begun.set()
     go.wait()
 
 def add(number):
-    return lambda session: session.execute(text("INSERT INTO word (word) VALUES (:n)"), {"n": f"word {number}"}) and None
+    return lambda connection: connection.execute(text("INSERT INTO word (word) VALUES (:n)"), {"n": f"word {number}"}) and None
 
 go = threading.Event()
 writer.submit(first)
@@ -280,4 +279,4 @@ def test_killed_between_a_groups_commit_and_its_answers_it_keeps_the_group_whole
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "answered" not in done.stdout
     assert words(database) == [f"word {number}" for number in range(10)]
-    assert database.do(add("later")) == "later"
+    assert database.write_now(add("later")) == "later"
