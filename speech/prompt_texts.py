@@ -136,13 +136,15 @@ class Languages:
         Raises:
             UsageError: there is no such language, or its text file has a fault; the message names the key.
         """
-        known = self.codes
-        if language not in known:
+        paths = (
+            [folder / f"{language}.toml" for folder in self.folders] if _LANGUAGE.fullmatch(language) else []
+        )
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
             raise UsageError(
-                f"there are no prompts in the language {language!r}. Available: {', '.join(known)}."
+                f"there are no prompts in the language {language!r}. Available: {', '.join(self.codes)}."
             )
-        paths = [folder / f"{language}.toml" for folder in self.folders]
-        return _completed(next(path for path in paths if path.is_file()))
+        return _completed(path)
 
 
 SHIPPED = Languages()
