@@ -147,7 +147,7 @@ class Process:
             ari=self._ari,
             recording_control=AmiRecordingControl(asterisk.ami_port, secrets.ami_secret),
             signalling=hep,
-            on_end=lambda _: self._meter.nudge(),
+            on_end=self._meter.nudge,
             on_gone=self._abandoned.add,
         )
         self._call_rated = application.call_rated

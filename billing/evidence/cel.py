@@ -39,6 +39,18 @@ class Row:
     extra: dict[str, Any]
     note: str = ""
 
+    def columns(self) -> dict[str, Any]:
+        """The fields by name, as in the table."""
+        return {
+            "event": self.event,
+            "at": self.at,
+            "channel": self.channel,
+            "linked": self.linked,
+            "name": self.name,
+            "extra": self.extra,
+            "note": self.note,
+        }
+
 
 class LogRow(NamedTuple):
     """A stored row (`store.models.CelRow`)."""

@@ -19,8 +19,9 @@ from taxiphone.billing.metering import abandoned, call_end, unpriced
 from taxiphone.billing.metering.unpriced import DeferredCalls
 from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
-from taxiphone.store.database import Database, raced
+from taxiphone.store.database import Database
 from taxiphone.store.models import Call, CelRow
+from taxiphone.store.retrying import raced
 from taxiphone.store.types import monotonic_us
 
 
@@ -44,11 +45,12 @@ class CallPricer:
         program_seconds: how long to wait for the program to record the end of a talk that it saw begin.
 
     Attributes:
-        priced: the calls that got a receipt, in order; whoever announces them removes them.
+        final: the calls that were rated or closed, in order, and whether they got a receipt; whoever announces them
+            removes them.
     """
 
     def __init__(self, database: Database, again_seconds: float, program_seconds: float) -> None:
-        self.priced: list[str] = []
+        self.final: list[tuple[str, bool]] = []
         self._database, self._program_seconds = database, program_seconds
         self._deferred = DeferredCalls(again_seconds)  # calls that could not be priced
         self._awaited: dict[str, int] = {}  # talks whose end the program has not recorded yet, and since when
@@ -68,7 +70,8 @@ class CallPricer:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
-        self._price(each for each in self._database.read(_over) if self._deferred.due(each))
+        over = self._database.fetch_now(lambda connection: connection.execute(_OVER).scalars().all())
+        self._price(each for each in over if self._deferred.due(each))
 
     def finish_abandoned(self, call_ids: Iterable[str]) -> list[str]:
         """Price or close those of the calls that are still open, although the log doesn't contain their end.
@@ -118,8 +121,7 @@ class CallPricer:
         if priced.final:
             self._deferred.settled(call_id)
             self._awaited.pop(call_id, None)
-        if priced.receipt:
-            self.priced.append(call_id)
+            self.final.append((call_id, priced.receipt))
 
     def _not_priced(self, call_id: str, error: Exception) -> None:
         self._database.do(lambda session: unpriced.note(session, call_id, error))
@@ -157,11 +159,6 @@ _OVER = _by_arrival(
         ),
     )
 )
-
-
-def _over(session: Session) -> list[str]:
-    """Return the open calls that may be over according to the stored rows, oldest first."""
-    return list(session.scalars(_OVER))
 
 
 def still_open(call_ids: Iterable[str]) -> Select[Call]:

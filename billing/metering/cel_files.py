@@ -89,6 +89,14 @@ def holds(file: LogFile, offset: int) -> bool:
         return True
 
 
+def has_more(file: LogFile, offset: int) -> bool:
+    """Whether the file may have bytes after this offset."""
+    try:
+        return file.compressed or file.path.stat().st_size > offset
+    except FileNotFoundError:
+        return False
+
+
 def earlier_files(path: Path) -> tuple[list[LogFile], list[Unreadable]]:
     """Return the log's other files in the same folder, oldest first, and those that can't be read.
 

@@ -1,12 +1,14 @@
-"""Stores a chunk of Asterisk's event log in the database, in the transaction that also prices its calls."""
+"""Stores a chunk of Asterisk's event log in the database, together with the position up to which the file was read."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.evidence import cel
@@ -15,9 +17,19 @@ from taxiphone.billing.metering.cel_files import LogFile
 from taxiphone.settings import Settings
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import CelPosition, CelRow
+from taxiphone.store.sessions import in_session
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
+
+_POSITION = cast(Table, CelPosition.__table__)
+_READ_UP_TO = select(_POSITION.c.offset).where(_POSITION.c.file == bindparam("of_file")).with_for_update()
+_MOVE = (
+    update(_POSITION)
+    .where(_POSITION.c.file == bindparam("of_file"))
+    .values(offset=bindparam("up_to"), path=bindparam("at_path"), read_at=bindparam("at_time"))
+)
+_LONGEST_PATH = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +38,25 @@ class Chunk:
 
     Attributes:
         lines: number of lines read; 0 at the end of the file.
+        more: whether the file may have more complete lines.
         refused: number of refused calls, by the reason in the dialplan's note.
         apologised: number of callers who heard the apology.
     """
 
     lines: int
+    more: bool = False
     refused: Counter[str] = field(default_factory=Counter)
     apologised: int = 0
 
 
-def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) -> Chunk:
+def store(connection: Connection, settings: Settings, file: LogFile, *, closed: bool) -> Chunk:
     """Store the next rows of a file and update its position.
 
     Calls that the program never saw get a row, and calls that were priced before a late row are corrected. A line that isn't
     a row is recorded as a gap in the log.
 
     Args:
-        session: a session in a transaction that writes.
+        connection: the connection of a transaction that writes.
         settings: the settings, for the platform's numbers.
         file: the file.
         closed: whether nothing is written to the file any more, so that a last line without a line break is complete.
@@ -50,46 +64,61 @@ def store(session: Session, settings: Settings, file: LogFile, *, closed: bool) 
     Raises:
         OSError: the file can't be read.
     """
-    position = _position(session, file)
-    rows, lines, bad = [], 0, missing.SkippedLines(file.path, position.file)
-    for offset, line, following in cel_files.whole_lines(file, position.offset, closed=closed):
+    identity, begin = _position(connection, file)
+    rows, lines, end, damaged = list[dict[str, Any]](), 0, begin, ""
+    bad = missing.SkippedLines(file.path, identity)
+    for offset, line, following in cel_files.whole_lines(file, begin, closed=closed):
         if following == offset:
-            log_gaps.note(
-                session, f"{position.file}:{offset}:damaged", f"{file.path}, byte {offset}: {line}."
-            )
+            damaged = line
             break
         try:
-            rows.append({"file": position.file, "offset": offset, **asdict(cel.parse(line))})
+            rows.append({"file": identity, "offset": offset, **cel.parse(line).columns()})
         except ValueError as error:
             log.warning("%s, byte %d: skipped, %s: %.200r", file.path, offset, error, line)
             bad.add(offset, line, str(error))
-        position.offset, position.read_at, lines = following, now(), lines + 1
-    bad.note(session)
+        end, lines = following, lines + 1
+    if damaged or bad.lines:
+        in_session(partial(_note_gaps, file=file, identity=identity, end=end, damaged=damaged, bad=bad))(
+            connection
+        )
     if not lines:
         return Chunk(0)
-    position.path = str(file.path)[:400]
+    connection.execute(
+        _MOVE,
+        {"of_file": identity, "up_to": end, "at_path": str(file.path)[:_LONGEST_PATH], "at_time": now()},
+    )
     rows, refused = arrivals.without_refused(rows)
-    insert_if_new(session, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
-    noted = arrivals.note(session, settings, rows)
+    insert_if_new(connection, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
+    noted = arrivals.note(connection, settings, rows)
     refused["full"] += noted["full"]
-    late_rows.process(session, rows)
-    return Chunk(lines, refused, noted["away"])
+    late_rows.process(connection, rows)
+    return Chunk(lines, closed or cel_files.has_more(file, end), refused, noted["away"])
 
 
-def _position(session: Session, file: LogFile) -> CelPosition:
-    """Return how far this file was read, and lock it against other readers until the transaction ends."""
+def _note_gaps(
+    session: Session, *, file: LogFile, identity: str, end: int, damaged: str, bad: missing.SkippedLines
+) -> None:
+    if damaged:
+        log_gaps.note(session, f"{identity}:{end}:damaged", f"{file.path}, byte {end}: {damaged}.")
+    bad.note(session)
+
+
+def _position(connection: Connection, file: LogFile) -> tuple[str, int]:
+    """Return how far this file was read, locked against other readers until the transaction ends, and its identity."""
     identity, tries = file.identity, 1
     while True:
-        insert_if_new(
-            session,
-            CelPosition,
-            [{"file": identity, "path": str(file.path)[:400], "offset": 0, "read_at": now()}],
-        )
-        position = session.execute(
-            select(CelPosition).where(CelPosition.file == identity).with_for_update()
-        ).scalar_one()
-        if cel_files.holds(file, position.offset):
-            return position
+        offset = connection.execute(_READ_UP_TO, {"of_file": identity}).scalar()
+        if offset is None:
+            new = {
+                "file": identity,
+                "path": str(file.path)[:_LONGEST_PATH],
+                "offset": 0,
+                "read_at": now(),
+            }
+            insert_if_new(connection, CelPosition, [new])
+            continue
+        if cel_files.holds(file, offset):
+            return identity, offset
         # Truncated in place, and the new content starts with the same line: treat it as another file.
         tries += 1
         identity = f"{file.identity}-{tries}"

@@ -26,6 +26,9 @@ from taxiphone.store.types import now
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1  # between two checks of the file's size
+_AWAITED_POLL_SECONDS = 0.01  # while a call that has just ended isn't priced yet, because its rows may follow
+_AWAITED_SECONDS = 1.0  # how long its rows are expected at any moment
+_CALM_SECONDS = 0.5  # between two reads of a growing log while no call has just ended
 _AGAIN_SECONDS = (
     2.0  # between two checks of the open calls while the log doesn't change, as a call's row may be late
 )
@@ -68,14 +71,23 @@ class Meter:
         self._pricer = CallPricer(database, again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._arrivals = arrivals.Summary()
+        self._awaited: dict[
+            str, float
+        ] = {}  # the calls that have just ended, and until when their rows are expected
 
     @property
     def awaits_program(self) -> bool:
         """Whether a talk has ended, and the program has not recorded yet how."""
         return self._pricer.awaits_program
 
-    def nudge(self) -> None:
-        """Read the log at once, because a call has just ended. Call this on the event loop."""
+    def nudge(self, call_id: str | None = None) -> None:
+        """Read the log at once, and again as soon as it grows until the call is priced. Call this on the event loop.
+
+        Args:
+            call_id: the call that has just ended, if one has.
+        """
+        if call_id is not None:
+            self._awaited[call_id] = time.monotonic() + _AWAITED_SECONDS
         self._nudged.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -91,10 +103,9 @@ class Meter:
                 ending = stop.is_set()
                 nudged = self._nudged.is_set()
                 self._nudged.clear()
-                pause = _POLL_SECONDS
+                pause = _AWAITED_POLL_SECONDS if self._awaiting() else _POLL_SECONDS
                 try:
-                    late = time.monotonic() - last >= _AGAIN_SECONDS
-                    if nudged or late or ending or self._seen != self._state():
+                    if nudged or ending or away or self._is_due(time.monotonic() - last):
                         last = time.monotonic()
                         await asyncio.to_thread(self._read)
                         self._announce()
@@ -115,6 +126,18 @@ class Meter:
                     await asyncio.wait_for(self._nudged.wait(), pause)
         finally:
             stopping.cancel()
+
+    def _awaiting(self) -> bool:
+        """Whether the rows of a call that has just ended are expected at any moment."""
+        at = time.monotonic()
+        self._awaited = {call_id: until for call_id, until in self._awaited.items() if until > at}
+        return bool(self._awaited)
+
+    def _is_due(self, passed: float) -> bool:
+        """Whether to read the log, without having been nudged, when the last read was `passed` seconds ago."""
+        if passed >= _AGAIN_SECONDS:
+            return True
+        return (bool(self._awaited) or passed >= _CALM_SECONDS) and self._seen != self._state()
 
     def read_once(self) -> int:
         """Read the whole log and price the calls that are over; returns the number of new rows.
@@ -162,9 +185,10 @@ class Meter:
             return self._pricer.finish_abandoned(ids)
 
     def _announce(self) -> None:
-        while self._pricer.priced:
-            call_id = self._pricer.priced.pop(0)
-            if self._on_rated is not None:
+        while self._pricer.final:
+            call_id, receipt = self._pricer.final.pop(0)
+            self._awaited.pop(call_id, None)
+            if receipt and self._on_rated is not None:
                 self._on_rated(call_id)
 
     def _state(self) -> object:
@@ -194,10 +218,12 @@ class Meter:
                 lambda session: missing.note(session, self._path, self._current, files, unreadable)
             )
         rows = 0
-        for file in files:
+        for file in files if state != self._seen or changed else ():
             closed = file.compressed or (file is not current and current is not None)
-            while lines := self._read_chunk(file, closed=closed):
-                rows += lines
+            more = True
+            while more:
+                chunk = self._read_chunk(file, closed=closed)
+                rows, more = rows + chunk.lines, chunk.more and chunk.lines > 0
         self._pricer.price_due()
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
@@ -218,11 +244,13 @@ class Meter:
         else:
             self._rotation_failed = False
 
-    def _read_chunk(self, file: LogFile, *, closed: bool = False) -> int:
-        """Store one chunk of a file, in one transaction; return the number of lines read.
+    def _read_chunk(self, file: LogFile, *, closed: bool = False) -> chunks.Chunk:
+        """Store one chunk of a file, in one transaction.
 
         The calls are priced afterwards from the stored rows, so a program that is killed in between prices them later.
         """
-        chunk = self._database.do(lambda session: chunks.store(session, self._settings, file, closed=closed))
+        chunk = self._database.write_now(
+            lambda connection: chunks.store(connection, self._settings, file, closed=closed)
+        )
         self._arrivals.add(chunk.refused, chunk.apologised)
-        return chunk.lines
+        return chunk
