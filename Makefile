@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 TAXIPHONE := $(BIN)/taxiphone
 
 .PHONY: help install demo test test-all check docs lock clean \
-	bench bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-short bench-billing bench-start
+	bench bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-pins bench-short bench-billing bench-start
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 22
@@ -61,7 +61,7 @@ docs: install ## generate the reference pages in docs/
 	$(BIN)/python -m taxiphone.commands.call_flow_reference docs/call-flow.md
 	$(TAXIPHONE) man --format markdown > docs/cli.md
 
-bench: bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-billing bench-start ## run all benchmarks, in 40 minutes; options for each: BENCH="--append FILE"
+bench: bench-calls bench-postgres bench-hangups bench-talks bench-mp3 bench-pins bench-billing bench-start ## run all benchmarks, in 40 minutes; options for each: BENCH="--append FILE"
 
 bench-calls: install ## raise the calls a second, beside a plain Dial(), until both fail, in 20 minutes; options: BENCH=--help
 	@$(BIN)/python -m taxiphone.bench.calls $(BENCH)
@@ -78,15 +78,18 @@ bench-talks: install ## raise the number of recorded talks until a packet is los
 bench-mp3: install ## measure how fast a recording of three hours becomes an MP3, in four minutes
 	@$(BIN)/python -m taxiphone.bench.mp3 $(BENCH)
 
+bench-pins: install ## measure another call's writes while a hundred callers enter PINs, in a minute
+	@$(BIN)/python -m taxiphone.bench.pins $(BENCH)
+
 bench-short: install ## fail if a call costs much more than recorded, in a minute (part of .ci/run)
 	$(TAXIPHONE) asterisk install
 	@$(BIN)/python -m taxiphone.bench.short $(BENCH)
 
 bench-billing: install ## measure prices and postings per second on both databases, in a minute
-	@$(BIN)/python -m taxiphone.bench.billing
+	@$(BIN)/python -m taxiphone.bench.billing $(BENCH)
 
 bench-start: install ## measure how long commands take
-	@$(BIN)/python -m taxiphone.bench.start
+	@$(BIN)/python -m taxiphone.bench.start $(BENCH)
 
 lock: | $(BIN)/python ## resolve the bounds of setup.cfg into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
-import platform as machine
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import text
 
-from taxiphone import __version__
+from taxiphone.bench import raw
+from taxiphone.bench.figures import markdown
 from taxiphone.bench.postgres import PostgresServer
+from taxiphone.bench.report import Report, report_options
 from taxiphone.bench.storm import PROCESSES, People, Storm, accept, talk_lines
 from taxiphone.billing import call_row
 from taxiphone.billing.ledger_check import check
@@ -38,7 +36,7 @@ from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import Tariff, Terms, package, per_minute
 from taxiphone.billing.pricing.tariff_price import longest_talk, price
 from taxiphone.billing.rating import rate
-from taxiphone.commands.console import say
+from taxiphone.commands import console
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store.database import Database
 
@@ -75,14 +73,12 @@ class Rates:
     show_default=True,
     help="Duration of each measurement.",
 )
-@click.option(
-    "--append", type=click.Path(path_type=Path, dir_okay=False), help="A Markdown file to add the result to."
-)
-@click.option("--note", help="A remark to print with the result.")
+@report_options
 def bench_billing(seconds: float, append: Path | None, note: str | None) -> None:
     """Measure prices and postings a second on SQLite and PostgreSQL, compared with their raw commit rates."""
     logging.disable(logging.INFO)
-    load = os.getloadavg()[0]
+    command = f'make bench-billing BENCH="--seconds {seconds:g}"'
+    report = Report("Prices and postings: `make bench-billing`", command, append, note)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taxiphone-bench-")))
         server = stack.enter_context(PostgresServer())
@@ -92,18 +88,14 @@ def bench_billing(seconds: float, append: Path | None, note: str | None) -> None
             place = folder / name
             place.mkdir()
             storm = Storm(place, url)
+            console.note(f"{name}: raw transactions and calls, with 1, 2 and 4 processes")
             with closing(storm.open()) as database:
                 _made(database)
                 found += [_rates(storm, database, name, workers, seconds) for workers in (1, 2, 4)]
                 metered[name] = _metered(storm, database)
                 if problems := database.read(check):
                     raise TaxiphoneError(f"the ledger is wrong after the benchmark: {problems[0]}")
-        version = f"SQLite {sqlite3.sqlite_version}, PostgreSQL {server.binaries.major}"
-    lines = _section(prices, found, metered, version=version, seconds=seconds, load=load, note=note)
-    say("\n".join(lines))
-    if append is not None:
-        with append.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(lines) + "\n")
+    report.publish(_lines(prices, found, metered), f"PostgreSQL {server.binaries.major}")
 
 
 # -- the arithmetic -----------------------------------------------------------------------------------------------
@@ -152,16 +144,16 @@ def _made(database: Database) -> None:
     database.create_if_new()
     if database.version() is None:
         database.upgrade()
-    database.do(lambda session: session.execute(text("CREATE TABLE bench_raw (worker INTEGER)")))
+    raw.prepare(database)
 
 
 def _rates(storm: Storm, database: Database, name: str, workers: int, seconds: float) -> Rates:
-    raw = _together(_raw, storm, [None] * workers, seconds)
+    bare = _together(_raw, storm, [None] * workers, seconds)
     groups = [
         storm.people(database, consultants=5, credit=_CREDIT, code=10_000 * workers + 10 * number)
         for number in range(workers)
     ]
-    return Rates(name, workers, raw, _together(_chains, storm, groups, seconds))
+    return Rates(name, workers, bare, _together(_chains, storm, groups, seconds))
 
 
 _Work = Callable[[Storm, Any, float], int]
@@ -198,19 +190,8 @@ def _measured(work: _Work, storm: Storm, group: Any, seconds: float, gate: Barri
 
 def _raw(storm: Storm, _group: None, seconds: float) -> int:
     """Transactions of one row with the bare driver."""
-    done = 0
-    with closing(storm.open()) as database, closing(database.engine.raw_connection()) as connection:
-        cursor = connection.cursor()
-        if database.sqlite:
-            cursor.execute("PRAGMA busy_timeout = 10000")  # the driver waits for the lock by itself
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            if database.sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
-            cursor.execute("INSERT INTO bench_raw (worker) VALUES (1)")
-            connection.commit()
-            done += 1
-    return done
+    with closing(storm.open()) as database:
+        return len(raw.commits(database, seconds))
 
 
 def _chains(storm: Storm, people: People, seconds: float) -> int:
@@ -241,7 +222,7 @@ def _price(database: Database, call_id: str) -> None:
 
 
 def _metered(storm: Storm, database: Database) -> float:
-    """Calls a second that the meter prices if its log has many, some hundred to a transaction."""
+    """Calls a second that the meter prices if its log has many."""
     people = storm.people(database, consultants=5, credit=_CREDIT, code=90_000)
     calls = storm.ring(database, people, _METERED)
     for call_id in calls:
@@ -257,36 +238,27 @@ def _metered(storm: Storm, database: Database) -> float:
 # -- the report ---------------------------------------------------------------------------------------------------
 
 
-def _section(
-    prices: list[tuple[str, float]],
-    found: list[Rates],
-    metered: dict[str, float],
-    *,
-    version: str,
-    seconds: float,
-    load: float,
-    note: str | None,
-) -> list[str]:
-    cores = len(os.sched_getaffinity(0))
+def _lines(prices: list[tuple[str, float]], found: list[Rates], metered: dict[str, float]) -> list[str]:
     return [
-        f"## Prices and postings: `make bench-billing`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Taxiphone {__version__}",
-        "",
-        f"- Machine: {cores} cores, Linux {machine.release()}; load average at the start {load:.1f}",
-        f"- Python {machine.python_version()}, {version}; {seconds:g} s for each figure",
-        *([f"- {note}"] if note else []),
-        "",
-        "| one process, no database | per second |",
-        "| --- | ---: |",
-        *(f"| {name} | {rate:,.0f} |" for name, rate in prices),
-        "",
-        "| database | processes | raw transactions per second | calls per second | share of the raw rate, at two transactions per call |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {each.database} | {each.workers} | {each.raw:,.0f} | {each.chains:,.0f} | {each.share:.0%} |"
-            for each in found
+        markdown(
+            ("one process, no database", "per second"), [(name, f"{rate:,.0f}") for name, rate in prices]
         ),
         "",
-        "Priced by the meter from its log, many calls to a transaction: "
+        markdown(
+            (
+                *("database", "processes", "raw transactions per second", "calls per second"),
+                "share of the raw rate, at two transactions per call",
+            ),
+            [
+                (
+                    *(each.database, str(each.workers), f"{each.raw:,.0f}", f"{each.chains:,.0f}"),
+                    f"{each.share:.0%}",
+                )
+                for each in found
+            ],
+        ),
+        "",
+        "Priced by the meter from its log: "
         + ", ".join(f"{name} {rate:,.0f} calls a second" for name, rate in metered.items())
         + ".",
     ]
@@ -296,4 +268,4 @@ if __name__ == "__main__":
     # Its functions are named in other processes, where this module is not __main__.
     from taxiphone.bench.billing import bench_billing as command
 
-    command()
+    command(prog_name="python -m taxiphone.bench.billing")

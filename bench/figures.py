@@ -187,7 +187,14 @@ def table(rows: Iterable[Figures]) -> str:
 def beside_dial(rows: Sequence[Figures], dial: str) -> str:
     """Each run beside that of the plain Dial() at the same rate."""
     plain = {row.rate: row for row in rows if row.side == dial}
-    head = ("calls/s", "ring p50, ms more", "p99, ms more", "Asterisk, x", "Taxiphone, x", "together, x")
+    head = (
+        "calls/s",
+        "ring p50, ms more",
+        "p99, ms more",
+        "Asterisk, x",
+        "Taxiphone and database, x",
+        "together, x",
+    )
     return markdown(
         head,
         (
