@@ -110,7 +110,7 @@ async def _writes(database: Database, call_id: str, until: asyncio.Task[None]) -
     took = []
     while not until.done():
         begin = time.perf_counter()
-        await database.run(lambda session: add_event(session, call_id, "price told", "1.55"))
+        await database.run(lambda session: add_event(session.connection(), call_id, "price told", "1.55"))
         took.append(time.perf_counter() - begin)
         await asyncio.sleep(_PAUSE_SECONDS)
     await until
