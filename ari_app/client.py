@@ -13,13 +13,12 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
-
 from taxiphone.ari_app.ports import Event
+from taxiphone.ari_app.websocket import HandshakeError, WebSocket
 from taxiphone.errors import (
     AriConnectionError,
     AriRequestError,
@@ -32,6 +31,23 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNAUTHORIZED = 401
+# How often to look for requests that have not been answered in time.
+_SWEEP_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that has been sent.
+
+    Attributes:
+        answer: gets the answer.
+        until: when it must have been answered, by the loop's clock.
+        what: the request, for an error message.
+    """
+
+    answer: asyncio.Future[Event]
+    until: float
+    what: str
 
 
 class AriClient:
@@ -62,14 +78,14 @@ class AriClient:
         self.requests, self.events = 0, Counter[str]()
         # All channels of this Asterisk belong to Taxiphone. Subscribing to all saves a request, and a race, for each leg.
         query = urlencode({"app": application, "subscribeAll": "true"})
-        self._address = address
-        self._url = f"ws://{address}/ari/events?{query}"
+        self._address, self._target = address, f"/ari/events?{query}"
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
         self._answer_seconds = answer_seconds
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[Event]] = {}
-        self._connection: ClientConnection | None = None
+        self._waiting: dict[str, _Asked] = {}  # by the request's number, oldest first
+        self._sweep: asyncio.TimerHandle | None = None
+        self._connection: WebSocket | None = None
         self._up = asyncio.Event()
         self._gone = False
 
@@ -102,33 +118,30 @@ class AriClient:
         logged = False
         while True:
             try:
-                async with connect(
-                    self._url, additional_headers=self._headers, max_size=None, proxy=None, ping_interval=10
-                ) as connection:
-                    if lost_because is None:
-                        log.info("connected to Asterisk's ARI")
-                    else:
-                        log.warning("Asterisk's ARI answers again at %s", self._address)
-                    lost_because, logged = None, False
-                    self._connection = connection
-                    self._up.set()
-                    pause = _FIRST_PAUSE
-                    on_connect()
-                    await self._read(connection, on_event)
-                    lost_because = "it closed the connection"
-            except InvalidStatus as error:
-                if error.response.status_code == _UNAUTHORIZED:
+                connection = WebSocket()
+                await connection.open(self._address, self._target, self._headers)
+                if lost_because is None:
+                    log.info("connected to Asterisk's ARI")
+                else:
+                    log.warning("Asterisk's ARI answers again at %s", self._address)
+                lost_because, logged = None, False
+                self._connection = connection
+                self._up.set()
+                pause = _FIRST_PAUSE
+                on_connect()
+                connection.listen(lambda message: self._received(message, on_event))
+                lost_because = await connection.closed
+            except HandshakeError as error:
+                if error.status == _UNAUTHORIZED:
                     raise AriRequestError(
                         "Asterisk's ARI refuses our password: its ari.conf is not the one that Taxiphone wrote. "
                         "Run `taxiphone asterisk config` and reload it.",
                         _UNAUTHORIZED,
                     ) from None
-                log.warning("Asterisk's ARI answered %s", error.response.status_code)
-            except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
+                log.warning("Asterisk's ARI can't be used: %s", error)
+            except OSError as error:
                 log.debug("no connection to Asterisk's ARI: %s", error)
-                if self._up.is_set():
-                    lost_because = str(error)
-                elif lost_because is not None and not logged and not self._gone:
+                if lost_because is not None and not logged and not self._gone:
                     # Only at the second failure: a connection that returns at once needs no alarm, and by then a
                     # process that started Asterisk knows whether it has died.
                     log.error(
@@ -143,30 +156,47 @@ class AriClient:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _read(self, connection: ClientConnection, on_event: Callable[[Event], None]) -> None:
-        async for message in connection:
+    def _received(self, message: str, on_event: Callable[[Event], None]) -> None:
+        kind = None
+        try:
             event: Event = json.loads(message)
-            if event.get("type") == "RESTResponse":
-                answer = self._waiting.pop(event["request_id"], None)
-                if answer is not None and not answer.done():
-                    answer.set_result(event)
-                continue
-            self.events[str(event.get("type"))] += 1
-            try:
+            kind = event.get("type")
+            if kind == "RESTResponse":
+                asked = self._waiting.pop(event["request_id"], None)
+                if asked is not None and not asked.answer.done():
+                    asked.answer.set_result(event)
+            else:
+                self.events[str(kind)] += 1
                 on_event(event)
-            except Exception:
-                # One event that can't be handled must not end the connection of all calls.
-                log.exception("an event from Asterisk could not be handled: %s", event.get("type"))
+        except Exception:
+            # One event that can't be handled must not end the connection of all calls.
+            log.exception("an event from Asterisk could not be handled: %s", kind)
 
     def _lost(self) -> None:
         self._up.clear()
+        if self._connection is not None:
+            self._connection.abort()
         self._connection = None
         waiting, self._waiting = self._waiting, {}
-        for answer in waiting.values():
-            if not answer.done():
-                answer.set_exception(
+        for asked in waiting.values():
+            if not asked.answer.done():
+                asked.answer.set_exception(
                     AriConnectionError("the connection to Asterisk was lost before it answered.")
                 )
+
+    def _expire(self) -> None:
+        """Give up the requests that have not been answered in time. One timer for all costs less than one for each."""
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        for asked in list(self._waiting.values()):
+            if asked.until > loop.time():
+                break
+            if not asked.answer.done():
+                asked.answer.set_exception(
+                    AriTimeoutError(f"Asterisk did not answer {asked.what} in {self._answer_seconds:g} s.")
+                )
+        if self._waiting:
+            self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
 
     async def request(
         self,
@@ -195,22 +225,17 @@ class AriClient:
         if body is not None:
             message["content_type"] = "application/json"
             message["message_body"] = json.dumps(body)
-        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
+        loop = asyncio.get_running_loop()
+        asked = _Asked(loop.create_future(), loop.time() + self._answer_seconds, f"{method} {path}")
+        self._waiting[number] = asked
+        if self._sweep is None:
+            self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                await connection.send(json.dumps(message))
-                response = await answer
-        except TimeoutError:
-            raise AriTimeoutError(
-                f"Asterisk did not answer {method} {path} in {self._answer_seconds:g} s."
-            ) from None
-        except ConnectionClosed:
-            raise AriConnectionError("the connection to Asterisk was lost before it answered.") from None
+            connection.send(json.dumps(message))
+            response = await asked.answer
         finally:
             self._waiting.pop(number, None)
-            answer.cancel()
-        return _decode(response, f"{method} {path}")
+        return _decode(response, asked.what)
 
 
 def path(*parts: str) -> str:
