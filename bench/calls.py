@@ -175,7 +175,7 @@ def _lines(found: Measured) -> list[str]:
         for row in rows
         if row.last_step_p50 is not None
     )
-    own = [row for row in rows if row.side == program]
+    own = [row for row in rows if row.side == program and row.complete]
     idles = "; ".join(
         f"{name}: Asterisk {used.asterisk * 1000:.0f} ms, Taxiphone {used.program * 1000:.0f} ms, database "
         f"{used.database * 1000:.0f} ms, telephones {used.phones * 1000:.0f} ms"

@@ -101,6 +101,11 @@ class Figures:
         return self.failure is None
 
     @property
+    def complete(self) -> bool:
+        """Whether every call talked. A call that doesn't talk costs less, so other runs have no costs per call."""
+        return self.talked == self.calls
+
+    @property
     def cpu(self) -> float:
         """CPU time of Asterisk, the program and the database."""
         return self.cpu_asterisk + self.cpu_program + self.cpu_database
@@ -185,8 +190,8 @@ def table(rows: Iterable[Figures]) -> str:
 
 
 def beside_dial(rows: Sequence[Figures], dial: str) -> str:
-    """Each run beside that of the plain Dial() at the same rate."""
-    plain = {row.rate: row for row in rows if row.side == dial}
+    """Each run beside that of the plain Dial() at the same rate, if all calls of both talked."""
+    plain = {row.rate: row for row in rows if row.side == dial and row.complete}
     head = (
         "calls/s",
         "ring p50, ms more",
@@ -208,19 +213,19 @@ def beside_dial(rows: Sequence[Figures], dial: str) -> str:
                 ),
             )
             for row in rows
-            if row.side != dial and (beside := plain.get(row.rate)) is not None
+            if row.side != dial and row.complete and (beside := plain.get(row.rate)) is not None
         ),
     )
 
 
 def counted(rows: Iterable[Figures]) -> str:
-    """What Taxiphone did per call."""
+    """What Taxiphone did per call, in the runs in which all calls talked."""
     return markdown(
         ("calls/s", *_COUNTED),
         (
             (f"{row.rate:g}", *(number(row.counts.get(name, 0.0)) for name in _COUNTED))
             for row in rows
-            if row.counts
+            if row.counts and row.complete
         ),
     )
 
@@ -238,10 +243,11 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def _cells(row: Figures) -> tuple[str, ...]:
+    cpus = (row.cpu_asterisk, row.cpu_program, row.cpu_database, row.cpu_phones)
     return (
         *(row.side, f"{row.rate:g}", str(row.calls), str(row.talked)),
         *(number(value) for value in (row.ring_p50, row.ring_p99, row.price_p50, row.price_p99)),
-        *(number(value) for value in (row.cpu_asterisk, row.cpu_program, row.cpu_database, row.cpu_phones)),
+        *(number(value if row.complete else None) for value in cpus),
         f"{row.busy:.0%}",
         f"{row.others:.0%}",
         row.failure or "yes",

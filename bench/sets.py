@@ -56,6 +56,9 @@ def with_bench_set(
     except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(place)
         raise SystemExit(130) from None
+    except BaseException:
+        console.note(f"The benchmark has failed. All files are in {place}")
+        raise
     shutil.rmtree(place)
     return found
 

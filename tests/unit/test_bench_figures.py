@@ -81,6 +81,14 @@ def test_a_run_stands_beside_that_of_dial_at_the_same_rate():
     assert beside_dial(rows, "Dial").splitlines()[2:] == ["| 4 | 30.0 | 40.0 | 1.50 | 0.80 | 2.30 |"]
 
 
+def test_a_run_in_which_a_call_did_not_talk_has_no_costs_per_call():
+    dial = summarise(run(side="Dial", cpu=Processors(0.1)), waits=0)
+    failed = figures(talked=1, cpu=Processors(0.15, 0.08), counts={"reads": 2})
+    assert "75.0" not in table([failed])
+    assert len(beside_dial([dial, failed], "Dial").splitlines()) == 2
+    assert len(counted([failed]).splitlines()) == 2
+
+
 def test_counts_are_shown_by_kind_and_events_by_frequency():
     found = figures(counts={"transactions": 20, "requests": 68, "Dial": 6, "StasisStart": 4, "Other": 0})
     assert counted([found]).splitlines()[2:] == ["| 4 | 10.0 | 0.0 | 0.0 | 34.0 | 0.0 |"]
