@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -24,40 +23,41 @@ from typing import Any
 
 import click
 
-from taxiphone.bench import raw
+from taxiphone.bench import billed_calls, raw
 from taxiphone.bench.figures import markdown
 from taxiphone.bench.postgres import PostgresServer
 from taxiphone.bench.report import Report, report_options
 from taxiphone.bench.storm import PROCESSES, People, Storm, accept, talk_lines
-from taxiphone.billing import call_row
 from taxiphone.billing.ledger_check import check
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.pricing.tariff import Tariff, Terms, package, per_minute
 from taxiphone.billing.pricing.tariff_price import longest_talk, price
-from taxiphone.billing.rating import rate
 from taxiphone.commands import console
 from taxiphone.errors import TaxiphoneError
 from taxiphone.store.database import Database
 
-# Calls that ring at the same time.
-_BATCH = 100
 # Number of calls in the log that the meter prices.
 _METERED = 500
 _CREDIT = 10**9
-_BEGIN = datetime(2026, 11, 22, 18, tzinfo=UTC)
-_END = _BEGIN + timedelta(seconds=42.5)
-_TALK = Talk(_BEGIN, _END, 42_500_000, ((_BEGIN, _END),), "client", complete=True)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Raw transactions and complete calls a second, for one database and a number of processes."""
+    """Raw transactions and complete calls a second, for one database and a number of processes.
+
+    Attributes:
+        database: its name.
+        workers: number of processes.
+        raw: transactions per second with the bare driver, all processes together.
+        chains: calls per second, all processes together.
+        at_once: calls that each process has at the same time.
+    """
 
     database: str
     workers: int
     raw: float
     chains: float
+    at_once: int = 1
 
     @property
     def share(self) -> float:
@@ -88,10 +88,11 @@ def bench_billing(seconds: float, append: Path | None, note: str | None) -> None
             place = folder / name
             place.mkdir()
             storm = Storm(place, url)
-            console.note(f"{name}: raw transactions and calls, with 1, 2 and 4 processes")
+            console.note(f"{name}: raw transactions and calls, with 1, 2 and 4 processes, and 32 at once")
             with closing(storm.open()) as database:
                 _made(database)
                 found += [_rates(storm, database, name, workers, seconds) for workers in (1, 2, 4)]
+                found.append(_rates(storm, database, name, 1, seconds, billed_calls.AT_ONCE))
                 metered[name] = _metered(storm, database)
                 if problems := database.read(check):
                     raise TaxiphoneError(f"the ledger is wrong after the benchmark: {problems[0]}")
@@ -147,19 +148,23 @@ def _made(database: Database) -> None:
     raw.prepare(database)
 
 
-def _rates(storm: Storm, database: Database, name: str, workers: int, seconds: float) -> Rates:
-    bare = _together(_raw, storm, [None] * workers, seconds)
+def _rates(
+    storm: Storm, database: Database, name: str, workers: int, seconds: float, at_once: int = 1
+) -> Rates:
+    bare = _together(billed_calls.raw_commits, storm, [[]] * workers, seconds)
+    first = 10_000 * workers + 100_000 * at_once
     groups = [
-        storm.people(database, consultants=5, credit=_CREDIT, code=10_000 * workers + 10 * number)
+        [
+            storm.people(database, consultants=5, credit=_CREDIT, code=first + 1000 * number + 10 * client)
+            for client in range(at_once)
+        ]
         for number in range(workers)
     ]
-    return Rates(name, workers, bare, _together(_chains, storm, groups, seconds))
+    work = billed_calls.one_at_a_time if at_once == 1 else billed_calls.at_once
+    return Rates(name, workers, bare, _together(work, storm, groups, seconds), at_once)
 
 
-_Work = Callable[[Storm, Any, float], int]
-
-
-def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> float:
+def _together(work: billed_calls.Work, storm: Storm, groups: list[list[People]], seconds: float) -> float:
     """Return the total rate of all processes, per second."""
     gate = PROCESSES.Barrier(len(groups))
     pipes, processes = [], []
@@ -180,45 +185,18 @@ def _together(work: _Work, storm: Storm, groups: list[Any], seconds: float) -> f
             process.join()
 
 
-def _measured(work: _Work, storm: Storm, group: Any, seconds: float, gate: Barrier, told: Connection) -> None:
+def _measured(
+    work: billed_calls.Work,
+    storm: Storm,
+    group: list[People],
+    seconds: float,
+    gate: Barrier,
+    told: Connection,
+) -> None:
     logging.disable(logging.INFO)
     gate.wait(60)
-    begin = time.perf_counter()
-    done = work(storm, group, seconds)
-    told.send(done / (time.perf_counter() - begin))
-
-
-def _raw(storm: Storm, _group: None, seconds: float) -> int:
-    """Transactions of one row with the bare driver."""
-    with closing(storm.open()) as database:
-        return len(raw.commits(database, seconds))
-
-
-def _chains(storm: Storm, people: People, seconds: float) -> int:
-    """Calls, from the consultant's key to the receipt."""
-    done = 0
-    with closing(storm.open()) as database:
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            begin = time.perf_counter()
-            ringing = storm.ring(database, people, _BATCH)
-            # The time for the ringing calls is not part of the billing.
-            end += time.perf_counter() - begin
-            for call_id in ringing:
-                accept(storm, database, call_id)
-                _price(database, call_id)
-                done += 1
-                if time.perf_counter() >= end:
-                    break
-    return done
-
-
-def _price(database: Database, call_id: str) -> None:
-    def work(session: Any) -> None:
-        connection = session.connection()
-        rate(connection, call_row.read(connection, call_id, lock=True), _TALK)
-
-    database.do(work)
+    watch = work(storm, group, seconds)
+    told.send(watch.done / watch.seconds)
 
 
 def _metered(storm: Storm, database: Database) -> float:
@@ -246,13 +224,14 @@ def _lines(prices: list[tuple[str, float]], found: list[Rates], metered: dict[st
         "",
         markdown(
             (
-                *("database", "processes", "raw transactions per second", "calls per second"),
+                *("database", "processes", "calls at once in each"),
+                *("raw transactions per second", "calls per second"),
                 "share of the raw rate, at two transactions per call",
             ),
             [
                 (
-                    *(each.database, str(each.workers), f"{each.raw:,.0f}", f"{each.chains:,.0f}"),
-                    f"{each.share:.0%}",
+                    *(each.database, str(each.workers), str(each.at_once)),
+                    *(f"{each.raw:,.0f}", f"{each.chains:,.0f}", f"{each.share:.0%}"),
                 )
                 for each in found
             ],
