@@ -17,7 +17,7 @@ from taxiphone.billing.ledger import free_minutes
 from taxiphone.billing.pricing.parts import NOTHING, Subtotal, without_free
 from taxiphone.billing.pricing.settlement import RECORDING
 from taxiphone.billing.pricing.tariff import ZERO, Tariff
-from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_json import from_stored
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
@@ -234,7 +234,7 @@ def preview(connection: Connection, settings: Settings, last_id: str) -> Tariff:
 
 
 def _copy(calls: list[Part]) -> Tariff:
-    tariff = from_json(calls[0].tariff or {})
+    tariff = from_stored(calls[0].tariff or {})
     if any(part.recording_pending or part.fees for part in calls):
         return replace(tariff, recording_fee=ZERO)
     return tariff

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -13,7 +12,7 @@ from taxiphone.billing.ledger import postings, refunds
 from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, RecordingState, Settlement
 from taxiphone.billing.pricing.talk import Talk
-from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_json import from_stored
 from taxiphone.store.models import Receipt
 from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.tables import ACCOUNT, ENTRY, POSTING
@@ -52,7 +51,7 @@ def gather(
         lock: whether to lock the sums of the earlier parts until the transaction ends.
     """
     return Facts(
-        tariff=from_json(call.tariff or {}),
+        tariff=from_stored(call.tariff or {}),
         talk=talk,
         held=_held_at_acceptance(connection, call.id) if held is None else held,
         max_seconds=call.max_seconds,
@@ -69,7 +68,9 @@ def of_receipt(settlement: Settlement) -> dict[str, Any]:
     """Return the columns of a receipt (`store.models.Receipt`) that a settlement determines."""
     price = settlement.price
     return {
-        "lines": [asdict(line) for line in price.lines],
+        "lines": [
+            {"what": line.what, "seconds": line.seconds, "amount": line.amount} for line in price.lines
+        ],
         "total": price.total,
         "vat": price.vat,
         "commission": price.commission,

@@ -12,7 +12,7 @@ from taxiphone.billing import continuation
 from taxiphone.billing.continuation import PART_COLUMNS, Part
 from taxiphone.billing.ledger.double_entry import WALLET
 from taxiphone.billing.pricing.parts import fee_of
-from taxiphone.billing.pricing.tariff_json import from_json
+from taxiphone.billing.pricing.tariff_json import from_stored
 from taxiphone.billing.pricing.tariff_price import whole_seconds
 from taxiphone.store.calls import FINAL, Status
 from taxiphone.store.prepared import Prepared
@@ -71,7 +71,7 @@ def call_summary(connection: Connection, call_id: str) -> CallSummary | None:
     call, (fault, talk_from, talk_to, balance) = found
     if Status(call.status) not in FINAL or call.tariff is None:
         return None
-    tariff, wallet = from_json(call.tariff), int(balance or 0)
+    tariff, wallet = from_stored(call.tariff), int(balance or 0)
     if call.total is None:
         return CallSummary(0, 0, 0, 0, wallet, tariff.currency, network_fault=True)
     so_far = continuation.before(connection, call.continues_id).plus(call.subtotal())

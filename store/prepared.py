@@ -16,13 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Executable, TextClause
+from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeEngine
 
 Row = TypeVar("Row")
 _Values = Mapping[str, Any]
-_Convert = Callable[[Any], Any] | None
+_Convert = Callable[[Any], Any]
 
 
 class Prepared(Generic[Row]):
@@ -86,7 +85,7 @@ def driver_rows(connection: Connection, statement: str, values: Sequence[Any] = 
     """
     raw = _raw(connection)
     if raw is not None:
-        return _execute(raw, connection, statement, tuple(values)).fetchall()
+        return _execute(raw, connection, statement, values).fetchall()
     if connection.dialect.paramstyle != "qmark":
         statement = statement.replace("?", "%s")
     result = connection.exec_driver_sql(statement, tuple(values))
@@ -99,72 +98,70 @@ class _ForSqlite:
 
     Attributes:
         text: with `?` for each value.
-        binds: for each of them, its key in what is passed, its constant value if it has one, and how to convert it.
-        columns: how to convert each column of a row; empty if none needs it.
+        constants: the values in the order of the statement; None for those that are passed.
+        passed: for each value that is passed, its position, its key, and how to convert it.
+        columns: the number of each column of a row that must be converted, and how.
     """
 
     text: str
-    binds: tuple[tuple[str | None, Any, _Convert], ...]
-    columns: tuple[_Convert, ...]
+    constants: list[Any]
+    passed: tuple[tuple[int, str, _Convert | None], ...]
+    columns: tuple[tuple[int, _Convert], ...]
 
     @classmethod
     def of(cls, statement: Executable, dialect: Dialect, columns: Sequence[str] | None) -> _ForSqlite:
         """Compile a statement."""
         compiled: Any = statement.compile(dialect=dialect, column_keys=columns)  # type: ignore[attr-defined]
-        binds = []
-        for name in compiled.positiontup or ():
+        constants: list[Any] = []
+        passed = []
+        for position, name in enumerate(compiled.positiontup or ()):
             bind = compiled.binds[name]
-            convert = _binding(bind.type, dialect)
-            constant = None if bind.required else bind.effective_value
-            if constant is not None and convert is not None:
-                constant = convert(constant)
-            binds.append((bind.key if bind.required else None, constant, convert))
-        rows = [] if isinstance(statement, TextClause) else getattr(statement, "exported_columns", [])
-        results = tuple(_reading(column.type, dialect) for column in rows)
-        return cls(str(compiled), tuple(binds), results if any(results) else ())
+            convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+            if bind.required:
+                passed.append((position, bind.key, convert))
+                constants.append(None)
+            else:
+                value = bind.effective_value
+                constants.append(value if convert is None else convert(value))
+        returned = getattr(statement, "exported_columns", ())
+        readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned]
+        converted = tuple((number, reader) for number, reader in enumerate(readers) if reader is not None)
+        return cls(str(compiled), constants, tuple(passed), converted)
 
-    def bound(self, values: _Values) -> tuple[Any, ...]:
+    def bound(self, values: _Values) -> list[Any]:
         """Return the values in the order of the statement, converted for the driver."""
-        return tuple(
-            constant if key is None else values[key] if convert is None else convert(values[key])
-            for key, constant, convert in self.binds
-        )
+        bound = self.constants.copy()
+        for position, key, convert in self.passed:
+            bound[position] = values[key] if convert is None else convert(values[key])
+        return bound
 
     def converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a row of the driver's with its values converted."""
         if not self.columns:
             return row
-        return tuple(
-            value if convert is None else convert(value)
-            for convert, value in zip(self.columns, row, strict=True)
-        )
-
-
-def _binding(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
-    return kind.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _reading(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+        values = list(row)
+        for number, convert in self.columns:
+            values[number] = convert(values[number])
+        return tuple(values)
 
 
 def _raw(connection: Connection) -> sqlite3.Connection | None:
     """Return the driver's connection if it executes by itself. A transaction is begun, as SQLAlchemy would."""
     if connection.dialect.name != "sqlite" or connection.engine.dispatch.before_cursor_execute:
         return None
-    if not connection.in_transaction():
-        connection.begin()
     raw: Any = connection.connection.dbapi_connection
+    if not raw.in_transaction:
+        connection.begin()
     return raw  # type: ignore[no-any-return]
 
 
 def _execute(
-    raw: sqlite3.Connection, connection: Connection, text: str, values: tuple[Any, ...]
+    raw: sqlite3.Connection, connection: Connection, text: str, values: Sequence[Any]
 ) -> sqlite3.Cursor:
     try:
         return raw.execute(text, values)
     except sqlite3.Error as error:
         wrapped = DBAPIError.instance(
-            text, values, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+            text, tuple(values), error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
         )
         raise wrapped from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from taxiphone.billing.pricing.tariff import Segment, Tariff
@@ -75,6 +77,20 @@ def from_json(data: Mapping[str, Any]) -> Tariff:
         recording_fee=number("recording_fee", data.get("recording_fee", 0)),
         vat=number("vat", data.get("vat", 0)),
     )
+
+
+def from_stored(data: Mapping[str, Any]) -> Tariff:
+    """Return the tariff that is stored in a call (`from_json`). Most calls share theirs with many others.
+
+    Raises:
+        ValueError: as `from_json`.
+    """
+    return _parsed(json.dumps(data))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Tariff:
+    return from_json(json.loads(text))
 
 
 def number(key: str, value: Any) -> Decimal:
