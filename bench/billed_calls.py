@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from taxiphone.bench import raw
 from taxiphone.bench.storm import People, Storm
@@ -70,8 +70,8 @@ def one_at_a_time(storm: Storm, people: Sequence[People], seconds: float) -> Sto
             ringing = storm.ring(database, people[0], _BATCH)
             with watch.running():
                 for call_id in ringing:
-                    database.do(_accept(storm.settings, call_id))
-                    database.do(_price(call_id))
+                    database.write_now(_accept(storm.settings, call_id))
+                    database.write_now(_price(call_id))
                     watch.done += 1
     return watch
 
@@ -91,19 +91,18 @@ def at_once(storm: Storm, people: Sequence[People], seconds: float) -> Stopwatch
 async def _at_once(settings: Settings, database: Database, ringing: list[list[str]]) -> None:
     async def one_client(call_ids: list[str]) -> None:
         for call_id in call_ids:
-            await database.run(_accept(settings, call_id))
-            await database.run(_price(call_id))
+            await database.write(_accept(settings, call_id))
+            await database.write(_price(call_id))
 
     await asyncio.gather(*map(one_client, ringing))
 
 
-def _accept(settings: Settings, call_id: str) -> Callable[[Session], object]:
-    return lambda session: holds.accept(session.connection(), settings, call_id)
+def _accept(settings: Settings, call_id: str) -> Callable[[Connection], object]:
+    return lambda connection: holds.accept(connection, settings, call_id)
 
 
-def _price(call_id: str) -> Callable[[Session], object]:
-    def work(session: Session) -> None:
-        connection = session.connection()
+def _price(call_id: str) -> Callable[[Connection], object]:
+    def work(connection: Connection) -> None:
         rate(connection, call_row.read(connection, call_id, lock=True), _TALK)
 
     return work

@@ -189,7 +189,7 @@ class Database:
         return until_done(work, self._writing, self._retry_seconds)
 
     def do_each(
-        self, works: Mapping[Key, Callable[[Session], Result]], priority: Priority = Priority.CALLS
+        self, works: Mapping[Key, Callable[[Connection], Result]], priority: Priority = Priority.CALLS
     ) -> dict[Key, Result | Exception]:
         """Do several units of work, each in a transaction of its own that may fail without the others.
 
@@ -199,8 +199,8 @@ class Database:
             what each of them returned or raised.
         """
         if self._writer is None:
-            return {key: _outcome(partial(self.do, work, priority)) for key, work in works.items()}
-        futures = {key: self._writer.submit(in_session(work), priority) for key, work in works.items()}
+            return {key: _outcome(partial(self.write_now, work, priority)) for key, work in works.items()}
+        futures = {key: self._writer.submit(work, priority) for key, work in works.items()}
         return {key: _outcome(future.result) for key, future in futures.items()}
 
     @property

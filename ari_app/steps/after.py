@@ -119,7 +119,7 @@ async def _summary(call: LiveCall) -> CallSummary | None:
     """The priced call; None if the price isn't known in time."""
     await call.services.rated_calls.wait(call.id, _PRICE_SECONDS)
     with contextlib.suppress(SQLAlchemyError):
-        return await call.database.query(lambda session: call_summary(session.connection(), call.id))
+        return await call.database.fetch(lambda connection: call_summary(connection, call.id))
     return None
 
 

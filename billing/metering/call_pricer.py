@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
 
 from taxiphone.billing import call_row
 from taxiphone.billing.evidence import proof
@@ -87,7 +86,7 @@ class CallPricer:
 
     def _price(self, call_ids: Iterable[str], cut_off: call_end.Rate | None = None) -> list[str]:
         """Price calls if they are over (`call_end.price_if_over`); return those that are now rated or closed."""
-        works: dict[str, Callable[[Session], _Priced]] = {
+        works: dict[str, Callable[[Connection], _Priced]] = {
             call_id: partial(self._price_one, call_id=call_id, cut_off=cut_off) for call_id in call_ids
         }
         final, database_error = [], None
@@ -104,8 +103,7 @@ class CallPricer:
             raise database_error  # what was priced is committed; the rest is tried again
         return final
 
-    def _price_one(self, session: Session, call_id: str, cut_off: call_end.Rate | None) -> _Priced:
-        connection = session.connection()
+    def _price_one(self, connection: Connection, call_id: str, cut_off: call_end.Rate | None) -> _Priced:
         call = call_row.read(connection, call_id, lock=True)
         if Status(call.status) in FINAL:
             return _Priced(final=True)

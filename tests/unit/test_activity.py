@@ -7,6 +7,7 @@ from typing import Any
 from taxiphone.ari_app.client import AriClient
 from taxiphone.server import activity
 from taxiphone.store.models import Client
+from taxiphone.store.sessions import in_session
 
 
 def test_each_write_and_read_is_counted(house: Any) -> None:
@@ -25,7 +26,7 @@ def test_units_that_share_a_commit_are_counted_one_by_one(sqlite_house: Any) -> 
     database = sqlite_house.database
     before = database.counters.totals
     works = {
-        code: lambda session, code=code: session.add(Client(code=code, name="Ada", language="en"))
+        code: in_session(lambda session, code=code: session.add(Client(code=code, name="Ada", language="en")))
         for code in ("8123", "8124", "8125")
     }
     database.do_each(works)
