@@ -273,4 +273,4 @@ class CallRecord:
 
     def _row(self, session: Session) -> Call:
         # Locked: the meter may be finishing this very call.
-        return session.get_one(Call, self._id, with_for_update=True)
+        return session.get_one(Call, self._id, with_for_update={"key_share": True})

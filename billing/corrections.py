@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import refunds
+from taxiphone.billing.ledger import balances, refunds
 from taxiphone.billing.rerating import rerate, settle_again
 from taxiphone.errors import LedgerError
 from taxiphone.store.calls import Status
@@ -60,7 +60,9 @@ def _correct(session: Session, call: Call, reason: str) -> None:
     if not refunded:
         rerate(session, call, reason)
         return
-    if continuation.has_later(session.connection(), call.id):
+    connection = session.connection()
+    balances.lock_wallet(connection, call.client_id or 0, receipt.currency)
+    if continuation.has_later(connection, call.id):
         raise LedgerError("another call continues it, and its price depends on this one")
     _, settlement = settle_again(session, call, receipt)
     total = settlement.price.total

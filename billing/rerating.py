@@ -68,14 +68,16 @@ def rerate(session: Session, call: Call, reason: str = "") -> Rerated:
             "Nothing was posted. "
             f"To refund more: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
-    session.flush()
-    if continuation.has_later(session.connection(), call.id):
+    known, settlement = settle_again(session, call, receipt)
+    connection = session.connection()
+    # Whoever accepts a call that continues this one has locked the wallet first.
+    balances.lock_wallet(connection, call.client_id or 0, receipt.currency)
+    if continuation.has_later(connection, call.id):
         raise LedgerError(
             f"another call continues call {call.id}, and its price depends on this one. Nothing was posted. "
             f"To refund what is too much: taxiphone refund {call.id} AMOUNT --reason TEXT"
         )
-    known, settlement = settle_again(session, call, receipt)
-    connection, row = session.connection(), call_row.read(session.connection(), call.id)
+    row = call_row.read(connection, call.id)
     before, changed = receipt.total, not _same(receipt, settlement)
     if changed:
         version = len(receipt.former) + 2

@@ -59,7 +59,9 @@ def due(
     account = select(Account.id).where(
         Account.kind == postings.EARNINGS, Account.owner == str(consultant_id), Account.currency == currency
     )
-    account_id = session.execute(account.with_for_update() if lock else account).scalar_one_or_none()
+    account_id = session.execute(
+        account.with_for_update(key_share=True) if lock else account
+    ).scalar_one_or_none()
     sums = select(func.coalesce(func.sum(Entry.amount), 0), func.coalesce(func.max(Entry.id), 0)).where(
         Entry.account_id == account_id
     )

@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from taxiphone.billing import call_row
+from taxiphone.billing import call_row, holds
 from taxiphone.billing.ledger import balances, free_minutes, postings
 from taxiphone.billing.ledger.refunds import refund
+from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import rate
+from taxiphone.billing.rerating import rerate
+from taxiphone.errors import LedgerError
 from taxiphone.store.models import Call
 
 _START = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -27,7 +31,7 @@ _BLOCKED = text(
 
 @contextmanager
 def waiting(house: Any, work: Callable[[Session], object]) -> Iterator[None]:
-    """Let `work` run in a transaction of its own, once, until it waits for a lock; at the end it must have succeeded."""
+    """Let `work` run in a transaction of its own, once, until it waits for a lock; at the end it must succeed."""
     failed: list[Exception] = []
 
     def run() -> None:
@@ -57,7 +61,7 @@ def test_a_refund_takes_the_wallet_before_the_earnings(house: Any) -> None:
     house.database.do(lambda s: rate(s.connection(), call_row.read(s.connection(), call_id), _MINUTE))
 
     def refunds(session: Session) -> None:
-        refund(session, session.get_one(Call, call_id), 100, "the line was bad")
+        refund(session, session.get_one(Call, call_id), 100, "the line was bad", "k")
 
     with house.database.transaction() as session:
         balances.lock_wallet(session.connection(), client, "EUR")
@@ -100,5 +104,27 @@ def test_a_refund_is_not_held_up_by_a_call_that_is_being_priced(house: Any) -> N
     with house.database.transaction() as session:
         call_row.read(session.connection(), call_id, lock=True)
         with house.database.transaction() as other:
-            refund(other, other.get_one(Call, call_id), 100, "the line was bad")
+            refund(other, other.get_one(Call, call_id), 100, "the line was bad", "k")
+    assert house.problems() == []
+
+
+def test_a_call_is_not_rerated_while_another_that_continues_it_is_being_accepted(house: Any) -> None:
+    client, consultant = house.client(), house.consultant()
+    first = house.call(client, consultant)
+
+    house.write(*house.talk(first))
+    Meter(house.settings, house.database).read_once()
+    house.database.do(lambda s: setattr(s.get_one(Call, first), "dropped", True))
+    second = house.call(client, consultant, accept=False)
+
+    def rerates(session: Session) -> None:
+        with pytest.raises(LedgerError, match="continues call"):
+            rerate(session, session.get_one(Call, first))
+
+    with house.database.transaction() as session:
+        session.get_one(Call, second).continues_id = first
+        session.flush()
+        holds.accept(session.connection(), house.settings, second)
+        with waiting(house, rerates):
+            session.commit()
     assert house.problems() == []
