@@ -4,42 +4,61 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import cast
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, select
+from sqlalchemy import Connection, bindparam, exists, func, literal, select
 
 from taxiphone.directory import consultants, dialling, lookup
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import IN_PROGRESS, Outcome, Status
-from taxiphone.store.models import Call, Consultant
+from taxiphone.store.models import Consultant
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import CALL, CONSULTANT
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-_CALL, _CONSULTANT = cast(Table, Call.__table__), cast(Table, Consultant.__table__)
+
+class _People(NamedTuple):
+    client_id: int | None
+    consultant_id: int
+    available: bool
+    paused_until: datetime | None
+
+
+class _Others(NamedTuple):
+    ringing: int
+    engaged: bool
+
 
 # Locked, so that of two simultaneous calls one sees the other.
-_PEOPLE = (
-    select(_CALL.c.client_id, _CALL.c.consultant_id, _CONSULTANT.c.available, _CONSULTANT.c.paused_until)
-    .join(_CONSULTANT, _CONSULTANT.c.id == _CALL.c.consultant_id)
-    .where(_CALL.c.id == bindparam("call"))
-    .with_for_update(of=_CONSULTANT, key_share=True)
+_PEOPLE: Prepared[_People] = Prepared(
+    select(CALL.c.client_id, CALL.c.consultant_id, CONSULTANT.c.available, CONSULTANT.c.paused_until)
+    .join(CONSULTANT, CONSULTANT.c.id == CALL.c.consultant_id)
+    .where(CALL.c.id == bindparam("call"))
+    .with_for_update(of=CONSULTANT, key_share=True),
+    _People._make,
 )
-OTHERS_IN_PROGRESS = select(func.count()).where(
-    _CALL.c.client_id == bindparam("client"),
-    _CALL.c.outcome.is_(None),
-    _CALL.c.status.in_(IN_PROGRESS),
-    _CALL.c.id != bindparam("call"),
+_IN_PROGRESS = select(func.count()).where(
+    CALL.c.client_id == bindparam("client"),
+    CALL.c.outcome.is_(None),
+    CALL.c.status.in_([literal(each.value) for each in IN_PROGRESS]),
+    CALL.c.id != bindparam("call"),
 )
-"""The query for the number of other calls of a client that are in progress."""
+OTHERS_IN_PROGRESS: Prepared[int] = Prepared(_IN_PROGRESS, scalar)
+"""The number of other calls of a client that are in progress."""
 _ENGAGED = exists().where(
-    _CALL.c.consultant_id == bindparam("consultant"),
-    _CALL.c.status.in_((Status.RINGING, Status.ACCEPTED, Status.TALKING)),
-    _CALL.c.outcome.is_(None),
-    _CALL.c.id != bindparam("call"),
+    CALL.c.consultant_id == bindparam("consultant"),
+    CALL.c.status.in_([literal(each.value) for each in (Status.RINGING, Status.ACCEPTED, Status.TALKING)]),
+    CALL.c.outcome.is_(None),
+    CALL.c.id != bindparam("call"),
 )
-_OTHERS = select(OTHERS_IN_PROGRESS.where(_CALL.c.status == Status.RINGING).scalar_subquery(), _ENGAGED)
+_OTHERS: Prepared[_Others] = Prepared(
+    select(_IN_PROGRESS.where(CALL.c.status == literal(Status.RINGING.value)).scalar_subquery(), _ENGAGED),
+    _Others._make,
+)
 
 
 @dataclass(frozen=True)
@@ -79,10 +98,10 @@ def begin_ringing(
 
 
 def _reserve(connection: Connection, settings: Settings, call_id: str) -> Outcome | None:
-    people = connection.execute(_PEOPLE, {"call": call_id}).one()
-    ringing, engaged = connection.execute(
-        _OTHERS, {"call": call_id, "client": people.client_id, "consultant": people.consultant_id}
-    ).one()
+    [people] = _PEOPLE.all(connection, {"call": call_id})
+    [(ringing, engaged)] = _OTHERS.all(
+        connection, {"call": call_id, "client": people.client_id, "consultant": people.consultant_id}
+    )
     if ringing >= settings.call.most_ringing_per_client:
         return Outcome.TOO_MANY_CALLS
     if not consultants.is_free(people.available, people.paused_until, now()):

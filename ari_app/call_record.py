@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
-from typing import cast
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.begin_ringing import OTHERS_IN_PROGRESS, begin_ringing
@@ -18,22 +18,30 @@ from taxiphone.ari_app.ordered_writes import OrderedWrites
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import balances, postings
+from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.directory import dids, lookup
 from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import ALIVE, Noted, Outcome, Status
-from taxiphone.store.models import Call, CallEvent, Client, Consultant, Did
+from taxiphone.store.models import Call, Client, Consultant, Did
+from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.sessions import in_session
+from taxiphone.store.tables import CALL, CALL_EVENT
 from taxiphone.store.types import Moment, moment, now
 
 log = logging.getLogger(__name__)
 
 # The hot path of a call uses the tables; the ORM's sessions take several times as long.
-_CALL, _EVENT = cast(Table, Call.__table__), cast(Table, CallEvent.__table__)
-_INSERT = insert(_CALL)
-_BY_CHANNEL = select(_CALL.c.id).where(_CALL.c.client_channel == bindparam("channel"))
+_ARRIVED = (
+    *("id", "status", "client_channel", "dialled", "caller", "language", "client_id", "arrived_at"),
+    *("mode", "recording_asked", "dropped"),
+)
+_INSERT: Prepared[Any] = Prepared(insert(CALL), tuple, _ARRIVED)
+_BY_CHANNEL: Prepared[str] = Prepared(
+    select(CALL.c.id).where(CALL.c.client_channel == bindparam("channel")), scalar
+)
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,12 @@ class CallRecord:
             client = lookup.client_calling(connection, caller.number)
             language = (client or did or self._settings.platform).language
             # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
-            existing = connection.execute(_BY_CHANNEL, {"channel": channel}).scalar()
+            existing = _BY_CHANNEL.first(connection, {"channel": channel})
             if existing is not None:
-                connection.execute(delete(_EVENT).where(_EVENT.c.call_id == existing))
-                connection.execute(delete(_CALL).where(_CALL.c.id == existing))
-            connection.execute(
-                _INSERT,
+                connection.execute(delete(CALL_EVENT).where(CALL_EVENT.c.call_id == existing))
+                connection.execute(delete(CALL).where(CALL.c.id == existing))
+            _INSERT.run(
+                connection,
                 {
                     "id": self._id,
                     "status": Status.RECEIVED,
@@ -112,6 +120,9 @@ class CallRecord:
                     "language": language,
                     "client_id": client.id if client else None,
                     "arrived_at": arrived.at,
+                    "mode": PER_MINUTE,
+                    "recording_asked": False,
+                    "dropped": False,
                 },
             )
             events = [Noted("received", None, arrived)]
@@ -140,7 +151,7 @@ class CallRecord:
 
     def _too_many(self, connection: Connection, client: Client) -> bool:
         mine = {"call": self._id, "client": client.id}
-        others = connection.execute(OTHERS_IN_PROGRESS, mine).scalar_one()
+        others = OTHERS_IN_PROGRESS.first(connection, mine) or 0
         return others >= self._settings.call.most_calls_per_client
 
     async def begin_ringing(self, consultant: Consultant) -> list[str] | Outcome:

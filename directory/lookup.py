@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm.attributes import set_committed_value
 
 from taxiphone.store.detached import columns, detached
-from taxiphone.store.models import Client, ClientNumber, Consultant, ConsultantPhone, Did
+from taxiphone.store.models import Client, Consultant, Did
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import CLIENT_NUMBER, CONSULTANT, CONSULTANT_PHONE, DID
 
-_DID, _CONSULTANT = cast(Table, Did.__table__), cast(Table, Consultant.__table__)
-_CLIENT, _NUMBER = cast(Table, Client.__table__), cast(Table, ClientNumber.__table__)
-_PHONE = cast(Table, ConsultantPhone.__table__)
-_WIDTH = len(_DID.c)
+_WIDTH = len(DID.c)
+_Columns = tuple[Any, ...]
 
-_DIALLED = (
+_DIALLED: Prepared[_Columns] = Prepared(
     select(*columns(Did), *columns(Consultant))
-    .select_from(_DID.outerjoin(_CONSULTANT))
-    .where(_DID.c.number.in_(bindparam("readings", expanding=True)))
+    .select_from(DID.outerjoin(CONSULTANT))
+    .where(DID.c.number == bindparam("number")),
+    tuple,
 )
-_CALLING = select(*columns(Client)).join(_NUMBER).where(_NUMBER.c.number == bindparam("number"))
-_FURTHER_PHONES = (
-    select(_PHONE.c.number)
-    .where(_PHONE.c.consultant_id == bindparam("consultant"))
-    .order_by(_PHONE.c.position)
+_CALLING: Prepared[_Columns] = Prepared(
+    select(*columns(Client)).join(CLIENT_NUMBER).where(CLIENT_NUMBER.c.number == bindparam("number")), tuple
+)
+_FURTHER_PHONES: Prepared[str] = Prepared(
+    select(CONSULTANT_PHONE.c.number)
+    .where(CONSULTANT_PHONE.c.consultant_id == bindparam("consultant"))
+    .order_by(CONSULTANT_PHONE.c.position),
+    scalar,
 )
 
 
@@ -39,23 +43,22 @@ def dialled(connection: Connection, readings: Sequence[str], text: str) -> tuple
         readings: what the number can mean (`dids.readings`).
         text: the number as the carrier sent it.
     """
-    found = connection.execute(_DIALLED, {"readings": list(readings)}).all() if readings else []
-    if not found:
-        return readings[0] if readings else text, None
-    likeliest = min(found, key=lambda row: readings.index(row[0]))
-    did = detached(Did, likeliest[:_WIDTH])
-    if did is not None:
-        set_committed_value(did, "consultant", detached(Consultant, likeliest[_WIDTH:]))
-    return likeliest[0], did
+    for reading in readings:
+        row = _DIALLED.first(connection, {"number": reading})
+        if row is not None:
+            did = detached(Did, row[:_WIDTH])
+            if did is not None:
+                set_committed_value(did, "consultant", detached(Consultant, row[_WIDTH:]))
+            return reading, did
+    return readings[0] if readings else text, None
 
 
 def client_calling(connection: Connection, number: str | None) -> Client | None:
     """Return the client who calls from this number (E.164)."""
-    row = None if number is None else connection.execute(_CALLING, {"number": number}).first()
+    row = None if number is None else _CALLING.first(connection, {"number": number})
     return None if row is None else detached(Client, row)
 
 
 def phones(connection: Connection, consultant: Consultant) -> list[str]:
     """Return the consultant's phones (E.164) in their order."""
-    further = connection.execute(_FURTHER_PHONES, {"consultant": consultant.id}).scalars()
-    return [consultant.phone, *further]
+    return [consultant.phone, *_FURTHER_PHONES.all(connection, {"consultant": consultant.id})]

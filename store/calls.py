@@ -13,18 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, insert, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import ColumnElement, Connection, bindparam, case, insert, literal, update
+from sqlalchemy.exc import NoResultFound
 
-from taxiphone.store.models import Call, CallEvent
+from taxiphone.store.models import Call
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import CALL, CALL_EVENT
 from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
-_CALL, _EVENT = cast(Table, Call.__table__), cast(Table, CallEvent.__table__)
-_ADD_EVENT = insert(_EVENT)
+_ADD_EVENT: Prepared[Any] = Prepared(
+    insert(CALL_EVENT), tuple, ("call_id", "at", "monotonic_us", "boot", "what", "detail")
+)
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without 0/o and 1/l/i, because ids are read out on the phone
 
@@ -152,20 +155,24 @@ def step(connection: Connection, call_id: str, status: Status | None, **columns:
         sqlalchemy.exc.NoResultFound: there is no such call.
     """
     values = {f"new_{name}": value for name, value in columns.items()}
-    moved = _step(status, tuple(columns))
-    found = connection.execute(moved, {"call": call_id, **values}).scalar_one()
+    found = _step(status, tuple(columns)).first(connection, {"call": call_id, **values})
+    if found is None:
+        raise NoResultFound(f"there is no call {call_id}")
     if status is not None and found != status and Status(found) not in FINAL:
         log.error("call %s: status %r can't be followed by %r", call_id, found, status)
 
 
 @cache
-def _step(status: Status | None, columns: tuple[str, ...]) -> ReturningUpdate[str]:
+def _step(status: Status | None, columns: tuple[str, ...]) -> Prepared[str]:
     """Build the statement of `step`. Building one takes longer than executing it."""
     values: dict[str, ColumnElement[Any]] = {name: bindparam(f"new_{name}") for name in columns}
     if status is not None:
-        before = [each for each in Status if status in NEXT[each]]
-        values["status"] = case((_CALL.c.status.in_(before), status), else_=_CALL.c.status)
-    return update(_CALL).where(_CALL.c.id == bindparam("call")).values(values).returning(_CALL.c.status)
+        before = [literal(each, CALL.c.status.type) for each in Status if status in NEXT[each]]
+        values["status"] = case(
+            (CALL.c.status.in_(before), literal(status, CALL.c.status.type)), else_=CALL.c.status
+        )
+    moved = update(CALL).where(CALL.c.id == bindparam("call")).values(values).returning(CALL.c.status)
+    return Prepared(moved, scalar)
 
 
 def add_event(
@@ -182,9 +189,8 @@ def add_events(connection: Connection, call_id: str, events: Sequence[Noted]) ->
             log.info(
                 "call %s: %s%s", call_id, event.what, "" if event.detail is None else f" ({event.detail})"
             )
-    connection.execute(
-        _ADD_EVENT,
-        [
+        _ADD_EVENT.run(
+            connection,
             {
                 "call_id": call_id,
                 "at": event.when.at,
@@ -192,7 +198,5 @@ def add_events(connection: Connection, call_id: str, events: Sequence[Noted]) ->
                 "boot": event.when.boot,
                 "what": event.what,
                 "detail": None if event.detail is None else event.detail[:200],
-            }
-            for event in events
-        ],
-    )
+            },
+        )

@@ -14,9 +14,9 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import callers, clients, dids
@@ -26,6 +26,7 @@ from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import Call, CelRow
 from taxiphone.store.sessions import in_session
+from taxiphone.store.tables import CALL
 from taxiphone.store.types import Moment, monotonic_us, now
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,7 @@ _WHY: dict[str, tuple[Outcome, str | None]] = {
     "full": (Outcome.ALL_LINES_BUSY, None),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
-_CALL = cast(Table, Call.__table__)
-_KNOWN = select(_CALL.c.client_channel).where(
-    _CALL.c.client_channel.in_(bindparam("channels", expanding=True))
-)
+_KNOWN = select(CALL.c.client_channel).where(CALL.c.client_channel.in_(bindparam("channels", expanding=True)))
 _LONGEST = 24  # characters of a number, to which the dialplan truncates it
 _SECONDS = 60  # between two log lines about refused calls
 

@@ -6,9 +6,9 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from taxiphone.billing.evidence import cel
@@ -17,17 +17,21 @@ from taxiphone.billing.metering.cel_files import LogFile
 from taxiphone.settings import Settings
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import CelPosition, CelRow
+from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.sessions import in_session
+from taxiphone.store.tables import CEL_POSITION
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
 
-_POSITION = cast(Table, CelPosition.__table__)
-_READ_UP_TO = select(_POSITION.c.offset).where(_POSITION.c.file == bindparam("of_file")).with_for_update()
-_MOVE = (
-    update(_POSITION)
-    .where(_POSITION.c.file == bindparam("of_file"))
-    .values(offset=bindparam("up_to"), path=bindparam("at_path"), read_at=bindparam("at_time"))
+_READ_UP_TO: Prepared[int] = Prepared(
+    select(CEL_POSITION.c.offset).where(CEL_POSITION.c.file == bindparam("of_file")).with_for_update(), scalar
+)
+_MOVE: Prepared[Any] = Prepared(
+    update(CEL_POSITION)
+    .where(CEL_POSITION.c.file == bindparam("of_file"))
+    .values(offset=bindparam("up_to"), path=bindparam("at_path"), read_at=bindparam("at_time")),
+    tuple,
 )
 _LONGEST_PATH = 400
 
@@ -83,8 +87,8 @@ def store(connection: Connection, settings: Settings, file: LogFile, *, closed: 
         )
     if not lines:
         return Chunk(0)
-    connection.execute(
-        _MOVE,
+    _MOVE.run(
+        connection,
         {"of_file": identity, "up_to": end, "at_path": str(file.path)[:_LONGEST_PATH], "at_time": now()},
     )
     rows, refused = arrivals.without_refused(rows)
@@ -107,7 +111,7 @@ def _position(connection: Connection, file: LogFile) -> tuple[str, int]:
     """Return how far this file was read, locked against other readers until the transaction ends, and its identity."""
     identity, tries = file.identity, 1
     while True:
-        offset = connection.execute(_READ_UP_TO, {"of_file": identity}).scalar()
+        offset = _READ_UP_TO.first(connection, {"of_file": identity})
         if offset is None:
             new = {
                 "file": identity,
