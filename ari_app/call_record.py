@@ -17,7 +17,7 @@ from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.ari_app.ordered_writes import OrderedWrites
 from taxiphone.billing import corrections, holds
 from taxiphone.billing.evidence import proof
-from taxiphone.billing.ledger import balances, postings
+from taxiphone.billing.ledger import balances
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.directory import dids, lookup
 from taxiphone.directory.callers import Caller
@@ -274,9 +274,7 @@ class CallRecord:
 
     async def balance(self, client: Client) -> int:
         """The client's credit, in minor units."""
-        return await self._database.query(
-            lambda session: balances.balance(session, postings.WALLET, client.id)
-        )
+        return await self._database.fetch(lambda connection: balances.credit(connection, client.id))
 
     def _ask_for_recording(self, session: Session) -> None:
         call = self._row(session)

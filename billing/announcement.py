@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from taxiphone.billing import continuation
-from taxiphone.billing.ledger import balances, daily_limit, postings
+from taxiphone.billing.ledger import balances, daily_limit
 from taxiphone.billing.pricing.parts import NOTHING, Subtotal, fee_of, longest_part, needed_to_begin
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.tariffs_in_force import PACKAGE, PER_MINUTE, tariff_for
@@ -113,7 +113,7 @@ class AnnouncedQuote:
 
 
 def quote_consultation(
-    session: Session,
+    connection: Connection,
     settings: Settings,
     client: Client,
     consultant: Consultant,
@@ -122,17 +122,16 @@ def quote_consultation(
     """Return the quote for a new consultation of this client with this consultant.
 
     Args:
-        session: a session.
+        connection: a connection.
         settings: the settings.
         client: the client.
         consultant: the consultant.
         arrived_at: when the call arrived, whose day decides about the client's limit; now by default.
     """
     modes = [PER_MINUTE] if consultant.package_price is None else [PER_MINUTE, PACKAGE]
-    connection = session.connection()
     tariffs = {mode: tariff_for(connection, settings, consultant, client.id, mode) for mode in modes}
     return _quote(
-        session,
+        connection,
         settings,
         client,
         tariffs,
@@ -142,25 +141,29 @@ def quote_consultation(
 
 
 def quote_continuation(
-    session: Session, settings: Settings, client: Client, dropped: Call, arrived_at: datetime | None = None
+    connection: Connection,
+    settings: Settings,
+    client: Client,
+    dropped: Call,
+    arrived_at: datetime | None = None,
 ) -> AnnouncedQuote:
     """Return the quote for continuing the consultation of `dropped` (`continuation.interrupted`).
 
     See `quote_consultation` for `arrived_at`.
     """
     return _quote(
-        session,
+        connection,
         settings,
         client,
-        {dropped.mode: continuation.preview(session.connection(), settings, dropped.id)},
+        {dropped.mode: continuation.preview(connection, settings, dropped.id)},
         recording_allowed=dropped.consultant is not None and dropped.consultant.recording_allowed,
-        earlier=continuation.so_far(session.connection(), dropped.id),
+        earlier=continuation.so_far(connection, dropped.id),
         arrived_at=arrived_at,
     )
 
 
 def _quote(
-    session: Session,
+    connection: Connection,
     settings: Settings,
     client: Client,
     tariffs: dict[str, Tariff],
@@ -172,8 +175,8 @@ def _quote(
     return AnnouncedQuote(
         currency=settings.platform.currency,
         tariffs=MappingProxyType(tariffs),
-        wallet=balances.balance(session, postings.WALLET, client.id),
-        limit_left=daily_limit.left_today(session.connection(), settings, client.id, arrived_at),
+        wallet=balances.credit(connection, client.id),
+        limit_left=daily_limit.left_today(connection, settings, client.id, arrived_at),
         recording_allowed=recording_allowed,
         earlier=earlier,
     )

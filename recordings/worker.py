@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Connection, literal, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,8 @@ from taxiphone.store.calls import OPEN as UNFINISHED
 from taxiphone.store.calls import Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, Recording
+from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.tables import CALL, RECORDING
 from taxiphone.store.types import monotonic_us
 from taxiphone.store.writer import Priority
 
@@ -115,7 +117,7 @@ class RecordingWorker:
             self._tidied = time.monotonic()
             await self._quietly(self._old_files.delete_expired)
         await self._quietly(self._old_files.delete_leftovers)
-        due = await self._database.query(due_recordings)
+        due = await self._database.fetch(due_recordings)
         for call_id in due:
             if self._not_before.get(call_id, 0.0) <= time.monotonic():
                 await self._process(call_id)
@@ -260,16 +262,22 @@ def _sentence(error: OSError | SQLAlchemyError) -> str:
     return " ".join(str(error).split())
 
 
-def due_recordings(session: Session) -> list[str]:
-    """Return the calls that are priced or closed and whose recording is not finished, oldest first."""
-    query = (
-        select(Recording.call_id)
-        .join(Call)
-        # Written so that the database starts with the few open recordings and not with all priced calls.
-        .where(Recording.status.in_(OPEN), Call.status.not_in(UNFINISHED))
-        .order_by(Recording.created_at)
+_DUE: Prepared[str] = Prepared(
+    select(RECORDING.c.call_id)
+    .join(CALL)
+    # Written so that the database starts with the few open recordings and not with all priced calls.
+    .where(
+        RECORDING.c.status.in_([literal(each.value) for each in OPEN]),
+        CALL.c.status.not_in([literal(each.value) for each in UNFINISHED]),
     )
-    return list(session.scalars(query))
+    .order_by(RECORDING.c.created_at),
+    scalar,
+)
+
+
+def due_recordings(connection: Connection) -> list[str]:
+    """Return the calls that are priced or closed and whose recording is not finished, oldest first."""
+    return _DUE.all(connection, {})
 
 
 def _read_wav(path: Path) -> Wav | None:

@@ -21,8 +21,9 @@ SKIP_SECONDS = 0.5
 @may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
 async def announce_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
     """Announce all prices including tax, the free minutes, and how long the credit lasts; `#` skips the rest."""
-    quote = await call.database.query(
-        lambda session: quote_consultation(session, call.settings, client, consultant, call.record.arrived_at)
+    arrived_at = call.record.arrived_at
+    quote = await call.database.fetch(
+        lambda connection: quote_consultation(connection, call.settings, client, consultant, arrived_at)
     )
     check_affordable(quote, client)
     await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))

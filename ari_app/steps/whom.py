@@ -29,6 +29,8 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
     silent = call.services.talks.get(client.id)
     if silent is not None and silent.end_if_client_is_silent():
         await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
+    if not await call.database.fetch(lambda connection: continuation.latest_dropped(connection, client.id)):
+        return None
     dropped = await call.database.query(
         lambda session: continuation.interrupted(session, call.settings, client)
     )
@@ -45,8 +47,10 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
         return None
     _note(call, consultant, dropped.mode)
     _check_available(consultant)
-    quote = await call.database.query(
-        lambda session: quote_continuation(session, call.settings, client, dropped, call.record.arrived_at)
+    quote = await call.database.fetch(
+        lambda connection: quote_continuation(
+            connection, call.settings, client, dropped, call.record.arrived_at
+        )
     )
     recorded = dropped.recording_asked and consultant.recording_allowed
     await _announce_continuation(call, client, quote, recorded=recorded)

@@ -28,6 +28,12 @@ _WALLET: Prepared[int] = Prepared(
     .with_for_update(key_share=True),
     scalar,
 )
+_CREDIT: Prepared[int] = Prepared(
+    select(func.coalesce(func.sum(ACCOUNT.c.balance), 0)).where(
+        ACCOUNT.c.kind == WALLET, ACCOUNT.c.owner == bindparam("owner")
+    ),
+    scalar,
+)
 _OPEN_WALLET = """
     INSERT INTO account (kind, owner, currency, balance) VALUES ('wallet', ?, ?, 0) ON CONFLICT DO NOTHING"""
 _HELD = Prepared(
@@ -48,6 +54,11 @@ def balance(session: Session, kind: str, owner: int | str = "", currency: str | 
     named = {"kind": kind, "owner": str(owner), "currency": currency}
     total = connection.execute(_KEPT if kind in KEPT else _ADDED_UP, named).scalar_one()
     return int(total or 0)
+
+
+def credit(connection: Connection, client_id: int) -> int:
+    """Return a client's credit in minor units."""
+    return int(_CREDIT.first(connection, {"owner": str(client_id)}) or 0)
 
 
 def held(connection: Connection, call_id: str) -> tuple[int, str]:

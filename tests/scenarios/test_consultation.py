@@ -163,15 +163,15 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
 async def test_a_database_failure_during_the_call_is_announced_and_costs_nothing(
     live, ears, database, monkeypatch
 ):
-    query, queries = database.query, []
+    fetch, reads = database.fetch, []
 
     async def fail_once(work):
-        queries.append(work)
-        if len(queries) == 1:
+        reads.append(work)
+        if len(reads) == 1:
             raise OperationalError("SELECT", {}, Exception("disk I/O error"))
-        return await query(work)
+        return await fetch(work)
 
-    monkeypatch.setattr(database, "query", fail_once)
+    monkeypatch.setattr(database, "fetch", fail_once)
     call = await live()
     assert (call.status, call.outcome, call.tariff) == (Status.CLOSED, Outcome.FAILED, None)
     assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]

@@ -249,7 +249,7 @@ def test_credit_and_limit_must_pay_for_the_next_minute(house: Any) -> None:
 
     def quoted(session: Any) -> AnnouncedQuote:
         client, dropped = session.get_one(Client, 1), session.get_one(Call, first)
-        return quote_continuation(session, house.settings, client, dropped)
+        return quote_continuation(session.connection(), house.settings, client, dropped)
 
     shown = house.database.read(quoted)
     assert (shown.earlier.seconds, shown.limit_left, shown.affordable) == (60, 154, frozenset())

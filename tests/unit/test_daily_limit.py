@@ -36,7 +36,7 @@ def left(house: Any, client: int = 1, at: datetime | None = None) -> int | None:
 def offered(house: Any, consultant: int = 1) -> Any:
     return house.database.read(
         lambda s: quote_consultation(
-            s, house.settings, s.get_one(Client, 1), s.get_one(Consultant, consultant)
+            s.connection(), house.settings, s.get_one(Client, 1), s.get_one(Consultant, consultant)
         )
     )
 
@@ -162,7 +162,7 @@ def test_a_recording_is_offered_only_where_the_limit_allows_it(house: Any, minor
 
     def ask(session: Any) -> tuple[bool, bool]:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        quote = quote_consultation(session, house.settings, *who)
+        quote = quote_consultation(session.connection(), house.settings, *who)
         return quote.pays_for_recording("per_minute"), "per_minute" in quote.affordable
 
     assert house.database.read(ask) == (yes, True)
@@ -177,7 +177,7 @@ def test_the_limit_of_the_day_of_arrival_is_announced_and_held(house: Any) -> No
 
     def ask(session: Any, at: datetime) -> int | None:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        return quote_consultation(session, house.settings, *who, at).limit_left
+        return quote_consultation(session.connection(), house.settings, *who, at).limit_left
 
     assert house.database.read(lambda session: ask(session, arrived)) == left(house, client, arrived)
     assert house.database.read(lambda session: ask(session, arrived - timedelta(days=1))) == 500

@@ -281,7 +281,7 @@ def test_too_little_credit_for_first_minute_and_package_is_announced_before_the_
 
     def ask(session: Any) -> AnnouncedQuote:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        return quote_consultation(session, house.settings, *who)
+        return quote_consultation(session.connection(), house.settings, *who)
 
     offered = house.database.do(ask)
     assert offered.affordable == {"package"}
@@ -297,7 +297,7 @@ def test_free_minutes_are_offered_to_a_new_client_and_not_twice_at_once(house: A
 
     def ask(session: Any) -> int:
         who = session.get_one(Client, client), session.get_one(Consultant, consultant)
-        return int(quote_consultation(session, house.settings, *who).free_minutes)
+        return int(quote_consultation(session.connection(), house.settings, *who).free_minutes)
 
     assert house.database.do(ask) == 10
     call = house.get(house.call(client, consultant))

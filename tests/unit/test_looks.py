@@ -20,7 +20,7 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "calls that wait for a price, ten times a second at a stop": lambda house: house.database.read(awaited),
     "calls that can't be priced": lambda house: house.database.read(unpriced.find),
     "calls that are over, every two seconds": lambda house: Meter(house.settings, house.database).read_once(),
-    "recordings, every quarter of a second": lambda house: house.database.read(due_recordings),
+    "recordings, every quarter of a second": lambda house: house.database.fetch_now(due_recordings),
 }
 
 
