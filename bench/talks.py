@@ -96,6 +96,21 @@ class Backlog:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """All figures.
+
+    Attributes:
+        steps: the one with Dial(), then those with Taxiphone.
+        prices: seconds from each hang-up to the commit of the price.
+        backlog: the conversions afterwards.
+    """
+
+    steps: list[Step]
+    prices: list[float]
+    backlog: Backlog
+
+
 @click.command()
 @click.option(
     "--step", type=click.IntRange(1, 100), default=25, show_default=True, help="Talks added in each step."
@@ -132,15 +147,24 @@ def bench(step: int, most: int, hold: float, wait: float, append: Path | None, n
     command = f'make bench-talks BENCH="--step {step} --most {most} --hold {hold:g} --wait {wait:g}"'
     report = Report("Recorded talks: `make bench-talks`", command, append, note)
 
-    async def measure(both: BenchSet) -> list[str]:
+    async def measure(both: BenchSet) -> Ramp:
         await warm_up(both)
-        return await _measure(both, step, most, hold, wait)
+        return await ramp(both, step=step, most=most, hold=hold, wait=wait)
 
-    lines = with_bench_set(asterisk, measure, lines=max(most, 2), recorded=True)
-    report.publish(lines, f"Asterisk {asterisk.version_text}")
+    found = with_bench_set(asterisk, measure, lines=max(most, 2), recorded=True)
+    report.publish(_lines(found), f"Asterisk {asterisk.version_text}")
 
 
-async def _measure(both: BenchSet, step: int, most: int, hold: float, wait: float) -> list[str]:
+async def ramp(both: BenchSet, *, step: int, most: int, hold: float, wait: float) -> Ramp:
+    """Raise the number of talks until they are not held, end them all, and wait for their MP3s.
+
+    Args:
+        both: the test set, whose consultants allow recordings.
+        step: the number of talks that are added at a time.
+        most: the number of talks in the last step.
+        hold: seconds for which the packets of each step are counted.
+        wait: seconds to wait for the MP3s at most.
+    """
     async with LongTalks(both, both.plain) as talks:
         await talks.start(step, _DIAL_RATE)
         steps = [await _held(both, both.plain, talks, step, hold, both.plain_ari("bench"))]
@@ -157,7 +181,7 @@ async def _measure(both: BenchSet, step: int, most: int, hold: float, wait: floa
         await talks.hang_up(_HANG_UP_RATE)
         backlog = asyncio.create_task(_backlog(both, wait), name="backlog")
         prices = await talks.priced()
-    return _lines(steps, prices, await backlog)
+    return Ramp(steps, prices, await backlog)
 
 
 async def _held(
@@ -168,10 +192,11 @@ async def _held(
     listening = asyncio.create_task(ari.run(lambda _event: None), name="packets")
     try:
         await ari.wait_connected(_CONNECTED_SECONDS)
-        before, first = Used.now(both, side), [await packets.count(each) for each in (ari, both.phones.ari)]
+        first = [await packets.count(each) for each in (ari, both.phones.ari)]
+        before = Used.now(both, side)
         await asyncio.sleep(hold)
-        last = [await packets.count(each) for each in (ari, both.phones.ari)]
         after = Used.now(both, side)
+        last = [await packets.count(each) for each in (ari, both.phones.ari)]
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -218,7 +243,8 @@ def _done(session: Session) -> tuple[int, int, int]:
 # -- what is printed ------------------------------------------------------------------------------------------------
 
 
-def _lines(steps: list[Step], prices: list[float], backlog: Backlog) -> list[str]:
+def _lines(found: Ramp) -> list[str]:
+    steps, prices, backlog = found.steps, found.prices, found.backlog
     head = (
         *("side", "talks", "recorded", "packets expected", "received by Asterisk", "by phones"),
         *("missing", "lost", "Asterisk", "Taxiphone", "phones", "machine busy", "by others", "held"),

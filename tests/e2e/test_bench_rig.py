@@ -6,6 +6,7 @@ import pytest
 
 from taxiphone.bench.figures import summarise
 from taxiphone.bench.rig import BenchSet
+from taxiphone.bench.talks import ramp
 from taxiphone.bench.warm_up import warm_up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -33,3 +34,24 @@ async def test_a_call_through_each_side_talks_and_is_measured(asterisk, tmp_path
     assert (len(own.last_step), len(own.to_price)) == (1, 1)
     assert own.cpu.program > 0
     assert all(own.counts[name] > 0 for name in COUNTED)
+
+
+@pytest.mark.slow
+async def test_recorded_talks_are_counted_hung_up_priced_and_converted(asterisk, tmp_path):
+    both = BenchSet(tmp_path, asterisk, lines=2, recorded=True)
+    try:
+        await both.start()
+        found = await ramp(both, step=1, most=2, hold=2, wait=60)
+    finally:
+        await both.stop()
+    own = [step for step in found.steps if step.side == both.taxiphone.name]
+    assert found.steps[0].side == both.plain.name
+    # On a busy machine, a packet may be late.
+    assert all(
+        step.talking == step.talks and step.platform.received > 0 < step.phones.received
+        for step in found.steps
+    )
+    assert own[0].recorded == 1
+    assert own[-1].failure or own[-1].recorded == 2
+    assert len(found.prices) == found.backlog.ready == own[-1].talking
+    assert found.backlog.failed == 0
