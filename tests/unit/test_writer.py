@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import closing
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from taxiphone.store.database import Database
+from taxiphone.store.engines import PATIENCE_SECONDS
 from taxiphone.store.writer import Priority, Writer
 
 SECONDS = 60
@@ -280,3 +282,60 @@ def test_killed_between_a_groups_commit_and_its_answers_it_keeps_the_group_whole
     assert "answered" not in done.stdout
     assert words(database) == [f"word {number}" for number in range(10)]
     assert database.write_now(add("later")) == "later"
+
+
+WRITES_CONSTANTLY = """
+import sys, threading
+from concurrent.futures import FIRST_COMPLETED, wait
+from sqlalchemy import text
+from taxiphone.store.database import Database
+from taxiphone.store.writer import Writer
+
+database = Database(sys.argv[1])
+writer, ending, number = Writer(database.engine), threading.Event(), 0
+threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
+
+def add(number):
+    return lambda connection: connection.execute(text("INSERT INTO word (word) VALUES (:n)"), {"n": f"call {number}"}) and None
+
+waiting = set()
+print("writing", flush=True)
+while not ending.is_set():
+    while len(waiting) < 200:
+        waiting.add(writer.submit(add(number := number + 1)))
+    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+    for each in done:
+        each.result()
+wait(waiting)
+writer.close()
+"""
+
+
+def test_several_commands_get_their_turn_beside_a_program_that_writes_constantly(database: Database) -> None:
+    url = database.engine.url.render_as_string()
+    command = [sys.executable, "-c", WRITES_CONSTANTLY, url]
+    waited: list[float] = []
+
+    def commands(name: int) -> None:
+        with closing(Database(url)) as own:
+            for number in range(5):
+                began = time.monotonic()
+                own.write_now(add(f"command {name} {number}"))
+                waited.append(time.monotonic() - began)
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdout.readline()
+        others = [threading.Thread(target=commands, args=(name,)) for name in range(3)]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+        program.stdin.close()
+        assert program.wait(SECONDS) == 0
+    # A program that never rests yields after a tenth of a second; the rest is for a busy machine.
+    assert max(waited) < PATIENCE_SECONDS / 2
+    found = words(database)
+    assert len([word for word in found if word.startswith("command")]) == 15
+    assert len([word for word in found if word.startswith("call")]) >= 200, "it wrote all the while"
