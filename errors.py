@@ -10,6 +10,7 @@
     │   └── SchemaError             the database schema does not match the program
     ├── LedgerError                 a posting was refused; nothing was posted                    exit 1
     │   ├── NoPackageError          the consultant offers no package, or no longer
+    │   ├── AccountClosedError      the client's account is closed
     │   └── InsufficientFundsError  the wallet balance is too low
     │       └── LimitReachedError   the client's own daily limit is reached
     ├── PromptError                 a prompt with a price or a consent question failed           exit 1
@@ -69,6 +70,10 @@ class LedgerError(TaxiphoneError):
 
 class NoPackageError(LedgerError):
     """The consultant offers no package, or has just stopped offering one."""
+
+
+class AccountClosedError(LedgerError):
+    """The client's account is closed, or has just been closed."""
 
 
 class InsufficientFundsError(LedgerError):

@@ -192,6 +192,10 @@ class CallRecord:
 
         return await self._writes.run(work)
 
+    async def extended(self) -> holds.Accepted | None:
+        """Hold more for the talk if credit has arrived during it; return what holds for it now, or None if it is over."""
+        return await self._writes.run(lambda connection: holds.extend(connection, self._settings, self._id))
+
     async def bridged(self, when: Moment) -> None:
         """Record when both had entered the bridge."""
         await self._writes.run(

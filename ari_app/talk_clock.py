@@ -7,17 +7,24 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from taxiphone.ari_app.agreement import Agreement
 from taxiphone.ari_app.end_reasons import TIME_IS_UP, EndReason
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.talk_sides import TalkSides
 from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.ari_app.timetable import timetable
+from taxiphone.billing.holds import EndsBy
 from taxiphone.errors import AriError
 
 log = logging.getLogger(__name__)
 
-# How often to check whether the wall clock was set.
+Action = Callable[[], Awaitable[None]]
+
+# When to look for the last time whether credit has arrived: so many seconds before the talk ends.
+_LAST_LOOK_SECONDS = 3.0
+# How often to check whether the wall clock was set, and whether Asterisk's time-out is to be set anew.
 _CLOCK_SECONDS = 1.0
 
 
@@ -47,8 +54,11 @@ class TalkClock:
         self._talked_before = talked_for
         self._began = self._loop.time() - talked_for
         self._timeout = TalkTimeout(call.channels.set_variable, *sides.legs)
+        self._timeout_is_outdated = False
         self._may_end_with_package = False
         self._ends_with_package = False
+        self._warnings: set[Action] = {self._warn, self._warn_of_package}
+        self._credit_matters: set[Action] = {self._warn, self._look_for_credit}
 
     @property
     def timed_out_too_early(self) -> bool:
@@ -57,19 +67,32 @@ class TalkClock:
 
     async def run(self) -> None:
         """Carry out each event at its time."""
+        # The earlier process has given its warnings.
+        given = self._talked_before - self._times.patience
+        done = {action for second, action in self._schedule() if second < given and action in self._warnings}
+        while due := [event for event in self._schedule() if event[1] not in done]:
+            second, action = min(due, key=lambda event: event[0])
+            await asyncio.sleep(max(0.0, second - self._talked()))
+            if action in self._credit_matters and await self._extend():
+                done.discard(self._look_for_credit)
+                if (self._times.warning or 0.0) > self._talked():
+                    done.discard(self._warn)
+                continue
+            done.add(action)
+            await action()
+
+    def _schedule(self) -> list[tuple[float, Action]]:
+        """Return the events of the talk with their seconds."""
         times = self._times
-        warnings = {self._warn, self._warn_of_package}
-        schedule: list[tuple[float, Callable[[], Awaitable[None]]]] = [(times.end, self._time_is_up)]
+        schedule: list[tuple[float, Action]] = [(times.end, self._time_is_up)]
+        if times.ends_by is not EndsBy.LONGEST:
+            schedule.append((times.end - _LAST_LOOK_SECONDS, self._look_for_credit))
         if times.warning is not None:
             schedule.append((times.warning, self._warn))
         if times.package is not None and times.package_warning is not None:
             schedule.append((times.package_warning, self._warn_of_package))
             schedule.append((times.package_end, self._package_is_over))
-        for second, action in sorted(schedule, key=lambda event: event[0]):
-            if second < self._talked_before - times.patience and action in warnings:
-                continue  # the earlier process has given this warning
-            await asyncio.sleep(max(0.0, second - self._talked()))
-            await action()
+        return schedule
 
     async def keep_timeout(self) -> None:
         """Set Asterisk's time-out at the beginning, and again whenever the wall clock, which it follows, was set."""
@@ -80,9 +103,10 @@ class TalkClock:
                     self._call.id,
                     set_by.total_seconds(),
                 )
-            if set_by is not None or not self._timeout.is_set:
+            if set_by is not None or not self._timeout.is_set or self._timeout_is_outdated:
                 with contextlib.suppress(AriError):  # the previous one applies until the next try
                     await self._set_timeout()
+                    self._timeout_is_outdated = False
             await asyncio.sleep(_CLOCK_SECONDS)
 
     def choose_to_end_with_package(self) -> bool:
@@ -107,6 +131,28 @@ class TalkClock:
         """Let Asterisk end the talk at its last paid second, counted from now."""
         last = (self._times.package or 0.0) if self._ends_with_package else self._times.longest
         await self._timeout.after(max(last - self._talked(), 0.1))
+
+    async def _extend(self) -> bool:
+        """Let the talk last longer if credit has arrived since it began; return whether it has.
+
+        Another process may have posted it, so the database is asked, just before it matters.
+        """
+        if self._times.ends_by is EndsBy.LONGEST:
+            return False
+        try:
+            accepted = await self._call.record.extended()
+        except SQLAlchemyError as error:
+            log.warning("call %s: whether credit has arrived is not known: %s", self._call.id, error)
+            return False
+        if accepted is None or accepted.max_seconds <= self._accepted.max_seconds:
+            return False
+        self._sides.note("extended", f"to {accepted.max_seconds} s")
+        self._accepted, self._times = accepted, timetable(accepted, self._call.settings)
+        self._timeout_is_outdated = True
+        return True
+
+    async def _look_for_credit(self) -> None:
+        """Do nothing more: `run` has just looked whether the talk can last longer."""
 
     async def _time_is_up(self) -> None:
         reason = TIME_IS_UP[self._times.ends_by]

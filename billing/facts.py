@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from taxiphone.billing import continuation
 from taxiphone.billing.call_row import CallRow
@@ -19,11 +19,15 @@ from taxiphone.store.tables import ACCOUNT, ENTRY, POSTING
 from taxiphone.store.tables import RECORDING as RECORDINGS
 
 _NOT_COMING = frozenset({"failed", "empty", "deleted"})
-_HELD_AT_ACCEPTANCE: Prepared[int] = Prepared(
+_HELD_FOR_TALK: Prepared[int] = Prepared(
     select(func.coalesce(func.sum(ENTRY.c.amount), 0))
     .join(POSTING, POSTING.c.id == ENTRY.c.posting_id)
     .join(ACCOUNT, ACCOUNT.c.id == ENTRY.c.account_id)
-    .where(POSTING.c.key == bindparam("key"), ACCOUNT.c.kind == postings.HOLD),
+    .where(
+        POSTING.c.call_id == bindparam("call"),
+        or_(POSTING.c.key == bindparam("key"), POSTING.c.key.startswith(bindparam("extensions"))),
+        ACCOUNT.c.kind == postings.HOLD,
+    ),
     scalar,
 )
 _RECORDING_STATUS: Prepared[str] = Prepared(
@@ -53,7 +57,7 @@ def gather(
     return Facts(
         tariff=from_stored(call.tariff or {}),
         talk=talk,
-        held=_held_at_acceptance(connection, call.id) if held is None else held,
+        held=_held_for_talk(connection, call.id) if held is None else held,
         max_seconds=call.max_seconds,
         earlier=continuation.before(connection, call.continues_id, lock=lock),
         fault=call.fault,
@@ -98,8 +102,10 @@ def of_state(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _held_at_acceptance(connection: Connection, call_id: str) -> int:
-    return int(_HELD_AT_ACCEPTANCE.first(connection, {"key": str(CallKey(call_id, Purpose.HOLD))}) or 0)
+def _held_for_talk(connection: Connection, call_id: str) -> int:
+    """Return what was held when the call was accepted, and when it was extended; in minor units."""
+    held, extended = (str(CallKey(call_id, purpose)) for purpose in (Purpose.HOLD, Purpose.EXTENSION))
+    return int(_HELD_FOR_TALK.first(connection, {"call": call_id, "key": held, "extensions": extended}) or 0)
 
 
 def _recording_state(connection: Connection, call: CallRow, receipt: Receipt | None) -> RecordingState:

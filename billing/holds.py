@@ -12,16 +12,17 @@ from sqlalchemy.exc import NoResultFound
 
 from taxiphone.billing import continuation
 from taxiphone.billing.ledger import balances, daily_limit, free_minutes, postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import highest_cost, longest_part, needed_to_begin, without_free
 from taxiphone.billing.pricing.tariff import Tariff
 from taxiphone.billing.pricing.tariff_json import from_json, to_json
 from taxiphone.billing.pricing.tariff_price import whole_seconds
 from taxiphone.billing.tariffs_in_force import Prices, tariff_for
-from taxiphone.errors import InsufficientFundsError, LedgerError, LimitReachedError
+from taxiphone.errors import AccountClosedError, InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.prepared import Prepared
+from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.tables import CALL, CLIENT, CONSULTANT
 
 _MINUTE = 60
@@ -67,6 +68,16 @@ _ACCEPTED: Prepared[Any] = Prepared(
 )
 
 
+# Locked against `accounts.close`, which looks for calls: one of the two sees the other. Calls don't wait for each other.
+_CLOSED_AT: Prepared[datetime | None] = Prepared(
+    select(CLIENT.c.closed_at).where(CLIENT.c.id == bindparam("client")).with_for_update(read=True), scalar
+)
+_EXTENDED: Prepared[Any] = Prepared(
+    update(CALL).where(CALL.c.id == bindparam("call")).values(max_seconds=bindparam("new_max_seconds")), tuple
+)
+_TALKING = frozenset({Status.ACCEPTED, Status.TALKING})
+
+
 class EndsBy(enum.StrEnum):
     """What ends a talk if neither side does."""
 
@@ -102,6 +113,7 @@ def accept(connection: Connection, settings: Settings, call_id: str) -> Accepted
     Raises:
         InsufficientFundsError: the wallet does not cover the first minute, or the package.
         LimitReachedError: the wallet does, but the client's own daily limit does not.
+        AccountClosedError: the client's account was closed while the phone rang.
         LedgerError: the call is already over, has no client or consultant, or can't continue the other one.
         sqlalchemy.exc.NoResultFound: there is no such call.
     """
@@ -119,6 +131,8 @@ def accept(connection: Connection, settings: Settings, call_id: str) -> Accepted
         return Accepted(from_json(call.tariff), call.max_seconds, ends_by, talked)
     if call.client_id is None or call.consultant_id is None:
         raise LedgerError(f"call {call_id} has no client or no consultant yet. Nothing was held.")
+    if _CLOSED_AT.first(connection, {"client": call.client_id}) is not None:
+        raise AccountClosedError(f"the account of client {call.client_code} is closed. Nothing was held.")
 
     currency, recorded = settings.platform.currency, call.recording_asked
     # The wallet must be locked before the limit and the free minutes are read.
@@ -146,11 +160,50 @@ def accept(connection: Connection, settings: Settings, call_id: str) -> Accepted
         connection,
         {"call": call_id, "new_tariff": to_json(tariff), "new_max_seconds": max_seconds, "new_mode": mode},
     )
-    postings.hold(connection, call_id, call.client_id, held, currency)
-    ends_by = EndsBy.CREDIT if limit is None or wallet <= limit else EndsBy.LIMIT
+    postings.hold(connection, CallKey(call_id, Purpose.HOLD), call.client_id, held, currency)
+    return Accepted(
+        tariff, max_seconds, _ends_by(max_seconds, longest, wallet, limit), whole_seconds(before.seconds)
+    )
+
+
+def extend(connection: Connection, settings: Settings, call_id: str) -> Accepted | None:
+    """Hold more for a talk in progress, if the client can pay for more since it was accepted or last extended.
+
+    That is so after a top-up, after a refund, or if the client has raised the daily limit. Call this in one transaction.
+
+    Returns:
+        what holds for the talk now, whether or not it can last longer than before; None if it is over.
+    """
+    found = _RINGING.first(connection, {"call": call_id})
+    if found is None:
+        return None
+    call, _ = found
+    if Status(call.status) not in _TALKING or call.tariff is None or call.max_seconds is None:
+        return None
+    tariff, client_id = from_json(call.tariff), call.client_id or 0
+    wallet = balances.lock_wallet(connection, client_id, tariff.currency)
+    limit = daily_limit.left_today(connection, settings, client_id, call.arrived_at)
+    before = continuation.before(connection, call.continues_id)
+    held, _ = balances.held(connection, call_id)
+    longest = settings.call.longest_minutes * _MINUTE
+    credit = held + (wallet if limit is None else min(wallet, limit))
+    affordable = longest_part(tariff, before, credit, recorded=call.recording_asked)
+    max_seconds = max(call.max_seconds, longest if affordable is None else min(longest, affordable))
+    if max_seconds > call.max_seconds:
+        cost = highest_cost(tariff, max_seconds, recorded=call.recording_asked, earlier=before)
+        _EXTENDED.run(connection, {"call": call_id, "new_max_seconds": max_seconds})
+        key = CallKey(call_id, Purpose.EXTENSION, name=str(max_seconds))
+        postings.hold(connection, key, client_id, max(0, cost - held), tariff.currency)
+    return Accepted(
+        tariff, max_seconds, _ends_by(max_seconds, longest, wallet, limit), whole_seconds(before.seconds)
+    )
+
+
+def _ends_by(max_seconds: int, longest: int, wallet: int, limit: int | None) -> EndsBy:
+    """Return what ends a talk of `max_seconds`, given what the wallet and the daily limit had."""
     if max_seconds == longest:
-        ends_by = EndsBy.LONGEST
-    return Accepted(tariff, max_seconds, ends_by, whole_seconds(before.seconds))
+        return EndsBy.LONGEST
+    return EndsBy.CREDIT if limit is None or wallet <= limit else EndsBy.LIMIT
 
 
 def _terms(

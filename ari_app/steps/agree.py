@@ -12,11 +12,17 @@ from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.steps.price import short_of
 from taxiphone.billing.holds import Accepted
-from taxiphone.errors import AriError, InsufficientFundsError, LimitReachedError, NoPackageError
+from taxiphone.errors import (
+    AccountClosedError,
+    AriError,
+    InsufficientFundsError,
+    LimitReachedError,
+    NoPackageError,
+)
 from taxiphone.store.calls import Outcome
 
 
-@may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED, Outcome.PRICE_CHANGED)
+@may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED, Outcome.PRICE_CHANGED, Outcome.ACCOUNT_CLOSED)
 async def agree(call: LiveCall, request: Request, reached: Reached) -> Agreement:
     """Copy the tariff into the call and hold the credit. If both want a recording, start MixMonitor.
 
@@ -40,7 +46,7 @@ async def _accept(call: LiveCall, request: Request, reached: Reached) -> Accepte
     """Copy the tariff into the call and hold the most that the talk can cost.
 
     Raises:
-        NoTalkError: while the phone rang, the credit was spent or the price went up.
+        NoTalkError: while the phone rang, the credit was spent, the price went up, or the account was closed.
     """
     try:
         accepted = await call.record.accepted(
@@ -50,6 +56,8 @@ async def _accept(call: LiveCall, request: Request, reached: Reached) -> Accepte
         )
     except InsufficientFundsError as error:
         raise short_of(request.client, limit=isinstance(error, LimitReachedError)) from None
+    except AccountClosedError:
+        raise NoTalkError(Outcome.ACCOUNT_CLOSED) from None
     except NoPackageError:
         raise NoTalkError(Outcome.PRICE_CHANGED) from None
     if request.continues is None and request.quote.is_exceeded_by(accepted.tariff, request.mode):

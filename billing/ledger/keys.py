@@ -15,6 +15,7 @@ class Purpose(enum.StrEnum):
     """What a posting of a call is for."""
 
     HOLD = "hold"
+    EXTENSION = "extension"  # held for credit that arrived during the talk
     TALK = "talk"
     RECORDING = "recording"
     RELEASE = "release"
@@ -61,7 +62,7 @@ class CallKey:
         call_id: the call.
         purpose: what the posting is for.
         version: the version of the receipt; omitted from the key if it is 1.
-        name: the name of a refund.
+        name: the name of a refund, or the longest talk after an extension, in seconds.
     """
 
     call_id: str

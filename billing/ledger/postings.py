@@ -157,7 +157,7 @@ def topped_up(session: Session, posting_key: str) -> tuple[int, str] | None:
     return None if row is None else (int(row.amount), str(row.currency))
 
 
-def hold(connection: Connection, call_id: str, client_id: int, amount_minor: int, currency: str) -> None:
+def hold(connection: Connection, key: CallKey, client_id: int, amount_minor: int, currency: str) -> None:
     """Move an amount from the client's wallet into the call's hold.
 
     Raises:
@@ -166,9 +166,9 @@ def hold(connection: Connection, call_id: str, client_id: int, amount_minor: int
     if amount_minor:
         changes = (
             Change(WALLET, str(client_id), currency, -amount_minor),
-            Change(HOLD, call_id, currency, amount_minor),
+            Change(HOLD, key.call_id, currency, amount_minor),
         )
-        _post_all(connection, [Draft(str(CallKey(call_id, Purpose.HOLD)), "hold", changes, call_id)])
+        _post_all(connection, [Draft(str(key), "hold", changes, key.call_id)])
 
 
 def charge(

@@ -37,9 +37,8 @@ PIECES = {
     if not piece.startswith("{")
 }
 ENDS_SOON = TEXTS.templates["package-ends"][0]
-NEVER_HEARD_HERE = {
-    "unavailable"
-}  # said where there is no consultation: by Asterisk, by a program that stops
+# Said where there is no consultation: by Asterisk, by a program that stops.
+NEVER_HEARD_HERE = {"unavailable", "all-lines-busy"}
 
 
 NOT_LIVED_HERE = {
@@ -49,6 +48,7 @@ NOT_LIVED_HERE = {
     ("offer_continuation", Outcome.LIMIT_REACHED),
     ("reach", Outcome.TOO_MANY_CALLS),
     ("agree", Outcome.NO_CREDIT),
+    ("agree", Outcome.ACCOUNT_CLOSED),
     ("agree", Outcome.LIMIT_REACHED),
     ("bridge", Outcome.NOT_ACCEPTED),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -79,6 +80,14 @@ async def test_a_price_that_fell_after_the_announcement_is_charged(world, arrive
     assert (await world.live(call)).outcome == Outcome.TALKED
     found = row(call.id)
     assert (found.billed_seconds, found.receipt.total) == (60, 100)
+
+
+async def test_an_account_that_is_closed_while_the_phone_rings_pays_for_no_talk(live, ears, change, heard):
+    heard("consultant", "accept-menu", lambda: change(Client, closed_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    call = await live()
+    assert (call.outcome, call.status) == (Outcome.ACCOUNT_CLOSED, Status.CLOSED)
+    assert ears.of("client")[-1] == "account-closed"
+    assert ears.of("consultant")[-1] == "not-after-all"
 
 
 # -- credit -------------------------------------------------------------------------------------------------------

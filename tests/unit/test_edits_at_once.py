@@ -9,14 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from taxiphone.billing import holds
 from taxiphone.directory import accounts, clients, consultants, dids, sign_in
-from taxiphone.errors import OutdatedError, UsageError
+from taxiphone.errors import AccountClosedError, OutdatedError, UsageError
 from taxiphone.store.database import Database
-from taxiphone.store.models import Client, Consultant, Did
+from taxiphone.store.models import Call, Client, Consultant, Did
 
 NUMBER, OTHER = "+33639980001", "+33639980002"
 _WAITS = text(
@@ -198,3 +199,49 @@ def test_only_the_constraint_concerned_says_that_something_is_taken(people: Any)
 
     with pytest.raises(IntegrityError):
         people.database.do(faulty)
+
+
+# -- the account, and the call that begins ------------------------------------------------------------------------------
+
+
+def close(house: Any) -> Work:
+    return lambda session: accounts.close(session, clients.the_client(session, house.settings, "7001"))
+
+
+def accept(house: Any, call_id: str) -> Work:
+    return lambda session: holds.accept(session.connection(), house.settings, call_id)
+
+
+def in_progress(house: Any) -> Work:
+    """Return the work of a call that learns only now who its client is, as after a PIN."""
+    call_id = house.call(house.client(), house.consultant(), accept=False)
+    house.database.do(lambda session: session.execute(update(Call).values(client_id=None)))
+
+    def signed_in(session: Session) -> None:
+        session.execute(update(Call).values(client_id=1))
+        accept(house, call_id)(session)
+
+    return signed_in
+
+
+def test_an_account_that_is_being_closed_accepts_no_call(postgres_house: Any) -> None:
+    begin = in_progress(postgres_house)
+    done = meanwhile(postgres_house.database, close(postgres_house), begin)
+    with pytest.raises(AccountClosedError):
+        done.result()
+    assert postgres_house.balance("wallet", 1) == 10_000
+
+
+def test_an_account_is_not_closed_while_a_call_of_it_is_being_accepted(postgres_house: Any) -> None:
+    begin = in_progress(postgres_house)
+    done = meanwhile(postgres_house.database, begin, close(postgres_house))
+    with pytest.raises(UsageError, match="not finished and priced yet"):
+        done.result()
+
+
+def test_a_closed_account_holds_nothing_for_a_call_that_is_accepted_late(house: Any) -> None:
+    begin = in_progress(house)
+    house.database.do(close(house))
+    with pytest.raises(AccountClosedError):
+        house.database.do(begin)
+    assert house.balance("wallet", 1) == 10_000

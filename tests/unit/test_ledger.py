@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from taxiphone.billing import holds
 from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
 from taxiphone.billing.ledger import balances, postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.ledger_check import check
 from taxiphone.billing.pricing.money import format_money, from_minor, to_minor
@@ -59,7 +60,7 @@ def test_a_posting_that_failed_leaves_no_entries_for_the_next_one(sqlite_house: 
 
     def work(session: Any) -> None:
         with pytest.raises(IntegrityError):
-            postings.hold(session.connection(), "261122-nosuch", client, 100, "EUR")
+            postings.hold(session.connection(), CallKey("261122-nosuch", Purpose.HOLD), client, 100, "EUR")
         postings.top_up(session, client, 5, "EUR", "second")
 
     sqlite_house.database.do(work)

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from taxiphone.billing import holds, what_if
 from taxiphone.billing.evidence import cel
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger.keys import CallKey, Purpose
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import explanation
@@ -269,7 +270,7 @@ def talked(house: Any, client: int, consultant: int, tariff: Any, part: Any, con
         if continues is not None and fee_paid(session, continues):
             own["recording_fee"] = "0"
         call.tariff, call.max_seconds = own, part["allowed"] or 10_000
-        postings.hold(session.connection(), call_id, client, 10_000, "EUR")
+        postings.hold(session.connection(), CallKey(call_id, Purpose.HOLD), client, 10_000, "EUR")
         if part["silent_us"] is not None:
             call.heard_until = at + timedelta(microseconds=part["silent_us"])
         call.fault = part["fault"]
