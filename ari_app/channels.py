@@ -89,10 +89,24 @@ class Channels:
 
     async def set_language(self, leg: Leg, language: str) -> bool:
         """Use the prompts of this language from now on."""
-        return await self.set_variable(leg, "CHANNEL(language)", language)
+        if leg.language == language:
+            return True
+        done = await self.set_variables(leg, {"CHANNEL(language)": language})
+        if done:
+            leg.language = language
+        return done
 
-    async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
-        """Set a channel variable or function, after what is playing to the leg (`Leg.speaking`)."""
+    async def set_variables(self, leg: Leg, values: Mapping[str, str]) -> bool:
+        """Set channel variables or functions in one request, after what is playing to the leg (`Leg.speaking`).
+
+        Args:
+            leg: the leg.
+            values: the values by name. Where there are several, none may have a comma, a quote or a backslash.
+        """
+        # ARI sets one variable with each request; the dialplan's function ARRAY sets several.
+        name, value = ",".join(values), ",".join(values.values())
+        if len(values) > 1:
+            name = f"ARRAY({name})"
         async with leg.speaking:
             return await self.command(
                 leg, "POST", "channels", leg.id, "variable", query={"variable": name, "value": value}
@@ -171,7 +185,7 @@ class Channels:
     async def refresh_session(self, leg: Leg) -> None:
         """Send a re-INVITE, so that the phone states the direction of its audio again."""
         with contextlib.suppress(AriError):
-            await self.set_variable(leg, "PJSIP_SEND_SESSION_REFRESH()", "invite")
+            await self.set_variables(leg, {"PJSIP_SEND_SESSION_REFRESH()": "invite"})
 
     # -- bridges --------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ async def _from_answer_to_bill(call: LiveCall, parties: Parties, caller: Caller)
             except NoTalkError as end:
                 await farewell(call, end)
                 return end.outcome
-        bridged_at = await bridge(call, agreement)
+        bridged = await bridge(call, agreement)
     except CallerGoneError:
         return Outcome.CALLER_GONE
     except NoTalkError as end:
@@ -68,7 +68,7 @@ async def _from_answer_to_bill(call: LiveCall, parties: Parties, caller: Caller)
             async with staying(call.client_leg):
                 await farewell(call, end)
         return end.outcome
-    await after(call, agreement, await talk(call, agreement, bridged_at))
+    await after(call, agreement, await talk(call, agreement, bridged))
     return Outcome.TALKED
 
 

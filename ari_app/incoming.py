@@ -78,7 +78,7 @@ class IncomingCalls:
         channels, language = self._services.channels, self._services.settings.platform.language
         try:
             note = arrivals.note_of("away", dialled, caller.number or "")
-            await channels.set_variable(leg, "CHANNEL(userfield)", note)
+            await channels.set_variables(leg, {"CHANNEL(userfield)": note})
             await channels.answer(leg)
             await channels.set_language(leg, language)
             await self._services.prompter.say(leg, *self._services.speech(language).prompt("unavailable"))
@@ -95,7 +95,7 @@ class IncomingCalls:
             cause: the cause sent to the caller's network (ITU-T Q.850).
         """
         try:
-            await self._services.channels.set_variable(leg, "CHANNEL(userfield)", why)
+            await self._services.channels.set_variables(leg, {"CHANNEL(userfield)": why})
         finally:
             await self._services.channels.hang_up(leg, cause)
             self._services.router.close(leg)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from typing import Any
 
 from taxiphone.ari_app.call_record import CallRecord
@@ -24,6 +25,9 @@ from taxiphone.store.models import Consultant
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
+
+# How much earlier than asked Asterisk may hang up the client. [call] menu_seconds has two minutes to spare.
+_EARLIER_SECONDS = 30.0
 
 
 class LiveCall:
@@ -58,6 +62,7 @@ class LiveCall:
         self.speech = services.speech(self.settings.platform.language)
         self.bridged = False
         self.stopped = False
+        self._times_out_at: datetime | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     def open_phone(self, channel: str) -> Leg:
@@ -115,8 +120,24 @@ class LiveCall:
 
     async def restart_timeout(self) -> None:
         """Let Asterisk hang up the client after [call] menu_seconds, in case this process dies. Called at each question."""
-        seconds = self.settings.call.menu_seconds
-        await self.channels.set_variable(self.client_leg, "TIMEOUT(absolute)", str(seconds))
+        await self.time_out_after(self.settings.call.menu_seconds)
+
+    async def time_out_after(self, seconds: float) -> None:
+        """Let Asterisk hang up the client about this many seconds from now, in case this process dies.
+
+        No command is sent if a time-out that was set here comes at most `_EARLIER_SECONDS` earlier.
+        """
+        # Like Asterisk's time-out, this is a time of day. If the clock was set forward, the time-out is set again.
+        at = now()
+        if self._times_out_at is None or self._times_out_at < at + timedelta(
+            seconds=seconds - _EARLIER_SECONDS
+        ):
+            await self.channels.set_variables(self.client_leg, {"TIMEOUT(absolute)": f"{seconds:g}"})
+            self._times_out_at = at + timedelta(seconds=seconds)
+
+    def forget_timeout(self) -> None:
+        """Note that Asterisk's time-out of the client is another one now: that of the talk."""
+        self._times_out_at = None
 
     def seconds(self, question: Question) -> float:
         """How long to wait for a key."""

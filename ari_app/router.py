@@ -39,6 +39,7 @@ class Leg:
         parted: when an event said that it had left a bridge, by the bridge's id.
         on_hold: set while its phone has the call on hold, and may send nothing.
         off_hold: set while its phone does not have the call on hold.
+        language: the language of its prompts; None if not known.
         sip_call_id: the Call-ID of its SIP dialog; None if not known yet.
         packets_before_answer: RTP packets received before it answered, such as early media.
     """
@@ -53,6 +54,7 @@ class Leg:
         self.confirmed = False
         self.on_hold, self.off_hold = asyncio.Event(), asyncio.Event()
         self.off_hold.set()
+        self.language: str | None = None
         self.sip_call_id: str | None = None
         self.packets_before_answer = 0
         self._keypad = Keypad()
@@ -136,6 +138,7 @@ class Leg:
         self._moved(event)
         match event["type"]:
             case "StasisStart":
+                self.language = event["channel"].get("language") or self.language
                 self.entered.set()
             case "ChannelHold" | "ChannelUnhold":
                 self.set_on_hold(event["type"] == "ChannelHold")

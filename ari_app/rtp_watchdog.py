@@ -1,6 +1,7 @@
 """Watches whether RTP packets (RFC 3550) still arrive from both sides of a talk.
 
-Packets are counted, whatever they contain: a quiet room sends packets too. A side counts as heard once a packet has arrived
+Packets are counted by Asterisk, and the counts are polled: seldom while packets arrive from both sides, because their number
+tells when they stopped, and often otherwise. Whatever packets contain counts: a quiet room sends packets too. A side counts as heard once a packet has arrived
 since it answered: sound, comfort noise, or a key (RFC 4733), even in the menu. After that, a side may have a valid reason to
 send nothing: its phone holds the call, has agreed to only listen, or still sends RTCP reports. Each of these restarts the
 time-out.
@@ -19,10 +20,12 @@ from taxiphone.settings_sections import Call as CallSettings
 from taxiphone.store.types import steady
 
 _POLL_SECONDS = 2.0
+_FLOWING_POLL_SECONDS = 5.0
 # How long before the first poll the last packet is assumed to have arrived, if none follows.
 _BEFORE_SECONDS = 1.0
-# The usual duration of the audio in a packet (RFC 3551).
+# The usual duration of the audio in a packet (RFC 3551), and the range of those in use.
 _PACKET_SECONDS = 0.02
+_SHORTEST_PACKET_SECONDS, _LONGEST_PACKET_SECONDS = 0.009, 0.065
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,11 @@ class _Side:
         asked: whether the phone was asked to state the direction of its audio again.
         known: whether the packets have been counted.
         packets: number of RTP packets at the last poll.
+        flows: whether packets were still arriving at the last poll.
+        packet_seconds: the duration of the audio in a packet, as measured while packets arrived without a gap.
         reports: number of RTCP reports at the last poll.
-        grew_at: the last poll that found more packets, or a valid reason for none, by the loop's clock.
+        polled_at: when the packets were last counted, by the loop's clock.
+        grew_at: when the last packet arrived, or the phone last had a valid reason to be silent, by the loop's clock.
     """
 
     leg: Leg
@@ -72,16 +78,32 @@ class _Side:
     asked: bool = False
     known: bool = False
     packets: int = 0
+    flows: bool = False
+    packet_seconds: float = _PACKET_SECONDS
     reports: int = 0
+    polled_at: float = 0.0
     grew_at: float = 0.0
 
     @property
     def ever(self) -> bool:
         return self.heard_until is not None
 
+    def packets_until(self, clock: float) -> int:
+        """The number of packets until now, estimated from their rate while they flow."""
+        return self.packets + (int((clock - self.polled_at) / self.packet_seconds) if self.flows else 0)
+
     def heard(self, clock: float, ago: float) -> None:
         """Note that a packet arrived `ago` seconds before now, or that silence was justified until then."""
-        self.grew_at, self.heard_until = clock, steady() - timedelta(seconds=ago)
+        self.grew_at, self.heard_until = clock - ago, steady() - timedelta(seconds=ago)
+
+    def more(self, packets: int, clock: float) -> None:
+        """Note that more packets have arrived since the last poll. They may have stopped at any moment since."""
+        passed, new = clock - self.polled_at, packets - self.packets
+        silent = passed - min(new * self.packet_seconds, passed)
+        self.heard(clock, silent)
+        self.flows = silent < _BEFORE_SECONDS
+        if _SHORTEST_PACKET_SECONDS < passed / new < _LONGEST_PACKET_SECONDS:
+            self.packet_seconds = passed / new
 
 
 class RtpWatchdog:
@@ -113,40 +135,50 @@ class RtpWatchdog:
         self._sides = (_Side(client, since, earlier[0]), _Side(consultant, since, earlier[1]))
         self._one_way, self._lost = settings.one_way_seconds, settings.rtp_timeout_seconds
         self._pause = min(_POLL_SECONDS, self._one_way / 4, self._lost / 4)
+        self._long_pause = max(self._pause, min(_FLOWING_POLL_SECONDS, self._lost / 6))
 
     async def until_silence(self) -> Silence:
         """Wait until a side has been silent for longer than the settings allow; if both have, return the first."""
         loop = asyncio.get_running_loop()
-        began = before = loop.time()
+        began = loop.time()
         while True:
-            clock = loop.time()
             for side in self._sides:
-                await self._poll(side, clock, clock - before)
-            silence = self._silent(clock, began)
+                await self._poll(side)
+            silence = self._silent(loop.time(), began)
             if silence is not None:
                 return silence
-            before = clock
-            await asyncio.sleep(self._pause)
+            flow = all(side.flows for side in self._sides)
+            await asyncio.sleep(self._long_pause if flow else self._pause)
 
-    def silent_for(self, leg: Leg) -> float:
-        """Seconds since a leg's last packet, by the last poll; 0.0 if nothing is known."""
+    async def silent_for(self, leg: Leg) -> float:
+        """Count a leg's packets now, and return the seconds since the last one; 0.0 if that is not known."""
         side = next(side for side in self._sides if side.leg is leg)
-        if not side.known or leg.held or self._signalling.sends_nothing(leg.sip_call_id):
+        if not side.known or not await self._poll(side):
+            return 0.0
+        if leg.held or self._signalling.sends_nothing(leg.sip_call_id):
             return 0.0
         return asyncio.get_running_loop().time() - side.grew_at
 
     def heard_until(self, leg: Leg) -> datetime | None:
-        """When a leg's last packet arrived."""
+        """When a leg's last packet arrived, by the last poll."""
         return next(side for side in self._sides if side.leg is leg).heard_until
 
     def counts(self) -> tuple[int, int]:
-        """The number of packets from the client and from the consultant at the last poll."""
-        return self._sides[0].packets, self._sides[1].packets
+        """The number of packets from the client and from the consultant until now.
 
-    async def _poll(self, side: _Side, clock: float, passed: float) -> None:
+        While packets arrive, those since the last poll are estimated from their rate. If a line has died since, the estimate
+        is too high by what would have arrived; an earlier time of the last packet follows from that (`_last_packet`).
+        """
+        clock = asyncio.get_running_loop().time()
+        return self._sides[0].packets_until(clock), self._sides[1].packets_until(clock)
+
+    async def _poll(self, side: _Side) -> bool:
+        """Count a side's packets; False if Asterisk did not answer."""
+        clock = asyncio.get_running_loop().time()
         counted = await self._channels.rtp_count(side.leg)
         if counted is None:
-            return
+            return False
+        side.flows = False
         packets, reports = counted.packets, self._signalling.reports(side.leg.sip_call_id, counted.ssrc)
         if not side.known:
             side.known, side.grew_at = True, clock
@@ -155,10 +187,8 @@ class RtpWatchdog:
                 await self._channels.poll_hold(side.leg)
             elif packets > side.leg.packets_before_answer:
                 side.heard(clock, _BEFORE_SECONDS)
-        elif packets > side.packets:
-            # The packets may have stopped at any moment since the last poll; their number tells when.
-            sounding = min((packets - side.packets) * _PACKET_SECONDS, passed)
-            side.heard(clock, passed - sounding)
+        elif packets > side.packets and clock > side.polled_at:
+            side.more(packets, clock)
         elif side.ever and self._has_reason(side, reports):
             side.heard(clock, 0.0)
         elif self._taken_over and not side.asked and clock - side.grew_at >= self._lost / 2:
@@ -166,7 +196,8 @@ class RtpWatchdog:
             # (RFC 3261, section 14).
             side.asked = True
             await self._channels.refresh_session(side.leg)
-        side.packets, side.reports = packets, reports
+        side.packets, side.reports, side.polled_at = packets, reports, clock
+        return True
 
     def _has_reason(self, side: _Side, reports: int) -> bool:
         leg = side.leg

@@ -24,7 +24,7 @@ class OpenTalk(Protocol):
 
     call_id: str
 
-    def end_if_client_is_silent(self) -> bool:
+    async def end_if_client_is_silent(self) -> bool:
         """End the talk if the client's line has sent nothing for some seconds; True if it was ended."""
 
 

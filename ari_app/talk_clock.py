@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from taxiphone.ari_app.agreement import Agreement
 from taxiphone.ari_app.end_reasons import TIME_IS_UP, EndReason
 from taxiphone.ari_app.live_call import LiveCall
+from taxiphone.ari_app.steps.bridge import BRIDGING_SECONDS
 from taxiphone.ari_app.talk_sides import TalkSides
 from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.ari_app.timetable import timetable
@@ -36,6 +37,7 @@ class TalkClock:
         agreement: what the talk is held under.
         sides: the two sides of the talk.
         end: ends the talk.
+        timeout: Asterisk's own time-out of the talk, set or not.
         talked_for: seconds already talked, if the talk was taken over.
     """
 
@@ -46,6 +48,7 @@ class TalkClock:
         sides: TalkSides,
         end: Callable[[EndReason], None],
         *,
+        timeout: TalkTimeout,
         talked_for: float,
     ) -> None:
         self._call, self._accepted, self._sides, self._end = call, agreement.accepted, sides, end
@@ -53,8 +56,7 @@ class TalkClock:
         self._loop = asyncio.get_running_loop()
         self._talked_before = talked_for
         self._began = self._loop.time() - talked_for
-        self._timeout = TalkTimeout(call.channels.set_variable, *sides.legs)
-        self._timeout_is_outdated = False
+        self._timeout = timeout
         self._may_end_with_package = False
         self._ends_with_package = False
         self._warnings: set[Action] = {self._warn, self._warn_of_package}
@@ -95,7 +97,7 @@ class TalkClock:
         return schedule
 
     async def keep_timeout(self) -> None:
-        """Set Asterisk's time-out at the beginning, and again whenever the wall clock, which it follows, was set."""
+        """Set Asterisk's time-out unless it is right, and again whenever the wall clock, which it follows, was set."""
         while True:
             if (set_by := self._timeout.stepped()) is not None:
                 log.warning(
@@ -103,10 +105,9 @@ class TalkClock:
                     self._call.id,
                     set_by.total_seconds(),
                 )
-            if set_by is not None or not self._timeout.is_set or self._timeout_is_outdated:
+            if set_by is not None or not self._timeout.is_set_to(self._left(), later=BRIDGING_SECONDS):
                 with contextlib.suppress(AriError):  # the previous one applies until the next try
                     await self._set_timeout()
-                    self._timeout_is_outdated = False
             await asyncio.sleep(_CLOCK_SECONDS)
 
     def choose_to_end_with_package(self) -> bool:
@@ -127,10 +128,14 @@ class TalkClock:
         """Seconds since the two were bridged, by the monotonic clock."""
         return self._loop.time() - self._began
 
+    def _left(self) -> float:
+        """Seconds from now until the talk's last paid second."""
+        last = (self._times.package or 0.0) if self._ends_with_package else self._times.longest
+        return max(last - self._talked(), 0.1)
+
     async def _set_timeout(self) -> None:
         """Let Asterisk end the talk at its last paid second, counted from now."""
-        last = (self._times.package or 0.0) if self._ends_with_package else self._times.longest
-        await self._timeout.after(max(last - self._talked(), 0.1))
+        await self._timeout.after(self._left())
 
     async def _extend(self) -> bool:
         """Let the talk last longer if credit has arrived since it began; return whether it has.
@@ -148,7 +153,6 @@ class TalkClock:
             return False
         self._sides.note("extended", f"to {accepted.max_seconds} s")
         self._accepted, self._times = accepted, timetable(accepted, self._call.settings)
-        self._timeout_is_outdated = True
         return True
 
     async def _look_for_credit(self) -> None:

@@ -7,7 +7,7 @@ the clock.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,10 +15,12 @@ from taxiphone.ari_app.router import Leg
 from taxiphone.billing.evidence.two_clocks import TOLERANCE, passed, step
 from taxiphone.store.types import Moment, moment
 
-SetVariable = Callable[[Leg, str, str], Awaitable[bool]]
+SetVariables = Callable[[Leg, Mapping[str, str]], Awaitable[bool]]
 
 # The consultant's leg times out a little later: the client's leg ends the talk.
 _CONSULTANT_LATER = 5.0
+# How exactly it can be compared with the time that is left of a talk.
+_EXACT = 0.1
 # The longest time from Asterisk's hang-up of a leg to the event.
 _EVENT_DELAY = timedelta(seconds=3)
 
@@ -45,24 +47,30 @@ class TalkTimeout:
     """Asterisk's own time-out of one talk.
 
     Args:
-        set_variable: sets a channel variable or function (`Channels.set_variable`).
+        set_variables: sets channel variables or functions (`Channels.set_variables`).
         client: the client's leg.
         consultant: the consultant's leg, which times out a little later.
     """
 
-    def __init__(self, set_variable: SetVariable, client: Leg, consultant: Leg) -> None:
-        self._set_variable, self._legs = set_variable, ((client, 0.0), (consultant, _CONSULTANT_LATER))
+    def __init__(self, set_variables: SetVariables, client: Leg, consultant: Leg) -> None:
+        self._set_variables, self._legs = set_variables, ((client, 0.0), (consultant, _CONSULTANT_LATER))
         self._set: _Set | None = None
         # When it was last set again while Asterisk may already have been ending the talk.
         self._past: Moment | None = None
 
-    @property
-    def is_set(self) -> bool:
-        """Whether this program has set it."""
-        return self._set is not None
+    def is_set_to(self, seconds: float, *, later: float) -> bool:
+        """Whether it ends the talk this many seconds from now, or up to `later` seconds after that."""
+        if self._set is None:
+            return False
+        left = (self._set.seconds - passed(self._set.at, moment())).total_seconds()
+        return seconds - _EXACT <= left <= seconds + later
 
-    async def after(self, seconds: float) -> None:
+    async def after(self, seconds: float, client_variables: Mapping[str, str] | None = None) -> None:
         """Let Asterisk hang up both legs this many seconds from now, even if this program has died.
+
+        Args:
+            seconds: the time until then.
+            client_variables: further variables of the client's leg, set before the time-out.
 
         Raises:
             AriError: the time-out could not be set; an earlier one may still apply.
@@ -71,7 +79,10 @@ class TalkTimeout:
             self._past = moment()
         new = _Set(moment(), timedelta(seconds=seconds))
         for leg, more in self._legs:
-            await self._set_variable(leg, "TIMEOUT(absolute)", f"{seconds + more:.1f}")
+            values = {"TIMEOUT(absolute)": f"{seconds + more:.1f}"}
+            if not more and client_variables:
+                values = {**client_variables, **values}
+            await self._set_variables(leg, values)
         self._set = new
 
     def stepped(self) -> timedelta | None:

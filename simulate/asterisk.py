@@ -47,6 +47,7 @@ class SimulatedAsterisk:
         self.sounds = SoundLengths(settings)
         self.lost: Callable[[Event], bool] = lambda _: False
         self._loop = asyncio.get_running_loop()
+        self._language = settings.platform.language
         self.core = Core(
             CelLog(settings.cel_file, now, on_row),
             self.sounds.seconds,
@@ -59,6 +60,7 @@ class SimulatedAsterisk:
         """Start a call from the trunk, which enters the application."""
         channel = self.core.start(channel_id, caller)
         channel.variables["CHANNEL(userfield)"] = arrivals.note_of("in", dialled, caller)
+        channel.variables["CHANNEL(language)"] = self._language  # pjsip.conf
         self.core.happen(What.RINGS, channel)
         self.core.enter(channel, "inbound", dialled, "allowed", "", "", "", "")
         return channel

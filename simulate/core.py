@@ -167,12 +167,16 @@ class Core:
     # -- sounds ---------------------------------------------------------------------------------------------------
 
     def set_variable(self, channel: Channel, name: str, value: str) -> None:
-        """Set a channel variable or function."""
+        """Set a channel variable or function; `ARRAY(a,b)` sets several, as in Asterisk's dialplan."""
         if channel.playbacks:
             self.blocked.append(f"variable {name}")
-        channel.variables[name] = value
-        if name == "TIMEOUT(absolute)":
-            self.end_after(channel, float(value))
+        if name.startswith("ARRAY("):
+            names, values = name[len("ARRAY(") : -1].split(","), value.split(",")
+        else:
+            names, values = [name], [value]
+        channel.variables |= zip(names, values, strict=True)
+        if "TIMEOUT(absolute)" in names:
+            self.end_after(channel, float(channel.variables["TIMEOUT(absolute)"]))
 
     def play(self, channel: Channel, playback: str, sounds: tuple[str, ...]) -> None:
         """Queue sounds after those that are already playing."""
@@ -244,6 +248,7 @@ class Core:
             "id": channel.id,
             "name": channel.name,
             "protocol_id": f"{channel.id}@simulated",
+            "language": channel.language,
             "caller": {"number": channel.number, "name": ""},
         }
         self._send({"type": kind, "channel": shown, **more})

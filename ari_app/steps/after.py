@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _PRICE_SECONDS = database_timeout.SECONDS
 _NOTE_SECONDS = 1.0
 _SHORT_NOTE_SECONDS = 0.2
-# Asterisk hangs up a leg that is still connected this long after the talk.
+# Asterisk hangs up a consultant's phone that is still connected this long after the talk.
 _LONGEST_SECONDS = 60.0
 
 FAULT = "one-way audio"
@@ -35,10 +35,11 @@ async def after(call: LiveCall, agreement: Agreement, ending: Ending) -> None:
     call.services.rated_calls.expect(call.id)
     await _unbridge(call, sides, ending)
     call.services.on_over(call.id)
-    for leg in sides.legs:
-        with contextlib.suppress(AriError):  # the talk's time-out still applies
-            seconds = _LONGEST_SECONDS + call.settings.call.key_seconds
-            await call.channels.set_variable(leg, "TIMEOUT(absolute)", f"{seconds:.1f}")
+    call.forget_timeout()
+    with contextlib.suppress(AriError):  # the talk's time-out still applies
+        await call.restart_timeout()
+    with contextlib.suppress(AriError):
+        await call.channels.set_variables(sides.consultant, {"TIMEOUT(absolute)": f"{_LONGEST_SECONDS:g}"})
     for result in await asyncio.gather(
         _tell_client(call, sides, ending.reason),
         _tell_consultant(call, sides, ending.reason),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from taxiphone.ari_app.agreement import Agreement
 from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
@@ -11,23 +13,35 @@ from taxiphone.ari_app.waiting import CallerGoneError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import Moment, moment
 
-# The longest time between setting Asterisk's time-out and bridging.
-_TONE_SECONDS = 2.0
+BRIDGING_SECONDS = 1.0
+"""How much later than the last paid second Asterisk's own time-out may end a talk. It is set before the legs are bridged."""
+
+
+@dataclass(frozen=True)
+class Bridged:
+    """Both legs are in the bridge.
+
+    Attributes:
+        at: when Asterisk had bridged them.
+        timeout: Asterisk's own time-out of the talk, which is set.
+    """
+
+    at: Moment
+    timeout: TalkTimeout
 
 
 @may_end_with(Outcome.NOT_ACCEPTED)
-async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
-    """Bridge the two legs, with Asterisk's own time-out set to the end of the credit. Returns when they were bridged.
+async def bridge(call: LiveCall, agreement: Agreement) -> Bridged:
+    """Bridge the two legs, with Asterisk's own time-out set to the end of the credit.
 
     Raises:
         CallerGoneError: the client hung up before the legs were bridged.
         NoTalkError: the consultant did.
     """
     times = timetable(agreement.accepted, call.settings)
+    timeout = TalkTimeout(call.channels.set_variables, call.client_leg, agreement.leg)
     # From here on, Asterisk's time-out must not say that nothing was charged (extension T of the dialplan).
-    await call.channels.set_variable(call.client_leg, "TAXIPHONE_TALK", call.id)
-    timeout = TalkTimeout(call.channels.set_variable, call.client_leg, agreement.leg)
-    await timeout.after(times.longest + _TONE_SECONDS)
+    await timeout.after(times.longest + BRIDGING_SECONDS, {"TAXIPHONE_TALK": call.id})
     await call.record.write(Status.TALKING, "bridging")
     try:
         call.bridged = await call.channels.bridge(call.bridge_id, call.client_leg, agreement.leg)
@@ -35,7 +49,7 @@ async def bridge(call: LiveCall, agreement: Agreement) -> Moment:
         call.bridged = True
         raise
     if call.bridged:
-        return moment()
+        return Bridged(moment(), timeout)
     if call.client_leg.gone.is_set():
         raise CallerGoneError
     raise NoTalkError(Outcome.NOT_ACCEPTED)

@@ -78,7 +78,7 @@ async def reach(call: LiveCall, request: Request) -> Reached:
         raise NoTalkError(phones)
     at_once = request.consultant.ring_at_once
     longest = call.settings.call.phone_seconds * (1 if at_once else len(phones))
-    await call.channels.set_variable(call.client_leg, "TIMEOUT(absolute)", str(longest + _PROMPT_SECONDS))
+    await call.time_out_after(longest + _PROMPT_SECONDS)
     await call.say("connecting")
     call.record.note("ringing")  # just before the INVITE
     await call.channels.start_ringing(call.client_leg)

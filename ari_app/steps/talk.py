@@ -18,9 +18,11 @@ from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.recording_pause import RecordingPause
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.rtp_watchdog import RtpWatchdog
+from taxiphone.ari_app.steps.bridge import Bridged
 from taxiphone.ari_app.taken_over import TakenOver
 from taxiphone.ari_app.talk_clock import TalkClock
 from taxiphone.ari_app.talk_sides import TalkSides
+from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.billing.pricing.talk import asked_for
 from taxiphone.errors import AriError
 from taxiphone.store.types import Moment, moment
@@ -36,17 +38,17 @@ DEAD_SECONDS = 4.0
 
 
 async def talk(
-    call: LiveCall, agreement: Agreement, bridged_at: Moment | None, taken_over: TakenOver | None = None
+    call: LiveCall, agreement: Agreement, bridged: Bridged | None, taken_over: TakenOver | None = None
 ) -> Ending:
     """Run a talk until it is over.
 
     Args:
         call: the call, with its two legs bridged.
         agreement: what the talk is held under.
-        bridged_at: when Asterisk had bridged them; None if an earlier process saw that.
+        bridged: when Asterisk had bridged them; None if an earlier process did that.
         taken_over: what that process recorded.
     """
-    current = _Talk(call, agreement, bridged_at, taken_over)
+    current = _Talk(call, agreement, bridged, taken_over)
     talks, client = call.services.talks, agreement.client.id
     talks[client] = current
     try:
@@ -60,14 +62,18 @@ class _Talk:
     """Everything that runs concurrently during one talk. The first task that ends the talk gives the reason."""
 
     def __init__(
-        self, call: LiveCall, agreement: Agreement, bridged_at: Moment | None, taken_over: TakenOver | None
+        self, call: LiveCall, agreement: Agreement, bridged: Bridged | None, taken_over: TakenOver | None
     ) -> None:
         self.call_id = call.id
-        self._call, self._recorded, self._bridged_at = call, agreement.recorded, bridged_at
+        self._call, self._recorded = call, agreement.recorded
+        self._bridged_at = bridged.at if bridged else None
         self._loop = asyncio.get_running_loop()
         talked_for = taken_over.seconds if taken_over else 0.0
         self._sides = TalkSides(call, agreement)
-        self._clock = TalkClock(call, agreement, self._sides, self._end, talked_for=talked_for)
+        timeout = bridged.timeout if bridged else TalkTimeout(call.channels.set_variables, *self._sides.legs)
+        self._clock = TalkClock(
+            call, agreement, self._sides, self._end, timeout=timeout, talked_for=talked_for
+        )
         self._recording = RecordingPause(
             call.services.recording_control, self._sides, muted=taken_over is not None and taken_over.muted
         )
@@ -143,10 +149,10 @@ class _Talk:
             lost = EndReason.CLIENT_LINE_LOST if client else EndReason.CONSULTANT_LINE_LOST
             self._end(lost, silent.heard_until)
 
-    def end_if_client_is_silent(self) -> bool:
+    async def end_if_client_is_silent(self) -> bool:
         """End the talk if the client's line is dead; True if it was. Called when the same client calls again."""
         leg = self._sides.client
-        if self._ending.done() or self._watchdog.silent_for(leg) < DEAD_SECONDS:
+        if self._ending.done() or await self._watchdog.silent_for(leg) < DEAD_SECONDS or self._ending.done():
             return False
         self._call.services.rated_calls.expect(self.call_id)
         self._end(EndReason.CLIENT_LINE_LOST, self._watchdog.heard_until(leg))

@@ -27,7 +27,7 @@ async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
     """If the client's line dropped a moment ago, offer to continue that consultation; None for a new one."""
     client, own = who.client, who.own_consultant
     silent = call.services.talks.get(client.id)
-    if silent is not None and silent.end_if_client_is_silent():
+    if silent is not None and await silent.end_if_client_is_silent():
         await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
     if not await call.database.fetch(lambda connection: continuation.latest_dropped(connection, client.id)):
         return None

@@ -24,6 +24,7 @@ class Phone:
 
     menu: int = 500
     sends: tuple[float, float] = (0, 1000)
+    packets_per_second: float = 50
     reports_until: float = 0  # each five seconds
     listens_only: tuple[float, float] = (0, 0)
     held: tuple[float, float] = (0, 0)
@@ -42,6 +43,7 @@ class World:
         self.phones = {"client": Phone(), "consultant": Phone(), **phones}
         self.legs = {name: Leg(name) for name in self.phones}
         self.refreshed = []
+        self.polls = 0
         for name, leg in self.legs.items():
             leg.sip_call_id = name
 
@@ -53,9 +55,12 @@ class World:
 
     async def rtp_count(self, leg):
         phone = self.phones[leg.id]
+        self.polls += 1
         leg.set_on_hold(phone.held[0] <= self.seconds < phone.held[1])
         begin, end = phone.sends
-        return RtpCount(phone.menu + int(max(0, min(self.seconds, end) - begin) * 50), 1)
+        return RtpCount(
+            phone.menu + int(max(0, min(self.seconds, end) - begin) * phone.packets_per_second), 1
+        )
 
     async def poll_hold(self, leg):
         pass
@@ -172,6 +177,44 @@ def test_of_two_lines_that_are_lost_the_one_that_was_silent_first_ends_the_talk(
 def test_two_who_are_heard_are_left_alone(world):
     with pytest.raises(TimeoutError):
         world(consultant=Phone(menu=0, sends=(3, 1000))).silence()
+
+
+@both
+@pytest.mark.parametrize("packets_per_second", [100, 33.3, 16.7])
+def test_the_last_packet_is_found_whatever_a_packet_carries(world, who, packets_per_second):
+    made = world(**{who: Phone(sends=(0, 63.7), packets_per_second=packets_per_second)})
+    _, _, until = made.silence()
+    assert until == pytest.approx(63.7, abs=0.1)
+
+
+@both
+def test_after_a_hold_the_last_moment_of_it_is_known_as_exactly_as_before(world, who):
+    made = world(**{who: Phone(sends=(0, 20), held=(20, 103))})
+    _, _, until = made.silence()
+    assert until == pytest.approx(103, abs=2.1)
+
+
+def test_while_packets_arrive_they_are_counted_seldom(world):
+    made = world()
+    with pytest.raises(TimeoutError):
+        made.silence()  # for 200 seconds
+    assert made.polls <= 2 * 45
+
+
+@pytest.mark.parametrize(("dead_since", "silent"), [(1000, 0), (41.5, 2.5)])
+def test_how_long_a_side_has_been_silent_is_counted_when_somebody_asks(world, dead_since, silent):
+    made = world(client=Phone(sends=(0, dead_since), packets_per_second=33.3))
+
+    async def ask():
+        watchdog = RtpWatchdog(made, made, made.legs["client"], made.legs["consultant"], SETTINGS)
+        watching = asyncio.create_task(watchdog.until_silence())
+        await asyncio.sleep(44)
+        found = await watchdog.silent_for(made.legs["client"])
+        watching.cancel()
+        return found
+
+    with asyncio.Runner(loop_factory=lambda: made.loop) as runner, wall_clock(made.loop, made.began):
+        assert runner.run(ask()) == pytest.approx(silent, abs=0.1)
 
 
 # -- a talk that was taken over ---------------------------------------------------------------------------------------

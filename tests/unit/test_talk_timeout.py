@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import pytest
@@ -18,9 +19,9 @@ class Told:
     def __init__(self) -> None:
         self.seconds: list[tuple[str, str]] = []
 
-    async def set_variable(self, leg: Leg, name: str, value: str) -> bool:
-        assert name == "TIMEOUT(absolute)"
-        self.seconds.append((leg.id, value))
+    async def set_variables(self, leg: Leg, values: Mapping[str, str]) -> bool:
+        assert list(values)[-1] == "TIMEOUT(absolute)"
+        self.seconds.append((leg.id, values["TIMEOUT(absolute)"]))
         return True
 
 
@@ -31,7 +32,7 @@ def told() -> Told:
 
 @pytest.fixture
 def cut(told: Told) -> TalkTimeout:
-    return TalkTimeout(told.set_variable, Leg("client"), Leg("consultant"))
+    return TalkTimeout(told.set_variables, Leg("client"), Leg("consultant"))
 
 
 def at(second: float, step: float = 0) -> AbstractContextManager[None]:
@@ -73,3 +74,18 @@ async def test_setting_the_timeout_again_before_the_hang_up_arrives_does_not_hid
         assert cut.came_too_early()
     with at(60, 3600):  # it has not expired: the talk continues, and somebody hangs up later
         assert not cut.came_too_early()
+
+
+async def test_a_timeout_that_is_right_within_the_time_that_bridging_takes_need_not_be_set_again(
+    cut: TalkTimeout,
+) -> None:
+    assert not cut.is_set_to(600, later=1)
+    with at(0):
+        await cut.after(601)
+    with at(0.3):
+        assert cut.is_set_to(600, later=1)
+    with at(1.5):
+        assert not cut.is_set_to(600, later=1)  # it would end the talk before its last second
+    with at(60):
+        assert cut.is_set_to(540.5, later=1)
+        assert not cut.is_set_to(300, later=1)  # the client has chosen to end earlier
