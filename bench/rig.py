@@ -43,7 +43,8 @@ _LANGUAGE = "en"
 _PRICE, _CREDIT = Decimal("1.55"), Decimal("500.00")
 _ALAW_SILENCE = b"\xd5" * round(8000 * PROMPT_SECONDS)
 _PORTS = 4  # of a call
-_FEWEST_PORTS = 400
+# For calls that have ended, but whose ports are not closed yet.
+_MORE_PORTS = 400
 # For the last calls to end.
 _OVER_SECONDS = 30.0
 _ANSWER_SECONDS = 5.0
@@ -79,7 +80,7 @@ class BenchSet:
     ) -> None:
         self.lines = [Line(number) for number in range(lines)]
         self.recorded, self.postgres = recorded, postgres
-        ports = max(_FEWEST_PORTS, lines * _PORTS)
+        ports = lines * _PORTS + _MORE_PORTS
         _raise_file_limit()
         # A platform's limits are switched off, because refused calls are not measured.
         unlimited = Timing(most_calls=10_000, most_calls_per_minute=10_000)
