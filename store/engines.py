@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from taxiphone.errors import SettingsError
+from taxiphone.store import driver
 
 PATIENCE_SECONDS = 10.0
 """By default: how long a transaction waits for another process's write lock, or for a database that is away, such as during a restart."""
@@ -97,7 +98,7 @@ def _prepare_sqlite(writing: Engine, reading: Engine, patience_seconds: float) -
     event.listen(writing, "begin", partial(_begin_immediate, patience_seconds=patience_seconds))
     if reading is not writing:
         event.listen(reading, "connect", _only_reads)
-        event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        event.listen(reading, "begin", lambda connection: driver.execute(connection, "BEGIN"))
 
 
 def _connected(connection: sqlite3.Connection, _record: Any) -> None:
@@ -123,7 +124,7 @@ def _begin_immediate(connection: Connection, patience_seconds: float) -> None:
     give_up = time.monotonic() + patience_seconds
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            driver.execute(connection, "BEGIN IMMEDIATE")
         except DBAPIError as error:
             if not is_busy(error) or time.monotonic() >= give_up:
                 raise

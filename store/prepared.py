@@ -11,13 +11,13 @@ Errors of the driver are raised as SQLAlchemy's, as usual.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Dialect, Executable
-from sqlalchemy.exc import DBAPIError
+
+from taxiphone.store import driver
 
 Row = TypeVar("Row")
 _Values = Mapping[str, Any]
@@ -44,11 +44,10 @@ class Prepared(Generic[Row]):
 
     def all(self, connection: Connection, values: _Values) -> list[Row]:
         """Execute the statement and return its rows."""
-        raw = _raw(connection)
-        if raw is None:
+        if not _by_driver(connection):
             return [self._row(tuple(row)) for row in connection.execute(self._statement, values)]
         compiled = self._compiled or self._compile(connection.dialect)
-        row, rows = self._row, _execute(raw, connection, compiled.text, compiled.bound(values)).fetchall()
+        row, rows = self._row, driver.execute(connection, compiled.text, compiled.bound(values)).fetchall()
         return [row(compiled.converted(each)) for each in rows]
 
     def first(self, connection: Connection, values: _Values) -> Row | None:
@@ -58,12 +57,11 @@ class Prepared(Generic[Row]):
 
     def run(self, connection: Connection, values: _Values) -> None:
         """Execute a statement that returns no rows."""
-        raw = _raw(connection)
-        if raw is None:
+        if not _by_driver(connection):
             connection.execute(self._statement, values)
         else:
             compiled = self._compiled or self._compile(connection.dialect)
-            _execute(raw, connection, compiled.text, compiled.bound(values))
+            driver.execute(connection, compiled.text, compiled.bound(values))
 
     def _compile(self, dialect: Dialect) -> _ForSqlite:
         self._compiled = _ForSqlite.of(self._statement, dialect, self._columns)
@@ -83,9 +81,8 @@ def driver_rows(connection: Connection, statement: str, values: Sequence[Any] = 
         statement: its text, with `?` for each value on both databases.
         values: of types that the driver knows.
     """
-    raw = _raw(connection)
-    if raw is not None:
-        return _execute(raw, connection, statement, values).fetchall()
+    if _by_driver(connection):
+        return driver.execute(connection, statement, values).fetchall()
     if connection.dialect.paramstyle != "qmark":
         statement = statement.replace("?", "%s")
     result = connection.exec_driver_sql(statement, tuple(values))
@@ -145,23 +142,10 @@ class _ForSqlite:
         return tuple(values)
 
 
-def _raw(connection: Connection) -> sqlite3.Connection | None:
-    """Return the driver's connection if it executes by itself. A transaction is begun, as SQLAlchemy would."""
+def _by_driver(connection: Connection) -> bool:
+    """Whether the driver executes by itself. A transaction is begun, as SQLAlchemy would."""
     if connection.dialect.name != "sqlite" or connection.engine.dispatch.before_cursor_execute:
-        return None
-    raw: Any = connection.connection.dbapi_connection
-    if not raw.in_transaction:
+        return False
+    if not driver.raw_of(connection).in_transaction:
         connection.begin()
-    return raw  # type: ignore[no-any-return]
-
-
-def _execute(
-    raw: sqlite3.Connection, connection: Connection, text: str, values: Sequence[Any]
-) -> sqlite3.Cursor:
-    try:
-        return raw.execute(text, values)
-    except sqlite3.Error as error:
-        wrapped = DBAPIError.instance(
-            text, tuple(values), error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-        )
-        raise wrapped from error
+    return True

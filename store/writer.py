@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+
+from taxiphone.store import driver
 
 Result = TypeVar("Result")
 
@@ -54,14 +56,14 @@ class _Unit:
         """Do the work in a savepoint. Its outcome is kept here, for after the commit."""
         self.result = self.error = None
         try:
-            _execute(connection, "SAVEPOINT unit")
+            driver.execute(connection, "SAVEPOINT unit")
             self.result = self.work(connection)
-            _execute(connection, "RELEASE unit")
+            driver.execute(connection, "RELEASE unit")
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
             self.error = error
             with suppress(DBAPIError):  # a full disk took the savepoint too
-                _execute(connection, "ROLLBACK TO unit")
-                _execute(connection, "RELEASE unit")
+                driver.execute(connection, "ROLLBACK TO unit")
+                driver.execute(connection, "RELEASE unit")
 
     def fail(self, error: BaseException) -> None:
         """The work is not done, or its commit is unknown."""
@@ -247,16 +249,4 @@ def _certainly_failed(error: DBAPIError, connection: Connection) -> bool:
 
 
 def _is_open(connection: Connection) -> bool:
-    return _raw(connection).in_transaction
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    """Execute a statement about savepoints on the driver's connection: SQLAlchemy's own take fifty times as long."""
-    try:
-        _raw(connection).execute(statement)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
-
-
-def _raw(connection: Connection) -> sqlite3.Connection:
-    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    return driver.raw_of(connection).in_transaction
