@@ -12,6 +12,7 @@ from taxiphone.billing import call_row, continuation, facts
 from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.ledger import balances, free_minutes, postings, refunds
 from taxiphone.billing.ledger.keys import CallKey, Purpose
+from taxiphone.billing.ledger.numbering import Series, next_number
 from taxiphone.billing.pricing.parts import fee_of, with_fee
 from taxiphone.billing.pricing.settlement import RECORDING, Facts, Settlement, settle
 from taxiphone.billing.pricing.talk import NO_END, Talk
@@ -86,15 +87,13 @@ def rate(connection: Connection, call: CallRow, talk: Talk | None) -> Charged | 
     rest = held - settlement.price.total - settlement.pending_fee
     charge(connection, call, settlement, currency, release=rest)
     release_free_minutes(connection, call, known, settlement)
-    receipt = facts.of_receipt(settlement)
-    _ISSUE.run(
-        connection,
-        {"call_id": call.id, "issued_at": now(), "currency": currency, "former": [], **receipt},
-    )
     priced = facts.of_call(settlement)
     priced["outcome"] = call.outcome or Outcome.TALKED
     priced["review"] = priced["review"] or call.review
     _PRICE.run(connection, {"call": call.id, **{f"new_{name}": priced[name] for name in _PRICED}})
+    number = next_number(connection, Series.RECEIPTS)
+    receipt = {"call_id": call.id, "issued_at": now(), "currency": currency, "former": [], **number}
+    _ISSUE.run(connection, receipt | facts.of_receipt(settlement))
     return Charged(settlement.price.total, currency)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from taxiphone.billing.ledger import balances, postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose, check_given
+from taxiphone.billing.ledger.numbering import Series, next_number
 from taxiphone.billing.ledger.postings import Change
 from taxiphone.billing.pricing.money import amount_in
 from taxiphone.billing.pricing.parts import fee_of
@@ -82,6 +83,7 @@ def refund(session: Session, call: Call, amount: int | None, reason: str, key: s
         memo=reason,
     )
     note = CreditNote(
+        **next_number(session.connection(), Series.CREDIT_NOTES),
         call_id=call.id,
         key=posting_key,
         currency=currency,

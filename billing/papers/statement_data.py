@@ -32,6 +32,7 @@ def as_json(found: Statement) -> dict[str, Any]:
         "from": found.first.isoformat(),
         "to": found.last.isoformat(),
         "timezone": found.zone.key,
+        "provisional": found.provisional,
         "currency": found.currency,
         **{name: from_minor(minor, digits) for name, minor in amounts.items()},
         "billed_seconds": sum(line.seconds or 0 for line in found.lines),

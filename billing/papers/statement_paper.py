@@ -33,7 +33,10 @@ def statement_paper(settings: Settings, found: Statement) -> Paper:
         ],
         intro=[words["days"].format(zone=found.zone.key)],
         tables=[_account(found, language)],
-        notes=[words["owed"]] if found.closing < 0 else [],
+        notes=[
+            *([words["provisional"]] if found.provisional else []),
+            *([words["owed"]] if found.closing < 0 else []),
+        ],
         footer=settings.invoice.footer,
         people=(Person(who.name, who.code),),
         made_at=last,

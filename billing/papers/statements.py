@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import case, exists, func, or_, select
@@ -19,6 +19,10 @@ from taxiphone.billing.ledger import postings
 from taxiphone.billing.ledger.keys import CallKey, Purpose, charge_keys
 from taxiphone.billing.ledger.payouts import PAYOUT
 from taxiphone.store.models import Account, Call, Consultant, Entry, Posting, Receipt
+from taxiphone.store.types import now
+
+CLOSED_AFTER = timedelta(minutes=10)
+"""A day is closed so long after its end. No transaction takes longer (store/engines.py)."""
 
 TALK, RECORDING, CORRECTION, AGAIN, OTHER = "talk", "recording", "correction", "again", "other"
 
@@ -73,6 +77,7 @@ class Statement:
     closing: int
     lines: list[StatementLine]
     zone: ZoneInfo = UTC_ZONE
+    provisional: bool = False  # the period isn't closed yet, so lines may still be added
 
     @property
     def calls(self) -> list[StatementLine]:
@@ -107,11 +112,24 @@ def statement(
     first: date,
     last: date,
     zone: ZoneInfo = UTC_ZONE,
+    at: datetime | None = None,
 ) -> Statement:
     """Return a consultant's statement for a period in a time zone, first and last day included.
 
     Lines are selected by the time of posting, so consecutive statements have no gap and no overlap. A talk across midnight
     is in the statement of the day on which it was priced.
+
+    A posting has the time at which it was written, shortly before it is committed and can be seen here. So a day is closed
+    `CLOSED_AFTER` its end; until then the statement is provisional.
+
+    Args:
+        session: the database session.
+        consultant: the consultant.
+        currency: ISO 4217.
+        first: the first day.
+        last: the last day.
+        zone: the platform's time zone.
+        at: the current time; None to read the clock.
     """
     begin, end = begin_of(first, zone), end_of(last, zone)
     return Statement(
@@ -129,6 +147,7 @@ def statement(
             key=lambda line: line.at,
         ),
         zone=zone,
+        provisional=(at or now()) < end + CLOSED_AFTER,
     )
 
 

@@ -20,6 +20,7 @@ from taxiphone.directory.consultants import the_consultant
 from taxiphone.errors import UsageError
 from taxiphone.settings import Settings
 
+_PROVISIONAL = "This statement is provisional: the period is not over, or ended less than ten minutes ago. Lines may still be added."
 _FORMATS = ("text", "csv", "json", "pdf")
 
 
@@ -98,7 +99,7 @@ def _written(settings: Settings, found: statements.Statement, form: str) -> tupl
         data = statement_data.as_json(found) | {"operator": operator(settings)}
         return (json_text(data) + "\n").encode(), []
     if form == "csv":
-        return statement_data.as_csv(found).encode(), []
+        return statement_data.as_csv(found).encode(), [_PROVISIONAL] if found.provisional else []
     paper = statement_paper(settings, found)
     if form == "text":
         return (paper_text.write(paper) + "\n").encode(), []

@@ -155,7 +155,7 @@ def furnish(house: Any) -> Path:
     consultant = house.consultant(recording_allowed=True, code="101")
     call = house.call(client, consultant, recorded=True)
     assert call == CALL
-    house.database.do(lambda session: add_event(session, call, "accepted"))
+    house.database.do(lambda session: add_event(session.connection(), call, "accepted"))
     house.write(*house.talk(call, "83.4"))
     Meter(settings, house.database).read_once()
     settings.recordings.mkdir(mode=0o700)

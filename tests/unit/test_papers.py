@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -23,9 +24,10 @@ from taxiphone.billing.ledger import double_entry, payouts, postings
 from taxiphone.billing.ledger.keys import new_key
 from taxiphone.billing.ledger.refunds import refund
 from taxiphone.billing.metering.meter import Meter
-from taxiphone.billing.papers import paper_names, paper_pdf, statements
+from taxiphone.billing.papers import paper_names, paper_pdf, paper_text, statement_data, statements
 from taxiphone.billing.papers.paper import Column, Paper, Sum, Table
 from taxiphone.billing.papers.paper_words import WORDS
+from taxiphone.billing.papers.statement_paper import statement_paper
 from taxiphone.billing.rating import settle_recording
 from taxiphone.billing.rerating import rerate
 from taxiphone.commands.consultant.statement import statement
@@ -430,6 +432,31 @@ def test_the_csv_has_a_running_balance_that_ends_at_the_closing_one(
         assert Decimal(row["balance"]) == balance
     assert Decimal(rows[-1]["balance"]) == balance
     assert "'=1+1" in {row["reason"] for row in rows}
+
+
+def test_a_statement_is_provisional_until_ten_minutes_after_its_last_day(house: Any) -> None:
+    """A posting written before midnight may be committed after it."""
+    house.consultant()
+    zone = ZoneInfo("Europe/Paris")
+    midnight = datetime(2026, 11, 22, 23, tzinfo=UTC)
+
+    def at(moment: datetime) -> statements.Statement:
+        day = date(2026, 11, 22)
+        found: statements.Statement = house.database.read(
+            lambda s: statements.statement(s, s.get_one(Consultant, 1), "EUR", day, day, zone, at=moment)
+        )
+        return found
+
+    for moment, provisional in (
+        (midnight - timedelta(hours=1), True),
+        (midnight + timedelta(minutes=9, seconds=59), True),
+        (midnight + timedelta(minutes=10), False),
+    ):
+        found = at(moment)
+        assert found.provisional is provisional
+        text = paper_text.write(statement_paper(house.settings, found))
+        assert ("Provisoire" in text) is provisional
+        assert statement_data.as_json(found)["provisional"] is provisional
 
 
 def test_an_invalid_statement_is_refused(house: Any) -> None:
