@@ -75,7 +75,7 @@ bench-hangups: install ## measure how soon talks are priced if 20 a second end, 
 bench-talks: install ## raise the number of recorded talks until a packet is lost, in five to ten minutes
 	@$(BIN)/python -m taxiphone.bench.talks $(BENCH)
 
-bench-mp3: install ## measure how fast a recording of three hours becomes an MP3, in four minutes
+bench-mp3: install ## measure how fast a recording of three hours becomes an MP3, in three minutes
 	@$(BIN)/python -m taxiphone.bench.mp3 $(BENCH)
 
 bench-pins: install ## measure another call's writes while a hundred callers enter PINs, in a minute

@@ -61,24 +61,28 @@ def bench(calls: int, rate: float, record: bool) -> None:
             found.append(summarise(run, waits[side.name]))
         return found[0], found[1]
 
-    for last in (False, True):
+    def attempt() -> list[str]:
         dial, own = with_bench_set(asterisk, measure, lines=max(2, calls))
         console.say(figures.table([dial, own]))
         console.say(figures.counted([own]))
         if record:
             RECORDED.write_text(json.dumps(compared(dial, own), indent=4) + "\n", encoding="utf-8")
-            return
-        found = list(regressions(dial, own, json.loads(RECORDED.read_text(encoding="utf-8"))))
-        for sentence in found:
-            console.note(sentence)
-        if not found:
-            return
-        if last:
-            raise TaxiphoneError(
-                "a call costs much more than recorded in bench/recorded.json (see docs/benchmarks.md). If that is intended, "
-                "run: make bench-short BENCH=--record"
-            )
-        console.note("once more")
+            return []
+        return list(regressions(dial, own, json.loads(RECORDED.read_text(encoding="utf-8"))))
+
+    try:
+        found = attempt()
+    except TaxiphoneError as error:
+        found = [str(error)]
+    if not found:
+        return
+    for sentence in (*found, "It is measured once more."):
+        console.note(sentence)
+    if found := attempt():
+        raise TaxiphoneError(
+            f"{'; '.join(found)}. A call costs much more than recorded in bench/recorded.json (docs/benchmarks.md). If that is "
+            "intended, run: make bench-short BENCH=--record"
+        )
 
 
 def compared(dial: Figures, own: Figures) -> dict[str, float]:

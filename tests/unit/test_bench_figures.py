@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -273,3 +275,12 @@ def test_a_stream_has_fifty_packets_a_second_and_may_miss_three_because_of_the_w
     assert (found.legs, found.expected) == (2, 1000)
     assert (found.sent, found.received) == (996, 997)
     assert (found.missing, found.lost) == (4, 1)
+
+
+def test_the_documentation_lists_every_benchmark_of_the_makefile():
+    root = Path(__file__).parents[2]
+    targets = re.findall(r"^(bench-[a-z0-9]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `(bench-[a-z0-9]+)` \|", (root / "docs/benchmarks.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(targets)
