@@ -22,7 +22,7 @@ from taxiphone.store.models import Account, Call, Consultant
 def talked(house: Any) -> str:
     """A call of 83.4 s at 1.55, recorded, priced, its fee settled."""
     call_id: str = house.call(house.client(), house.consultant(recording_allowed=True), recorded=True)
-    house.database.do(lambda s: add_event(s, call_id, "accepted"))
+    house.database.do(lambda s: add_event(s.connection(), call_id, "accepted"))
     house.write(*house.talk(call_id, "83.4"))
     Meter(house.settings, house.database).read_once()
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
@@ -93,7 +93,7 @@ def test_a_call_belongs_to_the_day_on_which_its_talk_began_in_the_platforms_time
 
 
 def test_explain_of_a_long_talk_groups_the_alive_events(house: Any, talked: str) -> None:
-    house.database.do(lambda s: [add_event(s, talked, "alive") for _ in range(1069)] and None)
+    house.database.do(lambda s: [add_event(s.connection(), talked, "alive") for _ in range(1069)] and None)
     text = house.invoke(call, "explain", talked).stdout
     assert len([line for line in text.splitlines() if "alive" in line]) == 3
     assert "1067 more of these" in text
