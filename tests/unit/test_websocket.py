@@ -144,8 +144,8 @@ async def test_a_message_in_several_frames_is_one_message_and_a_ping_between_the
     [
         (b"", "closed"),
         (frame(b"\x03\xe8bye", 0x88), "closed"),
-        (bytes((0x81, 0x81)) + b"keyyx", "masked"),
-        (frame(b"{}", 0xC1), "extension"),
+        (bytes((0x81, 0x81)) + b"keyyx", "masking"),
+        (frame(b"{}", 0xC1), "reserved bits"),
     ],
 )
 async def test_the_end_of_a_connection_has_a_reason(data: bytes, reason: str) -> None:
