@@ -28,7 +28,8 @@ from taxiphone.errors import TaxiphoneError
 # Calls a second.
 _SLOWEST, _FASTEST = 0.5, 100.0
 _RAW_SECONDS = 2.0
-_BUSY = 0.9
+# The share of the machine that is used: by anything, if it is the limit; by other programs, if they disturb.
+_BUSY, _OTHERS = 0.9, 0.25
 
 
 @dataclass(frozen=True)
@@ -230,17 +231,25 @@ def _highest(rows: Sequence[Figures], dial: str, program: str) -> str:
 
 
 def _bottleneck(rows: Sequence[Figures]) -> str:
-    """Whether the telephones, which run on the same machine, limited the rates."""
-    last = max(rows, key=lambda row: row.busy)
-    together = last.cpu + last.cpu_phones
-    share = last.cpu_phones / together if together > 0 else 0.0
-    text = (
-        f"At most, the machine was {last.busy:.0%} busy ({last.side}, {last.rate:g} calls/s), {last.others:.0%} by programs "
-        f"other than those measured, the benchmark included. The telephones used {share:.0%} of the calls' CPU time."
-    )
-    if last.busy >= _BUSY:
-        return f"{text} So the whole machine was the limit, telephones included: the rates would be higher without them."
-    return f"{text} So neither the machine nor the telephones were the limit."
+    """What limited the rates: the machine, and whether the telephones, which run on it too, had a part in that."""
+    texts = []
+    for row in rows:
+        if row.held:
+            continue
+        together = row.cpu + row.cpu_phones
+        phones = row.cpu_phones / together if together > 0 else 0.0
+        limit = "so the limit was not the machine"
+        if row.busy >= _BUSY:
+            limit = (
+                f"so the machine was the limit, and the telephones used {phones:.0%} of the calls' CPU time"
+            )
+        if row.others >= _OTHERS:
+            limit += "; other programs disturbed this measurement"
+        texts.append(
+            f"When {row.side} failed at {row.rate:g} calls/s, the machine was {row.busy:.0%} busy, {row.others:.0%} by programs "
+            f"other than those measured, the benchmark included; {limit}."
+        )
+    return " ".join(texts) or "No side failed, so no limit was found."
 
 
 if __name__ == "__main__":
