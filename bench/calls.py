@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
 
 from taxiphone.bench import figures, raw, traffic
-from taxiphone.bench.figures import Figures, Processors, highest_held, number, percentile, summarise
+from taxiphone.bench.figures import Figures, Processors, highest_held, number, summarise
 from taxiphone.bench.lines import MOST_LINES
 from taxiphone.bench.report import Report, report_options
 from taxiphone.bench.rig import PROMPT_SECONDS, BenchSet
@@ -27,7 +27,7 @@ from taxiphone.errors import TaxiphoneError
 
 # Calls a second.
 _SLOWEST, _FASTEST = 0.5, 100.0
-_RAW_SECONDS = 2.0
+_RAW_SECONDS = 1.0
 # The share of the machine that is used: by anything, if it is the limit; by other programs, if they disturb.
 _BUSY, _OTHERS = 0.9, 0.25
 
@@ -39,12 +39,10 @@ class Measured:
     Attributes:
         rows: of each run, in order.
         idle: CPU seconds a second of each side without calls.
-        commits: seconds of each transaction of one row on the same database, without calls.
     """
 
     rows: list[Figures]
     idle: dict[str, Processors]
-    commits: list[float]
 
 
 def rates_of(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
@@ -132,7 +130,6 @@ async def _measure(both: BenchSet, rates: Sequence[float], seconds: float) -> Me
     waits, _ = await warm_up(both)
     idle = await traffic.idle(both, sides)
     raw.prepare(both.platform.database)
-    commits = await asyncio.to_thread(raw.commits, both.platform.database, _RAW_SECONDS)
     rows: list[Figures] = []
     failed: set[str] = set()
     for rate in rates:
@@ -141,6 +138,7 @@ async def _measure(both: BenchSet, rates: Sequence[float], seconds: float) -> Me
                 continue
             calls = max(1, round(rate * seconds))
             console.note(f"{side.name}: {calls} calls at {rate:g}/s")
+            commits = await _commits(both) if side.program is not None else []
             found = await traffic.run(
                 both,
                 side,
@@ -149,14 +147,18 @@ async def _measure(both: BenchSet, rates: Sequence[float], seconds: float) -> Me
                 calls=calls,
                 without_calls=idle[side.name],
             )
-            row = summarise(found, waits[side.name])
+            row = summarise(replace(found, commits=commits), waits[side.name])
             rows.append(row)
             console.note(_progress(row))
             if not row.held:
                 failed.add(side.name)
         if len(failed) == len(sides):
             break
-    return Measured(rows, idle, commits)
+    return Measured(rows, idle)
+
+
+async def _commits(both: BenchSet) -> list[float]:
+    return await asyncio.to_thread(raw.commits, both.platform.database, _RAW_SECONDS)
 
 
 def _progress(row: Figures) -> str:
@@ -182,7 +184,6 @@ def _lines(found: Measured) -> list[str]:
         f"{used.database * 1000:.0f} ms, telephones {used.phones * 1000:.0f} ms"
         for name, used in found.idle.items()
     )
-    raw_p50, raw_p99 = (percentile([each * 1000 for each in found.commits], share) for share in (50, 99))
     return [
         figures.table(rows),
         "",
@@ -204,9 +205,8 @@ def _lines(found: Measured) -> list[str]:
         f"From the end of the last prompt to the INVITE at the consultant's phone: {last}.",
         "",
         (
-            f"A transaction of one row on the same database, without calls: {number(raw_p50, 2)} ms (p50), "
-            f"{number(raw_p99, 2)} ms (p99). A call was dialled at most {max(row.late for row in rows):.0f} ms too late. Every "
-            f"prompt was {PROMPT_SECONDS:g} s of silence."
+            f"A call was dialled at most {max(row.late for row in rows):.0f} ms too late. Every prompt was {PROMPT_SECONDS:g} s "
+            "of silence."
         ),
         "",
         _bottleneck(rows),

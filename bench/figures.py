@@ -10,7 +10,7 @@ RING_LIMIT_MS = 250.0
 """A rate is not held if one call in a hundred rings later than this, intended pauses subtracted."""
 
 _HEAD = (
-    *("side", "calls/s", "calls", "talked", "ring p50", "p99", "price p50", "p99"),
+    *("side", "calls/s", "calls", "talked", "ring p50", "p99", "price p50", "p99", "commit p50", "p99"),
     *("CPU Asterisk", "CPU Taxiphone", "CPU database", "CPU phones", "machine busy", "by others", "held"),
 )
 _COUNTED = ("transactions", "commits", "reads", "requests", "events")
@@ -53,6 +53,7 @@ class Run:
         cpu: processor time.
         last_step: seconds from the end of Taxiphone's last prompt to the INVITE at the phone; empty for Dial().
         to_price: seconds from the first hang-up to the commit of the price; empty for Dial().
+        commits: seconds of each transaction of one row on the same database, just before the run; empty for Dial().
         late: seconds by which the latest call was dialled too late.
         all_ended: whether all calls ended by themselves.
         counts: how many transactions, requests and events of each type Taxiphone had.
@@ -66,6 +67,7 @@ class Run:
     cpu: Processors = NOTHING
     last_step: Sequence[float] = ()
     to_price: Sequence[float] = ()
+    commits: Sequence[float] = ()
     late: float = 0.0
     all_ended: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class Figures:
     last_step_p99: float | None
     price_p50: float | None
     price_p99: float | None
+    commit_p50: float | None
+    commit_p99: float | None
     cpu_asterisk: float
     cpu_program: float
     cpu_database: float
@@ -131,6 +135,8 @@ def summarise(run: Run, waits: float) -> Figures:
         last_step_p99=percentile(_milliseconds(run.last_step), 99),
         price_p50=percentile(_milliseconds(run.to_price), 50),
         price_p99=percentile(_milliseconds(run.to_price), 99),
+        commit_p50=percentile(_milliseconds(run.commits), 50),
+        commit_p99=percentile(_milliseconds(run.commits), 99),
         cpu_asterisk=run.cpu.asterisk * 1000 / run.calls,
         cpu_program=run.cpu.program * 1000 / run.calls,
         cpu_database=run.cpu.database * 1000 / run.calls,
@@ -247,6 +253,7 @@ def _cells(row: Figures) -> tuple[str, ...]:
     return (
         *(row.side, f"{row.rate:g}", str(row.calls), str(row.talked)),
         *(number(value) for value in (row.ring_p50, row.ring_p99, row.price_p50, row.price_p99)),
+        *(number(value) for value in (row.commit_p50, row.commit_p99)),
         *(number(value if row.complete else None) for value in cpus),
         f"{row.busy:.0%}",
         f"{row.others:.0%}",
