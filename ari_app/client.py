@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import itertools
 import json
 import logging
@@ -240,7 +241,12 @@ class AriClient:
 
 def path(*parts: str) -> str:
     """The path of a request, with each part quoted (RFC 3986)."""
-    return "/".join(quote(part, safe="") for part in parts)
+    return "/".join(map(_quoted, parts))
+
+
+@functools.lru_cache(maxsize=1000)
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 def _decode(response: Event, request: str) -> Any:

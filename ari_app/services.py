@@ -46,6 +46,7 @@ class Services:
         rated_calls: tells when a talk has been priced.
         on_over: called with a call's id when its talk is over, so that the meter reads the log at once.
         talks: the talks in progress, by the client's id.
+        speeches: the prompts of each language that has been used.
         sign_ins: checks codes and PINs.
     """
 
@@ -62,11 +63,14 @@ class Services:
     rated_calls: RatedCalls
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
+    speeches: dict[str, Speech] = field(default_factory=dict)
     sign_ins: Authenticator = field(default_factory=Authenticator)
 
     def speech(self, language: str) -> Speech:
         """The prompts of one language."""
-        return Speech(language, self.languages)
+        if language not in self.speeches:
+            self.speeches[language] = Speech(language, self.languages)
+        return self.speeches[language]
 
 
 def services(

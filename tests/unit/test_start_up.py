@@ -21,6 +21,7 @@ HEAVY = {
     "pydub",
     "rich",
     "sqlalchemy.dialects.postgresql",
+    "uvloop",
     "websockets",
 }
 DATABASE = {"pydantic", "phonenumbers", "babel", "sqlalchemy"}
