@@ -24,7 +24,7 @@ from taxiphone.directory.callers import Caller
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
-from taxiphone.store.calls import ALIVE, Noted, Outcome, Status
+from taxiphone.store.calls import Noted, Outcome, Status
 from taxiphone.store.models import Call, Client, Consultant, Did
 from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.sessions import in_session
@@ -241,18 +241,6 @@ class CallRecord:
         """Record that all legs are hung up. The meter decides on the price. Nobody on the line waits for this write."""
         work = self._step_of(Status.ENDED, "ended", outcome, outcome=outcome, ended_at=now())
         await self._writes.run_to_the_end(work)
-
-    async def alive(self, when: Moment, packets: tuple[int, int]) -> None:
-        """Record that Asterisk had both in the bridge at this moment or later.
-
-        Args:
-            when: the moment.
-            packets: the packets that had come from the client and from the consultant a moment before.
-        """
-        detail = f"packets {packets[0]} {packets[1]}"
-        await self._writes.run(
-            lambda connection: calls.add_event(connection, self._id, ALIVE, detail, when=when)
-        )
 
     async def write(
         self, status: Status | None, what: str, detail: str | None = None, **columns: object

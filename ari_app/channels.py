@@ -218,6 +218,15 @@ class Channels:
             return False
         return {leg.id for leg in legs} <= set(details["channels"])
 
+    async def bridged(self) -> dict[str, frozenset[str]]:
+        """The channels in each bridge, by the bridge's id.
+
+        Raises:
+            AriError: Asterisk did not answer.
+        """
+        bridges = await self._ari.request("GET", path("bridges"))
+        return {str(bridge["id"]): frozenset(map(str, bridge["channels"])) for bridge in bridges}
+
     async def unbridge(self, bridge: str, *legs: Leg) -> None:
         """Take legs out of a bridge, in this order. They stay connected but no longer hear each other."""
         for leg in legs:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taxiphone.ari_app.channels import Channels
+from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.ari_app.dialer import Dialer
 from taxiphone.ari_app.ports import Ari, MediaSignalling, RecordingControl
 from taxiphone.ari_app.prompter import Prompter
 from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Router
+from taxiphone.ari_app.signs_of_life import SignsOfLife
 from taxiphone.directory.sign_in import Authenticator
 from taxiphone.settings import Settings
 from taxiphone.speech.prompt_texts import Languages
@@ -44,6 +46,7 @@ class Services:
         recording_control: pauses recordings.
         signalling: tells which phones have a valid reason to send no audio.
         rated_calls: tells when a talk has been priced.
+        signs: records which talks are in progress.
         on_over: called with a call's id when its talk is over, so that the meter reads the log at once.
         talks: the talks in progress, by the client's id.
         speeches: the prompts of each language that has been used.
@@ -61,6 +64,7 @@ class Services:
     recording_control: RecordingControl
     signalling: MediaSignalling
     rated_calls: RatedCalls
+    signs: SignsOfLife
     on_over: Callable[[str], None]
     talks: dict[int, OpenTalk] = field(default_factory=dict)
     speeches: dict[str, Speech] = field(default_factory=dict)
@@ -97,5 +101,6 @@ def services(
         recording_control=recording_control,
         signalling=signalling,
         rated_calls=RatedCalls(),
+        signs=SignsOfLife(channels, DatabaseWithTimeout(database)),
         on_over=on_over,
     )

@@ -139,7 +139,7 @@ class SimulatedAsterisk:
                 answer = self._hang_up(self._find(channel_id), int(query.get("reason_code", causes.NORMAL)))
             case _, "bridges", bridge, *rest:
                 answer = self._about_bridge(method, bridge, rest, query)
-            case "GET", ("asterisk" | "channels"), *_:
+            case "GET", ("asterisk" | "channels" | "bridges"), *_:
                 answer = self._state(parts)
             case "PUT", "applications", _, "eventFilter":
                 answer = None  # all events are sent; the application ignores the rest
@@ -155,6 +155,8 @@ class SimulatedAsterisk:
         match parts:
             case ["asterisk", "info"]:
                 return {"status": {"startup_time": "2026-11-22T08:00:00.000+0000"}}
+            case ["bridges"]:
+                return [self._shown(bridge) for bridge in self.core.bridges]
             case ["channels"]:
                 return [_shown_channel(channel) for channel in self.core.known.values()]
             case _:

@@ -18,18 +18,19 @@ from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.recording_pause import RecordingPause
 from taxiphone.ari_app.router import Leg
 from taxiphone.ari_app.rtp_watchdog import RtpWatchdog
+from taxiphone.ari_app.signs_of_life import TalkInProgress
 from taxiphone.ari_app.steps.bridge import Bridged
 from taxiphone.ari_app.taken_over import TakenOver
 from taxiphone.ari_app.talk_clock import TalkClock
 from taxiphone.ari_app.talk_sides import TalkSides
 from taxiphone.ari_app.talk_timeout import TalkTimeout
 from taxiphone.billing.pricing.talk import asked_for
-from taxiphone.errors import AriError
 from taxiphone.store.types import Moment, moment
 
 log = logging.getLogger(__name__)
 
-_ALIVE_SECONDS = 10.0
+# How long until a call event is written again that could not be written.
+_NEXT_TRY_SECONDS = 10.0
 
 TOGETHER_SECONDS = 2.0
 """The longest time between the two keys of `#*`."""
@@ -98,16 +99,22 @@ class _Talk:
             self._clock.run(),
             self._clock.keep_timeout(),
             self._until_silent(),
-            self._note_alive(),
+            self._note_began(),
             self._sides.client_holds(),
             self._sides.consultant_holds(),
         ]
         tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         for task in tasks:
             task.add_done_callback(self._log_fault)
+        signs = self._call.services.signs
+        talk = TalkInProgress(
+            self.call_id, self._call.bridge_id, frozenset((client.id, consultant.id)), self._watchdog.counts
+        )
+        signs.begin(talk)
         try:
             return await self._ending
         finally:
+            signs.end(talk)
             tasks += self._background
             for task in tasks:
                 task.cancel()
@@ -192,23 +199,14 @@ class _Talk:
 
     # -- evidence -------------------------------------------------------------------------------------------------
 
-    async def _note_alive(self) -> None:
-        """Record when the talk began, and periodically that both legs are still bridged.
-
-        This is the evidence if Asterisk dies or the clock is set.
-        """
-        call = self._call
+    async def _note_began(self) -> None:
+        """Record when the talk began."""
         began = self._entered_at()
-        while True:
+        while began is not None:
             with contextlib.suppress(SQLAlchemyError):
-                if began is not None:
-                    await call.record.bridged(began)
-                    began = None
-            await asyncio.sleep(_ALIVE_SECONDS)
-            with contextlib.suppress(SQLAlchemyError, AriError):
-                asked_at = moment()  # taken before the request, so that it is never too late
-                if await call.channels.are_bridged(call.bridge_id, *self._sides.legs):
-                    await call.record.alive(asked_at, self._watchdog.counts())
+                await self._call.record.bridged(began)
+                return
+            await asyncio.sleep(_NEXT_TRY_SECONDS)
 
     def _entered_at(self) -> Moment | None:
         """When both had entered the bridge; None if an earlier process saw that."""

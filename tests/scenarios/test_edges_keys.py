@@ -9,15 +9,15 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from taxiphone.ari_app import menu
 from taxiphone.directory import pins
 from taxiphone.errors import AriTimeoutError
 from taxiphone.simulate.core import What
-from taxiphone.store.calls import Outcome
-from taxiphone.store.models import Client, Consultant
+from taxiphone.store.calls import ALIVE, Outcome
+from taxiphone.store.models import CallEvent, Client, Consultant
 
 RECORDED = "client hears recording-choice: press 1"
 PACKAGE = "client hears mode-choice: press 2"
@@ -203,3 +203,12 @@ async def test_a_usual_call_sends_few_commands(live, world):
     await live("talk 30: client hangs up")
     asked = Counter(request.rpartition("/")[2].partition("?")[0] for request in world.asterisk.requests)
     assert asked["variable"] <= 5
+
+
+async def test_that_talks_go_on_is_found_out_for_all_of_them_at_once(live, world, database):
+    call = await live("talk 300: client hangs up")
+    asked = [request for request in world.asterisk.requests if request.startswith("GET bridges")]
+    assert 28 <= len(asked) <= 30
+    assert set(asked) == {"GET bridges"}
+    noted = select(func.count()).where(CallEvent.call_id == call.id, CallEvent.what == ALIVE)
+    assert database.read(lambda session: session.scalar(noted)) in {len(asked), len(asked) - 1}
