@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 import re
+import socket
 import struct
 from collections import OrderedDict
 
@@ -62,11 +63,16 @@ class HepListener(asyncio.DatagramProtocol):
         Raises:
             SetupError: the port is in use.
         """
+        # Bound here, because uvloop's own error does not say why a port can't be used.
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
+            receiver.bind(("127.0.0.1", port))
+            receiver.setblocking(False)
             self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: self, local_addr=("127.0.0.1", port)
+                lambda: self, sock=receiver
             )
         except OSError as error:
+            receiver.close()
             raise SetupError(
                 f"HEP can't listen on 127.0.0.1:{port}: {error.strerror}. "
                 "Set another hep_port in [asterisk] of taxiphone.toml."
