@@ -6,16 +6,13 @@ After the last step all talks end, and the recordings that wait to be converted 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from taxiphone.ari_app.client import AriClient
-from taxiphone.bench import packets
+from taxiphone.bench import backlog, packets
 from taxiphone.bench.figures import Processors, markdown, number, percentile
 from taxiphone.bench.lines import MOST_LINES
 from taxiphone.bench.long_talks import LongTalks
@@ -29,13 +26,12 @@ from taxiphone.bench.warm_up import warm_up
 from taxiphone.commands import console
 from taxiphone.commands.asterisk import installed
 from taxiphone.errors import TaxiphoneError
-from taxiphone.recordings.capture import OPEN, RecordingStatus
-from taxiphone.store.models import Recording
 
 _DIAL_RATE = 2.0
 _HANG_UP_RATE = 20.0
 # The client presses 1 every second until the question for the recording has come and gone.
 _YES = "1" + "ww1" * 6
+_LEGS = 2
 _SETTLE_SECONDS = 5.0
 _CONNECTED_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -49,7 +45,7 @@ class Step:
         side: the name of the side.
         talks: the number of talks that were wanted.
         talking: how many there were.
-        recorded: how many of them are recorded.
+        recorded: how many of them are recorded; None: Dial() records none.
         seconds: how long the packets were counted.
         platform: the streams at the side's Asterisk.
         phones: the streams at the telephones' Asterisk.
@@ -59,7 +55,7 @@ class Step:
     side: str
     talks: int
     talking: int
-    recorded: int
+    recorded: int | None
     seconds: float
     platform: Streams
     phones: Streams
@@ -70,30 +66,15 @@ class Step:
         """Why the talks were not held; None if they were."""
         if self.talking < self.talks:
             return f"{self.talks - self.talking} did not talk"
+        if self.recorded is not None and self.recorded < self.talks:
+            return f"{self.talks - self.recorded} not recorded"
+        if min(self.platform.legs, self.phones.legs) < _LEGS * self.talks:
+            return "talks ended early"
         if lost := self.platform.lost + self.phones.lost:
             return f"{lost} packets lost"
         if missing := self.platform.missing + self.phones.missing:
             return f"{missing} packets missing"
         return None
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """The conversions after all talks have ended.
-
-    Attributes:
-        waiting: recordings without an MP3 at that time.
-        minutes: duration of all recordings together.
-        ready: how many became MP3s.
-        failed: how many did not.
-        seconds: from the last hang-up until the last of them was done, or until this was given up.
-    """
-
-    waiting: int
-    minutes: float
-    ready: int
-    failed: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +89,7 @@ class Ramp:
 
     steps: list[Step]
     prices: list[float]
-    backlog: Backlog
+    backlog: backlog.Backlog
 
 
 @click.command()
@@ -179,9 +160,9 @@ async def ramp(both: BenchSet, *, step: int, most: int, hold: float, wait: float
                 break
         console.note(f"all talks end, {_HANG_UP_RATE:g} a second")
         await talks.hang_up(_HANG_UP_RATE)
-        backlog = asyncio.create_task(_backlog(both, wait), name="backlog")
+        converting = asyncio.create_task(backlog.converted(both.platform.database, wait), name="backlog")
         prices = await talks.priced()
-    return Ramp(steps, prices, await backlog)
+    return Ramp(steps, prices, await converting)
 
 
 async def _held(
@@ -200,7 +181,7 @@ async def _held(
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-    recorded = await both.platform.database.query(_asked) if side.program is not None else 0
+    recorded = await both.platform.database.query(backlog.waiting) if side.program is not None else None
     return Step(
         side=side.name,
         talks=wanted,
@@ -213,38 +194,11 @@ async def _held(
     )
 
 
-async def _backlog(both: BenchSet, wait: float) -> Backlog:
-    """Wait until all recordings are converted."""
-    begin = time.monotonic()
-    waiting = left = await both.platform.database.query(_asked)
-    while left and time.monotonic() - begin < wait:
-        console.note(f"{left} recordings wait for their MP3")
-        await asyncio.sleep(max(_LOOK_SECONDS, min(waiting / 20, 10.0)))
-        left = await both.platform.database.query(_asked)
-    seconds = time.monotonic() - begin
-    ready, milliseconds, failed = await both.platform.database.query(_done)
-    return Backlog(waiting, milliseconds / 60_000, ready, failed, seconds)
-
-
-def _asked(session: Session) -> int:
-    """The number of recordings that have neither become an MP3 nor failed."""
-    return session.scalar(select(func.count()).where(Recording.status.in_(OPEN))) or 0
-
-
-def _done(session: Session) -> tuple[int, int, int]:
-    ready = select(func.count(), func.coalesce(func.sum(Recording.milliseconds), 0)).where(
-        Recording.status == RecordingStatus.READY
-    )
-    others = select(func.count()).where(Recording.status.not_in((RecordingStatus.READY, *OPEN)))
-    number_ready, milliseconds = session.execute(ready).one()
-    return number_ready, int(milliseconds or 0), session.scalar(others) or 0
-
-
 # -- what is printed ------------------------------------------------------------------------------------------------
 
 
 def _lines(found: Ramp) -> list[str]:
-    steps, prices, backlog = found.steps, found.prices, found.backlog
+    steps, prices, mp3s = found.steps, found.prices, found.backlog
     head = (
         *("side", "talks", "recorded", "packets expected", "received by Asterisk", "by phones"),
         *("missing", "lost", "Asterisk", "Taxiphone", "phones", "machine busy", "by others", "held"),
@@ -253,7 +207,7 @@ def _lines(found: Ramp) -> list[str]:
         head,
         [
             (
-                *(step.side, str(step.talking), str(step.recorded), str(step.platform.expected)),
+                *(step.side, str(step.talking), number(step.recorded, 0), str(step.platform.expected)),
                 *(str(step.platform.received), str(step.phones.received)),
                 *(
                     str(step.platform.missing + step.phones.missing),
@@ -282,11 +236,11 @@ def _lines(found: Ramp) -> list[str]:
             f"{len(prices)} talks priced."
         ),
         "",
-        f"MP3: {backlog.waiting} recordings waited, {backlog.minutes:.0f} minutes in all; {backlog.ready} were ready and "
-        f"{backlog.failed} had failed {backlog.seconds:.1f} s later"
+        f"MP3: {mp3s.waiting} recordings waited, {mp3s.minutes:.0f} minutes in all; {mp3s.ready} were ready and "
+        f"{mp3s.failed} had failed {mp3s.seconds:.1f} s later"
         + (
-            f", {backlog.minutes * 60 / backlog.seconds:.0f} times as fast as they were spoken."
-            if backlog.ready
+            f", {mp3s.minutes * 60 / mp3s.seconds:.0f} times as fast as they were spoken."
+            if mp3s.ready
             else "."
         ),
     ]
