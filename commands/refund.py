@@ -64,7 +64,10 @@ def refund(
         wanted = None if given is None else to_minor(given, digits)
         # If nothing was paid yet, there may still be a hold for the fee of a recording that is not ready.
         nothing_paid = everything and not sum(refunds.paid_shares(session, call.id).values())
-        if nothing_paid and (waived := refunds.waive_recording(session, call)):
+        waived = refunds.waive_recording(session, call) if nothing_paid else 0
+        if nothing_paid and not waived:
+            waived = refunds.waived_fee(session, call)  # the command is a repetition
+        if waived:
             return {"call": call.id, "waived": from_minor(waived, digits), "currency": currency}
         note = refunds.refund(session, call, wanted, reason.strip(), request)
         return {

@@ -117,6 +117,13 @@ def waive_recording(session: Session, call: Call) -> int:
     return fee
 
 
+def waived_fee(session: Session, call: Call) -> int:
+    """Return the recording fee of a call that costs nothing, if it was released before; in minor units, 0 if it wasn't."""
+    if call.receipt is None or call.receipt.total or call.tariff is None:
+        return 0
+    return fee_of(from_json(call.tariff)) if fee_was_released(session.connection(), call.id) else 0
+
+
 def _recording_key(call_id: str) -> CallKey:
     """The key of the posting that charges or releases the fee of a call's recording. Only one of them can be posted."""
     return CallKey(call_id, Purpose.RECORDING)

@@ -205,8 +205,10 @@ def test_a_recording_of_a_talk_that_cost_nothing_can_be_waived_before_it_is_read
     Meter(house.settings, house.database).read_once()
     assert house.balance("hold", call_id) == FEE
     app = house.app
-    done = CliRunner().invoke(refund_command, [call_id, "--all", "--reason", "bad line"], obj=app)
+    words = [call_id, "--all", "--reason", "bad line", "--key", "ticket"]
+    done = CliRunner().invoke(refund_command, words, obj=app)
     assert "the recording is free" in " ".join(done.stdout.split())
+    assert CliRunner().invoke(refund_command, words, obj=app).stdout == done.stdout, "repeated"
     house.database.do(lambda s: settle_recording(s, s.get_one(Call, call_id), ready=True))
     house.database.do(lambda s: rerate(s, s.get_one(Call, call_id)))
     assert (house.balance("wallet", 1), house.balance("hold", call_id), house.problems()) == (10_000, 0, [])
