@@ -63,7 +63,7 @@ class HepListener(asyncio.DatagramProtocol):
         Raises:
             SetupError: the port is in use.
         """
-        # Bound here, because uvloop's own error does not say why a port can't be used.
+        # Bound here, because another event loop's error may not say why a port can't be used.
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             receiver.bind(("127.0.0.1", port))

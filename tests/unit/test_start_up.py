@@ -21,7 +21,6 @@ HEAVY = {
     "pydub",
     "rich",
     "sqlalchemy.dialects.postgresql",
-    "uvloop",
     "websockets",
 }
 DATABASE = {"pydantic", "phonenumbers", "babel", "sqlalchemy"}
