@@ -86,7 +86,12 @@ class BenchSet:
         unlimited = Timing(most_calls=10_000, most_calls_per_minute=10_000)
         database = f'[database]\nurl = "{postgres.url()}"' if postgres else ""
         self.platform = Platform(
-            folder / "taxiphone", language=_LANGUAGE, timing=unlimited, more=database, rtp_ports=ports
+            folder / "taxiphone",
+            language=_LANGUAGE,
+            timing=unlimited,
+            more=database,
+            rtp_ports=ports,
+            verbose=False,  # as in docs/deploy.md
         )
         self.taxiphone: Side
         self.plain: Side

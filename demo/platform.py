@@ -94,6 +94,7 @@ class Platform:
         more: further sections of the settings file.
         asterisk: further lines of the section [asterisk].
         rtp_ports: the number of UDP ports for RTP, four for each talk.
+        verbose: whether serve.log has each step of each call.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Platform:
         more: str = "",
         asterisk: str = "",
         rtp_ports: int = 400,
+        verbose: bool = True,
     ) -> None:
         self.folder = folder
         self.sip_port = free_port(ADDRESS)
@@ -112,7 +114,7 @@ class Platform:
         self._timing = timing or Timing()
         self._more = more
         self._asterisk = asterisk
-        self._rtp_ports = rtp_ports
+        self._rtp_ports, self._verbose = rtp_ports, verbose
         self.settings: Settings
         self.database: Database
         self._process: asyncio.subprocess.Process | None = None
@@ -169,16 +171,8 @@ class Platform:
         log = os.open(self.folder / "serve.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-m",
-                    "taxiphone",
-                    "--config",
-                    str(self.file),
-                    "serve",
-                    "--verbose",
-                    *options,
-                ),
+                *(sys.executable, "-m", "taxiphone", "--config", str(self.file)),
+                *("serve", *(["--verbose"] if self._verbose else []), *options),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
