@@ -13,7 +13,7 @@ from taxiphone.ari_app.waiting import CallerGoneError
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.types import Moment, moment
 
-BRIDGING_SECONDS = 1.0
+BRIDGING_SECONDS = 0.0
 """How much later than the last paid second Asterisk's own time-out may end a talk. It is set before the legs are bridged."""
 
 
