@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1  # between two checks of the file's size
 _AWAITED_POLL_SECONDS = 0.01  # while a call that has just ended isn't priced yet, because its rows may follow
 _AWAITED_SECONDS = 1.0  # how long its rows are expected at any moment
+_REMEMBERED = 1_000  # calls that were priced or closed, for which no further row is awaited
 _CALM_SECONDS = 0.5  # between two reads of a growing log while no call has just ended
 _AGAIN_SECONDS = (
     2.0  # between two checks of the open calls while the log doesn't change, as a call's row may be late
@@ -71,9 +73,9 @@ class Meter:
         self._pricer = CallPricer(database, again_seconds, program_seconds)
         self._turn = threading.Lock()  # the log is read by one thread at a time
         self._arrivals = arrivals.Summary()
-        self._awaited: dict[
-            str, float
-        ] = {}  # the calls that have just ended, and until when their rows are expected
+        # The calls that have just ended, and until when their rows are expected; and those that need no more rows.
+        self._awaited: dict[str, float] = {}
+        self._final: deque[str] = deque(maxlen=_REMEMBERED)
 
     @property
     def awaits_program(self) -> bool:
@@ -86,7 +88,7 @@ class Meter:
         Args:
             call_id: the call that has just ended, if one has.
         """
-        if call_id is not None:
+        if call_id is not None and call_id not in self._final:
             self._awaited[call_id] = time.monotonic() + _AWAITED_SECONDS
         self._nudged.set()
 
@@ -188,6 +190,7 @@ class Meter:
         while self._pricer.final:
             call_id, receipt = self._pricer.final.pop(0)
             self._awaited.pop(call_id, None)
+            self._final.append(call_id)
             if receipt and self._on_rated is not None:
                 self._on_rated(call_id)
 
