@@ -1,7 +1,8 @@
-"""ARI over one websocket: events, requests and answers share a connection.
+"""ARI over websockets: one for events, and some for requests.
 
 Since 20.14 and 22.4, Asterisk offers its REST interface over the event websocket ("REST over WebSocket"), which saves a TCP
-connection and an HTTP exchange for each command. docs/adr/0001 explains why no existing library is used.
+connection and an HTTP exchange for each command. Asterisk carries out the requests of a connection one after the other, and
+most of them wait for the channel's next frame of audio, so that one connection can't serve many calls (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNAUTHORIZED = 401
+# With these, 30 requests for each call, and 20 ms for each request, there is no queue at 10 calls a second.
+_COMMAND_CONNECTIONS = 8
 # How often to look for requests that have not been answered in time.
 _SWEEP_SECONDS = 0.25
 
@@ -60,6 +63,7 @@ class AriClient:
         password: that user's password.
         application: the name of the Stasis application, whose events are received.
         answer_seconds: time-out of a request.
+        command_connections: the number of connections for requests. Each is a Stasis application of its own, without events.
 
     Attributes:
         requests: the number of requests sent.
@@ -74,19 +78,23 @@ class AriClient:
         application: str,
         *,
         answer_seconds: float = 5.0,
+        command_connections: int = _COMMAND_CONNECTIONS,
     ) -> None:
         self.application = application
         self.requests, self.events = 0, Counter[str]()
         # All channels of this Asterisk belong to Taxiphone. Subscribing to all saves a request, and a race, for each leg.
-        query = urlencode({"app": application, "subscribeAll": "true"})
-        self._address, self._target = address, f"/ari/events?{query}"
+        self._address, self._target = address, _target(application, subscribeAll="true")
+        self._command_targets = [
+            _target(f"{application}-commands-{number}") for number in range(1, command_connections + 1)
+        ]
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
         self._answer_seconds = answer_seconds
         self._numbers = itertools.count(1)
         self._waiting: dict[str, _Asked] = {}  # by the request's number, oldest first
         self._sweep: asyncio.TimerHandle | None = None
-        self._connection: WebSocket | None = None
+        self._connections: list[WebSocket] = []
+        self._requests_on: dict[WebSocket, int] = {}  # unanswered, by the connection for requests
         self._up = asyncio.Event()
         self._gone = False
 
@@ -119,19 +127,23 @@ class AriClient:
         logged = False
         while True:
             try:
-                connection = WebSocket()
-                await connection.open(self._address, self._target, self._headers)
+                events = await self._open(self._target)
+                for target in self._command_targets:
+                    self._requests_on[await self._open(target)] = 0
                 if lost_because is None:
                     log.info("connected to Asterisk's ARI")
                 else:
                     log.warning("Asterisk's ARI answers again at %s", self._address)
                 lost_because, logged = None, False
-                self._connection = connection
+                for connection in self._requests_on:
+                    connection.listen(self._answered)
                 self._up.set()
                 pause = _FIRST_PAUSE
                 on_connect()
-                connection.listen(lambda message: self._received(message, on_event))
-                lost_because = await connection.closed
+                events.listen(lambda message: self._received(message, on_event))
+                closed = [connection.closed for connection in self._connections]
+                await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)
+                lost_because = next(each.result() for each in closed if each.done())
             except HandshakeError as error:
                 if error.status == _UNAUTHORIZED:
                     raise AriRequestError(
@@ -157,27 +169,39 @@ class AriClient:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    async def _open(self, target: str) -> WebSocket:
+        connection = WebSocket()
+        await connection.open(self._address, target, self._headers)
+        self._connections.append(connection)
+        return connection
+
     def _received(self, message: str, on_event: Callable[[Event], None]) -> None:
         kind = None
         try:
             event: Event = json.loads(message)
             kind = event.get("type")
-            if kind == "RESTResponse":
-                asked = self._waiting.pop(event["request_id"], None)
-                if asked is not None and not asked.answer.done():
-                    asked.answer.set_result(event)
-            else:
-                self.events[str(kind)] += 1
-                on_event(event)
+            self.events[str(kind)] += 1
+            on_event(event)
         except Exception:
             # One event that can't be handled must not end the connection of all calls.
             log.exception("an event from Asterisk could not be handled: %s", kind)
 
+    def _answered(self, message: str) -> None:
+        try:
+            event: Event = json.loads(message)
+            if event.get("type") == "RESTResponse":
+                asked = self._waiting.pop(event["request_id"], None)
+                if asked is not None and not asked.answer.done():
+                    asked.answer.set_result(event)
+        except Exception:
+            log.exception("an answer from Asterisk could not be understood")
+
     def _lost(self) -> None:
         self._up.clear()
-        if self._connection is not None:
-            self._connection.abort()
-        self._connection = None
+        for connection in self._connections:
+            connection.abort()
+        self._connections.clear()
+        self._requests_on.clear()
         waiting, self._waiting = self._waiting, {}
         for asked in waiting.values():
             if not asked.answer.done():
@@ -211,8 +235,7 @@ class AriClient:
         Raises:
             AriError: one of its kinds, as `ports.Ari.request` lists them.
         """
-        connection = self._connection
-        if connection is None:
+        if not self._up.is_set():
             raise AriConnectionError("there is no connection to Asterisk.")
         number = str(next(self._numbers))
         self.requests += 1
@@ -227,6 +250,8 @@ class AriClient:
             message["content_type"] = "application/json"
             message["message_body"] = json.dumps(body)
         loop = asyncio.get_running_loop()
+        connection = min(self._requests_on, key=self._requests_on.__getitem__)
+        self._requests_on[connection] += 1
         asked = _Asked(loop.create_future(), loop.time() + self._answer_seconds, f"{method} {path}")
         self._waiting[number] = asked
         if self._sweep is None:
@@ -236,7 +261,13 @@ class AriClient:
             response = await asked.answer
         finally:
             self._waiting.pop(number, None)
+            if connection in self._requests_on:
+                self._requests_on[connection] -= 1
         return _decode(response, asked.what)
+
+
+def _target(application: str, **options: str) -> str:
+    return "/ari/events?" + urlencode({"app": application, **options})
 
 
 def path(*parts: str) -> str:

@@ -186,7 +186,7 @@ async def test_another_answer_than_a_websocket_is_an_error_with_its_status(
 @asynccontextmanager
 async def connected(serve: Callable[[Server], Any], **options: Any) -> AsyncIterator[AriClient]:
     async with listening(serve) as address:
-        client = AriClient(address, "x", "y", "taxiphone", **options)
+        client = AriClient(address, "x", "y", "taxiphone", command_connections=1, **options)
         running = asyncio.create_task(client.run(lambda _: None))
         try:
             await client.wait_connected(5)
@@ -228,6 +228,33 @@ async def test_a_request_without_an_answer_ends_at_its_time_and_one_on_a_lost_co
             await client.request("GET", "channels")
         with pytest.raises(AriConnectionError):
             await client.request("GET", "channels")
+
+
+async def test_a_request_that_is_answered_late_delays_no_other() -> None:
+    late = asyncio.Event()
+
+    async def serve(server: Server) -> None:
+        await server.accept()
+        while True:
+            request = json.loads((await server.receive())[1])
+            if request["uri"] == "slow":
+                await late.wait()
+            answer = {"type": "RESTResponse", "request_id": request["request_id"], "status_code": 204}
+            server.send(json.dumps(answer).encode())
+
+    async with listening(serve) as address:
+        client = AriClient(address, "x", "y", "taxiphone", command_connections=2)
+        running = asyncio.create_task(client.run(lambda _: None))
+        await client.wait_connected(5)
+        slow = asyncio.create_task(client.request("POST", "slow"))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await client.request("POST", "fast")
+        assert not slow.done()
+        late.set()
+        await slow
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_an_event_that_is_no_json_does_not_end_the_connection(caplog: pytest.LogCaptureFixture) -> None:
