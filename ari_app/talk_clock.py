@@ -25,6 +25,8 @@ Action = Callable[[], Awaitable[None]]
 
 # When to look for the last time whether credit has arrived: so many seconds before the talk ends.
 _LAST_LOOK_SECONDS = 3.0
+# How long that may take, so that a slow database delays neither the end nor its announcement.
+_LOOK_SECONDS = 2.0
 # How often to check whether the wall clock was set, and whether Asterisk's time-out is to be set anew.
 _CLOCK_SECONDS = 1.0
 
@@ -145,9 +147,11 @@ class TalkClock:
         if self._times.ends_by is EndsBy.LONGEST:
             return False
         try:
-            accepted = await self._call.record.extended()
-        except SQLAlchemyError as error:
-            log.warning("call %s: whether credit has arrived is not known: %s", self._call.id, error)
+            async with asyncio.timeout(_LOOK_SECONDS):
+                accepted = await self._call.record.extended()
+        except (SQLAlchemyError, TimeoutError) as error:
+            reason = str(error) or "the database is slow"
+            log.warning("call %s: whether credit has arrived is not known: %s", self._call.id, reason)
             return False
         if accepted is None or accepted.max_seconds <= self._accepted.max_seconds:
             return False

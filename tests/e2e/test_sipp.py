@@ -88,7 +88,7 @@ async def test_sipp_as_carrier_and_both_phones_gets_a_priced_and_recorded_call(s
             *("consultant", "add", "Camille", "--phone", "+33639980002", "--price", "1.55", "--recording"),
         )
         await taxiphone(platform, "client", "add", "Alex", "--number", "+33639980001")
-        await taxiphone(platform, "client", "top-up", "+33639980001", "50")
+        await taxiphone(platform, "client", "top-up", "+33639980001", "50", "--key", "first")
         await taxiphone(platform, "number", "add", "+33199001234", "--consultant", consultant["code"])
         await platform.start()
         options = ("-i", CARRIER, "-mi", CARRIER, "-m", "1", "-nostdin", "-trace_err")
