@@ -7,6 +7,7 @@ taken from the telephones' event log, so both ends are timed by one clock; the C
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -238,8 +239,11 @@ def _bottleneck(rows: Sequence[Figures]) -> str:
             continue
         together = row.cpu + row.cpu_phones
         phones = row.cpu_phones / together if together > 0 else 0.0
+        cores = os.cpu_count() or 1
+        # By what a call costs: the share of the whole run includes its end, when no more calls arrive.
+        needed = together / 1000 * row.rate
         limit = "so the limit was not the machine"
-        if row.busy >= _BUSY:
+        if row.busy >= _BUSY or needed >= _BUSY * cores:
             limit = (
                 f"so the machine was the limit, and the telephones used {phones:.0%} of the calls' CPU time"
             )
@@ -247,7 +251,7 @@ def _bottleneck(rows: Sequence[Figures]) -> str:
             limit += "; other programs disturbed this measurement"
         texts.append(
             f"When {row.side} failed at {row.rate:g} calls/s, the machine was {row.busy:.0%} busy, {row.others:.0%} by programs "
-            f"other than those measured, the benchmark included; {limit}."
+            f"other than those measured, the benchmark included. The calls needed {needed:.1f} of {cores} cores; {limit}."
         )
     return " ".join(texts) or "No side failed, so no limit was found."
 
