@@ -44,7 +44,7 @@ check: install ## run ruff, ruff format, mypy and the import contracts
 # a file share a platform and a network, so each file runs in one process. A busy machine loses audio, so a test that fails
 # because somebody did not hear a prompt, or because it was too slow, is repeated once. The summary names it.
 CALLS := -n 5 --dist loadfile --no-loadscope-reorder -r aR \
-	--reruns 1 --only-rerun "did not hear" --only-rerun "not within" --only-rerun "did not answer"
+	--reruns 1 --only-rerun "did not hear" --only-rerun "not within" --only-rerun "did not answer" --only-rerun TimeoutError
 
 test: check ## run all checks and tests except the slow ones, with Asterisk, SQLite and PostgreSQL
 	$(TAXIPHONE) asterisk install

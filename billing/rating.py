@@ -207,4 +207,7 @@ def _close(connection: Connection, call: CallRow) -> None:
         held, currency = balances.held(connection, call.id)
         postings.release(connection, CallKey(call.id, Purpose.RELEASE), call.client_id, held, currency)
         free_minutes.release(connection, call)
-    _CLOSE.run(connection, {"call": call.id, **{f"new_{name}": getattr(call, name) for name in _CLOSED}})
+    # If the program is alive, it writes the outcome in a moment, at the end of the call. If it was killed, the log may be read
+    # before it looks for the calls that it had left behind.
+    closed = {"outcome": call.outcome or Outcome.FAILED, "review": call.review}
+    _CLOSE.run(connection, {"call": call.id, **{f"new_{name}": value for name, value in closed.items()}})

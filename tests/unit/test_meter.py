@@ -271,6 +271,15 @@ def test_a_consultant_who_does_not_answer_leaves_the_call_open_until_the_client_
     assert house.problems() == []
 
 
+def test_a_call_that_a_killed_program_left_behind_failed(house: Any) -> None:
+    call_id = house.call(house.client(), house.consultant(), accept=False)
+    lines = house.talk(call_id)
+    house.write(*lines[:4], *lines[7:9], *lines[10:])
+    Meter(house.settings, house.database).read_once()
+    found = house.get(call_id)
+    assert (found.status, found.outcome) == ("closed", "failed")
+
+
 def test_it_reads_by_chunks_and_keeps_its_place(
     house: Any, call_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
