@@ -17,7 +17,7 @@ import click
 from taxiphone.bench import figures, raw, traffic
 from taxiphone.bench.figures import Figures, Processors, highest_held, number, summarise
 from taxiphone.bench.lines import MOST_LINES
-from taxiphone.bench.report import Report, report_options
+from taxiphone.bench.report import Report, database_option, report_options
 from taxiphone.bench.rig import PROMPT_SECONDS, BenchSet
 from taxiphone.bench.sets import with_bench_set
 from taxiphone.bench.warm_up import warm_up
@@ -82,13 +82,7 @@ def rates_of(_context: click.Context, _option: click.Parameter, value: str) -> t
     show_default=True,
     help="Clients, each with a consultant. No line is called twice at once.",
 )
-@click.option(
-    "--database",
-    type=click.Choice(["sqlite", "postgresql"]),
-    default="sqlite",
-    show_default=True,
-    help="Taxiphone's database.",
-)
+@database_option
 @report_options
 def bench(
     as_json: bool,

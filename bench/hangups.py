@@ -11,7 +11,7 @@ from taxiphone.bench import raw
 from taxiphone.bench.figures import markdown, number, percentile
 from taxiphone.bench.lines import MOST_LINES
 from taxiphone.bench.long_talks import LongTalks
-from taxiphone.bench.report import Report, report_options
+from taxiphone.bench.report import Report, database_option, report_options
 from taxiphone.bench.rig import BenchSet
 from taxiphone.bench.sets import with_bench_set
 from taxiphone.bench.traffic import Used
@@ -36,13 +36,7 @@ _DIAL_RATE = 3.0
 @click.option(
     "--rate", type=click.FloatRange(0.1, 100), default=20.0, show_default=True, help="Hang-ups a second."
 )
-@click.option(
-    "--database",
-    type=click.Choice(["sqlite", "postgresql"]),
-    default="sqlite",
-    show_default=True,
-    help="Taxiphone's database.",
-)
+@database_option
 @report_options
 def bench(talks: int, rate: float, database: str, append: Path | None, note: str | None) -> None:
     """Measure how long after the hang-up a talk is priced, if many talks end at the same time.

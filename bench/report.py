@@ -72,6 +72,16 @@ def report_options(command: Command) -> Command:
     return append(click.option("--note", help="A remark to print with the result.")(command))
 
 
+database_option = click.option(
+    "--database",
+    type=click.Choice(["sqlite", "postgresql"]),
+    default="sqlite",
+    show_default=True,
+    help="Taxiphone's database.",
+)
+"""The option `--database`."""
+
+
 def describe_machine() -> str:
     """The machine's processors, memory and kernel."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
