@@ -9,7 +9,7 @@ from taxiphone.billing.call_row import CallRow
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.pricing.talk import Talk
 from taxiphone.billing.rating import Charged
-from taxiphone.store.calls import ALIVE, Outcome
+from taxiphone.store.calls import ALIVE
 
 
 def finish(connection: Connection, call: CallRow, talk: Talk | None) -> Charged | None:
@@ -20,10 +20,8 @@ def finish(connection: Connection, call: CallRow, talk: Talk | None) -> Charged 
     Returns:
         what was charged; None if there was no talk.
     """
-    if talk is None:
-        call = call._replace(outcome=call.outcome or Outcome.FAILED)
-        if any(event.what == ALIVE for event in proof.call_events(connection, call.id)):
-            call = call._replace(
-                review="the program saw a talk that Asterisk's log does not have; nothing was charged"
-            )
+    if talk is None and any(event.what == ALIVE for event in proof.call_events(connection, call.id)):
+        call = call._replace(
+            review="the program saw a talk that Asterisk's log does not have; nothing was charged"
+        )
     return rating.rate(connection, call, talk)
