@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 
 from panoramisk.fast_agi import Request
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from taxiphone.dialplan import credentials
-from taxiphone.directory import callers, clients, dids
+from taxiphone.directory import callers, dids, lookup
 from taxiphone.directory.callers import CallerHeaders
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -37,7 +37,7 @@ class CallerLanguages:
         """Return the language of the caller of an AGI request, or the platform's if the database does not answer."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._database.query(lambda session: self._language(session, headers))
+                return await self._database.fetch(lambda connection: self._language(connection, headers))
         except (SQLAlchemyError, TimeoutError) as error:
             language = self._settings.platform.language
             log.error(
@@ -48,13 +48,13 @@ class CallerLanguages:
             )
             return language
 
-    def _language(self, session: Session, headers: Mapping[str, str]) -> str:
-        _, did = dids.did_dialled(session, self._settings, headers.get("agi_extension", ""))
+    def _language(self, connection: Connection, headers: Mapping[str, str]) -> str:
+        _, did = dids.did_dialled(connection, self._settings, headers.get("agi_extension", ""))
         # The first argument is the secret.
         said = CallerHeaders.from_arguments([headers.get(f"agi_arg_{number}", "") for number in range(2, 7)])
         caller = callers.identify(self._settings, headers.get("agi_callerid", ""), said)
-        client = clients.client_calling(session, caller.number)
-        return client.language if client else did.language if did else self._settings.platform.language
+        client = lookup.client_calling(connection, caller.number)
+        return lookup.language(self._settings, client, did)
 
 
 class SetLanguage:

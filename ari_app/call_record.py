@@ -103,7 +103,7 @@ class CallRecord:
         def work(connection: Connection) -> Parties:
             number, did = lookup.dialled(connection, readings, dialled)
             client = lookup.client_calling(connection, caller.number)
-            language = (client or did or self._settings.platform).language
+            language = lookup.language(self._settings, client, did)
             # If the caller hangs up at once, the meter may create a row first (billing/metering/arrivals.py).
             existing = _BY_CHANNEL.first(connection, {"channel": channel})
             if existing is not None:

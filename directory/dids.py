@@ -6,6 +6,7 @@ Every function works in the caller's transaction. Functions that change somethin
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from taxiphone.directory import lookup, numbers, ownership, saving, validation
@@ -26,9 +27,9 @@ def readings(settings: Settings, text: str) -> list[str]:
     return numbers.dialled(text, numbers.home_region(settings), settings.trunk.number_format)
 
 
-def did_dialled(session: Session, settings: Settings, text: str) -> tuple[str, Did | None]:
+def did_dialled(connection: Connection, settings: Settings, text: str) -> tuple[str, Did | None]:
     """Return the dialled number and the platform's number, if it is one; see `lookup.dialled`."""
-    return lookup.dialled(session.connection(), readings(settings, text), text)
+    return lookup.dialled(connection, readings(settings, text), text)
 
 
 def add_number(

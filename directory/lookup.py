@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm.attributes import set_committed_value
 
+from taxiphone.settings import Settings
 from taxiphone.store.detached import columns, detached
 from taxiphone.store.models import Client, Consultant, Did
 from taxiphone.store.prepared import Prepared, scalar
@@ -57,6 +58,11 @@ def client_calling(connection: Connection, number: str | None) -> Client | None:
     """Return the client who calls from this number (E.164)."""
     row = None if number is None else _CALLING.first(connection, {"number": number})
     return None if row is None else detached(Client, row)
+
+
+def language(settings: Settings, client: Client | None, did: Did | None) -> str:
+    """Return the language for a caller: the client's own, else the dialled number's, else the platform's."""
+    return (client or did or settings.platform).language
 
 
 def phones(connection: Connection, consultant: Consultant) -> list[str]:

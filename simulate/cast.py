@@ -137,7 +137,7 @@ def dialled(session: Session, number: str | None, settings: Settings) -> str:
         UsageError: the platform has no numbers yet.
     """
     if number is not None:
-        return dids.did_dialled(session, settings, number)[0]
+        return dids.did_dialled(session.connection(), settings, number)[0]
     found = session.scalar(select(Did.number).order_by(Did.consultant_id.is_not(None), Did.number).limit(1))
     if found is None:
         raise UsageError("the platform has no number that can be dialled yet. See: taxiphone number add")

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
-from taxiphone.directory import callers, clients, dids
+from taxiphone.directory import callers, dids, lookup
 from taxiphone.settings import Settings
 from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
@@ -97,9 +97,9 @@ def _insert(
     outcome, review = _WHY[kind]
     if kind == "in" and _caller_hung_up_at_once(session, row):
         outcome, review = Outcome.CALLER_GONE, None
-    number, did = dids.did_dialled(session, settings, dialled)
+    number, did = dids.did_dialled(session.connection(), settings, dialled)
     calling = callers.identify(settings, caller).number
-    client = clients.client_calling(session, calling)
+    client = lookup.client_calling(session.connection(), calling)
     begin = session.scalar(
         select(CelRow.at).where(CelRow.channel == row["channel"], CelRow.event == "CHAN_START").limit(1)
     )
@@ -110,7 +110,7 @@ def _insert(
         "client_channel": row["channel"],
         "dialled": number[:40] or "?",
         "caller": calling,
-        "language": client.language if client else did.language if did else settings.platform.language,
+        "language": lookup.language(settings, client, did),
         "client_id": client.id if client else None,
         "consultant_id": did.consultant_id if did else None,
         "arrived_at": begin or row["at"],
