@@ -250,9 +250,22 @@ class Platform:
 
     async def channels(self) -> int:
         """Return the number of channels of its Asterisk."""
+        return len(await self._channels())
+
+    async def free(self, number: str) -> None:
+        """Wait until no channel of its Asterisk belongs to a caller any more, so that another can have the line.
+
+        Args:
+            number: the caller's number in E.164.
+        """
+        async with asyncio.timeout(20):
+            while any(number in channel for channel in await self._channels()):
+                await asyncio.sleep(0.05)
+
+    async def _channels(self) -> list[str]:
         server = AsteriskServer(locate.find(self.settings), self.settings.asterisk_home)
         listed = await server.rx("core show channels concise")
-        return len([line for line in listed.splitlines() if "!" in line])
+        return [line for line in listed.splitlines() if "!" in line]
 
     # -- the database ---------------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ async def test_of_a_flood_only_so_many_hear_it_and_a_line_that_is_free_again_tak
     done, _ = await asyncio.wait(asked, timeout=3, return_when=asyncio.FIRST_COMPLETED)
     assert done, "refused without a word, at once"
     await first.client.hang_up()
-    await first.marked("ended")
+    await first.platform.free(first.client_number)
     await second.dial()  # is answered, although others still hear that all lines are busy
     lines = await asyncio.gather(*asked)
     assert [answer.status for _, answer in lines] == [503] * len(lines)
