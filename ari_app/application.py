@@ -14,7 +14,7 @@ from taxiphone.ari_app.client import path
 from taxiphone.ari_app.incoming import IncomingCalls
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.port_check import check_ports
-from taxiphone.ari_app.ports import Ari, Event, MediaSignalling, RecordingControl
+from taxiphone.ari_app.ports import Ari, Event, MediaSignalling, RecordingControl, SentenceSounds
 from taxiphone.ari_app.router import Leg, Router
 from taxiphone.ari_app.services import services
 from taxiphone.errors import AriConnectionError, AriError, TaxiphoneError
@@ -29,8 +29,6 @@ _EVENTS = (
     "RESTResponse",
     "StasisStart",
     "ChannelDtmfReceived",
-    "PlaybackStarted",
-    "PlaybackContinuing",
     "PlaybackFinished",
     "Dial",
     "ChannelHangupRequest",
@@ -56,6 +54,7 @@ class Application:
         ari: the connection to Asterisk.
         recording_control: pauses recordings.
         signalling: tells which phones have a valid reason to send no audio.
+        sentence_sounds: joins the sounds of a sentence.
         on_end: called with a call's id when its talk is over, and when its legs have gone, so that the meter reads
             Asterisk's log at once.
         on_gone: called with the ids of unpriced calls that have no leg left in Asterisk and may have no end in its log:
@@ -70,6 +69,7 @@ class Application:
         ari: Ari,
         recording_control: RecordingControl,
         signalling: MediaSignalling,
+        sentence_sounds: SentenceSounds,
         on_end: Callable[[str], None],
         on_gone: Callable[[set[str]], None],
     ) -> None:
@@ -82,6 +82,7 @@ class Application:
             ari=ari,
             recording_control=recording_control,
             signalling=signalling,
+            sentence_sounds=sentence_sounds,
             on_over=on_end,
         )
         self._incoming = IncomingCalls(self._services, self._start)

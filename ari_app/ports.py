@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from taxiphone.speech.joined_sounds import Playable
+from taxiphone.speech.sentences import Sounds
+
 Event = dict[str, Any]
 """An event of ARI, decoded from JSON."""
 
@@ -96,4 +99,16 @@ class MediaSignalling(Protocol):
         Args:
             call_id: the SIP Call-ID; None if unknown.
             ours: the SSRC of Asterisk's own reports, which are not counted.
+        """
+
+
+class SentenceSounds(Protocol):
+    """The sounds that Asterisk plays for a sentence."""
+
+    async def join(self, language: str, sounds: Sounds, /) -> Playable:
+        """Return what to play for a sentence.
+
+        Args:
+            language: the language of the channel.
+            sounds: the names of the sounds, as composed by `Speech`.
         """

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 from taxiphone.ari_app.channels import Channels
+from taxiphone.ari_app.ports import SentenceSounds
 from taxiphone.ari_app.router import Leg
 from taxiphone.errors import AriError, PromptError
+from taxiphone.speech.joined_sounds import Playable
 from taxiphone.speech.sentences import Sounds
 
 END_KEY_SECONDS = 1.0
@@ -38,19 +40,21 @@ class Prompter:
 
     Args:
         channels: the commands about channels.
+        sentence_sounds: joins the sounds of a sentence.
     """
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, sentence_sounds: SentenceSounds) -> None:
         self._channels = channels
+        self._sentence_sounds = sentence_sounds
         self._playbacks = itertools.count(1)
 
     async def say(self, leg: Leg, *sounds: str, must_be_heard: bool = False) -> None:
         """Play sounds one after the other, and wait until they have ended.
 
         Raises:
-            PromptError: they must be heard, and one of them could not be played.
+            PromptError: they must be heard, and one of them is missing or could not be played.
         """
-        async with self._playing(leg, sounds) as playing:
+        async with self._playing(leg, sounds, must_be_heard=must_be_heard) as playing:
             await playing.finished.wait()
         if must_be_heard:
             await _check_heard(leg, playing)
@@ -81,10 +85,10 @@ class Prompter:
             The keys pressed; empty if no valid key was pressed in time.
 
         Raises:
-            PromptError: the question must be heard, and one of its sounds could not be played.
+            PromptError: the question must be heard, and one of its sounds is missing or could not be played.
         """
         leg.forget_keys()
-        async with self._playing(leg, sounds) as playing:
+        async with self._playing(leg, sounds, must_be_heard=must_be_heard) as playing:
             finished = playing.finished
             first = asyncio.ensure_future(_next_of(leg, valid + end))
             ended = asyncio.ensure_future(finished.wait())
@@ -107,20 +111,26 @@ class Prompter:
         return Pressed(keys, key or "")
 
     @contextlib.asynccontextmanager
-    async def _playing(self, leg: Leg, sounds: Sounds) -> AsyncIterator[_Playing]:
+    async def _playing(self, leg: Leg, sounds: Sounds, *, must_be_heard: bool) -> AsyncIterator[_Playing]:
         """Play sounds during the block, after what is playing to the leg; stop them when the block is left."""
         name = f"{leg.id}.say{next(self._playbacks)}"
-        media = ",".join(f"sound:{sound}" for sound in sounds)
         async with leg.speaking:
+            playable = await self._playable(leg, sounds)
+            if must_be_heard and playable.missing:
+                raise PromptError(
+                    "a prompt that states a price or asks for consent was not played, because these sounds are missing: "
+                    f"{', '.join(playable.missing)}. Run `taxiphone doctor` for details."
+                )
             finished = leg.expect_playback(name)
             playing = _Playing(finished)
             try:
-                started = bool(sounds) and await self._channels.command(
+                media = ",".join(f"sound:{sound}" for sound in playable.sounds)
+                started = bool(media) and await self._channels.command(
                     leg, "POST", "channels", leg.id, "play", name, query={"media": media}
                 )
                 if not started:
                     finished.set()
-                    playing.failed = bool(sounds)
+                    playing.failed = bool(media)
                 yield playing
             finally:
                 playing.failed = playing.failed or leg.unheard(name)
@@ -129,6 +139,12 @@ class Prompter:
                     with contextlib.suppress(AriError):
                         await self._channels.command(leg, "DELETE", "playbacks", name)
 
+    async def _playable(self, leg: Leg, sounds: Sounds) -> Playable:
+        # A leg whose language isn't known is one of an earlier process that Asterisk can't describe.
+        if leg.language is None:
+            return Playable(sounds)
+        return await self._sentence_sounds.join(leg.language, sounds)
+
 
 @dataclass
 class _Playing:
@@ -136,7 +152,7 @@ class _Playing:
 
     Attributes:
         finished: set when it has ended.
-        failed: whether it did not begin, or one of its sounds could not be played; valid once it is over.
+        failed: whether it did not begin, or its last sound could not be played; valid once it is over.
     """
 
     finished: asyncio.Event
@@ -151,8 +167,8 @@ async def _check_heard(leg: Leg, playing: _Playing) -> None:
             await leg.gone.wait()
     if not leg.gone.is_set():
         raise PromptError(
-            f"a prompt that states a price or asks for consent could not be played to {leg.id}: a sound is missing, or "
-            "Asterisk refused it. Run `taxiphone doctor` for details."
+            f"a prompt that states a price or asks for consent could not be played to {leg.id}: Asterisk refused it, or can't "
+            "read its sound. Run `taxiphone doctor` for details."
         )
 
 

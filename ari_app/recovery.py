@@ -37,10 +37,12 @@ class Living:
     Attributes:
         up: whether it has been answered.
         held: whether it is in the Stasis application.
+        language: the language of its prompts; None if not known.
     """
 
     up: bool = False
     held: bool = False
+    language: str | None = None
 
 
 async def living_channels(services: Services) -> dict[str, Living]:
@@ -81,6 +83,7 @@ def _living(channel: dict[str, Any]) -> Living:
     return Living(
         up=channel["state"] == "Up",
         held=application == "Stasis" or CONSULTANT_LEG in str(channel["id"]),
+        language=channel.get("language") or None,
     )
 
 
@@ -174,7 +177,9 @@ def _adopt(
     consultant = call.open_phone(consultant_channel or consultant_leg(call_id))
     for leg in (call.client_leg, *call.phones):
         leg.confirm()
-        if leg.id not in living:
+        if leg.id in living:
+            leg.language = living[leg.id].language
+        else:
             leg.mark_gone()
     return call, consultant
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from taxiphone.ari_app.keypad import Keypad
 from taxiphone.ari_app.ports import Event
 from taxiphone.store.types import Moment, moment
-
-# Every sound is longer than this.
-_SHORTEST_SOUND = timedelta(milliseconds=50)
 
 Arrival = Callable[["Leg", Event], None]
 
@@ -64,8 +61,7 @@ class Leg:
         self._key_came = asyncio.Event()
         self.speaking = asyncio.Lock()
         self._playbacks: dict[str, asyncio.Event] = {}
-        self._sound_began: dict[str, datetime | None] = {}  # when the current sound of a playback began
-        self._unheard: set[str] = set()  # playbacks with a sound that could not be played
+        self._unheard: set[str] = set()  # playbacks whose sound could not be played
 
     def __repr__(self) -> str:
         return f"<Leg {self.id}{' gone' if self.gone.is_set() else ''}>"
@@ -97,11 +93,10 @@ class Leg:
     def forget_playback(self, playback: str) -> None:
         """Stop tracking a playback that is over or never began."""
         self._playbacks.pop(playback, None)
-        self._sound_began.pop(playback, None)
         self._unheard.discard(playback)
 
     def unheard(self, playback: str) -> bool:
-        """Whether one of a playback's sounds could not be played. Call this before `forget_playback`."""
+        """Whether a playback's last sound could not be played. Call this before `forget_playback`."""
         return playback in self._unheard
 
     def confirm(self, *, entered: bool = False, answered: bool = False) -> None:
@@ -148,8 +143,8 @@ class Leg:
                 ):
                     self._keys.append(event["digit"])
                     self._key_came.set()
-            case "PlaybackStarted" | "PlaybackContinuing" | "PlaybackFinished":
-                self._playback(event)
+            case "PlaybackFinished":
+                self._playback_finished(event["playback"])
             case "Dial":
                 self.dialled = event.get("dialstatus") or self.dialled
                 if self.dialled == "ANSWER":
@@ -160,25 +155,13 @@ class Leg:
                 self.cause = event.get("cause") or self.cause
                 self.mark_gone()
 
-    def _playback(self, event: Event) -> None:
-        """Handle the beginning or the end of one of a playback's sounds.
-
-        If a sound does not exist, Asterisk continues with the next, and reports a failure only if it was the last one.
-        Any other missing sound is recognised because it ends within a millisecond.
-        """
-        playback, at = event["playback"]["id"], _time_of(event)
-        if playback not in self._playbacks:
-            return
-        if event["type"] == "PlaybackStarted":
-            self._sound_began[playback] = at
-            return
-        began = self._sound_began.get(playback)
-        missing = began is not None and at is not None and timedelta(0) <= at - began < _SHORTEST_SOUND
-        continuing = event["type"] == "PlaybackContinuing"
-        if (continuing and missing) or event["playback"].get("state") == "failed":
-            self._unheard.add(playback)
-        if not continuing:
-            self.playback_ended(playback)
+    def _playback_finished(self, playback: Mapping[str, Any]) -> None:
+        """Handle the end of a playback. Its state tells whether its last sound exists."""
+        name = playback["id"]
+        if name in self._playbacks:
+            if playback.get("state") == "failed":
+                self._unheard.add(name)
+            self.playback_ended(name)
 
     def set_on_hold(self, held: bool) -> None:
         """Note that its phone has put the call on hold, or resumed it."""

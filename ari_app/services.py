@@ -9,7 +9,7 @@ from typing import Protocol
 from taxiphone.ari_app.channels import Channels
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.ari_app.dialer import Dialer
-from taxiphone.ari_app.ports import Ari, MediaSignalling, RecordingControl
+from taxiphone.ari_app.ports import Ari, MediaSignalling, RecordingControl, SentenceSounds
 from taxiphone.ari_app.prompter import Prompter
 from taxiphone.ari_app.rated_calls import RatedCalls
 from taxiphone.ari_app.router import Router
@@ -85,6 +85,7 @@ def services(
     ari: Ari,
     recording_control: RecordingControl,
     signalling: MediaSignalling,
+    sentence_sounds: SentenceSounds,
     on_over: Callable[[str], None],
 ) -> Services:
     """Create the services, given the connections to Asterisk; see `Services`."""
@@ -96,7 +97,7 @@ def services(
         ari=ari,
         router=router,
         channels=channels,
-        prompter=Prompter(channels),
+        prompter=Prompter(channels, sentence_sounds),
         dialer=Dialer(ari, channels),
         recording_control=recording_control,
         signalling=signalling,

@@ -34,6 +34,7 @@ from taxiphone.server import activity, state_lock
 from taxiphone.server.abandoned import AbandonedCalls
 from taxiphone.server.embedded_asterisk import Say, start_asterisk
 from taxiphone.settings import Settings
+from taxiphone.speech.joined_sounds import JoinedSounds
 from taxiphone.store import serving
 from taxiphone.store.calls import OPEN
 from taxiphone.store.database import Database
@@ -141,12 +142,15 @@ class Process:
         await hep.listen(asterisk.hep_port)
         stack.callback(hep.close)
         self._ari = AriClient(f"127.0.0.1:{asterisk.http_port}", ARI_USER, secrets.ari_password, APPLICATION)
+        joined_sounds = JoinedSounds(self._settings)
+        joined_sounds.clear()
         application = Application(
             self._settings,
             self._database,
             ari=self._ari,
             recording_control=AmiRecordingControl(asterisk.ami_port, secrets.ami_secret),
             signalling=hep,
+            sentence_sounds=joined_sounds,
             on_end=self._meter.nudge,
             on_gone=self._abandoned.add,
         )

@@ -215,8 +215,6 @@ class Core:
         if not seconds:
             # The sound is missing: Asterisk continues with the next one, and reports a failure only for the last.
             playback.failed = playback.at == len(playback.sounds)
-            for kind in ("PlaybackStarted", "PlaybackContinuing"):
-                self._tell_playback(kind, channel, playback)
         playback.timer = self._loop.call_later(seconds, self._next, channel, playback)
         self.happen(What.HEARD, channel, sounds=(sound,))
 
@@ -234,11 +232,9 @@ class Core:
             self._finished(channel, playback)
 
     def _finished(self, channel: Channel, playback: Playback) -> None:
-        self._tell_playback("PlaybackFinished", channel, playback, "failed" if playback.failed else "done")
-
-    def _tell_playback(self, kind: str, channel: Channel, playback: Playback, state: str = "playing") -> None:
+        state = "failed" if playback.failed else "done"
         told = {"id": playback.id, "target_uri": f"channel:{channel.id}", "state": state}
-        self._send({"type": kind, "timestamp": now().isoformat(), "playback": told})
+        self._send({"type": "PlaybackFinished", "timestamp": now().isoformat(), "playback": told})
 
     # -- events ---------------------------------------------------------------------------------------------
 

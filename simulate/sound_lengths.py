@@ -7,7 +7,8 @@ from pathlib import Path
 
 from taxiphone.settings import Settings
 from taxiphone.speech import prompts_folder
-from taxiphone.speech.sentences import FOLDER
+from taxiphone.speech.joined_sounds import Playable
+from taxiphone.speech.sentences import FOLDER, Sounds
 
 # For each format that Asterisk plays: bytes per second, and bytes of the header.
 _RATES = {
@@ -36,8 +37,12 @@ class SoundLengths:
         self._languages: dict[str, dict[str, float]] = {}
         self.missing: set[str] = set()
 
+    async def join(self, language: str, sounds: Sounds) -> Playable:
+        """Return the sounds of a sentence, which are played one by one here, and the missing ones."""
+        return Playable(sounds, tuple(sound for sound in sounds if not self.seconds(sound, language)))
+
     def seconds(self, sound: str, language: str) -> float:
-        """Return how long a sound plays in seconds; 0 if it is missing, because Asterisk then continues with the next one."""
+        """Return how long a sound plays in seconds; 0 if it is missing: Asterisk then continues with the next one."""
         if sound in self.missing:
             return 0.0
         if sound.startswith(f"{FOLDER}/{prompts_folder.NAMES}/"):

@@ -117,6 +117,7 @@ class World:
             ari=self.asterisk,
             recording_control=self.recording_control,
             signalling=SimulatedSignalling(),
+            sentence_sounds=self.asterisk.sounds,
             on_over=self._over,
         )
         self.on_rated = self.services.rated_calls.rated

@@ -33,6 +33,13 @@ _SILENT_BELOW = 35.0
 _STEP_MS = 5
 _BAND = "highpass=f=120,lowpass=f=3600"
 _DURATION = re.compile(rb"Duration: (\d+):(\d\d):(\d\d\.\d+)")
+# What ffmpeg must be told about formats without a header.
+_WITHOUT_HEADER = {
+    ".ulaw": ("-f", "mulaw", "-ar", str(RATE)),
+    ".sln": ("-f", "s16le", "-ar", str(RATE)),
+    ".g722": ("-f", "g722"),
+    ".gsm": ("-f", "gsm"),
+}
 # Time limit of ffmpeg for one file in seconds.
 _TIMEOUT = 120
 
@@ -76,6 +83,28 @@ def decode(path: Path, longest: float | None = None) -> Any:
     channels = int.from_bytes(run.stdout[22:24], "little")
     sound = _audio_segment()(samples, sample_width=2, frame_rate=RATE, channels=channels)
     return max(sound.split_to_mono(), key=lambda channel: channel.rms)
+
+
+def as_alaw(path: Path) -> bytes:
+    """Return a sound file that Asterisk can play, in any of its formats, as A-law. Neither level nor band is changed.
+
+    Raises:
+        UsageError: the file can't be read as sound.
+    """
+    run = subprocess.run(
+        [
+            *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"),
+            *_WITHOUT_HEADER.get(path.suffix, ()),
+            *("-i", str(path.absolute()), "-ac", "1", "-ar", str(RATE), "-f", "alaw", "-"),
+        ],
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    if run.returncode or not run.stdout:
+        lines = run.stderr.decode(errors="replace").strip().splitlines()
+        raise UsageError(f"{path} can't be read as sound: {lines[-1] if lines else 'it is empty'}.")
+    return run.stdout
 
 
 def header_seconds(path: Path) -> float | None:

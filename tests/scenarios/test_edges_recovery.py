@@ -64,6 +64,7 @@ async def application(world, settings, database):
             ari=world.asterisk,
             recording_control=world.recording_control,
             signalling=SimulatedSignalling(),
+            sentence_sounds=world.asterisk.sounds,
             on_end=world.services.on_over,
             on_gone=lambda _: None,
         )
@@ -233,8 +234,9 @@ async def test_an_endless_announcement_to_a_phone_does_not_delay_the_programs_en
         event["type"] == "PlaybackFinished" and ".consultant.2" in event["playback"]["id"]
     )
     world.asterisk.arrives("c1", dialled="+33199001234", caller="+33639980001")
-    while not ears.of("consultant 2").count("taken-elsewhere"):
-        await asyncio.sleep(1)
+    async with asyncio.timeout(600):
+        while not ears.of("consultant 2").count("taken-elsewhere"):
+            await asyncio.sleep(1)
     await asyncio.sleep(30)
     assert program.calls == 1
     async with asyncio.timeout(10):
