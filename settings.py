@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, urlsplit
@@ -71,7 +72,9 @@ class Settings(Section):
     @property
     def state(self) -> Path:
         """The absolute path of the state folder."""
-        return (self.file.parent / self.paths.state).resolve()
+        path = self.file.parent / self.paths.state
+        # A call asks for it several times, and resolving it looks at each folder on the disk.
+        return _resolved(path) if path.is_absolute() else path.resolve()
 
     @property
     def database_url(self) -> str:
@@ -222,6 +225,11 @@ def _toml(path: Path) -> dict[str, Any]:
     # A number of 5,000 digits raises ValueError, a thousand nested brackets RecursionError.
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+
+
+@lru_cache(maxsize=100)
+def _resolved(path: Path) -> Path:
+    return path.resolve()
 
 
 def _has_password(url: str) -> bool:

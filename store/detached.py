@@ -7,10 +7,11 @@ has been closed: what was not in the row can't be read, and changing them change
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Column, Table
-from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm import class_mapper, make_transient_to_detached
 
 from taxiphone.store.models import Base
 
@@ -24,9 +25,20 @@ def columns(model: type[Base]) -> list[Column[Any]]:
 
 def detached(model: type[Entity], values: Sequence[Any]) -> Entity | None:
     """Build an object from the values of its columns; None if they are those of an outer join without a match."""
-    named = dict(zip(cast(Table, model.__table__).columns.keys(), values, strict=True))
-    if any(named[key.name] is None for key in cast(Table, model.__table__).primary_key):
+    names, keys = _names(model)
+    if any(values[key] is None for key in keys):
         return None
-    entity = model(**named)
+    # Not by the model's constructor, which records each value as a change.
+    entity = class_mapper(model).class_manager.new_instance()
+    entity.__dict__.update(zip(names, values, strict=True))
     make_transient_to_detached(entity)
     return entity
+
+
+@cache
+def _names(model: type[Base]) -> tuple[list[str], list[int]]:
+    """Return the names of the columns, and the positions of the primary key."""
+    table = cast(Table, model.__table__)
+    return table.columns.keys(), [
+        position for position, column in enumerate(table.columns) if column.primary_key
+    ]

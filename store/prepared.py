@@ -63,6 +63,17 @@ class Prepared(Generic[Row]):
             compiled = self._compiled or self._compile(connection.dialect)
             driver.execute(connection, compiled.text, compiled.bound(values))
 
+    def run_each(self, connection: Connection, rows: Sequence[_Values]) -> None:
+        """Execute a statement that returns no rows once for each of `rows`, which may be none."""
+        if not rows:
+            return
+        if not _by_driver(connection):
+            connection.execute(self._statement, rows)
+        else:
+            compiled = self._compiled or self._compile(connection.dialect)
+            for values in rows:
+                driver.execute(connection, compiled.text, compiled.bound(values))
+
     def _compile(self, dialect: Dialect) -> _ForSqlite:
         self._compiled = _ForSqlite.of(self._statement, dialect, self._columns)
         return self._compiled

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -114,6 +114,7 @@ class Writer:
         self._waiting: tuple[deque[_Unit], ...] = tuple(deque() for _ in Priority)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None  # the thread's, kept open between groups
         self._closing = False
 
     def submit(
@@ -166,6 +167,7 @@ class Writer:
                     if not self._closing:
                         self._changed.wait(_IDLE_SECONDS)
                     if not any(self._waiting):
+                        self._disconnect()
                         self._thread = None
                         return
             began = began or time.monotonic()
@@ -186,6 +188,7 @@ class Writer:
                 unit.fail(error)
         else:
             if not kept:
+                self._disconnect()  # a commit that failed may have left its transaction open
                 for unit in units:
                     self._single(unit)
         for unit in units:
@@ -197,7 +200,7 @@ class Writer:
         Raises:
             DBAPIError: it could not begin, or its commit is uncertain.
         """
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             transaction = connection.begin()
             for unit in self._next():
                 units.append(unit)
@@ -227,6 +230,22 @@ class Writer:
             self._on_commit(1)
         except Exception as error:  # noqa: BLE001 - as in _group
             unit.fail(unit.error or error)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Yield the thread's connection. Taking one from the engine's pool for each group would cost more than the group's BEGIN."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        try:
+            yield self._connection
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _next(self) -> Iterator[_Unit]:
         """The units of a group: calls first, but at least one of housekeeping where one waits."""

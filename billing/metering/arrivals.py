@@ -25,6 +25,7 @@ from taxiphone.store import calls
 from taxiphone.store.calls import Outcome, Status
 from taxiphone.store.idempotent import insert_if_new
 from taxiphone.store.models import Call, CelRow
+from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.sessions import in_session
 from taxiphone.store.tables import CALL
 from taxiphone.store.types import Moment, monotonic_us, now
@@ -40,7 +41,9 @@ _WHY: dict[str, tuple[Outcome, str | None]] = {
     "full": (Outcome.ALL_LINES_BUSY, None),
     "in": (Outcome.FAILED, "this call came, but the program could not note it: call back"),
 }
-_KNOWN = select(CALL.c.client_channel).where(CALL.c.client_channel.in_(bindparam("channels", expanding=True)))
+_KNOWN: Prepared[str] = Prepared(
+    select(CALL.c.id).where(CALL.c.client_channel == bindparam("channel")), scalar
+)
 _LONGEST = 24  # characters of a number, to which the dialplan truncates it
 _SECONDS = 60  # between two log lines about refused calls
 
@@ -78,8 +81,9 @@ def note(connection: Connection, settings: Settings, rows: Sequence[Mapping[str,
     }
     if not ended:
         return Counter()
-    known = set(connection.execute(_KNOWN, {"channels": list(ended)}).scalars())
-    unknown = [row for channel, row in ended.items() if channel not in known]
+    unknown = [
+        row for channel, row in ended.items() if _KNOWN.first(connection, {"channel": channel}) is None
+    ]
     if unknown:
         in_session(lambda session: _insert_all(session, settings, unknown))(connection)
     return Counter(row["note"].partition(":")[0] for row in unknown)

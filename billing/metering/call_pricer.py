@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from taxiphone.billing import call_row
@@ -20,6 +20,7 @@ from taxiphone.billing.pricing.talk import BRIDGE_EXIT, GONE
 from taxiphone.store.calls import CONSULTANT_LEG, FINAL, OPEN, Status
 from taxiphone.store.database import Database
 from taxiphone.store.models import Call, CelRow
+from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.retrying import raced
 from taxiphone.store.types import monotonic_us
 
@@ -69,7 +70,7 @@ class CallPricer:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
-        over = self._database.fetch_now(lambda connection: connection.execute(_OVER).scalars().all())
+        over = self._database.fetch_now(lambda connection: _OVER.all(connection, {}))
         self._price(each for each in over if self._deferred.due(each))
 
     def finish_abandoned(self, call_ids: Iterable[str]) -> list[str]:
@@ -141,21 +142,27 @@ def _concerns_the_call(error: Exception) -> bool:
 
 
 _CONSULTANT_LEG = func.coalesce(Call.consultant_channel, Call.id + CONSULTANT_LEG)
-_ENDS = or_(CelRow.event.in_(GONE), and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(call_end.PARTED)))
+_ENDS = or_(
+    CelRow.event.in_(map(literal, sorted(GONE))),
+    and_(CelRow.event == BRIDGE_EXIT, Call.status.in_(map(literal, call_end.PARTED))),
+)
 
 
 def _by_arrival(calls: Select[Call]) -> Select[str]:
     return calls.with_only_columns(Call.id).order_by(Call.arrived_at, Call.id)
 
 
-_OVER = _by_arrival(
-    select(Call).where(
-        Call.status.in_(OPEN),
-        or_(
-            exists().where(CelRow.channel == Call.client_channel, _ENDS),
-            exists().where(CelRow.channel == _CONSULTANT_LEG, _ENDS),
-        ),
-    )
+_OVER: Prepared[str] = Prepared(
+    _by_arrival(
+        select(Call).where(
+            Call.status.in_(map(literal, OPEN)),
+            or_(
+                exists().where(CelRow.channel == Call.client_channel, _ENDS),
+                exists().where(CelRow.channel == _CONSULTANT_LEG, _ENDS),
+            ),
+        )
+    ),
+    scalar,
 )
 
 

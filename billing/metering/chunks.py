@@ -15,11 +15,11 @@ from taxiphone.billing.evidence import cel
 from taxiphone.billing.metering import arrivals, cel_files, late_rows, log_gaps, missing
 from taxiphone.billing.metering.cel_files import LogFile
 from taxiphone.settings import Settings
-from taxiphone.store.idempotent import insert_if_new
-from taxiphone.store.models import CelPosition, CelRow
+from taxiphone.store.idempotent import InsertIfNew, insert_if_new
+from taxiphone.store.models import CelPosition
 from taxiphone.store.prepared import Prepared, scalar
 from taxiphone.store.sessions import in_session
-from taxiphone.store.tables import CEL_POSITION
+from taxiphone.store.tables import CEL_POSITION, CEL_ROW
 from taxiphone.store.types import now
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _MOVE: Prepared[Any] = Prepared(
     .values(offset=bindparam("up_to"), path=bindparam("at_path"), read_at=bindparam("at_time")),
     tuple,
 )
+_STORE = InsertIfNew(CEL_ROW, ("file", "offset", "event", "at", "channel", "linked", "name", "extra"))
 _LONGEST_PATH = 400
 
 
@@ -92,7 +93,7 @@ def store(connection: Connection, settings: Settings, file: LogFile, *, closed: 
         {"of_file": identity, "up_to": end, "at_path": str(file.path)[:_LONGEST_PATH], "at_time": now()},
     )
     rows, refused = arrivals.without_refused(rows)
-    insert_if_new(connection, CelRow, [{k: row[k] for k in row if k != "note"} for row in rows])
+    _STORE.run(connection, rows)
     noted = arrivals.note(connection, settings, rows)
     refused["full"] += noted["full"]
     late_rows.process(connection, rows)
