@@ -17,10 +17,13 @@ class Identified:
     Attributes:
         client: the client.
         own_consultant: the consultant whose own number was dialled; None if the number is a general one.
+        quote: the price of a new consultation with that consultant, as read when the call arrived; None if it was not, or if
+            the client may have a consultation to continue.
     """
 
     client: Client
     own_consultant: Consultant | None
+    quote: AnnouncedQuote | None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -15,12 +16,14 @@ from sqlalchemy.orm import Session
 from taxiphone.ari_app.begin_ringing import OTHERS_IN_PROGRESS, begin_ringing
 from taxiphone.ari_app.database_timeout import DatabaseWithTimeout
 from taxiphone.ari_app.ordered_writes import OrderedWrites
-from taxiphone.billing import corrections, holds
+from taxiphone.billing import corrections, holds, may_continue
+from taxiphone.billing.announcement import AnnouncedQuote, quote_consultation
 from taxiphone.billing.evidence import proof
 from taxiphone.billing.ledger import balances
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.directory import dids, lookup
 from taxiphone.directory.callers import Caller
+from taxiphone.errors import TaxiphoneError
 from taxiphone.recordings import capture, keeping
 from taxiphone.settings import Settings
 from taxiphone.store import calls
@@ -54,6 +57,8 @@ class Parties:
         client: the caller, if their number is known.
         consultant: the consultant whose own number was dialled.
         too_many: whether the client has as many other calls in progress as are allowed at once.
+        quote: the price of a new consultation with that consultant; None if either is unknown, or the client may have a
+            consultation to continue.
     """
 
     language: str
@@ -61,6 +66,7 @@ class Parties:
     client: Client | None
     consultant: Consultant | None
     too_many: bool
+    quote: AnnouncedQuote | None
 
 
 class CallRecord:
@@ -132,9 +138,22 @@ class CallRecord:
                 events.append(Noted("identified", client.code, arrived))
             calls.add_events(connection, self._id, events)
             too_many = client is not None and self._too_many(connection, client)
-            return Parties(language, did, client, did.consultant if did else None, too_many)
+            consultant = did.consultant if did else None
+            quote = self._quote(connection, client, consultant)
+            return Parties(language, did, client, consultant, too_many, quote)
 
         return await self._database.write(work)
+
+    def _quote(
+        self, connection: Connection, client: Client | None, consultant: Consultant | None
+    ) -> AnnouncedQuote | None:
+        if client is None or consultant is None:
+            return None
+        if may_continue.may_be_continued(connection, client.id, self._id):
+            return None
+        with suppress(TaxiphoneError):  # the step that announces the price will raise it
+            return quote_consultation(connection, self._settings, client, consultant, self._arrived.at)
+        return None
 
     async def signed_in(self, client: Client) -> None:
         """Record which client has signed in by PIN."""

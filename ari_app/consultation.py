@@ -83,7 +83,7 @@ async def _agreement(call: LiveCall, parties: Parties, caller: Caller) -> Agreem
 
 async def _new_request(call: LiveCall, who: Identified) -> Request:
     consultant = await choose_consultant(call, who)
-    quote = await announce_price(call, who.client, consultant)
+    quote = await announce_price(call, who.client, consultant, who.quote)
     mode = await choose_mode(call, quote)
     recorded = await offer_recording(call, quote, mode)
     return Request(who.client, consultant, mode, recorded, quote)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_NOTE_SECONDS = 0.5
+_NOTE_SECONDS = 2.0
 
 
 class OrderedWrites:

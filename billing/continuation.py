@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, literal, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session, joinedload
 
@@ -87,17 +87,6 @@ _NEXT: Prepared[str] = Prepared(
     .limit(1),
     scalar,
 )
-_LATEST_DROPPED: Prepared[bool] = Prepared(
-    select(CALL.c.dropped)
-    .where(
-        CALL.c.client_id == bindparam("client"),
-        CALL.c.talk_from.is_not(None),
-        CALL.c.status == literal(Status.RATED.value),
-    )
-    .order_by(CALL.c.talk_from.desc(), CALL.c.id.desc())
-    .limit(1),
-    scalar,
-)
 _LOCK: Prepared[int] = Prepared(
     select(RECEIPT.c.number).where(RECEIPT.c.call_id == bindparam("call")).with_for_update(key_share=True),
     scalar,
@@ -105,11 +94,6 @@ _LOCK: Prepared[int] = Prepared(
 _HAS_CLAIM: Prepared[int] = Prepared(
     select(FREE_MINUTES.c.id).where(FREE_MINUTES.c.call_id == bindparam("call")), scalar
 )
-
-
-def latest_dropped(connection: Connection, client_id: int) -> bool:
-    """Whether the line of the client's latest talk dropped, however long ago. Most calls need no other query."""
-    return bool(_LATEST_DROPPED.first(connection, {"client": client_id}))
 
 
 def interrupted(

@@ -19,12 +19,18 @@ SKIP_SECONDS = 0.5
 
 
 @may_end_with(Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
-async def announce_price(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
-    """Announce all prices including tax, the free minutes, and how long the credit lasts; `#` skips the rest."""
-    arrived_at = call.record.arrived_at
-    quote = await call.database.fetch(
-        lambda connection: quote_consultation(connection, call.settings, client, consultant, arrived_at)
-    )
+async def announce_price(
+    call: LiveCall, client: Client, consultant: Consultant, known: AnnouncedQuote | None
+) -> AnnouncedQuote:
+    """Announce all prices including tax, the free minutes, and how long the credit lasts; `#` skips the rest.
+
+    Args:
+        call: the call.
+        client: who calls.
+        consultant: the consultant.
+        known: the quote, if it was read when the call arrived.
+    """
+    quote = known or await _quote(call, client, consultant)
     check_affordable(quote, client)
     await call.record.write(Status.OFFERED, "price told", str(quote.price_per_minute))
     await call.restart_timeout()
@@ -37,6 +43,13 @@ async def announce_price(call: LiveCall, client: Client, consultant: Consultant)
     )
     call.record.note("price heard", "skipped" if pressed.keys else "to its end")
     return quote
+
+
+async def _quote(call: LiveCall, client: Client, consultant: Consultant) -> AnnouncedQuote:
+    arrived_at = call.record.arrived_at
+    return await call.database.fetch(
+        lambda connection: quote_consultation(connection, call.settings, client, consultant, arrived_at)
+    )
 
 
 def check_affordable(quote: AnnouncedQuote, client: Client) -> None:

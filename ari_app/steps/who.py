@@ -42,7 +42,7 @@ async def identify(call: LiveCall, parties: Parties, caller: Caller) -> Identifi
         raise NoTalkError(Outcome.TOO_MANY_CALLS)
     if parties.client is not None:
         await call.say("welcome")
-    return Identified(client, parties.consultant)
+    return Identified(client, parties.consultant, parties.quote)
 
 
 async def _sign_in(call: LiveCall, caller: str | None) -> Client:

@@ -10,7 +10,7 @@ from taxiphone.ari_app.endings import NoTalkError, may_end_with
 from taxiphone.ari_app.live_call import LiveCall
 from taxiphone.ari_app.steps.price import check_affordable, how_long_it_lasts
 from taxiphone.ari_app.steps.recording import client_notice
-from taxiphone.billing import continuation
+from taxiphone.billing import continuation, may_continue
 from taxiphone.billing.announcement import AnnouncedQuote, quote_continuation
 from taxiphone.billing.tariffs_in_force import PER_MINUTE
 from taxiphone.directory import consultants
@@ -25,11 +25,13 @@ _PRICE_SECONDS = 3.0
 @may_end_with(Outcome.UNAVAILABLE, Outcome.NO_CREDIT, Outcome.LIMIT_REACHED)
 async def offer_continuation(call: LiveCall, who: Identified) -> Request | None:
     """If the client's line dropped a moment ago, offer to continue that consultation; None for a new one."""
+    if who.quote is not None:
+        return None
     client, own = who.client, who.own_consultant
     silent = call.services.talks.get(client.id)
     if silent is not None and await silent.end_if_client_is_silent():
         await call.services.rated_calls.wait(silent.call_id, _PRICE_SECONDS)
-    if not await call.database.fetch(lambda connection: continuation.latest_dropped(connection, client.id)):
+    if not await call.database.fetch(lambda connection: may_continue.latest_dropped(connection, client.id)):
         return None
     dropped = await call.database.query(
         lambda session: continuation.interrupted(session, call.settings, client)

@@ -13,8 +13,7 @@ import pytest
 
 from taxiphone.ari_app import consultation
 from taxiphone.ari_app.endings import OUTCOMES
-from taxiphone.ari_app.steps import price
-from taxiphone.billing.ledger import postings
+from taxiphone.billing.ledger import daily_limit, postings
 from taxiphone.directory import clients, consultants, dids, pins
 from taxiphone.errors import LedgerError
 from taxiphone.settings import Settings
@@ -366,7 +365,7 @@ async def without_a_talk(story, monkeypatch):
     def fails(*_):
         raise LedgerError("this is a test.")
 
-    monkeypatch.setattr(price, "quote_consultation", fails)
+    monkeypatch.setattr(daily_limit, "left_today", fails)
     await call("a fault", caller=DEE)
 
 

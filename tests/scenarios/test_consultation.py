@@ -163,15 +163,15 @@ async def test_a_block_that_ends_by_itself_is_not_disturbed_by_a_later_hang_up()
 async def test_a_database_failure_during_the_call_is_announced_and_costs_nothing(
     live, ears, database, monkeypatch
 ):
-    fetch, reads = database.fetch, []
+    begin, writes = database.begin, []
 
-    async def fail_once(work):
-        reads.append(work)
-        if len(reads) == 1:
-            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
-        return await fetch(work)
+    def fail_once(work, *priority):
+        writes.append(work)
+        if len(writes) == 2:  # the price is about to be announced
+            raise OperationalError("UPDATE", {}, Exception("disk I/O error"))
+        return begin(work, *priority)
 
-    monkeypatch.setattr(database, "fetch", fail_once)
+    monkeypatch.setattr(database, "begin", fail_once)
     call = await live()
     assert (call.status, call.outcome, call.tariff) == (Status.CLOSED, Outcome.FAILED, None)
     assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
