@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import (
@@ -29,6 +30,9 @@ from taxiphone.settings_types import NumberFormat
 _WRITTEN = re.compile(r"[+(]?[0-9][0-9 ()./\u00a0\u202f-]*", re.ASCII)
 _SENT = re.compile(r"\+?[0-9]+", re.ASCII)
 _SEPARATORS = re.compile(r"[\s()./-]+")
+
+# phonenumbers takes 50 to 100 µs for a question, and each call asks several about the same few numbers.
+_REMEMBERED = 1_000
 
 # Gateways to older networks send the keypad digits of a word instead of a withheld or unknown number.
 _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
@@ -152,12 +156,14 @@ def assigned(number: str) -> bool:
     return kind(number) != PhoneNumberType.UNKNOWN
 
 
+@lru_cache(_REMEMBERED)
 def is_e164(number: str) -> bool:
     """Tell whether a text is exactly an E.164 number of a length that its country has."""
     parsed = _parsed(number, None) if number.startswith("+") and _SENT.fullmatch(number) else None
     return parsed is not None and _format(parsed) == number
 
 
+@lru_cache(_REMEMBERED)
 def kind(number: str) -> int:
     """Return the type of an E.164 number (phonenumbers' `PhoneNumberType`), UNKNOWN if it is not in use."""
     parsed = _parsed(number, None)
@@ -167,6 +173,7 @@ def kind(number: str) -> int:
     return int(phonenumbers.number_type(parsed)) if fiction is None else fiction[1]
 
 
+@lru_cache(_REMEMBERED)
 def region_of(number: str) -> str | None:
     """Return the region of an E.164 number; the main one of its country code if the number is in no region."""
     parsed = _parsed(number, None)
@@ -191,6 +198,7 @@ def readable(number: str) -> str:
     return number if parsed is None else phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)
 
 
+@lru_cache(_REMEMBERED)
 def _readings(plain: str, region: str | None, written: NumberFormat = "auto") -> _Readings:
     if not _SENT.fullmatch(plain):
         return _Readings()
