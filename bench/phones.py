@@ -122,6 +122,7 @@ class Phones(PublicNetwork):
             "priority": 1,
             "callerId": f"<{line.client}>",
             "timeout": 30,
+            "formats": "alaw",  # otherwise what is heard is converted to µ-law
         }
         await self.ari.request("POST", path("channels"), query, {"variables": {"KEYS": keys}})
 
@@ -154,7 +155,8 @@ class Phones(PublicNetwork):
         files = super()._files()
         for hertz, seconds in ((700, _TONE_SECONDS), (1100, TALK_SECONDS / 2)):
             self._tones.mkdir(parents=True, exist_ok=True)
-            sound.write_tone(self._tones / f"{hertz}.wav", hertz, seconds)
+            # In the talks' codec, so that the telephones needn't convert it.
+            sound.write_tone(self._tones / f"{hertz}.alaw", hertz, seconds)
         files["extensions.conf"] = _PHONES.format(
             ring=RING_SECONDS,
             talk=self._tones / "1100",

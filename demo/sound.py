@@ -1,4 +1,4 @@
-"""Writes tones as WAV files and measures them in recordings (Goertzel's algorithm).
+"""Writes tones as sound files and measures them in recordings (Goertzel's algorithm).
 
 All audio is 8 kHz, 16 bit, mono.
 """
@@ -49,11 +49,14 @@ class Heard:
 
 
 def write_tone(path: Path, hertz: int, seconds: float, *, dbfs: float = -12.0) -> None:
-    """Write a tone as a WAV file."""
+    """Write a tone as a WAV file, or without a header in A-law if the file's name ends in `.alaw`."""
     peak = 32767 * 10 ** (dbfs / 20)
     samples = array.array(
         "h", (round(peak * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(int(RATE * seconds)))
     )
+    if path.suffix == ".alaw":
+        path.write_bytes(bytes(map(_alaw, samples)))
+        return
     if sys.byteorder == "big":
         samples.byteswap()
     with wave.open(str(path), "wb") as file:
@@ -61,6 +64,14 @@ def write_tone(path: Path, hertz: int, seconds: float, *, dbfs: float = -12.0) -
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(samples.tobytes())
+
+
+def _alaw(sample: int) -> int:
+    """Encode a sample (ITU-T G.711)."""
+    # 13 bits: the sign, and a magnitude that is the same for n and -n - 1.
+    sign, magnitude = (0xD5, sample >> 3) if sample >= 0 else (0x55, ~sample >> 3)
+    segment = max(magnitude.bit_length() - 5, 0)
+    return (segment << 4 | magnitude >> max(segment, 1) & 0xF) ^ sign
 
 
 def read_wav(path: Path) -> array.array[int]:
