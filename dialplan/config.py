@@ -93,7 +93,6 @@ _EMPTY_FILES = {
     "geolocation.conf": "",
     # Errors of pjproject (level 1) contain whole packets from strangers, including line breaks, so they are not logged.
     "pjproject.conf": "[log_mappings]\ntype = log_mappings\nasterisk_error = 0\nasterisk_warning =\nasterisk_debug = 1,2,3,4,5,6\n",
-    "stasis.conf": "[threadpool]\n",
     "statsd.conf": "[general]\nenabled = no\n",
     "udptl.conf": "[general]\n",
     "websocket_client.conf": "",
