@@ -49,6 +49,7 @@ class PublicNetwork:
         rtcp_seconds: interval of a phone's RTCP reports. Asterisk treats a report as a packet of audio, so a phone that
             is to seem dead must send none.
         rtp_ports: the number of UDP ports for RTP, four for each talk.
+        answer_seconds: time-out of a request to this Asterisk.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class PublicNetwork:
         softphones: tuple[Softphone, ...] = (),
         rtcp_seconds: int = 5,
         rtp_ports: int = 400,
+        answer_seconds: float = 5.0,
     ) -> None:
         self.server = AsteriskServer(asterisk, home)
         self.sip_port = free_port(ADDRESS)
@@ -76,7 +78,13 @@ class PublicNetwork:
         # Captures of SIP messages; the last one is being written.
         self.captures: list[Path] = []
         self.router = Router(self._arrived)
-        self.ari = AriClient(f"127.0.0.1:{self._http_port}", "network", self._password, "network")
+        self.ari = AriClient(
+            f"127.0.0.1:{self._http_port}",
+            "network",
+            self._password,
+            "network",
+            answer_seconds=answer_seconds,
+        )
         self._channels = Channels(self.ari)
         self._running: asyncio.Task[None] | None = None
 
