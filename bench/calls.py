@@ -95,7 +95,7 @@ def bench(
 ) -> None:
     """Measure how many calls a second Taxiphone takes, and what they cost, compared with a plain Dial().
 
-    Three Asterisks run on the loopback interface, with recordings off and prompts of 0.1 s. A rate has failed if a call
+    Three Asterisks run on the loopback interface, with recordings off and prompts of 20 ms. A rate has failed if a call
     doesn't lead to a talk, or if the 99th percentile of the ring delay exceeds 250 ms. docs/benchmarks.md explains the
     figures.
     """

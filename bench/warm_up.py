@@ -8,8 +8,10 @@ from taxiphone.ari_app.ports import Event
 from taxiphone.ari_app.steps.price import SKIP_SECONDS
 from taxiphone.bench import traffic
 from taxiphone.bench.figures import NOTHING, Run
-from taxiphone.bench.rig import PROMPT_SECONDS, BenchSet
+from taxiphone.bench.rig import BenchSet
+from taxiphone.dialplan.asterisk.home import Folders
 from taxiphone.errors import SetupError
+from taxiphone.speech import sound_files
 
 _LEGS = 2
 _CONNECTED_SECONDS = 10
@@ -50,5 +52,19 @@ async def warm_up(both: BenchSet) -> tuple[dict[str, float], list[Run]]:
     legs = [place for place, event in enumerate(heard) if event["type"] == "ChannelCreated"]
     if len(legs) != _LEGS:
         raise SetupError(f"Taxiphone's first call had {len(legs)} leg(s): {both.platform.last_words()}")
-    sounds: int = sum(event["type"] == "PlaybackStarted" for event in heard[: legs[1]])
-    return {both.plain.name: 0.0, both.taxiphone.name: sounds * PROMPT_SECONDS + SKIP_SECONDS}, runs
+    sounds = [event["playback"] for event in heard[: legs[1]] if event["type"] == "PlaybackStarted"]
+    speaks = sum(_seconds(both, sound["media_uri"], sound["language"]) for sound in sounds)
+    return {both.plain.name: 0.0, both.taxiphone.name: speaks + SKIP_SECONDS}, runs
+
+
+def _seconds(both: BenchSet, media: str, language: str) -> float:
+    """How long Asterisk plays a sound, according to its file's size."""
+    name = media.removeprefix("sound:")
+    sounds = Folders(both.platform.settings.asterisk_home).data / "sounds"
+    file = sounds / language / f"{name}{sound_files.ENDING}"
+    try:
+        return file.stat().st_size / sound_files.RATE
+    except OSError as error:
+        raise SetupError(
+            f"it is not known how long Taxiphone speaks: {file.name} can't be read ({error.strerror})."
+        ) from None
