@@ -108,6 +108,8 @@ def _connected(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a committed cent survives a power cut
     cursor.execute("PRAGMA foreign_keys = ON")
+    # Otherwise each savepoint of a large transaction, and each statement that sorts, opens a file of its own.
+    cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()
 
 
