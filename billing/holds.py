@@ -22,14 +22,14 @@ from taxiphone.billing.tariffs_in_force import Prices, tariff_for
 from taxiphone.errors import AccountClosedError, InsufficientFundsError, LedgerError, LimitReachedError
 from taxiphone.settings import Settings
 from taxiphone.store.calls import FINAL, Status
-from taxiphone.store.prepared import Prepared, scalar
+from taxiphone.store.prepared import Prepared
 from taxiphone.store.tables import CALL, CLIENT, CONSULTANT
 
 _MINUTE = 60
 
 
 class _Ringing(NamedTuple):
-    """A call that is about to be accepted, with its client's code; followed by its consultant's `Prices`."""
+    """A call that is about to be accepted; followed by its consultant's `Prices`."""
 
     status: str
     client_id: int | None
@@ -40,17 +40,14 @@ class _Ringing(NamedTuple):
     recording_asked: bool
     continues_id: str | None
     arrived_at: datetime
-    client_code: str | None
 
 
 _RINGING = Prepared(
     select(
-        *(CALL.c[name] for name in _Ringing._fields if name != "client_code"),
-        CLIENT.c.code,
+        *(CALL.c[name] for name in _Ringing._fields),
         *(CONSULTANT.c[name] for name in Prices._fields),
     )
     .select_from(CALL)
-    .outerjoin(CLIENT, CLIENT.c.id == CALL.c.client_id)
     .outerjoin(CONSULTANT, CONSULTANT.c.id == CALL.c.consultant_id)
     .where(CALL.c.id == bindparam("call"))
     # The meter may be finishing this very call.
@@ -66,11 +63,12 @@ _ACCEPTED: Prepared[Any] = Prepared(
     .values({name: bindparam(f"new_{name}") for name in ("tariff", "max_seconds", "mode")}),
     tuple,
 )
-
-
 # Locked against `accounts.close`, which looks for calls: one of the two sees the other. Calls don't wait for each other.
-_CLOSED_AT: Prepared[datetime | None] = Prepared(
-    select(CLIENT.c.closed_at).where(CLIENT.c.id == bindparam("client")).with_for_update(read=True), scalar
+_CLIENT = Prepared(
+    select(CLIENT.c.code, CLIENT.c.closed_at, CLIENT.c.daily_limit)
+    .where(CLIENT.c.id == bindparam("client"))
+    .with_for_update(read=True),
+    tuple,
 )
 _EXTENDED: Prepared[Any] = Prepared(
     update(CALL).where(CALL.c.id == bindparam("call")).values(max_seconds=bindparam("new_max_seconds")), tuple
@@ -131,24 +129,27 @@ def accept(connection: Connection, settings: Settings, call_id: str) -> Accepted
         return Accepted(from_json(call.tariff), call.max_seconds, ends_by, talked)
     if call.client_id is None or call.consultant_id is None:
         raise LedgerError(f"call {call_id} has no client or no consultant yet. Nothing was held.")
-    if _CLOSED_AT.first(connection, {"client": call.client_id}) is not None:
-        raise AccountClosedError(f"the account of client {call.client_code} is closed. Nothing was held.")
+    code, closed_at, own_limit = _CLIENT.all(connection, {"client": call.client_id})[0]
+    if closed_at is not None:
+        raise AccountClosedError(f"the account of client {code} is closed. Nothing was held.")
 
     currency, recorded = settings.platform.currency, call.recording_asked
-    # The wallet must be locked before the limit and the free minutes are read.
+    # The wallet must be locked before what is left of the limit, and the free minutes, are read.
     wallet = balances.lock_wallet(connection, call.client_id, currency)
-    limit = daily_limit.left_today(connection, settings, call.client_id, call.arrived_at)
+    limit = None
+    if own_limit is not None:
+        limit = daily_limit.left_of(connection, settings, own_limit, call.client_id, call.arrived_at)
     tariff, mode = _terms(connection, settings, call_id, call, prices)
     before = continuation.before(connection, call.continues_id)
     needed = needed_to_begin(tariff, recorded=recorded, earlier=before)
     if wallet < needed:
         raise InsufficientFundsError(
-            f"the wallet of client {call.client_code} has {amount_in(wallet, currency)}, but "
+            f"the wallet of client {code} has {amount_in(wallet, currency)}, but "
             f"{amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     if limit is not None and limit < needed:
         raise LimitReachedError(
-            f"client {call.client_code} may spend only {amount_in(limit, currency)} more today, by the client's own "
+            f"client {code} may spend only {amount_in(limit, currency)} more today, by the client's own "
             f"limit, but {amount_in(needed, currency)} are needed to begin. Nothing was held."
         )
     longest = settings.call.longest_minutes * _MINUTE

@@ -11,6 +11,7 @@ Errors of the driver are raised as SQLAlchemy's, as usual.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -44,35 +45,44 @@ class Prepared(Generic[Row]):
 
     def all(self, connection: Connection, values: _Values) -> list[Row]:
         """Execute the statement and return its rows."""
-        if not _by_driver(connection):
-            return [self._row(tuple(row)) for row in connection.execute(self._statement, values)]
+        row, raw = self._row, _driver(connection)
+        if raw is None:
+            return [row(tuple(each)) for each in connection.execute(self._statement, values)]
         compiled = self._compiled or self._compile(connection.dialect)
-        row, rows = self._row, driver.execute(connection, compiled.text, compiled.bound(values)).fetchall()
+        rows = driver.execute(connection, compiled.text, compiled.bound(values), raw).fetchall()
         return [row(compiled.converted(each)) for each in rows]
 
     def first(self, connection: Connection, values: _Values) -> Row | None:
         """Execute the statement and return its first row; None if it has none."""
-        rows = self.all(connection, values)
-        return rows[0] if rows else None
+        raw = _driver(connection)
+        if raw is None:
+            found = connection.execute(self._statement, values).first()
+            return None if found is None else self._row(tuple(found))
+        compiled = self._compiled or self._compile(connection.dialect)
+        # All rows are fetched: a statement that isn't read to its end stays open.
+        rows = driver.execute(connection, compiled.text, compiled.bound(values), raw).fetchall()
+        return self._row(compiled.converted(rows[0])) if rows else None
 
     def run(self, connection: Connection, values: _Values) -> None:
         """Execute a statement that returns no rows."""
-        if not _by_driver(connection):
+        raw = _driver(connection)
+        if raw is None:
             connection.execute(self._statement, values)
         else:
             compiled = self._compiled or self._compile(connection.dialect)
-            driver.execute(connection, compiled.text, compiled.bound(values))
+            driver.execute(connection, compiled.text, compiled.bound(values), raw)
 
     def run_each(self, connection: Connection, rows: Sequence[_Values]) -> None:
         """Execute a statement that returns no rows once for each of `rows`, which may be none."""
         if not rows:
             return
-        if not _by_driver(connection):
+        raw = _driver(connection)
+        if raw is None:
             connection.execute(self._statement, rows)
         else:
             compiled = self._compiled or self._compile(connection.dialect)
             for values in rows:
-                driver.execute(connection, compiled.text, compiled.bound(values))
+                driver.execute(connection, compiled.text, compiled.bound(values), raw)
 
     def _compile(self, dialect: Dialect) -> _ForSqlite:
         self._compiled = _ForSqlite.of(self._statement, dialect, self._columns)
@@ -92,8 +102,9 @@ def driver_rows(connection: Connection, statement: str, values: Sequence[Any] = 
         statement: its text, with `?` for each value on both databases.
         values: of types that the driver knows.
     """
-    if _by_driver(connection):
-        return driver.execute(connection, statement, values).fetchall()
+    raw = _driver(connection)
+    if raw is not None:
+        return driver.execute(connection, statement, values, raw).fetchall()
     if connection.dialect.paramstyle != "qmark":
         statement = statement.replace("?", "%s")
     result = connection.exec_driver_sql(statement, tuple(values))
@@ -144,19 +155,21 @@ class _ForSqlite:
         return bound
 
     def converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a row of the driver's with its values converted."""
+        """Return a row of the driver's with its values converted. NULL is None for every type."""
         if not self.columns:
             return row
         values = list(row)
         for number, convert in self.columns:
-            values[number] = convert(values[number])
+            if values[number] is not None:
+                values[number] = convert(values[number])
         return tuple(values)
 
 
-def _by_driver(connection: Connection) -> bool:
-    """Whether the driver executes by itself. A transaction is begun, as SQLAlchemy would."""
+def _driver(connection: Connection) -> sqlite3.Connection | None:
+    """Return SQLite's driver, in a transaction as SQLAlchemy would begin it; None where SQLAlchemy executes."""
     if connection.dialect.name != "sqlite" or connection.engine.dispatch.before_cursor_execute:
-        return False
-    if not driver.raw_of(connection).in_transaction:
+        return None
+    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    if not raw.in_transaction:
         connection.begin()
-    return True
+    return raw

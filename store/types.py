@@ -32,6 +32,18 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a time without a zone must not reach the database")
         return value.astimezone(UTC).replace(tzinfo=None)
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        """Return what converts values for the database. SQLite gets the text that SQLAlchemy writes, in half of its time."""
+        if dialect.name != "sqlite":
+            return super().bind_processor(dialect)
+
+        def process(value: datetime | None) -> str | None:
+            if value is not None and value.tzinfo is not UTC:
+                value = self.process_bind_param(value, dialect)
+            return None if value is None else timestamp_text(value)
+
+        return process
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Convert a value from the database."""
         return None if value is None else value.replace(tzinfo=UTC)
@@ -53,6 +65,11 @@ class ExactDecimal(TypeDecorator[Decimal]):
         """Convert a value from the database."""
         # Earlier versions could write -0.00, which a tariff rejects; `exact` converts it to zero.
         return None if value is None else exact(value)
+
+
+def timestamp_text(at: datetime) -> str:
+    """Return a time of UTC as text, as SQLite stores it and PostgreSQL reads it: without its zone, to the microsecond."""
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,14 @@ def left_today(
         client_id: the client's id.
         at: a time on the day in question; None for now.
     """
-    # Most clients have no limit; this saves adding up their calls.
     limit = _LIMIT.first(connection, {"client": client_id})
-    if limit is None:
-        return None
+    return None if limit is None else left_of(connection, settings, limit, client_id, at or now())
+
+
+def left_of(connection: Connection, settings: Settings, limit: int, client_id: int, at: datetime) -> int:
+    """Return what is left of a client's daily limit, as `left_today`, where the limit itself was read before."""
     zone = days.zone_of(settings)
-    day = days.day_of(at or now(), zone)
+    day = days.day_of(at, zone)
     begin, end = days.begin_of(day, zone), days.end_of(day, zone)
     for charged, held in _SPENT.all(connection, {"client": client_id, "begin": begin, "end": end}):
         limit -= int(charged) + int(held)

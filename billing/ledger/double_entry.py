@@ -8,18 +8,16 @@ the placeholder for a value on both databases.
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from taxiphone.errors import InsufficientFundsError, LedgerError
 from taxiphone.store.prepared import driver_rows
-from taxiphone.store.types import now
+from taxiphone.store.types import now, timestamp_text
 
 WALLET, HOLD, EARNINGS = "wallet", "hold", "earnings"
 KEPT = frozenset({WALLET, HOLD, EARNINGS})
@@ -35,13 +33,12 @@ _QUERY = """
     SELECT 'account' AS what, id, kind, owner, currency, balance
     FROM account WHERE {accounts}
     UNION ALL SELECT 'taken', id, key, NULL, NULL, NULL FROM posting WHERE key IN ({keys})
-    UNION ALL {numbers}"""
+    {numbers}"""
+_NUMBER = "UNION ALL SELECT 'number', {number}, NULL, NULL, NULL, NULL"
 _NUMBERS = {
-    "postgresql": "SELECT 'number', nextval('posting_id_seq'), NULL, NULL, NULL, NULL FROM generate_series(1, ?)",
+    "postgresql": "nextval('posting_id_seq')",
     # SQLite has only one writer at a time (BEGIN IMMEDIATE), so nothing else takes these ids.
-    "sqlite": """
-        SELECT 'number', (SELECT coalesce(max(id), 0) FROM posting) + value, NULL, NULL, NULL, NULL
-        FROM (WITH RECURSIVE n(value) AS (VALUES (1) UNION ALL SELECT value + 1 FROM n LIMIT ?) SELECT value FROM n)""",
+    "sqlite": "(SELECT coalesce(max(id), 0) FROM posting) + {nth}",
 }
 _OPEN = """
     INSERT INTO account (kind, owner, currency, balance) VALUES {rows}
@@ -50,8 +47,7 @@ _ENTRIES = "INSERT INTO entry (posting_id, account_id, amount) VALUES {rows}"
 _POSTINGS = "INSERT INTO posting (id, key, kind, call_id, at, memo, reverses_id) VALUES {rows}"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One account's part of a posting.
 
     Attributes:
@@ -69,11 +65,10 @@ class Change:
     @property
     def name(self) -> _Name:
         """The kind, owner and currency, which identify the account."""
-        return self.kind, self.owner, self.currency
+        return self[:3]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A posting that isn't written yet. Its changes sum to zero in each currency, and name no account twice."""
 
     key: str
@@ -84,13 +79,21 @@ class Draft:
     reverses_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """The accounts and keys of some drafts that the database already has, and ids for their postings."""
+class Existing(NamedTuple):
+    """What the database has of some drafts before they are written.
+
+    Attributes:
+        accounts: the ids of the accounts.
+        balances: the stored balances of the accounts; None for accounts whose balance isn't stored.
+        missing: the names of the accounts that don't exist yet.
+        taken: the keys that are used already.
+        numbers: ids for the new postings.
+    """
 
     accounts: dict[_Name, int]
-    balances: dict[_Name, int]
-    taken: frozenset[str]
+    balances: dict[_Name, int | None]
+    missing: list[_Name]
+    taken: set[str]
     numbers: list[int]
 
 
@@ -105,13 +108,13 @@ def check_balanced(draft: Draft) -> None:
         raise LedgerError(
             f"the key {key[:20]}... is longer than {_LONGEST_KEY} characters. Nothing was posted."
         )
-    sums: dict[str, int] = defaultdict(int)
-    for change in changes:
-        if isinstance(change.amount, bool) or not isinstance(change.amount, int) or not change.amount:
+    sums: dict[str, int] = {}
+    for _, _, currency, amount in changes:
+        if type(amount) is not int or not amount:  # a bool is an int, but no amount
             raise LedgerError(
-                f"posting {key}: {change.amount!r} is not an amount in minor units. Nothing was posted."
+                f"posting {key}: {amount!r} is not an amount in minor units. Nothing was posted."
             )
-        sums[change.currency] += change.amount
+        sums[currency] = sums.get(currency, 0) + amount
     if len({change.name for change in changes}) != len(changes):
         raise LedgerError(f"posting {key} names an account twice. Nothing was posted.")
     if len(changes) < 2 or any(sums.values()):  # noqa: PLR2004 - double entry
@@ -122,21 +125,22 @@ def check_balanced(draft: Draft) -> None:
 
 def existing(connection: Connection, drafts: Sequence[Draft]) -> Existing:
     """Read what the database has before some drafts are written."""
-    names = list({change.name for draft in drafts for change in draft.changes})
-    dialect = connection.dialect.name
-    statement = _query(dialect, len(names), len(drafts))
+    names = {change[:3] for draft in drafts for change in draft.changes}
+    statement = _query(connection.dialect.name, len(names), len(drafts))
     values = [part for name in names for part in name]
-    rows = driver_rows(connection, statement, [*values, *(draft.key for draft in drafts), len(drafts)])
-    accounts, balances, taken, numbers = {}, {}, [], []
-    for what, number, kind, owner, currency, balance in rows:
+    rows = driver_rows(connection, statement, [*values, *(draft.key for draft in drafts)])
+    found = Existing({}, {}, [], set(), [])
+    for what, number, key, owner, currency, balance in rows:
         if what == "account":
-            accounts[kind, owner, currency] = number
-            balances[kind, owner, currency] = balance
+            name = key, owner, currency
+            found.accounts[name], found.balances[name] = number, balance
         elif what == "taken":
-            taken.append(kind)
+            found.taken.add(key)
         else:
-            numbers.append(number)
-    return Existing(accounts, balances, frozenset(taken), numbers)
+            found.numbers.append(number)
+    found.missing.extend(sorted(names - found.accounts.keys()))
+    found.numbers.sort()
+    return found
 
 
 def write(connection: Connection, drafts: Sequence[Draft], found: Existing) -> None:
@@ -150,43 +154,15 @@ def write(connection: Connection, drafts: Sequence[Draft], found: Existing) -> N
         sqlalchemy.exc.IntegrityError: the database refused.
     """
     _check_funds(drafts, found.balances)
-    numbered = list(zip(sorted(found.numbers), drafts, strict=False))
-    # Always in the same order, so that two transactions don't deadlock: the wallet first, since whoever must know its
-    # balance before posting has locked it already (`balances.lock_wallet`).
-    entries = sorted(
-        (change.kind != WALLET, change.name, number, change.amount)
-        for number, draft in numbered
-        for change in draft.changes
-    )
-    at = now().replace(tzinfo=None).isoformat(" ", "microseconds")
-    with _all_or_nothing(connection):
-        accounts = found.accounts | _open_missing(connection, drafts, found.accounts)
-        _insert(
-            connection, _ENTRIES, [(number, accounts[name], amount) for _, name, number, amount in entries]
-        )
-        _insert(
-            connection,
-            _POSTINGS,
-            [
-                (number, draft.key, draft.kind, draft.call_id, at, draft.memo[:200], draft.reverses_id)
-                for number, draft in numbered
-            ],
-        )
-
-
-@contextmanager
-def _all_or_nothing(connection: Connection) -> Iterator[None]:
-    """Undo what was written if the block fails and its caller goes on in the same transaction.
-
-    Otherwise entries without a posting would remain, and the next posting, which gets the same number, would contain them.
-    PostgreSQL refuses everything after an error until the transaction is rolled back, so nothing is needed there.
-    """
     if connection.dialect.name != "sqlite":
-        yield
+        # After an error PostgreSQL refuses everything until the transaction is rolled back.
+        _write(connection, drafts, found)
         return
+    # If the caller goes on in the same transaction after an error, no entries without a posting must remain: the next
+    # posting, which gets the same number, would contain them.
     driver_rows(connection, "SAVEPOINT postings")
     try:
-        yield
+        _write(connection, drafts, found)
     except BaseException:
         with suppress(DBAPIError):  # a full disk took the savepoint too
             driver_rows(connection, "ROLLBACK TO postings")
@@ -195,23 +171,37 @@ def _all_or_nothing(connection: Connection) -> Iterator[None]:
     driver_rows(connection, "RELEASE postings")
 
 
-def _check_funds(drafts: Sequence[Draft], balances: dict[_Name, int]) -> None:
-    left: dict[_Name, int] = {}
-    for change in (change for draft in drafts for change in draft.changes):
-        if change.kind in _NEVER_NEGATIVE:
-            left[change.name] = left.get(change.name, balances.get(change.name, 0)) + change.amount
-            if left[change.name] < 0:
-                raise InsufficientFundsError(
-                    f"the {change.kind} of {change.owner} has less than {-change.amount} {change.currency} "
-                    "(minor units). Nothing was posted."
-                )
+def _write(connection: Connection, drafts: Sequence[Draft], found: Existing) -> None:
+    at, postings, changes = timestamp_text(now()), [], []
+    for number, (key, kind, of_draft, call_id, memo, reverses_id) in zip(found.numbers, drafts, strict=False):
+        postings.append((number, key, kind, call_id, at, memo[:200], reverses_id))
+        changes += [(change[0] != WALLET, change[:3], number, change[3]) for change in of_draft]
+    # Always in the same order, so that two transactions don't deadlock: the wallet first, since whoever must know its
+    # balance before posting has locked it already (`balances.lock_wallet`).
+    changes.sort()
+    accounts = found.accounts | _open_missing(connection, drafts, found.missing)
+    entries = [(number, accounts[name], amount) for _, name, number, amount in changes]
+    _insert(connection, _ENTRIES, entries)
+    _insert(connection, _POSTINGS, postings)
+
+
+def _check_funds(drafts: Sequence[Draft], balances: dict[_Name, int | None]) -> None:
+    left = dict(balances)
+    for draft in drafts:
+        for kind, owner, currency, amount in draft.changes:
+            if kind in _NEVER_NEGATIVE:
+                name = kind, owner, currency
+                left[name] = rest = (left.get(name) or 0) + amount
+                if rest < 0:
+                    raise InsufficientFundsError(
+                        f"the {kind} of {owner} has less than {-amount} {currency} (minor units). Nothing was posted."
+                    )
 
 
 def _open_missing(
-    connection: Connection, drafts: Sequence[Draft], accounts: dict[_Name, int]
+    connection: Connection, drafts: Sequence[Draft], missing: Sequence[_Name]
 ) -> dict[_Name, int]:
     """Open the accounts that don't exist yet, and return their ids."""
-    missing = sorted({change.name for draft in drafts for change in draft.changes} - set(accounts))
     if not missing:
         return {}
     rows = _insert(connection, _OPEN, [(*name, 0 if name[0] in KEPT else None) for name in missing])
@@ -227,7 +217,9 @@ def _query(dialect: str, accounts: int, keys: int) -> str:
         # Not as a list of row values, for which SQLite would read all accounts.
         accounts=" OR ".join(["kind = ? AND owner = ? AND currency = ?"] * accounts),
         keys=", ".join("?" * keys),
-        numbers=_NUMBERS[dialect],
+        numbers=" ".join(
+            _NUMBER.format(number=_NUMBERS[dialect].format(nth=nth)) for nth in range(1, keys + 1)
+        ),
     )
 
 

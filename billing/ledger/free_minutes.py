@@ -17,7 +17,7 @@ from taxiphone.settings import Settings
 from taxiphone.store.calls import Status
 from taxiphone.store.prepared import Prepared, driver_rows, scalar
 from taxiphone.store.tables import CALL, FREE_MINUTES, RECEIPT
-from taxiphone.store.types import now
+from taxiphone.store.types import now, timestamp_text
 
 SPARED = 2
 """The number of talks below the threshold that leave the free minutes unused; the next one uses them."""
@@ -90,7 +90,7 @@ def claim(
     """Claim them for this call; False if another call has claimed them. Lock the client's wallet before calling this."""
     scope = settings.billing.free_minutes_scope
     where = _PLATFORM if scope == _PLATFORM else str(consultant_id)
-    at = now().replace(tzinfo=None).isoformat(" ", "microseconds")
+    at = timestamp_text(now())
     least_seconds = settings.billing.short_call_seconds
     [(claimed_by,)] = driver_rows(
         connection, _CLAIM, (client_id, where, consultant_id, call_id, least_seconds, at)

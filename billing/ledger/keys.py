@@ -71,10 +71,10 @@ class CallKey:
     name: str = ""
 
     def __str__(self) -> str:
-        parts = ["call", self.call_id, self.purpose]
-        parts += [self.name] if self.name else []
-        parts += [str(self.version)] if self.version > 1 else []
-        return ":".join(parts)
+        text = "call:" + self.call_id + ":" + self.purpose
+        if self.name:
+            text += ":" + self.name
+        return text if self.version == 1 else f"{text}:{self.version}"
 
 
 def charge_keys(call_id: str, versions: int) -> dict[str, CallKey]:

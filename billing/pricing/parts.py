@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
 
 from taxiphone.billing.pricing.tariff import ZERO, Tariff
 from taxiphone.billing.pricing.tariff_price import Line, Price, longest_talk, minor, price, shares, tax_free
@@ -98,8 +99,12 @@ def longest_part(tariff: Tariff, before: Subtotal, credit: int, *, recorded: boo
     return max(0, int((longest - before.seconds).to_integral_value(ROUND_FLOOR)))
 
 
+@lru_cache(maxsize=4096)
 def highest_cost(tariff: Tariff, seconds: int, *, recorded: bool, earlier: Subtotal = NOTHING) -> int:
-    """Return the most that a part of up to `seconds` whole seconds can cost, in minor units."""
+    """Return the most that a part of up to `seconds` whole seconds can cost, in minor units.
+
+    Results are cached: most calls share their tariff and their longest duration with many others.
+    """
     # At least the short-call threshold, below which a talk costs nothing.
     cost = price_part(tariff, earlier, max(seconds, tariff.short_call_seconds))
     return cost.total + (fee_of(tariff) if recorded else 0)

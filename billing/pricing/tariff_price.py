@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 from taxiphone.billing.pricing.tariff import MINUTE, Segment, Tariff
 
@@ -150,9 +151,12 @@ def duration(seconds: Decimal | int) -> Decimal:
         ValueError: they are negative or not a number.
         TypeError: they are a float.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, Decimal | int):
-        raise TypeError("seconds are a whole number or a Decimal: a float has lost its microseconds already")
-    seconds = Decimal(seconds)
+    if not isinstance(seconds, Decimal):
+        if isinstance(seconds, bool) or not isinstance(seconds, int):
+            raise TypeError(
+                "seconds are a whole number or a Decimal: a float has lost its microseconds already"
+            )
+        seconds = Decimal(seconds)
     if not seconds.is_finite() or seconds < 0:
         raise ValueError("seconds: must be a number from 0 on")
     return seconds
@@ -197,11 +201,12 @@ def _ceil_div(numerator: int, denominator: int) -> int:
     return -(-numerator // denominator)
 
 
-def _lengths(tariff: Tariff) -> list[tuple[Segment, int | None]]:
+@lru_cache(maxsize=1024)
+def _lengths(tariff: Tariff) -> tuple[tuple[Segment, int | None], ...]:
     """Return each segment with its length in seconds; the last has None."""
     ends = [segment.start for segment in tariff.segments[1:]]
     lengths = [end - segment.start for segment, end in zip(tariff.segments, ends, strict=False)]
-    return list(zip(tariff.segments, [*lengths, None], strict=True))
+    return tuple(zip(tariff.segments, [*lengths, None], strict=True))
 
 
 def _segment_line(tariff: Tariff, segment: Segment, billed: int) -> tuple[str, int, int]:
