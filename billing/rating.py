@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from taxiphone.billing import call_row, continuation, facts
@@ -36,11 +36,11 @@ _CHARGED = Prepared(
     select(RECEIPT.c.total, RECEIPT.c.currency).where(RECEIPT.c.call_id == bindparam("call")), Charged._make
 )
 _ISSUE: Prepared[Any] = Prepared(
-    insert(RECEIPT),
+    insert(RECEIPT).values(former=literal([], RECEIPT.c.former.type)),
     tuple,
     (
         *("call_id", "issued_at", "currency", "lines", "total", "commission", "consultant_share", "vat"),
-        *("recording_pending", "former"),
+        "recording_pending",
     ),
 )
 _FINISH = update(CALL).where(CALL.c.id == bindparam("call"))
@@ -92,7 +92,7 @@ def rate(connection: Connection, call: CallRow, talk: Talk | None) -> Charged | 
     priced["review"] = priced["review"] or call.review
     _PRICE.run(connection, {"call": call.id, **{f"new_{name}": priced[name] for name in _PRICED}})
     number = next_number(connection, Series.RECEIPTS)
-    receipt = {"call_id": call.id, "issued_at": now(), "currency": currency, "former": [], **number}
+    receipt = {"call_id": call.id, "issued_at": now(), "currency": currency, **number}
     _ISSUE.run(connection, receipt | facts.of_receipt(settlement))
     return Charged(settlement.price.total, currency)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+# A few prices and rates are read again with every call.
+_stored = lru_cache(maxsize=1024)(exact)
+
+
 class ExactDecimal(TypeDecorator[Decimal]):
     """A decimal of any precision, never negative zero. Stored as text, because SQLite has no exact decimals."""
 
@@ -64,7 +68,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         """Convert a value from the database."""
         # Earlier versions could write -0.00, which a tariff rejects; `exact` converts it to zero.
-        return None if value is None else exact(value)
+        return None if value is None else _stored(value)
 
 
 def timestamp_text(at: datetime) -> str:
