@@ -121,18 +121,19 @@ class Channels:
         return await self.command(leg, "DELETE", "channels", leg.id, "ring")
 
     async def hang_up(self, leg: Leg, cause: int = NORMAL) -> None:
-        """Hang up a leg, unless it has gone. Waits for a lost connection, so that no leg is left behind.
+        """Hang up a leg, unless that is done already. Waits for a lost connection, so that no leg is left behind.
 
         Args:
             leg: the leg.
             cause: the cause sent to the phone and written to Asterisk's log (ITU-T Q.850).
         """
         for _ in range(3):
-            if leg.gone.is_set():
+            if leg.gone.is_set() or leg.hung_up:
                 return
             try:
                 await self._ari.wait_connected(10)
                 await self.command(leg, "DELETE", "channels", leg.id, query={"reason_code": cause})
+                leg.hung_up = True
             except AriError as error:
                 log.warning("%s could not be hung up yet: %s", leg.id, error)
                 continue

@@ -27,6 +27,7 @@ class Leg:
         entered: set when it is in the application (StasisStart).
         answered: set when the phone that it rings has been picked up.
         gone: set when it has been hung up.
+        hung_up: whether Asterisk has carried out a command to hang it up; `gone` follows.
         cause: the Q.850 cause of the hang-up; None before it, or if none was sent.
         dialled: the dial status: "", "RINGING", "PROGRESS", "ANSWER", "BUSY" ... (Dial events).
         confirmed: whether Asterisk is known to have created the channel.
@@ -46,6 +47,7 @@ class Leg:
         self.entered = asyncio.Event()
         self.answered = asyncio.Event()
         self.gone = asyncio.Event()
+        self.hung_up = False
         self.cause: int | None = None
         self.dialled = ""
         self.confirmed = False

@@ -2,12 +2,14 @@
 
 The protocol is that of the library websockets, in its form without I/O. A message is passed on in the turn of the event loop
 in which it arrives, and sent in the turn in which it is written: the library's asyncio connection gives each message a
-queue, a future and a lock, which took more time than the rest of a call (docs/adr/0001).
+queue, a future and a lock, which took more time than the rest of a call (docs/adr/0001). Messages in one frame, which is how
+Asterisk sends them all, and what is sent, are framed here. The library handles the handshake and all other frames.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -16,6 +18,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
+from websockets.utils import apply_mask
 
 OnMessage = Callable[[str], None]
 
@@ -24,6 +27,10 @@ _OPEN_SECONDS = 10.0
 _PING_SECONDS = 10.0
 _CLOSED = "it closed the connection"
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_HEAD_END = b"\r\n\r\n"
+# The first byte of a whole text message, and in the second byte: the flag of a masked payload, and two values that say how
+# many bytes of length follow (RFC 6455, section 5.2).
+_TEXT, _MASKED, _TWO_BYTES, _EIGHT_BYTES = 0x81, 0x80, 126, 127
 
 
 class HandshakeError(Exception):
@@ -55,6 +62,7 @@ class WebSocket(asyncio.Protocol):
         self._on_message: OnMessage | None = None
         self._before_listening: list[str] = []
         self._parts: list[bytes] = []  # of a message in several frames
+        self._rest = b""  # of what has arrived: the beginning of a frame
         self._heard = True
         self._ping: asyncio.TimerHandle | None = None
 
@@ -100,8 +108,7 @@ class WebSocket(asyncio.Protocol):
     def send(self, message: str) -> None:
         """Send a message, unless the connection has ended."""
         if self._protocol.state is State.OPEN and not self.closed.done():
-            self._protocol.send_text(message.encode())
-            self._flush()
+            self._transport.write(_text_frame(message.encode()))
 
     def abort(self) -> None:
         """End the connection at once, without a close frame."""
@@ -123,8 +130,18 @@ class WebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
         self._heard = True
-        self._protocol.receive_data(data)
-        self._handle_events()
+        if self._opened.done():
+            self._take(data)
+            return
+        self._rest += data
+        head, end, frames = self._rest.partition(_HEAD_END)
+        if head.startswith(b"HTTP/1.1 101") and end:
+            self._rest = b""
+            self._to_library(head + end)
+            self._take(frames)
+        elif not head.startswith(b"HTTP/1.1 101"[: len(head)]):
+            self._rest = b""
+            self._to_library(head + end + frames)
 
     def eof_received(self) -> None:
         """Take it that nothing more arrives."""
@@ -132,6 +149,26 @@ class WebSocket(asyncio.Protocol):
         self._handle_events()
 
     # -- messages -------------------------------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> None:
+        """Take the whole frames, and keep the rest until more arrives."""
+        if self._rest:
+            data = self._rest + data
+        at = 0
+        while at < len(data) and not self.closed.done():
+            begin, end = _payload(data, at)
+            if end > len(data):
+                break
+            if data[at] == _TEXT and begin > at and not self._parts:
+                self._message(data[begin:end])
+            else:
+                self._to_library(data[at:end])
+            at = end
+        self._rest = data[at:]
+
+    def _to_library(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        self._handle_events()
 
     def _handle_events(self) -> None:
         events = self._protocol.events_received()
@@ -157,12 +194,16 @@ class WebSocket(asyncio.Protocol):
             return
         self._parts.append(bytes(frame.data))
         if frame.fin:
-            message = b"".join(self._parts).decode("utf-8", "replace")
+            payload = b"".join(self._parts)
             self._parts.clear()
-            if self._on_message is None:
-                self._before_listening.append(message)
-            else:
-                self._on_message(message)
+            self._message(payload)
+
+    def _message(self, payload: bytes) -> None:
+        message = payload.decode("utf-8", "replace")
+        if self._on_message is None:
+            self._before_listening.append(message)
+        else:
+            self._on_message(message)
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -185,3 +226,35 @@ class WebSocket(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(reason)
             self._transport.close()
+
+
+def _payload(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the payload of the frame at `at` begins and ends; the end is beyond `data` if more must arrive.
+
+    A frame that a server must not send is all that has arrived; the library says what is wrong with it.
+    """
+    begin = at + 2
+    if len(data) < begin:
+        return begin, begin
+    length = data[at + 1]
+    if length & _MASKED:
+        return at, len(data)
+    if length >= _TWO_BYTES:
+        begin += 2 if length == _TWO_BYTES else 8
+        if len(data) < begin:
+            return begin, begin
+        length = int.from_bytes(data[at + 2 : begin], "big")
+    return begin, begin + length
+
+
+def _text_frame(payload: bytes) -> bytes:
+    """Build the frame of a message to a server, whose payload is masked."""
+    length = len(payload)
+    if length < _TWO_BYTES:
+        head = bytes((_TEXT, _MASKED | length))
+    elif length < 1 << 16:
+        head = bytes((_TEXT, _MASKED | _TWO_BYTES)) + length.to_bytes(2, "big")
+    else:
+        head = bytes((_TEXT, _MASKED | _EIGHT_BYTES)) + length.to_bytes(8, "big")
+    key = os.urandom(4)
+    return head + key + apply_mask(payload, key)

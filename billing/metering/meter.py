@@ -86,9 +86,11 @@ class Meter:
         """Read the log at once, and again as soon as it grows until the call is priced. Call this on the event loop.
 
         Args:
-            call_id: the call that has just ended, if one has.
+            call_id: the call that has just ended, if one has. Nothing is read if it is priced or closed already.
         """
-        if call_id is not None and call_id not in self._final:
+        if call_id in self._final:
+            return  # what else the log says about it is read with the next rows, or at the next poll
+        if call_id is not None:
             self._awaited[call_id] = time.monotonic() + _AWAITED_SECONDS
         self._nudged.set()
 
@@ -125,7 +127,8 @@ class Meter:
                 if ending:
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._nudged.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._nudged.wait()
         finally:
             stopping.cancel()
 
