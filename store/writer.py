@@ -7,6 +7,7 @@ after the commit. See docs/adr/0018.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
 import sqlite3
@@ -16,8 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -45,10 +46,10 @@ class Priority(enum.IntEnum):
 
 @dataclass
 class _Unit:
-    """A unit of work, what it returned or raised, and the future that its caller waits for."""
+    """A unit of work, what it returned or raised, and what to do with that after the commit."""
 
     work: Callable[[Connection], Any]
-    future: Future[Any] = field(default_factory=Future)
+    answer: Callable[[_Unit], None]
     result: Any = None
     error: BaseException | None = None
 
@@ -69,16 +70,21 @@ class _Unit:
         """The work is not done, or its commit is unknown."""
         self.result, self.error = None, error
 
-    def answer(self) -> None:
-        """Give the caller the outcome."""
+    def settle(self, future: Future[Any] | asyncio.Future[Any]) -> None:
+        """Give the outcome to the future that the caller waits for, unless the caller has gone away."""
+        if future.done():
+            return
         if self.error is not None:
-            self.future.set_exception(self.error)
+            future.set_exception(self.error)
         else:
-            self.future.set_result(self.result)
+            future.set_result(self.result)
 
 
 class Lane(Executor):
     """The writer as the executor of an event loop: what it is given is a unit of work, and is called with a connection.
+
+    Its futures are the loop's own, which `asyncio.wrap_future` takes as they are. One of a thread's would be made, locked and
+    copied for each unit.
 
     Args:
         writer: where its units are queued.
@@ -89,8 +95,16 @@ class Lane(Executor):
         self._writer, self._priority = writer, priority
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
-        """See `Writer.submit`."""
-        return self._writer.submit(lambda connection: fn(connection, *args, **kwargs), self._priority)
+        """See `Writer.submit`. Call this on the event loop."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+
+        def answer(unit: _Unit) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(unit.settle, future)
+
+        self._writer.queue(lambda connection: fn(connection, *args, **kwargs), answer, self._priority)
+        return cast("Future[Result]", future)
 
 
 class Writer:
@@ -132,8 +146,16 @@ class Writer:
         Raises:
             RuntimeError: called from within a unit, which would wait for itself.
         """
-        unit = _Unit(work)
-        unit.future.set_running_or_notify_cancel()  # a caller that goes away does not take the work back
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()  # a caller that goes away does not take the work back
+        self.queue(work, lambda unit: unit.settle(future), priority)
+        return future
+
+    def queue(
+        self, work: Callable[[Connection], Any], answer: Callable[[_Unit], None], priority: Priority
+    ) -> None:
+        """Queue a unit of work; see `submit`. `answer` is called on the thread after the commit."""
+        unit = _Unit(work, answer)
         with self._changed:
             if threading.current_thread() is self._thread:
                 raise RuntimeError(
@@ -145,7 +167,6 @@ class Writer:
                 self._thread.start()
             else:
                 self._changed.notify()
-        return unit.future
 
     def close(self) -> None:
         """Wait until all units are done, and end the thread. A unit that is submitted later starts it again."""
@@ -192,7 +213,7 @@ class Writer:
                 for unit in units:
                     self._single(unit)
         for unit in units:
-            unit.answer()
+            unit.answer(unit)
 
     def _try_group(self, units: list[_Unit]) -> bool:
         """Run a group; whether it was committed. If not, nothing of it was kept.
