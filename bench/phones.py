@@ -5,6 +5,7 @@ They ring, answer, press 1, speak and hang up without any program between them a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,26 @@ exten => s,1,GotoIf($["${{LONG_TALKS}}" != ""]?keys)
  same => n,SendDTMF(${{KEYS}})
  same => n(speak),Playback({tone})
  same => n,Goto(speak)
+"""
+
+# Modules of the public network that these telephones don't use. Several of them look at each SIP message or event.
+_NOT_NEEDED = (
+    *("app_dial", "app_mixmonitor", "bridge_softmix", "bridge_holding", "chan_bridge_media"),
+    *("codec_a_mu", "codec_g722", "codec_gsm", "codec_resample", "format_gsm", "format_sln", "format_wav"),
+    *("func_cut", "func_devstate", "func_dialplan", "func_groupcount"),
+    *("res_agi", "res_ari_bridges", "res_ari_endpoints", "res_ari_playbacks"),
+    *("res_hep", "res_hep_pjsip", "res_hep_rtcp", "res_security_log", "res_speech"),
+    *("res_pjsip_dlg_options", "res_pjsip_dtmf_info", "res_pjsip_empty_info", "res_pjsip_logger"),
+    *("res_pjsip_outbound_registration", "res_pjsip_refer", "res_pjsip_registrar"),
+)
+
+# As in dialplan/templates/stasis.conf.j2, and the reports received: nobody reads them here.
+_DECLINED = """\
+[declined_message_types]
+decline = ast_channel_varset_type
+decline = ast_device_state_message_type
+decline = ast_rtp_rtcp_sent_type
+decline = ast_rtp_rtcp_received_type
 """
 
 _SECOND_TRUNK = """
@@ -171,10 +192,16 @@ class Phones(PublicNetwork):
             tone=self._tones / "700",
             longest=_LONGEST_SECONDS,
         )
-        files["modules.conf"] += "load = app_senddtmf.so\n"
+        files["modules.conf"] = _without(files["modules.conf"], _NOT_NEEDED) + "load = app_senddtmf.so\n"
+        files["stasis.conf"] = _DECLINED
         files["pjsip.conf"] += _SECOND_TRUNK.format(address=platform.ADDRESS, port=self._plain_port)
         files["cel.conf"] = "[general]\nenable = yes\napps =\nevents = CHAN_START,HANGUP\n"
         columns = ("eventtype", "eventtime", "CHANNEL(uniqueid)", "CHANNEL(exten)")
         quoted = ",".join(f"${{CSV_QUOTE(${{{column}}})}}" for column in columns)
         files["cel_custom.conf"] = f"[mappings]\n{self.cel_file} => {quoted}\n"
         return files
+
+
+def _without(modules_conf: str, modules: Collection[str]) -> str:
+    left_out = {f"load = {module}.so" for module in modules}
+    return "".join(line for line in modules_conf.splitlines(keepends=True) if line.strip() not in left_out)

@@ -32,7 +32,8 @@ _HANG_UP_RATE = 20.0
 # The client presses 1 every second until the question for the recording has come and gone.
 _YES = "1" + "ww1" * 6
 _LEGS = 2
-_SETTLE_SECONDS = 5.0
+# Until the last key has been pressed: a key in a talk costs more than speech.
+_SETTLE_SECONDS = 8.0
 _CONNECTED_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 
