@@ -17,6 +17,7 @@ from sqlalchemy import update
 from taxiphone.billing import continuation, holds
 from taxiphone.billing.announcement import AnnouncedQuote, quote_continuation
 from taxiphone.billing.ledger import postings
+from taxiphone.billing.may_continue import may_be_continued
 from taxiphone.billing.metering.meter import Meter
 from taxiphone.billing.papers import statements
 from taxiphone.billing.papers.paper_words import WORDS
@@ -101,6 +102,22 @@ def ended(house: Any, call_id: str) -> datetime:
 
 
 # -- which call may go on -----------------------------------------------------------------------------------------
+
+
+def test_a_client_has_something_to_continue_only_after_a_dropped_line_or_while_a_call_is_not_priced(
+    house: Any,
+) -> None:
+    def may_continue(but: str = "none") -> bool:
+        found: bool = house.database.read(lambda session: may_be_continued(session.connection(), 1, but))
+        return found
+
+    first = house.call(house.client(20_000), house.consultant())
+    assert may_continue(), "it is not priced yet"
+    assert not may_continue(but=first)
+    talk(house, first, "60")
+    assert may_continue(), "its line dropped"
+    house.database.do(lambda session: setattr(session.get_one(Call, first), "dropped", False))
+    assert not may_continue()
 
 
 @pytest.mark.parametrize(("seconds", "found"), [(0, True), (300, True), (300.000001, False), (86_400, False)])

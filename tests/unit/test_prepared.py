@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import bindparam, event, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
+from taxiphone.store.idempotent import InsertIfNew
 from taxiphone.store.models import Call
 from taxiphone.store.prepared import Prepared, driver_rows, scalar
-from taxiphone.store.tables import CALL, CALL_EVENT, CONSULTANT
+from taxiphone.store.tables import CALL, CALL_EVENT, CEL_ROW, CONSULTANT
 
 _COLUMNS = ("call_id", "at", "monotonic_us", "boot", "what", "detail")
 _ADD: Prepared[Any] = Prepared(insert(CALL_EVENT), tuple, _COLUMNS)
@@ -129,3 +130,25 @@ def test_somebody_who_listens_to_statements_hears_of_them(house: Any) -> None:
     assert any("SELECT call.stars" in each for each in heard)
     assert house.get(call_id).stars == 5
     assert isinstance(house.get(call_id), Call)
+
+
+def test_rows_that_are_there_already_are_skipped_and_the_others_are_added(house: Any) -> None:
+    columns = ("file", "offset", "event", "at", "channel", "linked", "name", "extra")
+    new = InsertIfNew(CEL_ROW, columns)
+    stored = Prepared(select(*(CEL_ROW.c[name] for name in columns)).order_by(CEL_ROW.c.offset), tuple)
+    at = datetime(2026, 11, 22, 18, tzinfo=UTC)
+
+    def row(offset: int, event: str) -> dict[str, Any]:
+        return dict(zip(columns, ("log", offset, event, at, "1.1", "1.1", "PJSIP/a", {"a": 1}), strict=True))
+
+    def work(session: Any) -> None:
+        connection = session.connection()
+        new.run(connection, [])
+        new.run(connection, [row(0, "CHAN_START")])
+        new.run(connection, [row(0, "ANSWER") | {"note": "ignored"}, row(90, "HANGUP") | {"note": ""}])
+        assert stored.all(connection, {}) == [
+            tuple(row(0, "CHAN_START").values()),
+            tuple(row(90, "HANGUP").values()),
+        ]
+
+    house.database.do(work)
