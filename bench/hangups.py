@@ -11,7 +11,6 @@ from taxiphone.bench import raw
 from taxiphone.bench.figures import markdown, number, percentile
 from taxiphone.bench.lines import MOST_LINES
 from taxiphone.bench.long_talks import LongTalks
-from taxiphone.bench.processor import machine_seconds
 from taxiphone.bench.report import Report, database_option, report_options
 from taxiphone.bench.rig import BenchSet
 from taxiphone.bench.sets import with_bench_set
@@ -59,15 +58,15 @@ def bench(talks: int, rate: float, database: str, append: Path | None, note: str
     report.publish(lines, f"Asterisk {asterisk.version_text}")
 
 
-async def _begin(talks: LongTalks, wanted: int) -> None:
-    """Begin talks, but no more once the sound of those in progress needs most of the machine."""
+async def _begin(both: BenchSet, talks: LongTalks, wanted: int) -> None:
+    """Begin talks, but no more once those in progress need most of the machine."""
     for begun in range(0, wanted, _GROUP):
-        busy_before, all_before = machine_seconds()
+        before = Used.now(both, both.taxiphone)
         all_talk = await talks.start(min(_GROUP, wanted - begun), _DIAL_RATE)
-        busy, everything = machine_seconds()
-        share = (busy - busy_before) / max(everything - all_before, 1e-9)
+        used = Used.now(both, both.taxiphone).since(before)
+        share = used.busy - used.others
         if not all_talk or (share > _FULL and begun + _GROUP < wanted):
-            console.note(f"    only {talks.talking} of them: the machine is {share:.0%} busy")
+            console.note(f"    only {talks.talking} of them, which need {share:.0%} of the machine")
             return
 
 
@@ -77,7 +76,7 @@ async def _measure(both: BenchSet, number_of_talks: int, rate: float) -> list[st
     commits = await asyncio.to_thread(raw.commits, both.platform.database, _RAW_SECONDS)
     async with LongTalks(both, both.taxiphone) as talks:
         console.note(f"{number_of_talks} talks begin, {_DIAL_RATE:g} a second")
-        await _begin(talks, number_of_talks)
+        await _begin(both, talks, number_of_talks)
         talking = talks.talking
         console.note(f"{talking} talks end, {rate:g} a second")
         before = Used.now(both, both.taxiphone)
