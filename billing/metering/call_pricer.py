@@ -64,13 +64,17 @@ class CallPricer:
         """Return the calls that may be tried now, ordered by id: not those that failed a moment ago."""
         return sorted(filter(self._deferred.due, set(call_ids)))
 
-    def price_due(self) -> None:
+    def price_due(self, over: Iterable[str] | None = None) -> None:
         """Price every open call that is over according to the stored rows.
+
+        Args:
+            over: these calls (`calls_over`), if they were read with the last rows.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database can't be reached.
         """
-        over = self._database.fetch_now(lambda connection: _OVER.all(connection, {}))
+        if over is None:
+            over = self._database.fetch_now(calls_over)
         self._price(each for each in over if self._deferred.due(each))
 
     def finish_abandoned(self, call_ids: Iterable[str]) -> list[str]:
@@ -164,6 +168,11 @@ _OVER: Prepared[str] = Prepared(
     ),
     scalar,
 )
+
+
+def calls_over(connection: Connection) -> list[str]:
+    """Return the open calls that are over according to the stored rows, in the order in which they arrived."""
+    return _OVER.all(connection, {})
 
 
 def still_open(call_ids: Iterable[str]) -> Select[Call]:

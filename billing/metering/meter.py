@@ -18,7 +18,7 @@ from contextlib import suppress
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from taxiphone.billing.metering import arrivals, cel_files, chunks, log_rotation, missing, unpriced
-from taxiphone.billing.metering.call_pricer import CallPricer, still_open
+from taxiphone.billing.metering.call_pricer import CallPricer, calls_over, still_open
 from taxiphone.billing.metering.cel_files import LogFile
 from taxiphone.settings import Settings
 from taxiphone.store.database import Database
@@ -223,14 +223,14 @@ class Meter:
             self._database.do(
                 lambda session: missing.note(session, self._path, self._current, files, unreadable)
             )
-        rows = 0
+        rows, over = 0, None
         for file in files if state != self._seen or changed else ():
             closed = file.compressed or (file is not current and current is not None)
             more = True
             while more:
-                chunk = self._read_chunk(file, closed=closed)
+                chunk, over = self._read_chunk(file, closed=closed)
                 rows, more = rows + chunk.lines, chunk.more and chunk.lines > 0
-        self._pricer.price_due()
+        self._pricer.price_due(over)
         self._seen, self._current, self._started = state, identity, True
         if (changed or rows) and self._rotate_bytes is not None:
             self._rotate(self._rotate_bytes)
@@ -250,13 +250,16 @@ class Meter:
         else:
             self._rotation_failed = False
 
-    def _read_chunk(self, file: LogFile, *, closed: bool = False) -> chunks.Chunk:
-        """Store one chunk of a file, in one transaction.
+    def _read_chunk(self, file: LogFile, *, closed: bool = False) -> tuple[chunks.Chunk, list[str]]:
+        """Store one chunk of a file, in one transaction; return it, and the calls that are over according to it.
 
         The calls are priced afterwards from the stored rows, so a program that is killed in between prices them later.
         """
-        chunk = self._database.write_now(
-            lambda connection: chunks.store(connection, self._settings, file, closed=closed)
+        chunk, over = self._database.write_now(
+            lambda connection: (
+                chunks.store(connection, self._settings, file, closed=closed),
+                calls_over(connection),
+            )
         )
         self._arrivals.add(chunk.refused, chunk.apologised)
-        return chunk
+        return chunk, over

@@ -177,6 +177,14 @@ async def test_a_database_failure_during_the_call_is_announced_and_costs_nothing
     assert ears.of("client")[-3:] == ["failed", "nothing-charged", "goodbye"]
 
 
+async def test_a_leg_is_hung_up_once_even_if_it_has_not_gone_when_the_call_ends(arrive, world):
+    arrived = arrive(ENDS)
+    world.asterisk.lost = lambda event: event["type"] == "ChannelDestroyed"
+    await arrived.run()
+    hung_up = [request for request in world.asterisk.requests if request.startswith("DELETE channels/")]
+    assert len(hung_up) == len(set(hung_up))
+
+
 async def test_a_playback_whose_end_was_missed_is_not_waited_for(arrive, world, ears):
     arrived = arrive(ENDS)
     world.asterisk.lost = lambda event: (
