@@ -26,7 +26,7 @@ from taxiphone.dialplan.asterisk.home import Folders, make_folder
 from taxiphone.errors import SetupError, UsageError
 from taxiphone.settings import Settings
 from taxiphone.speech import sound_files
-from taxiphone.speech.prompts_folder import FORMATS
+from taxiphone.speech.prompts_folder import FORMATS, NAMES
 from taxiphone.speech.sentences import Sounds
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class JoinedSounds:
         self._most_bytes, self._unused_seconds = most_bytes, unused_seconds
         self._joined: OrderedDict[tuple[str, Sounds], _Joined] = OrderedDict()
         self._bytes = 0
-        self._converted: dict[_Source, bytes] = {}
+        self._words: dict[_Source, bytes] = {}
         self._drafts = itertools.count(1)
 
     def clear(self) -> None:
@@ -149,7 +149,8 @@ class JoinedSounds:
         # Each sentence has a file of its own, even if two sound the same, so that removing one doesn't remove the other.
         digest = hashlib.sha256(",".join(sounds).encode() + sound).hexdigest()
         path = folder / f"{digest[:32]}{sound_files.ENDING}"
-        make_folder(folder)
+        if not folder.is_dir():
+            make_folder(folder)
         # Asterisk may be playing a file of the same name.
         draft = folder / f".{next(self._drafts)}"
         try:
@@ -163,12 +164,14 @@ class JoinedSounds:
         return _Joined(path, sources, len(sound), time.monotonic())
 
     def _read(self, source: _Source) -> bytes:
-        path = Path(source.path)
-        if path.suffix == sound_files.ENDING:
-            return path.read_bytes()
-        if source not in self._converted:
-            self._converted[source] = sound_files.as_alaw(path)
-        return self._converted[source]
+        """The sound of a file. Those of words are kept, because most sentences have some; names are not."""
+        sound = self._words.get(source)
+        if sound is None:
+            path = Path(source.path)
+            sound = path.read_bytes() if path.suffix == sound_files.ENDING else sound_files.as_alaw(path)
+            if f"/{NAMES}/" not in source.path:
+                self._words[source] = sound
+        return sound
 
     def _remove_unused(self) -> None:
         """Remove the sentences that were not said for long, or for which there is no room. The last one stays."""
