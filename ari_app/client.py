@@ -2,7 +2,7 @@
 
 Since 20.14 and 22.4, Asterisk offers its REST interface over the event websocket ("REST over WebSocket"), which saves a TCP
 connection and an HTTP exchange for each command. Asterisk carries out the requests of a connection one after the other, and
-most of them wait for the channel's next frame of audio, so that one connection can't serve many calls (docs/adr/0001).
+most of them wait for the channel's own thread, so that one connection can't serve many calls (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNAUTHORIZED = 401
-# With these, 30 requests for each call, and 20 ms for each request, there is no queue at 10 calls a second.
+# With these, 30 requests for each call, and up to 20 ms for each request, there is no queue at 10 calls a second.
 _COMMAND_CONNECTIONS = 8
 # How often to look for requests that have not been answered in time.
 _SWEEP_SECONDS = 0.25
