@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 
 import pytest
@@ -115,8 +116,16 @@ async def test_a_replaces_header_that_names_no_dialog_is_refused(carrier):
 
 
 async def refused(carrier, invite):
-    """Wait for the 403 to this INVITE, identified by its branch."""
-    await carrier.wire.next(lambda each: each.status == 403 and answers(each, invite))
+    """Send an INVITE until its 403 comes, identified by its branch.
+
+    Asterisk drops a copy that comes while it forgets the transaction of the 200, so a copy is sent again like any request.
+    """
+    async with asyncio.timeout(10):
+        while True:
+            carrier.wire.send(invite, carrier.to)
+            with contextlib.suppress(TimeoutError):
+                await carrier.wire.next(lambda each: each.status == 403 and answers(each, invite), 1)
+                return
 
 
 def answers(message, invite):
@@ -135,12 +144,10 @@ async def test_one_invite_makes_one_call_on_however_many_ways_and_however_late_i
     first = next(each for each in (invite, on_another_way[0]) if answers(answer, each))
     await carrier.platform.new_call(before)
     for copy in (first, *on_another_way[1:]):
-        carrier.wire.send(copy, carrier.to)
         await refused(carrier, copy)
     async with asyncio.timeout(5):
         while await carrier.platform.channels() > 1:
             await asyncio.sleep(0.1)
     await carrier.over()
-    carrier.wire.send(first, carrier.to)
     await refused(carrier, first)
     assert carrier.rows() == rows + 1
