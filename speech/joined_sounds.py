@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -86,7 +86,6 @@ class JoinedSounds:
         self._joined: OrderedDict[tuple[str, Sounds], _Joined] = OrderedDict()
         self._bytes = 0
         self._words: dict[_Source, bytes] = {}
-        self._drafts = itertools.count(1)
 
     def clear(self) -> None:
         """Remove the files of an earlier process. Called once, before the first sentence."""
@@ -151,16 +150,17 @@ class JoinedSounds:
         path = folder / f"{digest[:32]}{sound_files.ENDING}"
         if not folder.is_dir():
             make_folder(folder)
-        # Asterisk may be playing a file of the same name.
-        draft = folder / f".{next(self._drafts)}"
-        try:
-            with open(draft, "wb", opener=_own_only) as file:
+        # Asterisk may be playing a file of the same name. A temporary file is readable by its owner only.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
+            draft = Path(file.name)
+            try:
                 file.write(sound)
-            sharing.share_sound(self._settings, draft)
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+                file.flush()
+                sharing.share_sound(self._settings, draft)
+                draft.replace(path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
         return _Joined(path, sources, len(sound), time.monotonic())
 
     def _read(self, source: _Source) -> bytes:
@@ -191,7 +191,3 @@ class JoinedSounds:
 
 def _name(path: Path) -> str:
     return f"{FOLDER}/{path.stem}"
-
-
-def _own_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -64,22 +64,15 @@ def decode(path: Path, longest: float | None = None) -> Any:
     stated = header_seconds(path) if longest is not None else None
     if longest is not None and stated is not None and stated > longest:
         raise UsageError(f"{path} lasts {stated:.0f} s, but a recording may last at most {longest:.0f} s.")
-    run = subprocess.run(
-        [
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path.absolute()), "-vn"),
-            *(() if longest is None else ("-t", f"{longest + 1:.0f}")),
-            *("-af", f"aformat=channel_layouts=mono|stereo,{_BAND}", "-ar", str(RATE)),
-            *("-c:a", "pcm_s16le", "-f", "wav", "-"),
-        ],
-        capture_output=True,
-        timeout=_TIMEOUT,
-        check=False,
+    run = _ffmpeg(
+        *("-i", str(path.absolute()), "-vn"),
+        *(() if longest is None else ("-t", f"{longest + 1:.0f}")),
+        *("-af", f"aformat=channel_layouts=mono|stereo,{_BAND}", "-ar", str(RATE)),
+        *("-c:a", "pcm_s16le", "-f", "wav", "-"),
     )
     # The chunk's size is skipped, because ffmpeg can't write it to a pipe.
     samples = run.stdout.partition(b"data")[2][4:]
-    if run.returncode or not samples:
-        lines = run.stderr.decode(errors="replace").strip().splitlines()
-        raise UsageError(f"{path} can't be read as sound: {lines[-1] if lines else 'it is empty'}.")
+    _check_read(path, run, samples)
     channels = int.from_bytes(run.stdout[22:24], "little")
     sound = _audio_segment()(samples, sample_width=2, frame_rate=RATE, channels=channels)
     return max(sound.split_to_mono(), key=lambda channel: channel.rms)
@@ -91,20 +84,27 @@ def as_alaw(path: Path) -> bytes:
     Raises:
         UsageError: the file can't be read as sound.
     """
-    run = subprocess.run(
-        [
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"),
-            *_WITHOUT_HEADER.get(path.suffix, ()),
-            *("-i", str(path.absolute()), "-ac", "1", "-ar", str(RATE), "-f", "alaw", "-"),
-        ],
+    run = _ffmpeg(
+        *_WITHOUT_HEADER.get(path.suffix, ()),
+        *("-i", str(path.absolute()), "-ac", "1", "-ar", str(RATE), "-f", "alaw", "-"),
+    )
+    _check_read(path, run, run.stdout)
+    return run.stdout
+
+
+def _ffmpeg(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", *arguments],
         capture_output=True,
         timeout=_TIMEOUT,
         check=False,
     )
-    if run.returncode or not run.stdout:
+
+
+def _check_read(path: Path, run: subprocess.CompletedProcess[bytes], sound: bytes) -> None:
+    if run.returncode or not sound:
         lines = run.stderr.decode(errors="replace").strip().splitlines()
         raise UsageError(f"{path} can't be read as sound: {lines[-1] if lines else 'it is empty'}.")
-    return run.stdout
 
 
 def header_seconds(path: Path) -> float | None:

@@ -169,7 +169,7 @@ def _driver(connection: Connection) -> sqlite3.Connection | None:
     """Return SQLite's driver, in a transaction as SQLAlchemy would begin it; None where SQLAlchemy executes."""
     if connection.dialect.name != "sqlite" or connection.engine.dispatch.before_cursor_execute:
         return None
-    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    raw = driver.raw_of(connection)
     if not raw.in_transaction:
         connection.begin()
     return raw
